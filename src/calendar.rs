@@ -1,0 +1,134 @@
+//! Calendar periods in a time zone: days, weeks from Monday, months and years with a billing anchor.
+//!
+//! Pure: the instant comes from the caller. The only room that knows zones and daylight saving. A
+//! boundary is the first instant of a local date, so a day that loses or gains an hour is still one day.
+
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Span, ToSpan};
+
+use crate::clock::Timestamp;
+
+/// The length of a calendar period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// From local midnight to local midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the anchor day of a month to that of the next.
+    Month,
+    /// From the anchor day of January to that of the next January.
+    Year,
+}
+
+/// A recurring period in a zone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calendar {
+    period: Period,
+    zone: TimeZone,
+    zone_name: Box<str>,
+    anchor: u8,
+}
+
+/// Why a calendar cannot be built.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidCalendar {
+    /// No such zone in the IANA database.
+    #[error("'{0}' is not an IANA time zone; write one like Europe/Berlin, or UTC")]
+    Zone(String),
+    /// The billing anchor is no day of a month.
+    #[error("anchor {0} is not a day of a month; write 1 to 31")]
+    Anchor(u8),
+}
+
+impl Calendar {
+    /// A calendar of `period` in the IANA zone `zone`. `anchor` is the day of the month on which
+    /// months and years begin, clamped to the last day of a short month; days and weeks ignore it.
+    pub fn new(period: Period, zone: &str, anchor: u8) -> Result<Self, InvalidCalendar> {
+        if !(1..=31).contains(&anchor) {
+            return Err(InvalidCalendar::Anchor(anchor));
+        }
+        let found = TimeZone::get(zone).map_err(|_| InvalidCalendar::Zone(zone.to_owned()))?;
+        Ok(Self { period, zone: found, zone_name: zone.into(), anchor })
+    }
+
+    /// How long a period is.
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
+    /// The zone's IANA name, as configured.
+    pub fn zone_name(&self) -> &str {
+        &self.zone_name
+    }
+
+    /// The day of the month on which months and years begin.
+    pub fn anchor(&self) -> u8 {
+        self.anchor
+    }
+
+    /// Four boundaries around `at`: the starts of the previous period, of the one that holds `at`,
+    /// of the next, and of the one after it.
+    ///
+    /// Whoever owns the counter picks among them by its own clock, so an instance's clock may be
+    /// wrong by up to one period without harm.
+    pub fn boundaries(&self, at: Timestamp) -> [Timestamp; 4] {
+        let date = self.local_date(at);
+        let mut current = self.period_start(date);
+        if self.instant(current) > at {
+            current = self.neighbour(current, -1);
+        }
+        let starts =
+            [self.neighbour(current, -1), current, self.neighbour(current, 1), self.neighbour(current, 2)];
+        starts.map(|start| self.instant(start))
+    }
+
+    fn local_date(&self, at: Timestamp) -> Date {
+        let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
+        let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+        self.zone.to_datetime(instant).date()
+    }
+
+    fn period_start(&self, date: Date) -> Date {
+        match self.period {
+            Period::Day => date,
+            Period::Week => shift(date, i64::from(date.weekday().since(Weekday::Monday)).days().negate()),
+            Period::Month => {
+                let start = self.anchored(date.first_of_month());
+                if start <= date { start } else { self.anchored(shift(date.first_of_month(), (-1).months())) }
+            }
+            Period::Year => {
+                let start = self.anchored(date.first_of_year());
+                if start <= date { start } else { self.anchored(shift(date.first_of_year(), (-1).years())) }
+            }
+        }
+    }
+
+    fn neighbour(&self, start: Date, steps: i64) -> Date {
+        match self.period {
+            Period::Day => shift(start, steps.days()),
+            Period::Week => shift(start, steps.weeks()),
+            Period::Month => self.anchored(shift(start.first_of_month(), steps.months())),
+            Period::Year => self.anchored(shift(start.first_of_month(), steps.years())),
+        }
+    }
+
+    /// The anchor day in the month that begins on `first`.
+    fn anchored(&self, first: Date) -> Date {
+        let day = i64::from(self.anchor).min(i64::from(first.days_in_month()));
+        shift(first, (day - 1).days())
+    }
+
+    fn instant(&self, date: Date) -> Timestamp {
+        let micros = self
+            .zone
+            .to_zoned(date.at(0, 0, 0, 0))
+            .map_or(i64::MAX, |midnight| midnight.timestamp().as_microsecond());
+        Timestamp(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
+fn shift(date: Date, span: Span) -> Date {
+    date.saturating_add(span)
+}

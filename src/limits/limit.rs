@@ -1,0 +1,92 @@
+//! A limit of a native domain: a named counter that forgets.
+
+use super::native::TierId;
+use super::number::Number;
+use super::subject::Subjects;
+use super::window::{Unit, Window};
+
+/// Which limit of its domain, in file order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitId(pub usize);
+
+/// A compiled limit.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// As configured, as shown to callers.
+    pub name: Box<str>,
+    /// What makes its counters others' counters: domain, name and window. Never the tier or the number.
+    pub identity: u128,
+    /// What it counts.
+    pub unit: Unit,
+    /// When it forgets.
+    pub window: Window,
+    /// How much it allows on each tier of its domain.
+    pub numbers: Vec<Number>,
+    /// Whose counters it keeps.
+    pub subjects: Subjects,
+    /// What happens when the subject is not among the entries.
+    pub on_missing: OnMissing,
+    /// What happens when the store cannot tell.
+    pub on_error: OnError,
+    /// Whether it refuses.
+    pub mode: Mode,
+    /// Whether hits may be given back.
+    pub refundable: bool,
+}
+
+/// Whether a limit refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuses what is over.
+    Enforced,
+    /// Counted and reported, never refuses: a rule on trial.
+    Shadow,
+    /// Counted and alerted on, never refuses: a rule that is meant to be passed.
+    Soft,
+}
+
+/// What happens when the subject of a limit is not among the entries of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissing {
+    /// All such calls share one counter.
+    Share,
+    /// The limit does not apply.
+    Skip,
+    /// The call is refused.
+    Refuse,
+}
+
+/// What a limit does when its store cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnError {
+    /// Let pass, uncounted.
+    Allow,
+    /// Refuse.
+    Deny,
+    /// Decide from this instance's own memory, with this instance's share.
+    Local,
+}
+
+impl OnError {
+    /// The default for a limit that counts `unit` over `window`: rates stay enforced locally, held room
+    /// is given, money and tokens are kept.
+    pub const fn default_for(unit: Unit, window: &Window) -> Self {
+        match (unit, window) {
+            (Unit::Money | Unit::Tokens, _) => Self::Deny,
+            (Unit::Hits, Window::Concurrent { .. } | Window::Total { .. }) => Self::Allow,
+            (Unit::Hits, _) => Self::Local,
+        }
+    }
+}
+
+impl Limit {
+    /// How much the limit allows on `tier`.
+    pub fn number(&self, tier: TierId) -> Number {
+        self.numbers[tier.0]
+    }
+
+    /// Whether hits can be given back to it.
+    pub const fn takes_back(&self) -> bool {
+        self.refundable || self.window.is_held()
+    }
+}

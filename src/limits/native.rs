@@ -1,0 +1,118 @@
+//! A domain written as limits, tiers and routes.
+
+use std::collections::HashMap;
+
+use super::limit::{Limit, LimitId};
+use super::route::Routes;
+
+/// A compiled native domain.
+#[derive(Debug)]
+pub struct NativeDomain {
+    /// As configured.
+    pub name: Box<str>,
+    /// In file order; indexed by [`LimitId`].
+    pub limits: Vec<Limit>,
+    /// Who is on which tier.
+    pub tiers: Tiers,
+    /// Which call is charged to which limits.
+    pub routes: Routes,
+    /// What answers carry.
+    pub headers: Headers,
+    /// Limits by name.
+    pub by_name: HashMap<Box<[u8]>, LimitId>,
+}
+
+/// Which tier of its domain; 0 where the domain has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TierId(pub usize);
+
+/// The tiers of a domain.
+#[derive(Clone, Debug)]
+pub struct Tiers {
+    /// Names by [`TierId`]; one tier called `all` where the domain has none.
+    pub names: Vec<Box<str>>,
+    /// The key of the entry that names a call's tier.
+    pub from: Box<[u8]>,
+    /// The tier of calls that name none, or one that does not exist.
+    pub default: TierId,
+    /// The tier of calls that name none and have no `user`; `None` where such calls get the default.
+    pub anonymous: Option<TierId>,
+}
+
+/// What answers of a domain carry beside their verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// When the `X-RateLimit-*` headers are sent.
+    pub send: SendHeaders,
+    /// How the time of reset is written.
+    pub reset: ResetForm,
+    /// Whether the IETF draft's `RateLimit` and `RateLimit-Policy` headers are sent as well.
+    pub ietf: bool,
+    /// Whether every standing is sent in the dynamic metadata.
+    pub standings: bool,
+    /// The body of a refusal, with `{what}`, `{limit}` and `{retry_after}` to be filled in.
+    pub body: Box<str>,
+}
+
+/// When headers are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendHeaders {
+    /// With every answer.
+    Always,
+    /// With refusals only.
+    Refused,
+    /// Never.
+    Off,
+}
+
+/// How a time of reset is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetForm {
+    /// Seconds from now.
+    Seconds,
+    /// Seconds since the Unix epoch.
+    Epoch,
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self {
+            send: SendHeaders::Always,
+            reset: ResetForm::Seconds,
+            ietf: false,
+            standings: false,
+            body: r#"{"error":"Rate limit exceeded: {what}"}"#.into(),
+        }
+    }
+}
+
+impl Tiers {
+    /// The one tier of a domain that has none.
+    pub fn none() -> Self {
+        Self { names: vec!["all".into()], from: (*b"tier").into(), default: TierId(0), anonymous: None }
+    }
+
+    /// The tier of a call with `entries`.
+    pub fn of(&self, entries: &[(&[u8], &[u8])]) -> TierId {
+        let value_of = |key: &[u8]| {
+            entries.iter().find(|(name, value)| *name == key && !value.is_empty()).map(|(_, value)| *value)
+        };
+        match (value_of(&self.from), self.anonymous) {
+            (Some(named), _) => self.by_name(named).unwrap_or(self.default),
+            (None, Some(anonymous)) if value_of(b"user").is_none() => anonymous,
+            (None, _) => self.default,
+        }
+    }
+
+    /// The tier called `name`.
+    pub fn by_name(&self, name: &[u8]) -> Option<TierId> {
+        self.names.iter().position(|tier| tier.as_bytes() == name).map(TierId)
+    }
+}
+
+impl NativeDomain {
+    /// The limit with this id.
+    pub fn limit(&self, id: LimitId) -> &Limit {
+        &self.limits[id.0]
+    }
+}

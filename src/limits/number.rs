@@ -1,0 +1,37 @@
+//! The N of a limit: how much it allows.
+
+/// The largest amount of hits, tokens or nano-USD that anything counts: 2^53 − 1, the largest integer
+/// that a double (and so a Redis script) holds exactly together with all below it.
+pub const MAX_AMOUNT: u64 = (1 << 53) - 1;
+
+/// How much a limit allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Number {
+    /// Never refuses, still counts. Written `-1` or `unlimited`.
+    Unlimited,
+    /// At most this many units, up to [`MAX_AMOUNT`]. 0 (`blocked`) refuses always.
+    AtMost(u64),
+}
+
+impl Number {
+    /// Whether `amount` is within the number.
+    pub const fn holds(self, amount: u64) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::AtMost(most) => amount <= most,
+        }
+    }
+
+    /// What is left once `spent` is gone; `u64::MAX` if unlimited.
+    pub const fn left_after(self, spent: u64) -> u64 {
+        match self {
+            Self::Unlimited => u64::MAX,
+            Self::AtMost(most) => most.saturating_sub(spent),
+        }
+    }
+
+    /// Whether everything is refused.
+    pub const fn is_blocked(self) -> bool {
+        matches!(self, Self::AtMost(0))
+    }
+}

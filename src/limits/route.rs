@@ -1,0 +1,238 @@
+//! Which call is charged to which limits: named routes and path patterns.
+//!
+//! Patterns are compared from the left, segment by segment: a literal beats `{x}`, `{x}` beats a trailing
+//! `*`; between equal paths a pattern with a method beats one without. Bytes are exact. A search visits each
+//! node of the tree at most once, so no path can make it slow.
+
+use std::collections::HashMap;
+
+use super::limit::LimitId;
+
+/// Which route of its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub usize);
+
+/// The routes of a domain.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// The limits of `"*"`, charged once a call.
+    pub every: Vec<LimitId>,
+    routes: Vec<Route>,
+    by_name: HashMap<Box<[u8]>, RouteId>,
+    root: Node,
+}
+
+#[derive(Debug)]
+struct Route {
+    name: Box<str>,
+    limits: Vec<LimitId>,
+    captures: Vec<Box<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<[u8]>, Node>,
+    capture: Option<Box<Node>>,
+    rest: Ends,
+    here: Ends,
+}
+
+/// The routes that end at one place of the tree.
+#[derive(Debug, Default)]
+struct Ends {
+    by_method: HashMap<Box<[u8]>, RouteId>,
+    any_method: Option<RouteId>,
+}
+
+/// A route's key as written: a name, or `[METHOD ]/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// A route that a caller names.
+    Name(Box<str>),
+    /// A route found by method and path.
+    Path {
+        /// The method it takes; any when absent.
+        method: Option<Box<str>>,
+        /// The segments between the slashes.
+        segments: Vec<Segment>,
+    },
+}
+
+/// One segment of a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// These bytes.
+    Literal(Box<str>),
+    /// Any one segment, which becomes an entry of this name.
+    Capture(Box<str>),
+    /// All that follows; only at the end.
+    Rest,
+}
+
+/// What the pattern of a route captured of a path: names and values, from the left.
+pub type Captures<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// Why a text is no route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    /// The part before the space is no HTTP method.
+    #[error("'{0}' is not a method; write routes as POST /path, /path, or a plain name")]
+    Method(String),
+    /// Something between a slash and the next that is neither literal, `{name}` nor a final `*`.
+    #[error("'{0}' is not a path segment; write a literal, {{name}}, or * at the end")]
+    Segment(String),
+    /// Two captures of one pattern have the same name.
+    #[error("'{{{0}}}' stands twice; give each capture its own name")]
+    CaptureTwice(String),
+    /// Another route catches exactly the same calls.
+    #[error("it catches the same calls as '{0}'; keep one of them")]
+    Same(String),
+}
+
+impl Pattern {
+    /// Reads a route's key.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let (method, path) = match text.split_once(' ') {
+            Some((method, path)) if path.starts_with('/') => (Some(method), path),
+            _ if text.starts_with('/') => (None, text),
+            Some((method, _)) => return Err(InvalidPattern::Method(method.to_owned())),
+            None => return Ok(Self::Name(text.into())),
+        };
+        if let Some(method) = method.filter(|method| !is_method(method)) {
+            return Err(InvalidPattern::Method(method.to_owned()));
+        }
+        let mut segments = Vec::new();
+        let mut parts = path[1..].split('/').peekable();
+        while let Some(part) = parts.next() {
+            let segment = Segment::parse(part)?;
+            if segment == Segment::Rest && parts.peek().is_some() {
+                return Err(InvalidPattern::Segment(part.to_owned()));
+            }
+            if let Segment::Capture(name) = &segment
+                && segments.contains(&segment)
+            {
+                return Err(InvalidPattern::CaptureTwice(name.to_string()));
+            }
+            segments.push(segment);
+        }
+        Ok(Self::Path { method: method.map(Into::into), segments })
+    }
+}
+
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+}
+
+impl Segment {
+    fn parse(part: &str) -> Result<Self, InvalidPattern> {
+        let invalid = || InvalidPattern::Segment(part.to_owned());
+        if part == "*" {
+            return Ok(Self::Rest);
+        }
+        if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            let plain = !name.is_empty() && !name.contains(['{', '}', '*']);
+            return if plain { Ok(Self::Capture(name.into())) } else { Err(invalid()) };
+        }
+        if part.contains(['*', '{', '}', '?', ' ']) { Err(invalid()) } else { Ok(Self::Literal(part.into())) }
+    }
+}
+
+impl Routes {
+    /// Adds the route written `text`, charged to `limits`. `"*"` sets the limits of every call.
+    pub fn insert(&mut self, text: &str, limits: Vec<LimitId>) -> Result<(), InvalidPattern> {
+        if text == "*" {
+            self.every = limits;
+            return Ok(());
+        }
+        let pattern = Pattern::parse(text)?;
+        let id = RouteId(self.routes.len());
+        let mut captures = Vec::new();
+        if let Pattern::Path { method, segments } = pattern {
+            let ends = self.root.walk(&segments, &mut captures);
+            let slot = match method {
+                Some(method) => ends.by_method.entry(method.as_bytes().into()).or_insert(id),
+                None => ends.any_method.get_or_insert(id),
+            };
+            if *slot != id {
+                return Err(InvalidPattern::Same(self.routes[slot.0].name.to_string()));
+            }
+        }
+        self.by_name.insert(text.as_bytes().into(), id);
+        self.routes.push(Route { name: text.into(), limits, captures });
+        Ok(())
+    }
+
+    /// The limits charged by the route `id`, in the order written.
+    pub fn limits(&self, id: RouteId) -> &[LimitId] {
+        &self.routes[id.0].limits
+    }
+
+    /// The route's key as written.
+    pub fn name(&self, id: RouteId) -> &str {
+        &self.routes[id.0].name
+    }
+
+    /// Every route, in the order written.
+    pub fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
+        (0..self.routes.len()).map(RouteId)
+    }
+
+    /// The route that a caller names: a named route, or a pattern by its own text.
+    pub fn named(&self, name: &[u8]) -> Option<RouteId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The one route that a call with this method and path takes, and what its pattern captured.
+    pub fn find<'a>(&'a self, method: &[u8], path: &'a [u8]) -> Option<(RouteId, Captures<'a>)> {
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let segments: Vec<&[u8]> = path.strip_prefix(b"/")?.split(|byte| *byte == b'/').collect();
+        let mut captured = Vec::new();
+        let id = self.root.find(method, &segments, &mut captured)?;
+        let names = self.routes[id.0].captures.iter().map(|name| name.as_bytes());
+        Some((id, names.zip(captured).collect()))
+    }
+}
+
+impl Node {
+    fn walk(&mut self, segments: &[Segment], captures: &mut Vec<Box<str>>) -> &mut Ends {
+        match segments.split_first() {
+            None => &mut self.here,
+            Some((Segment::Rest, _)) => &mut self.rest,
+            Some((Segment::Literal(text), rest)) => {
+                self.literals.entry(text.as_bytes().into()).or_default().walk(rest, captures)
+            }
+            Some((Segment::Capture(name), rest)) => {
+                captures.push(name.clone());
+                self.capture.get_or_insert_default().walk(rest, captures)
+            }
+        }
+    }
+
+    fn find<'a>(
+        &self,
+        method: &[u8],
+        segments: &[&'a [u8]],
+        captured: &mut Vec<&'a [u8]>,
+    ) -> Option<RouteId> {
+        let Some((first, rest)) = segments.split_first() else {
+            return self.here.pick(method);
+        };
+        if let Some(id) = self.literals.get(*first).and_then(|node| node.find(method, rest, captured)) {
+            return Some(id);
+        }
+        if let Some(node) = &self.capture {
+            captured.push(first);
+            if let Some(id) = node.find(method, rest, captured) {
+                return Some(id);
+            }
+            captured.pop();
+        }
+        self.rest.pick(method)
+    }
+}
+
+impl Ends {
+    fn pick(&self, method: &[u8]) -> Option<RouteId> {
+        self.by_method.get(method).copied().or(self.any_method)
+    }
+}

@@ -1,0 +1,61 @@
+//! Whose counter it is: `per user|ip`, `per user+kit`, `per all`.
+
+use super::key::KeyHasher;
+
+/// How a limit finds the subject of a call among its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    /// Joined by `+`: every part is wanted. Empty for `all`: one counter for everybody.
+    pub parts: Vec<Vec<Box<[u8]>>>,
+}
+
+/// The subject of one call for one limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// For each part of the limit's [`Subjects`], the key and value that stand for it.
+    pub parts: Vec<Option<(&'a [u8], &'a [u8])>>,
+}
+
+/// What the counters of one subject have in common: its first part.
+pub type Root<'a> = Option<(&'a [u8], &'a [u8])>;
+
+impl Subjects {
+    /// One counter for everybody.
+    pub const ALL: Self = Self { parts: Vec::new() };
+
+    /// The subject among `entries`: for each part the first alternative that has a value.
+    ///
+    /// An entry with an empty value is no subject: an empty header names nobody.
+    pub fn find<'a>(&'a self, entries: &[(&'a [u8], &'a [u8])]) -> Subject<'a> {
+        let value_of = |key: &[u8]| entries.iter().find(|(name, value)| *name == key && !value.is_empty());
+        let part = |alternatives: &'a Vec<Box<[u8]>>| {
+            alternatives.iter().find_map(|key| value_of(key).map(|(_, value)| (&**key, *value)))
+        };
+        Subject { parts: self.parts.iter().map(part).collect() }
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Whether a part that the limit wants is not among the entries.
+    pub fn is_incomplete(&self) -> bool {
+        self.parts.iter().any(Option::is_none)
+    }
+
+    /// The first part, by which all counters of a subject are grouped.
+    pub fn root(&self) -> Root<'a> {
+        self.parts.first().copied().flatten()
+    }
+
+    /// Adds the subject to a counter's key. A missing part is unlike any value.
+    pub fn hash_into(&self, key: &mut KeyHasher) {
+        for part in &self.parts {
+            match part {
+                Some((name, value)) => {
+                    key.piece(name);
+                    key.piece(value);
+                }
+                None => key.piece(b""),
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! When a counter forgets, and what it counts.
+
+use crate::calendar::Calendar;
+use crate::clock::Micros;
+
+/// When a counter forgets what it has counted. Each window's arithmetic and bound is derived in
+/// [`crate::algorithm`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Window {
+    /// Over the last `length`, continuously.
+    Sliding {
+        /// A whole number of seconds, 1 s to 366 days.
+        length: Micros,
+    },
+    /// Over clock-aligned spans of `length` since the Unix epoch, as the reference service counts.
+    Fixed {
+        /// A whole number of seconds.
+        length: Micros,
+    },
+    /// A bucket of `burst`, refilled with the limit's number every `length`.
+    TokenBucket {
+        /// The time in which the limit's number comes back.
+        length: Micros,
+        /// How much the bucket holds, at most [`Window::MAX_BURST`] grains.
+        burst: u64,
+        /// Into how many parts a unit is divided while it leaks: [`Window::GRAINS`], or 1 for nano-USD.
+        grain: u64,
+    },
+    /// Over calendar periods in a zone.
+    Calendar(Calendar),
+    /// Open holds; room returns when the holder gives it back, or when the hold lapses.
+    Concurrent {
+        /// How long a hold lives when nobody gives it back or renews it.
+        max_age: Micros,
+    },
+    /// A capacity: room returns only when it is given back.
+    Total {
+        /// How long a counter may lie idle before it is dropped; `None` keeps it for ever.
+        forget: Option<Micros>,
+    },
+    /// The size of one call; stores nothing.
+    Request,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// Calls, or whatever weight the caller gives them.
+    Hits,
+    /// Tokens of a language model.
+    Tokens,
+    /// Nano-USD.
+    Money,
+}
+
+impl Window {
+    /// The parts of a hit or token in a token bucket.
+    pub const GRAINS: u64 = 1 << 20;
+
+    /// The most grains that a token bucket may hold: 2^52, so that a bucket of hits holds up to 2^32.
+    pub const MAX_BURST: u64 = 1 << 52;
+
+    /// Whether room comes back only through a holder: these windows can be given back to.
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::Concurrent { .. } | Self::Total { .. })
+    }
+
+    /// The canonical text of what makes a counter another counter: kind, length and zone. The number,
+    /// the burst and the time to live are left out, so they may change under a living counter.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Sliding { length } => format!("sliding {}", length.0),
+            Self::Fixed { length } => format!("fixed {}", length.0),
+            Self::TokenBucket { length, .. } => format!("bucket {}", length.0),
+            Self::Calendar(calendar) => {
+                format!("calendar {:?} {} {}", calendar.period(), calendar.zone_name(), calendar.anchor())
+            }
+            Self::Concurrent { .. } => "concurrent".to_owned(),
+            Self::Total { .. } => "total".to_owned(),
+            Self::Request => "request".to_owned(),
+        }
+    }
+}

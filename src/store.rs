@@ -1,0 +1,116 @@
+//! Counters, and the only owner of their time: the seam between what is decided and where it is kept.
+//!
+//! A store is handed everything that one call charges and does it in one atomic step. It knows no domain,
+//! no tier and no wire; whether a charge refuses is a [`Binding`], nothing more. Both stores pass one
+//! conformance suite, and random histories driven through both come out alike.
+
+pub mod memory;
+
+use std::future::Future;
+
+use crate::algorithm::{Op, Outcome, Rule};
+use crate::clock::Timestamp;
+use crate::limits::{CounterKey, KeySecret, OnError};
+
+/// What one call does to one counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'a> {
+    /// The counter.
+    pub key: CounterKey,
+    /// The counter that newcomers share when the store is full and the limit is to be enforced locally.
+    pub overflow: CounterKey,
+    /// When it forgets and how much it allows.
+    pub rule: Rule<'a>,
+    /// What is done.
+    pub op: Op,
+    /// Whether it can refuse the call.
+    pub binding: Binding,
+    /// What stands in for an outcome when the store has none.
+    pub on_error: OnError,
+}
+
+/// Whether a charge can refuse its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// A refusal of this charge refuses the call.
+    Enforced,
+    /// The call is refused if all charges of this kind refuse.
+    Quota,
+    /// Counted and reported; never refuses.
+    Counted,
+}
+
+/// How the charges of one call depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Every charge is made, or none. Charges that do not bind are made exactly when the others are, beyond
+    /// their number if need be.
+    AllOrNone,
+    /// Each charge is made on its own. In fixed windows also when it is over: the reference's counting.
+    Each,
+    /// As [`Admission::Each`]; but once a charge is over, only those that are over are counted: the
+    /// reference's `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`.
+    EachUnlessOver,
+}
+
+/// Everything that one call charges.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// In the order in which the outcomes are wanted. A counter may stand here more than once.
+    pub charges: &'a [Charge<'a>],
+    /// How they depend on each other.
+    pub admission: Admission,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The instant of the step, by the store's time.
+    pub at: Timestamp,
+    /// One outcome a charge, in their order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Why a store has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or is known not to answer.
+    #[error("the store cannot be reached")]
+    Unavailable,
+    /// It did not answer in time. The call may have been counted.
+    #[error("the store did not answer in time")]
+    Timeout,
+    /// It answered with an error of its own.
+    #[error("the store refused the call: {code}")]
+    Refused {
+        /// The first word of its answer, such as `OOM` or `READONLY`.
+        code: String,
+    },
+    /// It answered something that is no answer.
+    #[error("the store's answer makes no sense")]
+    Corrupt,
+}
+
+/// Counters, and the only owner of their time.
+pub trait Store: Send + Sync + 'static {
+    /// Does all that `call` asks, in one step that no other call sees half done.
+    fn charge(&self, call: Call<'_>) -> impl Future<Output = Result<Answer, StoreError>> + Send;
+
+    /// The secret under which keys of this store are made. It may change once a store is first reached.
+    fn key_secret(&self) -> KeySecret;
+
+    /// Whether the store answers now.
+    fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl Call<'_> {
+    /// Whether `outcomes` of the charges refuse the call as a whole.
+    pub fn is_refused(&self, outcomes: &[Outcome]) -> bool {
+        let of = |binding: Binding| {
+            self.charges.iter().zip(outcomes).filter(move |(charge, _)| charge.binding == binding)
+        };
+        let mut quotas = of(Binding::Quota).peekable();
+        of(Binding::Enforced).any(|(_, outcome)| !outcome.is_admitted())
+            || (quotas.peek().is_some() && quotas.all(|(_, outcome)| !outcome.is_admitted()))
+    }
+}
