@@ -18,6 +18,8 @@ pub struct NativeDomain {
     pub routes: Routes,
     /// What answers carry.
     pub headers: Headers,
+    /// How many leading bits of an IPv6 address make a subject; 64 unless configured.
+    pub ipv6_prefix: u8,
     /// Limits by name.
     pub by_name: HashMap<Box<[u8]>, LimitId>,
 }
