@@ -5,6 +5,9 @@
 //! an error.
 
 mod decision;
+mod failure;
+mod native;
+mod reference;
 mod request;
 
 pub use decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
@@ -12,7 +15,7 @@ pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override}
 
 use std::future::Future;
 
-use crate::limits::LimitsHandle;
+use crate::limits::{Domain, LimitsHandle};
 use crate::store::Store;
 
 /// What transports see of the engine.
@@ -119,8 +122,14 @@ impl<S: Store> Engine<S> {
 }
 
 impl<S: Store> Check for std::sync::Arc<Engine<S>> {
-    async fn check(&self, _request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
-        let _ = (&self.limits, &self.store, &self.settings);
-        Ok(Decision::pass(0))
+    async fn check(&self, request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
+        request.validate()?;
+        let rules = self.limits.load();
+        match rules.domains.get(request.domain) {
+            _ if self.settings.switch == Switch::Off => Ok(Decision::pass(request.descriptors.len())),
+            None => Ok(Decision::pass(request.descriptors.len())),
+            Some(Domain::Native(domain)) => native::check(self, domain, &request).await,
+            Some(Domain::Reference(domain)) => Ok(reference::check(self, domain, &request).await),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Whose counter it is: `per user|ip`, `per user+kit`, `per all`.
 
+use std::fmt;
+
 use super::key::KeyHasher;
 
 /// How a limit finds the subject of a call among its entries.
@@ -32,6 +34,19 @@ impl Subjects {
             alternatives.iter().find_map(|key| value_of(key).map(|(_, value)| (&**key, *value)))
         };
         Subject { parts: self.parts.iter().map(part).collect() }
+    }
+}
+
+impl fmt::Display for Subjects {
+    /// As written: `user|ip`, `user+kit`, `all`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |keys: &Vec<Box<[u8]>>| {
+            keys.iter().map(|key| String::from_utf8_lossy(key)).collect::<Vec<_>>().join("|")
+        };
+        match self.parts.as_slice() {
+            [] => f.write_str("all"),
+            parts => f.write_str(&parts.iter().map(part).collect::<Vec<_>>().join("+")),
+        }
     }
 }
 

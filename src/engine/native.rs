@@ -1,0 +1,90 @@
+//! Calls of native domains: limits, tiers, routes, and one answer for all of them.
+//!
+//! A call is charged to every limit it touches in one step of the store, or to none. What a descriptor
+//! touches is found by [`select`](super::select); this module turns that into charges and the outcomes into
+//! a decision.
+
+mod answer;
+mod headers;
+mod plan;
+mod select;
+mod shown;
+mod words;
+
+use crate::algorithm::{Outcome, Retry, Standing, Verdict};
+use crate::clock::Timestamp;
+use crate::limits::{Limit, LimitId, NativeDomain, Number, TierId};
+use crate::store::{Admission, Call, Store};
+
+use super::decision::Decision;
+use super::request::{CheckRequest, InvalidRequest};
+use super::{Enforcement, Engine};
+
+/// One limit that a descriptor touches.
+struct Touch<'a> {
+    id: LimitId,
+    limit: &'a Limit,
+    tier: TierId,
+    /// How much it allows on that tier, or by the caller's own number.
+    number: Number,
+    part: Part,
+}
+
+/// What the call does to a limit it touches.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The charge with this index.
+    Charged(usize),
+    /// It is refused, because its subject is missing.
+    Unnamed,
+}
+
+/// A touched limit and what came of it.
+struct Settled<'a> {
+    touch: &'a Touch<'a>,
+    outcome: Outcome,
+}
+
+pub(super) async fn check<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    request: &CheckRequest<'_>,
+) -> Result<Decision, InvalidRequest> {
+    for (index, descriptor) in request.descriptors.iter().enumerate() {
+        descriptor.validate_native(index)?;
+    }
+    let addresses = select::addresses(request, domain.ipv6_prefix);
+    let mut plan = plan::Plan::new(engine.store.key_secret());
+    for (descriptor, address) in request.descriptors.iter().zip(&addresses) {
+        plan.add(domain, request, descriptor, address.as_deref());
+    }
+    if engine.settings.enforcement == Enforcement::Shadow {
+        plan.unbind();
+    }
+    let (at, outcomes) = charge(engine, &plan).await;
+    let settled: Vec<Vec<Settled<'_>>> = plan
+        .touched
+        .iter()
+        .map(|touched| touched.iter().map(|touch| settle(touch, &outcomes)).collect())
+        .collect();
+    Ok(answer::decide(domain, engine.settings.enforcement, at, &settled))
+}
+
+async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timestamp, Vec<Outcome>) {
+    if plan.charges.is_empty() {
+        return (Timestamp::default(), Vec::new());
+    }
+    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+    super::failure::ask(&engine.store, call).await
+}
+
+fn settle<'a>(touch: &'a Touch<'a>, outcomes: &[Outcome]) -> Settled<'a> {
+    let outcome = match touch.part {
+        Part::Charged(index) => outcomes[index],
+        Part::Unnamed => Outcome {
+            verdict: Verdict::Refused(Retry::Never),
+            standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
+        },
+    };
+    Settled { touch, outcome }
+}

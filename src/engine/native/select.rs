@@ -1,0 +1,118 @@
+//! Which limits a descriptor touches, and by which entries it is read.
+//!
+//! By an entry `limit`; else by an entry `route`; else by method and path. All but `limit` also touch the
+//! limits of route `"*"`, so that a call which matches no route is still counted.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::engine::request::{CheckRequest, Descriptor};
+use crate::limits::{Captures, Entries, LimitId, NativeDomain};
+
+/// How a descriptor came to a limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// It names the limit.
+    Named,
+    /// Its route lists the limit.
+    Route,
+    /// Route `"*"` lists the limit: charged by 1, whatever the hits.
+    Every,
+}
+
+/// What a descriptor comes to.
+pub(super) struct Selection<'a> {
+    /// The limits, in the order of the file's route.
+    pub(super) limits: Vec<(LimitId, Reached)>,
+    /// What is read for subjects and tiers: captures first, since they beat what was sent.
+    pub(super) entries: Captures<'a>,
+}
+
+/// Selects the limits of `descriptor`. `address` is its normal form of the caller's address.
+pub(super) fn select<'a>(
+    domain: &'a NativeDomain,
+    descriptor: &Descriptor<'a>,
+    address: Option<&'a [u8]>,
+) -> Selection<'a> {
+    let sent = &descriptor.entries;
+    let (mut limits, captures) = match value(sent, b"limit") {
+        Some(name) => {
+            (domain.by_name.get(name).map(|id| (*id, Reached::Named)).into_iter().collect(), vec![])
+        }
+        None => routed(domain, sent),
+    };
+    if value(sent, b"limit").is_none() {
+        let listed = |id: &LimitId| limits.iter().any(|(other, _)| other == id);
+        let every: Vec<_> = domain.routes.every.iter().filter(|id| !listed(id)).copied().collect();
+        limits.extend(every.into_iter().map(|id| (id, Reached::Every)));
+    }
+    let mut entries = captures;
+    entries.extend(address.map(|address| (&b"ip"[..], address)));
+    entries.extend(sent.iter().map(|entry| (entry.key, entry.value)));
+    Selection { limits, entries }
+}
+
+fn routed<'a>(domain: &'a NativeDomain, sent: &Entries<'a>) -> (Vec<(LimitId, Reached)>, Captures<'a>) {
+    let found = match value(sent, b"route") {
+        Some(name) => domain.routes.named(name).map(|id| (id, vec![])),
+        None => value(sent, b"path").or_else(|| value(sent, b":path")).and_then(|path| {
+            let method = value(sent, b"method").or_else(|| value(sent, b":method")).unwrap_or_default();
+            domain.routes.find(method, path)
+        }),
+    };
+    let Some((route, captures)) = found else {
+        return (Vec::new(), Vec::new());
+    };
+    (domain.routes.limits(route).iter().map(|id| (*id, Reached::Route)).collect(), captures)
+}
+
+fn value<'a>(entries: &Entries<'a>, key: &[u8]) -> Option<&'a [u8]> {
+    entries.iter().find(|entry| entry.key == key).map(|entry| entry.value)
+}
+
+/// The caller's address in each descriptor, in one form for all the ways in which it can be written.
+pub(super) fn addresses(request: &CheckRequest<'_>, ipv6_prefix: u8) -> Vec<Option<Vec<u8>>> {
+    let address = |descriptor: &Descriptor<'_>| {
+        [&b"ip"[..], b"remote_address", b"masked_remote_address"]
+            .iter()
+            .filter_map(|key| value(&descriptor.entries, key))
+            .find(|sent| !sent.is_empty())
+            .map(|sent| normal_form(sent, ipv6_prefix))
+    };
+    request.descriptors.iter().map(address).collect()
+}
+
+/// IPv4 inside IPv6 is IPv4; IPv6 counts by its prefix; what is no address is taken as it is.
+fn normal_form(sent: &[u8], ipv6_prefix: u8) -> Vec<u8> {
+    let parsed = std::str::from_utf8(sent).ok().and_then(|text| text.parse::<IpAddr>().ok());
+    match parsed.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.to_string().into_bytes(),
+        Some(IpAddr::V6(address)) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(ipv6_prefix.min(128))).unwrap_or(0);
+            format!("{}/{ipv6_prefix}", Ipv6Addr::from(u128::from(address) & mask)).into_bytes()
+        }
+        None => sent.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normal_form;
+
+    #[test]
+    fn an_address_has_one_form() {
+        for (sent, form) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+            ("2001:db8::1", "2001:db8::/64"),
+            ("2001:0DB8:0:0:1::9", "2001:db8::/64"),
+            ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+            ("10.0.0.0/24", "10.0.0.0/24"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(normal_form(sent.as_bytes(), 64), form.as_bytes(), "{sent}");
+        }
+        assert_eq!(normal_form(b"2001:db8::1", 128), b"2001:db8::1/128");
+        assert_eq!(normal_form(b"2001:db8::1", 0), b"::/0");
+        assert_eq!(normal_form(b"\xff\x00", 64), b"\xff\x00");
+    }
+}

@@ -1,0 +1,110 @@
+//! Which of several limits an answer shows, and how the wire writes it.
+
+use std::cmp::Ordering;
+
+use crate::algorithm::{Retry, Verdict};
+use crate::calendar::Period;
+use crate::clock::Micros;
+use crate::engine::decision::CurrentLimit;
+use crate::limits::{Mode, Number, Unit, Window, WireUnit};
+use crate::money::NANOS_PER_MICRO;
+
+use super::Settled;
+
+impl Settled<'_> {
+    /// When the call may come back because of this limit; `None` if it let the call pass.
+    pub(super) fn refusal(&self) -> Option<Retry> {
+        match self.outcome.verdict {
+            Verdict::Refused(retry) if self.touch.limit.mode == Mode::Enforced => Some(retry),
+            _ => None,
+        }
+    }
+
+    /// How much the limit allows and how much is left, as the wire counts it; `None` if it is unlimited.
+    pub(super) fn amounts(&self) -> Option<(u64, u64)> {
+        let Number::AtMost(most) = self.touch.number else {
+            return None;
+        };
+        let grain = if self.touch.limit.unit == Unit::Money { NANOS_PER_MICRO } else { 1 };
+        Some((most / grain, self.outcome.standing.remaining / grain))
+    }
+
+    /// The limit as the wire shows it; `None` if it is unlimited.
+    pub(super) fn current_limit(&self) -> Option<CurrentLimit> {
+        let (most, _) = self.amounts()?;
+        let (unit, multiplier) = wire_window(&self.touch.limit.window);
+        let name = self.touch.limit.name.to_string();
+        Some(CurrentLimit { name, requests_per_unit: saturated(most), unit, multiplier })
+    }
+
+    /// Room that is left, as the wire's `uint32`.
+    pub(super) fn remaining(&self) -> u32 {
+        self.amounts().map_or(u32::MAX, |(_, left)| saturated(left))
+    }
+
+    /// Refused before passing; of those refused the one that waiting never helps, then the longest wait; of
+    /// those passing the one with the smallest part left; then the order of the file.
+    fn before(&self, other: &Self) -> Ordering {
+        let by_verdict = match (self.refusal(), other.refusal()) {
+            (Some(one), Some(other)) => other.cmp(&one),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => self.less_left(other),
+        };
+        by_verdict.then(self.touch.id.cmp(&other.touch.id))
+    }
+
+    fn less_left(&self, other: &Self) -> Ordering {
+        let of = |settled: &Self| {
+            settled.amounts().map(|(most, left)| (u128::from(left), u128::from(most.max(1))))
+        };
+        match (of(self), of(other)) {
+            (Some((left, most)), Some((other_left, other_most))) => {
+                (left * other_most).cmp(&(other_left * most))
+            }
+            (one, other) => other.is_some().cmp(&one.is_some()),
+        }
+    }
+}
+
+/// The one of `settled` that an answer shows.
+pub(super) fn shown<'s, 'a>(settled: impl Iterator<Item = &'s Settled<'a>>) -> Option<&'s Settled<'a>>
+where
+    'a: 's,
+{
+    settled.min_by(|one, other| one.before(other))
+}
+
+/// The length of a window, where it has one of its own.
+pub(super) fn length(window: &Window) -> Option<Micros> {
+    match window {
+        Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
+            Some(*length)
+        }
+        _ => None,
+    }
+}
+
+/// The largest unit of time that divides a window, and how often it does.
+fn wire_window(window: &Window) -> (WireUnit, u32) {
+    if let Window::Calendar(calendar) = window {
+        let unit = match calendar.period() {
+            Period::Day => WireUnit::Day,
+            Period::Week => WireUnit::Week,
+            Period::Month => WireUnit::Month,
+            Period::Year => WireUnit::Year,
+        };
+        return (unit, 1);
+    }
+    let Some(length) = length(window) else {
+        return (WireUnit::Unknown, 1);
+    };
+    let seconds = length.0 / 1_000_000;
+    let divides = |unit: &&WireUnit| seconds.is_multiple_of(unit.seconds());
+    let unit = WireUnit::ALL.iter().rev().find(divides).copied().unwrap_or(WireUnit::Second);
+    (unit, saturated(seconds / unit.seconds()))
+}
+
+fn saturated(amount: u64) -> u32 {
+    u32::try_from(amount).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,226 @@
+//! Calls of reference domains: matched, counted and answered as the reference service does.
+//!
+//! Each descriptor is matched and charged on its own, over or not, in clock-aligned windows. An answer
+//! carries what the reference sends and no more. With `atomic: true` a domain charges all or nothing.
+
+mod answer;
+mod metadata;
+
+use std::collections::HashSet;
+
+use crate::algorithm::{Op, Outcome, Rule};
+use crate::clock::Micros;
+use crate::limits::{
+    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Window, WireUnit,
+};
+use crate::store::{Admission, Binding, Call, Charge, Store};
+
+use super::Engine;
+use super::ReferenceSettings;
+use super::decision::Decision;
+use super::request::{CheckRequest, Descriptor, Direction, Override};
+
+/// What one descriptor came to.
+enum Match<'a> {
+    /// No limit applies.
+    Nothing,
+    /// It is let pass without being counted.
+    Unlimited,
+    /// Limits of the file, or the one that the caller brought along.
+    Limits(Vec<Touch<'a>>),
+}
+
+/// A limit that a descriptor touches.
+struct Touch<'a> {
+    limit: Shown<'a>,
+    window: Window,
+    number: Number,
+    key: CounterKey,
+}
+
+/// Where a limit comes from, for those who show it.
+#[derive(Clone, Copy)]
+enum Shown<'a> {
+    /// The file.
+    Configured(&'a ReferenceLimit),
+    /// The caller.
+    Sent(Override),
+}
+
+/// A limit and what came of charging it.
+struct Settled<'a> {
+    limit: Shown<'a>,
+    number: Number,
+    outcome: Outcome,
+}
+
+pub(super) async fn check<S: Store>(
+    engine: &Engine<S>,
+    domain: &ReferenceDomain,
+    request: &CheckRequest<'_>,
+) -> Decision {
+    let secret = engine.store.key_secret();
+    let mut matches: Vec<Match<'_>> =
+        request.descriptors.iter().map(|descriptor| find(domain, descriptor, secret)).collect();
+    replace(&mut matches);
+    let settings = &engine.settings.reference;
+    let charges = charges(domain, request, &matches, settings);
+    let admission = match (domain.atomic, settings.stop_when_over) {
+        (true, _) => Admission::AllOrNone,
+        (false, true) => Admission::EachUnlessOver,
+        (false, false) => Admission::Each,
+    };
+    let outcomes = if charges.is_empty() {
+        Vec::new()
+    } else {
+        super::failure::ask(&engine.store, Call { charges: &charges, admission }).await.1
+    };
+    let mut outcomes = outcomes.into_iter();
+    let settled: Vec<Option<Vec<Settled<'_>>>> =
+        matches.iter().map(|found| settle(found, &mut outcomes)).collect();
+    answer::decide(request, settings, engine.settings.enforcement, &settled)
+}
+
+fn find<'a>(domain: &'a ReferenceDomain, descriptor: &Descriptor<'a>, secret: KeySecret) -> Match<'a> {
+    if let Some(sent) = descriptor.number {
+        let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
+        let seconds = sent.unit.seconds() * u64::from(sent.multiplier.max(1));
+        let window = Window::Fixed { length: Micros::from_secs(seconds) };
+        let key = key(secret, domain, descriptor, &values, &window);
+        let number = Number::AtMost(u64::from(sent.requests_per_unit));
+        return Match::Limits(vec![Touch { limit: Shown::Sent(sent), window, number, key }]);
+    }
+    let Some((rule, values)) = domain.find(&descriptor.entries) else {
+        return Match::Nothing;
+    };
+    let touch = |limit: &'a ReferenceLimit| Touch {
+        limit: Shown::Configured(limit),
+        window: limit.window.clone(),
+        number: limit.number,
+        key: key(secret, domain, descriptor, &values, &limit.window),
+    };
+    match rule.limits.as_slice() {
+        [] => Match::Nothing,
+        limits => Match::Limits(limits.iter().map(touch).collect()),
+    }
+}
+
+/// The counter of a path of entries: its values, or the patterns they share, and the window without the number.
+fn key(
+    secret: KeySecret,
+    domain: &ReferenceDomain,
+    descriptor: &Descriptor<'_>,
+    values: &[&[u8]],
+    window: &Window,
+) -> CounterKey {
+    let mut id = KeyHasher::new(secret);
+    id.piece(b"reference");
+    id.piece(domain.name.as_bytes());
+    id.piece(window.identity().as_bytes());
+    for (entry, value) in descriptor.entries.iter().zip(values) {
+        id.piece(entry.key);
+        id.piece(value);
+    }
+    CounterKey { tag: id.finish_tag(), id: id.finish() }
+}
+
+/// Sets aside the limits that others of the call replace by name, and takes unlimited ones out of counting.
+fn replace(matches: &mut [Match<'_>]) {
+    let replaced: HashSet<&str> = matches
+        .iter()
+        .flat_map(Match::configured)
+        .flat_map(|limit| limit.replaces.iter().map(AsRef::as_ref))
+        .collect();
+    for found in matches {
+        let Match::Limits(touches) = found else { continue };
+        if touches.iter().any(|touch| touch.number == Number::Unlimited) {
+            *found = Match::Unlimited;
+            continue;
+        }
+        touches.retain(|touch| touch.limit.name().is_empty() || !replaced.contains(touch.limit.name()));
+        if touches.is_empty() {
+            *found = Match::Nothing;
+        }
+    }
+}
+
+fn charges<'a>(
+    domain: &ReferenceDomain,
+    request: &CheckRequest<'_>,
+    matches: &'a [Match<'_>],
+    settings: &ReferenceSettings,
+) -> Vec<Charge<'a>> {
+    let unmatched_passes = settings.all_quota && matches.iter().any(|found| matches!(found, Match::Nothing));
+    let mut charges = Vec::new();
+    for (descriptor, found) in request.descriptors.iter().zip(matches) {
+        let Match::Limits(touches) = found else { continue };
+        let hits = request.hits_of(descriptor);
+        let op = match descriptor.direction {
+            Direction::Charge => Op::Take { room: hits, charge: hits },
+            Direction::GiveBack => Op::GiveBack { units: hits },
+        };
+        charges.extend(touches.iter().map(|touch| {
+            let binding = match (touch.limit.is_shadow(), touch.limit.is_quota(settings)) {
+                (true, _) => Binding::Counted,
+                (false, true) if unmatched_passes || !domain.atomic => Binding::Counted,
+                (false, true) => Binding::Quota,
+                (false, false) => Binding::Enforced,
+            };
+            let rule = Rule { window: &touch.window, number: touch.number };
+            Charge { key: touch.key, overflow: touch.key, rule, op, binding, on_error: OnError::Local }
+        }));
+    }
+    charges
+}
+
+fn settle<'a>(found: &Match<'a>, outcomes: &mut impl Iterator<Item = Outcome>) -> Option<Vec<Settled<'a>>> {
+    match found {
+        Match::Unlimited => None,
+        Match::Nothing => Some(Vec::new()),
+        Match::Limits(touches) => Some(
+            touches
+                .iter()
+                .zip(outcomes)
+                .map(|(touch, outcome)| Settled { limit: touch.limit, number: touch.number, outcome })
+                .collect(),
+        ),
+    }
+}
+
+impl<'a> Match<'a> {
+    /// The limits of the file among those it came to.
+    fn configured(&self) -> Vec<&'a ReferenceLimit> {
+        match self {
+            Self::Limits(touches) => touches.iter().filter_map(|touch| touch.limit.configured()).collect(),
+            Self::Nothing | Self::Unlimited => Vec::new(),
+        }
+    }
+}
+
+impl<'a> Shown<'a> {
+    fn configured(self) -> Option<&'a ReferenceLimit> {
+        match self {
+            Self::Configured(limit) => Some(limit),
+            Self::Sent(_) => None,
+        }
+    }
+
+    fn name(self) -> &'a str {
+        self.configured().map_or("", |limit| &limit.name)
+    }
+
+    fn is_shadow(self) -> bool {
+        self.configured().is_some_and(|limit| limit.shadow)
+    }
+
+    fn is_quota(self, settings: &ReferenceSettings) -> bool {
+        settings.all_quota || self.configured().is_some_and(|limit| limit.quota)
+    }
+
+    fn unit(self) -> (WireUnit, u32) {
+        match self {
+            Self::Configured(limit) => (limit.unit, limit.multiplier),
+            Self::Sent(sent) => (sent.unit, sent.multiplier.max(1)),
+        }
+    }
+}
