@@ -1,0 +1,3 @@
+//! What several test files share: the programs around the service, started, driven and stopped.
+
+pub(crate) mod tools;
