@@ -3,6 +3,7 @@
 //! A value and nothing else: it knows no files, no wire, no store and no time of day. One request
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
 
+mod describe;
 mod entry;
 mod key;
 mod limit;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use describe::describe;
 pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, identity};
 pub use limit::{Limit, LimitId, Mode, OnError, OnMissing};

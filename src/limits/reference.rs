@@ -43,7 +43,7 @@ pub struct Wildcard {
     pub key: Vec<Box<[u8]>>,
     /// The value, split at every `*`; `None` takes any value.
     pub value: Option<Vec<Box<[u8]>>>,
-    /// Key and value as written: asked for exactly so, it beats every other wildcard.
+    /// Key and value as written: asked for exactly so, one with a value beats every other wildcard.
     pub written: (Box<[u8]>, Box<[u8]>),
     /// The pattern that stands for the value in the counter's path where `share_threshold` is set.
     pub shared_as: Option<Box<[u8]>>,
@@ -179,7 +179,9 @@ impl Node {
         if let Some(rule) = self.exact.get(key).and_then(|values| values.get(value)) {
             return Some((rule, value));
         }
-        let as_written = |wildcard: &&Wildcard| *wildcard.written.0 == *key && *wildcard.written.1 == *value;
+        let as_written = |wildcard: &&Wildcard| {
+            wildcard.value.is_some() && *wildcard.written.0 == *key && *wildcard.written.1 == *value
+        };
         let taking = |wildcard: &&Wildcard| wildcard.takes(key, value);
         if let Some(wildcard) =
             self.wildcards.iter().find(as_written).or_else(|| self.wildcards.iter().find(taking))

@@ -1,0 +1,133 @@
+//! The rule set as text, one line a limit: what operators read at `/rlconfig`.
+//!
+//! Limits of reference domains are written as the reference service writes them, with what it does not know
+//! behind that. Nothing here is parsed again, and no value of a request can appear.
+
+use super::limit::{Limit, Mode};
+use super::native::NativeDomain;
+use super::number::Number;
+use super::reference::{Node, ReferenceDomain, ReferenceLimit};
+use super::subject::Subjects;
+use super::window::{Unit, Window};
+use super::{Domain, RuleSet};
+
+/// Every limit of `rules`, one line each, sorted, so that equal sets read alike.
+pub fn describe(rules: &RuleSet) -> String {
+    let mut lines: Vec<String> = rules.domains.values().flat_map(lines_of).collect();
+    lines.sort_unstable();
+    lines.concat()
+}
+
+fn lines_of(domain: &Domain) -> Vec<String> {
+    match domain {
+        Domain::Native(domain) => domain.limits.iter().map(|limit| native_line(domain, limit)).collect(),
+        Domain::Reference(domain) => domain.limits().into_iter().map(reference_line).collect(),
+    }
+}
+
+fn reference_line(limit: &ReferenceLimit) -> String {
+    let number = match limit.number {
+        Number::AtMost(most) => most,
+        Number::Unlimited => 0,
+    };
+    let more = match &limit.window {
+        Window::Sliding { .. } => ", algorithm: sliding_window",
+        Window::TokenBucket { .. } => ", algorithm: token_bucket",
+        _ => "",
+    };
+    let multiplier = match limit.multiplier {
+        0 | 1 => String::new(),
+        times => format!(", unit_multiplier: {times}"),
+    };
+    let ReferenceLimit { path, shadow, quota, unit, .. } = limit;
+    format!(
+        "{path}: unit={} requests_per_unit={number}, shadow_mode: {shadow}, quota_mode: {quota}{more}{multiplier}\n",
+        unit.name()
+    )
+}
+
+fn native_line(domain: &NativeDomain, limit: &Limit) -> String {
+    let numbers: Vec<String> = domain
+        .tiers
+        .names
+        .iter()
+        .zip(&limit.numbers)
+        .map(|(tier, number)| format!("{tier}={}", number_text(*number)))
+        .collect();
+    let mode = match limit.mode {
+        Mode::Enforced => "enforced",
+        Mode::Shadow => "shadow",
+        Mode::Soft => "soft",
+    };
+    format!(
+        "{}.{}: {}, unit: {}, window: {}, per: {}, mode: {mode}\n",
+        domain.name,
+        limit.name,
+        numbers.join(" "),
+        unit_text(limit.unit),
+        window_text(&limit.window),
+        subjects_text(&limit.subjects),
+    )
+}
+
+fn number_text(number: Number) -> String {
+    match number {
+        Number::Unlimited => "unlimited".to_owned(),
+        Number::AtMost(most) => most.to_string(),
+    }
+}
+
+const fn unit_text(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Hits => "hits",
+        Unit::Tokens => "tokens",
+        Unit::Money => "nano-USD",
+    }
+}
+
+fn window_text(window: &Window) -> String {
+    let seconds = |micros: crate::clock::Micros| micros.ceil_secs();
+    match window {
+        Window::Sliding { length } => format!("sliding {}s", seconds(*length)),
+        Window::Fixed { length } => format!("fixed {}s", seconds(*length)),
+        Window::TokenBucket { length, burst, .. } => {
+            format!("token bucket {}s burst {burst}", seconds(*length))
+        }
+        Window::Calendar(calendar) => {
+            let period = format!("{:?}", calendar.period()).to_lowercase();
+            format!("calendar {period} {}", calendar.zone_name())
+        }
+        Window::Concurrent { .. } => "concurrent".to_owned(),
+        Window::Total { .. } => "total".to_owned(),
+        Window::Request => "request".to_owned(),
+    }
+}
+
+fn subjects_text(subjects: &Subjects) -> String {
+    if subjects.parts.is_empty() {
+        return "all".to_owned();
+    }
+    let part = |alternatives: &Vec<Box<[u8]>>| {
+        let keys: Vec<_> = alternatives.iter().map(|key| String::from_utf8_lossy(key)).collect();
+        keys.join("|")
+    };
+    subjects.parts.iter().map(part).collect::<Vec<_>>().join("+")
+}
+
+impl ReferenceDomain {
+    /// Every limit of the domain, in no order.
+    pub fn limits(&self) -> Vec<&ReferenceLimit> {
+        let mut found = Vec::new();
+        collect(&self.root, &mut found);
+        found
+    }
+}
+
+fn collect<'a>(node: &'a Node, found: &mut Vec<&'a ReferenceLimit>) {
+    let exact = node.exact.values().flat_map(|values| values.values());
+    let wildcards = node.wildcards.iter().map(|wildcard| &wildcard.rule);
+    for rule in exact.chain(wildcards).chain(node.by_key.values()) {
+        found.extend(&rule.limits);
+        collect(&rule.below, found);
+    }
+}
