@@ -26,6 +26,7 @@
 pub mod algorithm;
 pub mod calendar;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod limits;
 pub mod money;
