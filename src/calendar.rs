@@ -132,3 +132,111 @@ impl Calendar {
 fn shift(date: Date, span: Span) -> Date {
     date.saturating_add(span)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Calendar, InvalidCalendar, Period};
+    use crate::clock::Timestamp;
+
+    fn at(text: &str) -> Timestamp {
+        let instant: jiff::Timestamp = text.parse().unwrap();
+        Timestamp(u64::try_from(instant.as_microsecond()).unwrap())
+    }
+
+    /// The four boundaries around `now`, as instants.
+    fn check(period: Period, zone: &str, anchor: u8, now: &str, expected: [&str; 4]) {
+        let calendar = Calendar::new(period, zone, anchor).unwrap();
+        assert_eq!(calendar.boundaries(at(now)), expected.map(at), "{period:?} {zone} {anchor} at {now}");
+    }
+
+    #[test]
+    fn days_begin_at_local_midnight_whatever_the_clocks_do() {
+        check(
+            Period::Day,
+            "Europe/Berlin",
+            1,
+            "2026-03-29T12:00:00Z", // the day that loses an hour
+            ["2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", "2026-03-30T22:00:00Z"],
+        );
+        check(
+            Period::Day,
+            "America/Sao_Paulo",
+            1,
+            "2018-11-04T12:00:00Z", // midnight itself was skipped
+            ["2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z", "2018-11-06T02:00:00Z"],
+        );
+    }
+
+    #[test]
+    fn weeks_begin_on_monday() {
+        check(
+            Period::Week,
+            "UTC",
+            1,
+            "2026-11-22T23:59:59Z",
+            ["2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"],
+        );
+        check(
+            Period::Week,
+            "UTC",
+            1,
+            "2026-11-23T00:00:00Z",
+            ["2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z", "2026-12-07T00:00:00Z"],
+        );
+    }
+
+    #[test]
+    fn an_anchor_is_clamped_in_short_months_and_comes_back() {
+        check(
+            Period::Month,
+            "UTC",
+            31,
+            "2026-03-15T00:00:00Z",
+            ["2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z", "2026-04-30T00:00:00Z"],
+        );
+        check(
+            Period::Month,
+            "UTC",
+            15,
+            "2026-01-14T23:59:59.999999Z",
+            ["2025-11-15T00:00:00Z", "2025-12-15T00:00:00Z", "2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z"],
+        );
+    }
+
+    #[test]
+    fn years_begin_on_the_anchor_of_january() {
+        check(
+            Period::Year,
+            "UTC",
+            1,
+            "2024-02-29T10:00:00Z",
+            ["2023-01-01T00:00:00Z", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"],
+        );
+        check(
+            Period::Year,
+            "Asia/Kolkata",
+            10,
+            "2026-01-05T00:00:00Z",
+            ["2024-01-09T18:30:00Z", "2025-01-09T18:30:00Z", "2026-01-09T18:30:00Z", "2027-01-09T18:30:00Z"],
+        );
+    }
+
+    #[test]
+    fn an_instant_belongs_to_the_period_that_it_begins() {
+        let calendar = Calendar::new(Period::Month, "UTC", 1).unwrap();
+        let [_, start, end, _] = calendar.boundaries(at("2026-11-01T00:00:00Z"));
+        assert_eq!((start, end), (at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn refuses_what_is_no_zone_or_day() {
+        let error = Calendar::new(Period::Day, "Mars/Olympus", 1).unwrap_err();
+        assert_eq!(error, InvalidCalendar::Zone("Mars/Olympus".to_owned()));
+        for anchor in [0, 32] {
+            assert_eq!(
+                Calendar::new(Period::Month, "UTC", anchor).unwrap_err(),
+                InvalidCalendar::Anchor(anchor)
+            );
+        }
+    }
+}
