@@ -161,7 +161,7 @@ impl State {
         self.advance(rule, now);
         let verdict = match op {
             Op::GiveBack { units } => {
-                self.give_back(rule, units, now);
+                self.give_back(units, now);
                 Verdict::Admitted
             }
             Op::Take { room, charge } => {
@@ -181,7 +181,7 @@ impl State {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
                 Some(cells.idle_from(*length))
             }
-            (Self::Bucket(bucket), window) => bucket.idle_from(&Refill::of(window, rule.number)),
+            (Self::Bucket(bucket), window) => bucket.idle_from(Refill::of(window, rule.number)),
             (Self::Period(count), window) => Some(Span::holding(window, count.start()).end),
             (Self::Total(capacity), Window::Total { forget }) => capacity.idle_from(*forget),
             _ => Some(Timestamp(0)),
@@ -193,7 +193,7 @@ impl State {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
                 cells.advance(*length, now);
             }
-            (Self::Bucket(bucket), window) => bucket.advance(&Refill::of(window, rule.number), now),
+            (Self::Bucket(bucket), window) => bucket.advance(Refill::of(window, rule.number), now),
             (Self::Period(count), window) => count.advance(Span::holding(window, now.max(count.start()))),
             (Self::Total(capacity), Window::Total { forget }) => capacity.advance(*forget, now),
             _ => {}
@@ -205,7 +205,7 @@ impl State {
         match (self, rule.window) {
             (Self::Cells(cells), Window::Concurrent { .. }) => (0, cells.total()),
             (Self::Cells(cells), _) => (cells.total(), 0),
-            (Self::Bucket(bucket), window) => (bucket.used(&Refill::of(window, rule.number)), 0),
+            (Self::Bucket(bucket), _) => (bucket.level(), 0),
             (Self::Period(count), _) => (count.used(), 0),
             (Self::Total(capacity), _) => (capacity.used(), 0),
             (Self::Nothing, _) => (0, 0),
@@ -236,7 +236,9 @@ impl State {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
                 Retry::After(cells.freed_at(*length, excess).since(now))
             }
-            (Self::Bucket(bucket), window) => bucket.freed_after(&Refill::of(window, rule.number), excess),
+            (Self::Bucket(bucket), window) => {
+                bucket.freed_after(Refill::of(window, rule.number), excess, now)
+            }
             (Self::Period(count), window) => {
                 Retry::After(Span::holding(window, count.start()).end.since(now))
             }
@@ -249,20 +251,20 @@ impl State {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
                 cells.add(*length, charge, now);
             }
-            (Self::Bucket(bucket), window) => bucket.add(&Refill::of(window, rule.number), charge),
+            (Self::Bucket(bucket), _) => bucket.add(charge),
             (Self::Period(count), _) => count.add(charge),
             (Self::Total(capacity), _) => capacity.add(charge, now),
             _ => {}
         }
     }
 
-    fn give_back(&mut self, rule: Rule<'_>, units: u64, now: Timestamp) {
-        match (self, rule.window) {
-            (Self::Cells(cells), _) => cells.give_back(units),
-            (Self::Bucket(bucket), window) => bucket.give_back(&Refill::of(window, rule.number), units),
-            (Self::Period(count), _) => count.give_back(units),
-            (Self::Total(capacity), _) => capacity.give_back(units, now),
-            (Self::Nothing, _) => {}
+    fn give_back(&mut self, units: u64, now: Timestamp) {
+        match self {
+            Self::Cells(cells) => cells.give_back(units),
+            Self::Bucket(bucket) => bucket.give_back(units),
+            Self::Period(count) => count.give_back(units),
+            Self::Total(capacity) => capacity.give_back(units, now),
+            Self::Nothing => {}
         }
     }
 

@@ -21,10 +21,8 @@ pub enum Window {
     TokenBucket {
         /// The time in which the limit's number comes back.
         length: Micros,
-        /// How much the bucket holds, at most [`Window::MAX_BURST`] grains.
+        /// How much the bucket holds.
         burst: u64,
-        /// Into how many parts a unit is divided while it leaks: [`Window::GRAINS`], or 1 for nano-USD.
-        grain: u64,
     },
     /// Over calendar periods in a zone.
     Calendar(Calendar),
@@ -54,12 +52,6 @@ pub enum Unit {
 }
 
 impl Window {
-    /// The parts of a hit or token in a token bucket.
-    pub const GRAINS: u64 = 1 << 20;
-
-    /// The most grains that a token bucket may hold: 2^52, so that a bucket of hits holds up to 2^32.
-    pub const MAX_BURST: u64 = 1 << 52;
-
     /// Whether room comes back only through a holder: these windows can be given back to.
     pub const fn is_held(&self) -> bool {
         matches!(self, Self::Concurrent { .. } | Self::Total { .. })
