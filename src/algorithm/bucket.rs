@@ -1,20 +1,20 @@
 //! The token bucket, as the generic cell rate algorithm keeps it: one level that leaks.
 //!
-//! GCRA (ITU-T I.371, as a virtual scheduling or leaky bucket algorithm) with burst B, refilled with N every
-//! W. The level starts at 0, a charge raises it, time lowers it by N/W; a charge fits while the level stays
-//! within B.
+//! GCRA (ITU-T I.371, in its form as a leaky bucket) with burst B, refilled with N every W. The level starts
+//! at 0, a charge raises it, time lowers it by N/W, and a charge fits while the level stays within B.
 //!
-//! **Bound.** Any interval of length t admits at most B + N·t/W. The level is an integer of grains (2^20 a
-//! hit or token, 1 a nano-USD), and what has leaked is rounded down, with the rate itself rounded towards 0
-//! by a factor 1 − 2^−50. So rounding only ever refuses: each charge gives away less than one grain, a
-//! millionth of a hit.
+//! **Bound.** Any interval of length t admits at most B + N·t/W. The level is a whole number of units as of an
+//! instant `at`. When k units have leaked, `at` moves on by k·W/N rounded up to a microsecond, so time that is
+//! not yet worth a unit is kept and none is counted twice: the whole level is never below that of the ideal
+//! bucket, and what the ideal bucket refuses is refused.
 //!
-//! Rust and Lua do the same operations on the same doubles in the same order and so agree exactly.
+//! Rust and Lua do the same operations on the same doubles and so agree exactly. Products below 2^53 are
+//! exact and so are their quotients, rounded; beyond, both are shaded by 2^−50 towards refusing.
 
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "levels and spans are whole, positive and below 2^53"
+    reason = "amounts and spans are whole, positive and at most 2^53 when they are cast"
 )]
 
 use crate::clock::{Micros, Timestamp};
@@ -25,88 +25,104 @@ use super::Retry;
 /// A level, as of an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bucket {
-    /// In grains, a whole number.
-    level: f64,
-    /// In microseconds since the epoch.
-    at: u64,
+    level: u64,
+    at: Timestamp,
 }
 
-/// How a bucket leaks.
+/// How a bucket leaks: `units` every `length` microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refill {
-    /// Grains a microsecond; infinite where the limit is unlimited.
-    pub rate: f64,
-    /// Grains a unit.
-    pub grain: f64,
+    units: f64,
+    length: f64,
 }
 
-/// Just below 1, by more than the rounding of the two operations that make a rate and the one that uses it.
-const DOWNWARDS: f64 = 1.0 - 1.0 / (1_u64 << 50) as f64;
+/// Products below this are exact.
+const EXACT: f64 = (1_u64 << 53) as f64;
+/// More than the rounding of a product and a quotient together.
+const SHADE: f64 = 1.0 / (1_u64 << 50) as f64;
 
 impl Refill {
-    /// How a bucket of `window` leaks when its limit allows `number`.
+    /// How a bucket of `window` leaks when its limit allows `number`; at once when that is unlimited.
     pub fn of(window: &Window, number: Number) -> Self {
-        let Window::TokenBucket { length, grain, .. } = window else {
-            return Self { rate: 0.0, grain: 1.0 };
+        let length = match window {
+            Window::TokenBucket { length, .. } => length.0 as f64,
+            _ => 1.0,
         };
-        let grain = *grain as f64;
-        let rate = match number {
-            Number::Unlimited => f64::INFINITY,
-            Number::AtMost(most) => most as f64 * grain / length.0 as f64 * DOWNWARDS,
-        };
-        Self { rate, grain }
+        match number {
+            Number::Unlimited => Self { units: MAX_AMOUNT as f64, length: 1.0 },
+            Number::AtMost(most) => Self { units: most as f64, length },
+        }
+    }
+
+    /// How many units leak in `span`, rounded down.
+    fn leaked(&self, span: u64) -> f64 {
+        let product = span as f64 * self.units;
+        let shade = if product < EXACT { 1.0 } else { 1.0 - SHADE };
+        (product / self.length * shade).floor()
+    }
+
+    /// How long `units` take to leak, in microseconds rounded up; infinite if nothing leaks.
+    fn span(&self, units: u64) -> f64 {
+        let product = units as f64 * self.length;
+        let shade = if product < EXACT { 1.0 } else { 1.0 + SHADE };
+        (product / self.units * shade).ceil()
     }
 }
 
 impl Bucket {
     /// Lets leak what leaks until `now`.
-    pub fn advance(&mut self, refill: &Refill, now: Timestamp) {
-        if now.0 <= self.at {
+    pub fn advance(&mut self, refill: Refill, now: Timestamp) {
+        if now <= self.at {
             return;
         }
-        let leaked = ((now.0 - self.at) as f64 * refill.rate).floor();
-        self.level = if leaked >= self.level { 0.0 } else { self.level - leaked };
-        self.at = now.0;
+        let leaked = refill.leaked(now.0 - self.at.0);
+        if leaked >= self.level as f64 {
+            *self = Self { level: 0, at: now };
+        } else if leaked > 0.0 {
+            let leaked = leaked as u64;
+            self.at = self.at.plus(Micros(refill.span(leaked) as u64)).min(now);
+            self.level -= leaked;
+        }
     }
 
-    /// What is in the bucket, in units, rounded up.
-    pub fn used(&self, refill: &Refill) -> u64 {
-        (self.level / refill.grain).ceil() as u64
+    /// What is in the bucket.
+    pub fn level(&self) -> u64 {
+        self.level
     }
 
-    /// Raises the level by `charge` units.
-    pub fn add(&mut self, refill: &Refill, charge: u64) {
-        self.level = (self.level + charge as f64 * refill.grain).min(MAX_AMOUNT as f64);
+    /// Raises the level.
+    pub fn add(&mut self, charge: u64) {
+        self.level = self.level.saturating_add(charge).min(MAX_AMOUNT);
     }
 
-    /// Lowers the level by `units`, to 0 at most.
-    pub fn give_back(&mut self, refill: &Refill, units: u64) {
-        self.level = (self.level - units as f64 * refill.grain).max(0.0);
+    /// Lowers the level, to 0 at most.
+    pub fn give_back(&mut self, units: u64) {
+        self.level = self.level.saturating_sub(units);
     }
 
-    /// Until `excess` units of those in the bucket, rounded up, have leaked.
-    pub fn freed_after(&self, refill: &Refill, excess: u64) -> Retry {
-        let kept = (self.used(refill) - excess) as f64 * refill.grain;
-        leaks_in(refill, self.level - kept).map_or(Retry::Never, Retry::After)
+    /// When `excess` of the units in the bucket will have leaked, seen from `now`.
+    pub fn freed_after(&self, refill: Refill, excess: u64, now: Timestamp) -> Retry {
+        self.leaked_at(refill, excess).map_or(Retry::Never, |at| Retry::After(at.since(now)))
     }
 
-    /// The instant at which the bucket is empty.
-    pub fn idle_from(&self, refill: &Refill) -> Option<Timestamp> {
-        leaks_in(refill, self.level).map(|span| Timestamp(self.at).plus(span))
+    /// The instant at which the bucket is empty; `None` if it never is.
+    pub fn idle_from(&self, refill: Refill) -> Option<Timestamp> {
+        self.leaked_at(refill, self.level)
     }
-}
 
-/// The shortest span in which `grains` leak; `None` if they never do.
-fn leaks_in(refill: &Refill, grains: f64) -> Option<Micros> {
-    if grains <= 0.0 {
-        return Some(Micros(0));
+    /// The first instant by which `units` have leaked; `None` if they never do.
+    fn leaked_at(&self, refill: Refill, units: u64) -> Option<Timestamp> {
+        if units == 0 {
+            return Some(self.at);
+        }
+        let mut span = refill.span(units);
+        if !span.is_finite() {
+            return None;
+        }
+        // Where products are inexact the two directions may differ by a little; a step is at least their shade.
+        while refill.leaked(span as u64) < units as f64 {
+            span += (span * SHADE * 2.0).floor().max(1.0);
+        }
+        Some(self.at.plus(Micros(span as u64)))
     }
-    if refill.rate <= 0.0 {
-        return None;
-    }
-    let mut micros = (grains / refill.rate).ceil();
-    while (micros * refill.rate).floor() < grains {
-        micros += 1.0;
-    }
-    Some(Micros(micros as u64))
 }

@@ -271,7 +271,8 @@ mod tests {
             "PUT /a/b",
             "POST /kits/{kit}/logos/{logo}",
         ]);
-        let cases: [(&str, &str, Option<(&str, &[&str])>); 17] = [
+        type Found = Option<(&'static str, &'static [&'static str])>;
+        let cases: [(&str, &str, Found); 17] = [
             ("POST", "/agent/chat", Some(("POST /agent/chat", &[]))),
             ("GET", "/agent/chat", Some(("/agent/{id}", &["id=chat"]))),
             ("GET", "/agent/x/y", Some(("/agent/*", &[]))),
