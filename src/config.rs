@@ -4,5 +4,7 @@
 //! [`crate::limits`]. What is wrong is reported with its place and its fix, all of it in one go. This room reads
 //! no request and keeps no state.
 
+pub mod cli;
 pub mod diagnostic;
+pub mod settings;
 pub mod yaml;

@@ -31,3 +31,4 @@ pub mod engine;
 pub mod limits;
 pub mod money;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,106 @@
+//! The command line: words and flags, no meaning.
+//!
+//! Flags stay texts here. The settings read them beside the environment and the settings file, so that all
+//! three are checked by the same words and everything wrong is said in one go.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::settings::Sources;
+use super::settings::keys::{self, Key};
+
+/// Decides whether a request may pass: Envoy asks over gRPC, Tollgate answers.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tollgate check limits.yaml                 is the file right, and what does it say?
+  tollgate serve limits.yaml                 answer on 127.0.0.1:8081, count in memory
+  tollgate serve limits/ --store redis://127.0.0.1:6379
+  RUNTIME_ROOT=/srv/runtime_data/current REDIS_URL=redis:6379 tollgate serve
+
+`tollgate serve --help` lists every flag, `.env.example` every name in the environment.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer calls by the limits in FILES, and follow changes of them.
+    #[command(after_help = SERVE_NOTES)]
+    Serve(ServeArgs),
+    /// Check FILES and print what every tier is allowed; exit 78 if anything is wrong.
+    Check(CheckArgs),
+}
+
+const SERVE_NOTES: &str = "\
+Flags beat TOLLGATE_* in the environment, which beats the reference service's names there, which beat the
+settings file. Exit 78: the configuration is wrong, and standard error says where and what to write.";
+
+/// How to answer calls.
+#[derive(Args, Debug, Default)]
+pub struct ServeArgs {
+    /// What is limited: files, or directories of them [env: TOLLGATE_FILES, RUNTIME_ROOT].
+    #[arg(value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Where gRPC is served [default: 127.0.0.1:8081] [env: TOLLGATE_GRPC].
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// Where POST /json and /healthcheck are served [default: 127.0.0.1:8080] [env: TOLLGATE_HTTP].
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Where /livez, /readyz and /rlconfig are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// Where counters are kept: memory, redis://…, rediss://…, unix:///PATH [default: memory] [env: TOLLGATE_STORE].
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// How many threads decide [default: one for each core] [env: TOLLGATE_THREADS].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+    /// A file of settings, in YAML [env: TOLLGATE_SETTINGS].
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// How much is logged: error, warn, info, debug, trace [default: info] [env: TOLLGATE_LOG_LEVEL].
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How it is logged: text, json [default: text] [env: TOLLGATE_LOG_FORMAT].
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// What to check.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Files, or directories of them.
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Where settings come from: these flags and the variables of `environment`.
+    pub fn sources(self, environment: impl IntoIterator<Item = (String, String)>) -> Sources {
+        let one = |key: Key, value: Option<String>| value.map(|value| (key, vec![value]));
+        let files = self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+        let flags = [
+            (!files.is_empty()).then_some((keys::FILES, files)),
+            one(keys::GRPC, self.grpc),
+            one(keys::HTTP, self.http),
+            one(keys::ADMIN, self.admin),
+            one(keys::STORE, self.store),
+            one(keys::THREADS, self.threads),
+            one(keys::LOG_LEVEL, self.log_level),
+            one(keys::LOG_FORMAT, self.log_format),
+        ];
+        Sources {
+            file: self.settings,
+            environment: environment.into_iter().collect(),
+            flags: flags.into_iter().flatten().collect(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Settings of the server: where it listens, where it counts, what it reads, how it answers.
+//!
+//! Resolved once at start from defaults, a settings file, the environment and flags, each beating the one
+//! before, into the settings types of the rooms. Everything that is wrong is said in one go, with where it
+//! came from and what to write instead. What is limited is another matter, with another lifetime.
+
+mod elsewhere;
+mod error;
+pub mod keys;
+mod layers;
+mod listen;
+mod nearest;
+mod read;
+mod resolve;
+mod store;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::EngineSettings;
+use crate::limits::KeySecret;
+use crate::store::memory::MemorySettings;
+use crate::telemetry::LogSettings;
+
+pub use error::{SettingError, SettingErrors};
+pub use layers::Sources;
+pub use listen::{Address, Listeners};
+
+/// Settings of the server, resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listeners: Listeners,
+    /// How many threads decide. Default: one for each core.
+    pub threads: NonZeroUsize,
+    /// How long new calls are still taken after the signal to stop. Default 2 s.
+    pub drain_delay: Duration,
+    /// Where counters are kept.
+    pub store: StoreSettings,
+    /// The secret under which counters are named, where it is given.
+    pub key_secret: Option<KeySecret>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// What is read to know what is limited.
+    pub inputs: Inputs,
+    /// How calls are decided, apart from the rules.
+    pub engine: EngineSettings,
+    /// What is odd about the settings, to be logged at start.
+    pub warnings: Vec<String>,
+}
+
+/// Where counters are kept.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// In this process.
+    Memory(MemorySettings),
+    /// In a Redis.
+    Redis(RedisPlace),
+}
+
+/// What is read to know what is limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// Where it is.
+    pub place: InputPlace,
+    /// Whether a domain may stand in several reference files.
+    pub merge_domains: bool,
+}
+
+/// Where it is written what is limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputPlace {
+    /// Files, and directories of files.
+    Files(Vec<PathBuf>),
+    /// Where the reference looks for its files.
+    Runtime(RuntimeSettings),
+}
+
+/// Where the reference looks for its files, in its own terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeSettings {
+    /// `RUNTIME_ROOT`.
+    pub root: PathBuf,
+    /// `RUNTIME_SUBDIRECTORY`; empty for none.
+    pub subdirectory: PathBuf,
+    /// `RUNTIME_APPDIRECTORY`.
+    pub app_directory: PathBuf,
+    /// `RUNTIME_WATCH_ROOT`.
+    pub watch_root: bool,
+    /// `RUNTIME_IGNOREDOTFILES`.
+    pub ignore_dot_files: bool,
+}
+
+/// A Redis and how it is asked.
+#[derive(Clone)]
+pub struct RedisPlace {
+    /// All there is to know to connect, the password too.
+    pub url: String,
+    /// How long it has to answer. Default 10 ms.
+    pub timeout: Duration,
+    /// How many instances share it. Default 1.
+    pub instances: u32,
+}
+
+impl std::fmt::Debug for RedisPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { timeout, instances, .. } = self;
+        f.debug_struct("RedisPlace")
+            .field("timeout", timeout)
+            .field("instances", instances)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! From merged texts to the settings types of the rooms.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Switch};
+use crate::limits::KeySecret;
+use crate::store::memory::MemorySettings;
+use crate::telemetry::{LogFormat, LogSettings};
+
+use super::error::{SettingError, SettingErrors};
+use super::layers::{self, Findings, Sources};
+use super::listen::address;
+use super::read::{Parsed, Reader, at_least, header_name, secret, span, text, truth};
+use super::store::{Beside, Place, place, socket};
+use super::{
+    InputPlace, Inputs, Listeners, RedisPlace, RuntimeSettings, Settings, StoreSettings, elsewhere, keys,
+};
+
+/// The longest drain delay: with it and the drain, the process is gone within 25 s of the signal.
+const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+/// The range of the deadline of Redis.
+const STORE_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
+
+impl Settings {
+    /// Resolves settings from `sources`.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them.
+    pub fn resolve(sources: &Sources) -> Result<Self, SettingErrors> {
+        let mut findings = Findings::default();
+        let merged = layers::merge(sources, &mut findings);
+        let Findings { mut errors, mut warnings } = findings;
+        errors.extend(elsewhere::refused(&sources.environment));
+        let mut reader = Reader { merged: &merged, errors: &mut errors };
+        let inputs = inputs(&mut reader, &mut warnings);
+        let settings = Self {
+            listeners: listeners(&mut reader, &inputs.place),
+            threads: threads(&mut reader),
+            drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
+            store: store(&mut reader),
+            key_secret: reader.optional(&keys::KEY_SECRET, secret).map(KeySecret),
+            log: log(&mut reader),
+            engine: engine(&mut reader),
+            inputs,
+            warnings,
+        };
+        if errors.is_empty() { Ok(settings) } else { Err(SettingErrors(errors)) }
+    }
+}
+
+fn inputs(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Inputs {
+    let files: Vec<PathBuf> = reader.list(&keys::FILES).iter().map(PathBuf::from).collect();
+    let runtime = runtime(reader);
+    let merge_domains = reader.value(&keys::MERGE_DOMAINS, truth);
+    let place = match (files.is_empty(), runtime) {
+        (true, Some(runtime)) => InputPlace::Runtime(runtime),
+        (true, None) => {
+            reader.errors.push(SettingError::NoInputs);
+            InputPlace::Files(files)
+        }
+        (false, runtime) => {
+            if runtime.is_some() {
+                warnings.push("RUNTIME_ROOT is not read, because files are named".to_owned());
+            }
+            InputPlace::Files(files)
+        }
+    };
+    Inputs { place, merge_domains }
+}
+
+fn runtime(reader: &mut Reader<'_>) -> Option<RuntimeSettings> {
+    let root = reader.optional(&keys::RUNTIME_ROOT, text);
+    let subdirectory = reader.optional(&keys::RUNTIME_SUBDIRECTORY, text);
+    let app_directory = reader.value(&keys::RUNTIME_APPDIRECTORY, text);
+    let watch_root = reader.value(&keys::RUNTIME_WATCH_ROOT, truth);
+    let ignore_dot_files = reader.value(&keys::RUNTIME_IGNOREDOTFILES, truth);
+    Some(RuntimeSettings {
+        root: root?.into(),
+        subdirectory: subdirectory.unwrap_or_default().into(),
+        app_directory: app_directory.into(),
+        watch_root,
+        ignore_dot_files,
+    })
+}
+
+/// A start in the reference's way is open to other machines, as the reference is; any other is not, unless
+/// told to be.
+fn listeners(reader: &mut Reader<'_>, inputs: &InputPlace) -> Listeners {
+    let open = reader.value(&keys::BIND_ALL, truth) || matches!(inputs, InputPlace::Runtime(_));
+    let host = if open { "0.0.0.0" } else { "127.0.0.1" };
+    let mut listener = |key: &keys::Key| {
+        let mut listener = reader.value(key, address(host));
+        if !reader.is_given(key) {
+            host.clone_into(&mut listener.host);
+        }
+        listener
+    };
+    Listeners { grpc: listener(&keys::GRPC), http: listener(&keys::HTTP), admin: listener(&keys::ADMIN) }
+}
+
+fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    reader.optional(&keys::THREADS, at_least(NonZeroUsize::MIN)).unwrap_or_else(cores)
+}
+
+fn store(reader: &mut Reader<'_>) -> StoreSettings {
+    let beside = Beside {
+        auth: reader.optional(&keys::STORE_AUTH, text),
+        socket: reader.optional(&keys::SOCKET_TYPE, socket),
+        tls: reader.value(&keys::STORE_TLS, truth),
+    };
+    let place = reader.value(&keys::STORE, place(&beside));
+    let max_keys = reader.value(&keys::MAX_KEYS, at_least(1));
+    let (shortest, longest) = STORE_TIMEOUTS;
+    let timeout = reader.value(&keys::STORE_TIMEOUT, span(shortest, longest));
+    let instances = reader.value(&keys::INSTANCES, at_least(1));
+    match place {
+        Place::Memory => StoreSettings::Memory(MemorySettings { max_keys }),
+        Place::Redis(url) => StoreSettings::Redis(RedisPlace { url, timeout, instances }),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> LogSettings {
+    LogSettings {
+        level: reader.value(&keys::LOG_LEVEL, level),
+        format: reader.value(&keys::LOG_FORMAT, |text| match text.to_ascii_lowercase().as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("is no format of the log: write text or json".to_owned()),
+        }),
+    }
+}
+
+/// A level, in the reference's spellings too.
+fn level(text: &str) -> Parsed<LevelFilter> {
+    match text.to_ascii_lowercase().as_str() {
+        "panic" | "fatal" | "error" => Ok(LevelFilter::ERROR),
+        "warn" | "warning" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "trace" => Ok(LevelFilter::TRACE),
+        _ => Err("is no level: write error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+fn engine(reader: &mut Reader<'_>) -> EngineSettings {
+    // Taken for what it is called, and without effect on any answer.
+    reader.value(&keys::LOCAL_CACHE, at_least(0_u64));
+    EngineSettings {
+        switch: if reader.value(&keys::ENABLED, truth) { Switch::On } else { Switch::Off },
+        enforcement: match reader.value(&keys::SHADOW_MODE, truth) {
+            true => Enforcement::Shadow,
+            false => Enforcement::Enforced,
+        },
+        reference: ReferenceSettings {
+            all_quota: reader.value(&keys::QUOTA_MODE, truth),
+            stop_when_over: reader.value(&keys::STOP_WHEN_OVER, truth),
+            dynamic_metadata: reader.value(&keys::DYNAMIC_METADATA, truth),
+            headers: headers(reader),
+        },
+    }
+}
+
+fn headers(reader: &mut Reader<'_>) -> Option<HeaderNames> {
+    let names = HeaderNames {
+        limit: reader.value(&keys::LIMIT_HEADER, header_name),
+        remaining: reader.value(&keys::REMAINING_HEADER, header_name),
+        reset: reader.value(&keys::RESET_HEADER, header_name),
+    };
+    reader.value(&keys::HEADERS, truth).then_some(names)
+}
