@@ -9,7 +9,6 @@ mod error;
 pub mod keys;
 mod layers;
 mod listen;
-mod nearest;
 mod read;
 mod resolve;
 mod store;

@@ -4,13 +4,25 @@
 //! searched for, because the hash is keyed with a secret (SipHash-2-4, Aumasson and Bernstein 2012). No raw
 //! value ever reaches a store.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// The secret under which values are hashed. Every instance over one store uses the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeySecret(pub [u8; 16]);
+
+impl KeySecret {
+    /// A secret that nobody knows, for a store that is given none and lives no longer than its process, or that
+    /// keeps it.
+    pub fn random() -> Self {
+        // The standard library draws the 128-bit keys of `RandomState` from the system, and its hash is SipHash:
+        // without the keys, nobody can tell what it makes of two known inputs.
+        let drawn = RandomState::new();
+        let half = |input: u8| u128::from(drawn.hash_one(input));
+        Self((half(0) << 64 | half(1)).to_be_bytes())
+    }
+}
 
 impl std::fmt::Debug for KeySecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -318,7 +318,7 @@ fn everything_wrong_is_said_in_one_go() {
     let (_folder, file) = settings_file("listen: {grp: ':1'}\nserver: {threads: some}\n");
     let said = resolve(&["--settings", &file, "--admin", "nowhere"], &["QUOTA_MODE=2"]).unwrap_err();
     let expected = [
-        format!("{file}: listen.grp: there is no such setting; the nearest is listen.grpc"),
+        format!("{file}: listen.grp: there is no such setting: did you mean 'listen.grpc'?"),
         "nothing says what is limited: type `tollgate serve FILE`, or set TOLLGATE_FILES or RUNTIME_ROOT"
             .to_owned(),
         r#"--admin: "nowhere" is no address: write HOST:PORT, such as 127.0.0.1:8081"#.to_owned(),
@@ -348,7 +348,7 @@ fn unknown_own_names_are_warned_of_and_kubernetes_names_are_not() {
             .warnings;
     assert_eq!(
         warnings,
-        ["environment TOLLGATE_THREDS: means nothing here; the nearest is TOLLGATE_THREADS"]
+        ["environment TOLLGATE_THREDS: means nothing here: did you mean 'TOLLGATE_THREADS'?"]
     );
 }
 

@@ -16,14 +16,14 @@ pub enum SettingError {
         problem: String,
     },
     /// A key of the settings file that does not exist.
-    #[error("{file}: {path}: there is no such setting; the nearest is {nearest}")]
+    #[error("{file}: {path}: there is no such setting: {fix}")]
     UnknownKey {
         /// The settings file.
         file: String,
         /// The key, with dots between the levels.
         path: String,
-        /// The known key that looks most alike.
-        nearest: &'static str,
+        /// What was meant, or what there is.
+        fix: String,
     },
     /// A settings file that cannot be read.
     #[error("{file}: {problem}")]

@@ -9,9 +9,13 @@ use std::path::PathBuf;
 
 use ::config::{Config, ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
+use crate::config::diagnostic::suggestion;
+
 use super::error::SettingError;
 use super::keys::{self, Key};
-use super::nearest::nearest;
+
+/// What the names of settings begin with that are Tollgate's own.
+const OWN_PREFIX: &str = "TOLLGATE_";
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default)]
@@ -117,8 +121,8 @@ fn known_keys(file: &str, values: Map<String, Value>, findings: &mut Findings) -
         if Key::at(&path).is_some() {
             layer.put(&path, Some(&format!("{file}: {path}")), texts);
         } else {
-            let nearest = nearest(&path, keys::ALL.iter().map(|key| key.path));
-            findings.errors.push(SettingError::UnknownKey { file: file.to_owned(), path, nearest });
+            let fix = suggestion(&path, keys::ALL.iter().map(|key| key.path));
+            findings.errors.push(SettingError::UnknownKey { file: file.to_owned(), path, fix });
         }
     }
     layer
@@ -187,14 +191,13 @@ fn flags(given: &[(Key, Vec<String>)]) -> Layer {
 /// Names that begin as ours do and mean nothing are worth a word. Those that Kubernetes sets for a service
 /// called `tollgate` are not.
 fn warn_of_unknown_names(environment: &BTreeMap<String, String>, findings: &mut Findings) {
-    let own = || keys::ALL.iter().map(|key| key.env).chain([keys::SETTINGS_FILE]);
+    let own = keys::ALL.iter().map(|key| key.env).chain([keys::SETTINGS_FILE]);
+    let own = own.filter(|name| name.starts_with(OWN_PREFIX));
     let from_kubernetes = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
-    for name in environment.keys().filter(|name| name.starts_with("TOLLGATE_")) {
-        if !own().any(|known| known == name) && !from_kubernetes(name) {
-            let nearest = nearest(name, own().filter(|known| known.starts_with("TOLLGATE_")));
-            findings
-                .warnings
-                .push(format!("environment {name}: means nothing here; the nearest is {nearest}"));
+    for name in environment.keys().filter(|name| name.starts_with(OWN_PREFIX)) {
+        if !own.clone().any(|known| known == name) && !from_kubernetes(name) {
+            let fix = suggestion(name, own.clone());
+            findings.warnings.push(format!("environment {name}: means nothing here: {fix}"));
         }
     }
 }
