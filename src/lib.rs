@@ -32,3 +32,4 @@ pub mod limits;
 pub mod money;
 pub mod store;
 pub mod telemetry;
+pub mod transport;

@@ -1,0 +1,158 @@
+//! The gRPC server: rate limit service, health, reflection.
+//!
+//! Assembly only: handlers are in `rls`, the meaning of messages in `convert`, of errors in `status`. No tonic
+//! or prost type leaves this folder but [`proto`], which is there for clients and tests. Transport settings are
+//! stated one by one, because tonic's defaults leave several protections off.
+
+mod convert;
+mod deadline;
+mod health;
+mod incoming;
+pub mod json;
+mod rls;
+mod status;
+
+use std::time::Duration;
+
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::engine::Check;
+
+use super::accept::Connections;
+use super::health::Health;
+use deadline::WithDeadline;
+use proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
+
+/// The messages and services of `proto/`, with keys, values and domains as bytes.
+#[expect(missing_docs, clippy::doc_overindented_list_items, reason = "generated; documented in proto/")]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/protos.rs"));
+}
+
+/// The descriptors of `proto/` as callers see them, with keys, values and domains as `string`.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// How the gRPC server treats connections and calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcSettings {
+    /// The largest request, in bytes. A larger one is refused unread with INVALID_ARGUMENT. Default 512 KiB;
+    /// Envoy cannot make one from headers that it accepts.
+    pub max_message_bytes: usize,
+    /// The longest a call may take when its caller sets no shorter deadline. Default 1 s; decisions are bounded
+    /// by the store's own deadline long before.
+    pub timeout: Duration,
+    /// Calls in progress on one connection. Default 1024.
+    pub max_concurrent_streams: u32,
+    /// Calls reset by the peer before they were begun, above which a connection is closed. Default 100: Envoy
+    /// resets calls when its own timeout passes, in bursts.
+    pub max_pending_reset_streams: usize,
+    /// Calls that this side had to reset over the life of a connection, above which it is closed. Default 1024.
+    pub max_error_reset_streams: usize,
+    /// The largest header list, in bytes. Default 16 KiB.
+    pub max_header_list_bytes: u32,
+    /// How much of one request a peer may send ahead of its being read, in bytes. Default 64 KiB.
+    pub stream_window_bytes: u32,
+    /// The same for all requests of a connection. Default 1 MiB.
+    pub connection_window_bytes: u32,
+    /// How often an idle connection is asked whether it lives. Default 30 s.
+    pub keepalive_interval: Duration,
+    /// How long it may take to say so. Default 10 s.
+    pub keepalive_timeout: Duration,
+    /// How long a new connection may take to send its first bytes. Default 10 s.
+    pub greeting_timeout: Duration,
+    /// How long a connection lives before its client is asked to open another; calls in progress end in peace.
+    /// Default 24 h.
+    pub max_connection_age: Duration,
+}
+
+impl Default for GrpcSettings {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 512 * 1024,
+            timeout: Duration::from_secs(1),
+            max_concurrent_streams: 1024,
+            max_pending_reset_streams: 100,
+            max_error_reset_streams: 1024,
+            max_header_list_bytes: 16 * 1024,
+            stream_window_bytes: 64 * 1024,
+            connection_window_bytes: 1024 * 1024,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            greeting_timeout: Duration::from_secs(10),
+            max_connection_age: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// Why the gRPC server stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC server failed")]
+pub struct ServeError(#[from] tonic::transport::Error);
+
+/// Serves `connections` until `shutdown` resolves or the acceptor ends, and then until the calls in progress
+/// have ended: new calls are turned away with GOAWAY, watchers of the health are told and let go.
+///
+/// Whoever drains sets `health` first and gives the load balancers time to see it; whoever cannot wait for the
+/// last call drops this future.
+pub async fn serve(
+    connections: Connections,
+    check: impl Check,
+    health: &Health,
+    settings: &GrpcSettings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let reporter = HealthReporter::new();
+    let service = WithDeadline::new(routes(check, reporter.clone(), settings), settings.timeout);
+    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let serving = server(settings).serve_with_incoming_shutdown(
+        service,
+        incoming::greeted(connections, settings.greeting_timeout),
+        async { _ = drained.await },
+    );
+    let reporting = async {
+        health::report(health, &reporter, shutdown).await;
+        drop(drain);
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = serving => Ok(ended?),
+        () = reporting => Ok(()),
+    }
+}
+
+fn server(settings: &GrpcSettings) -> Server {
+    Server::builder()
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .http2_max_pending_accept_reset_streams(Some(settings.max_pending_reset_streams))
+        .http2_max_local_error_reset_streams(Some(settings.max_error_reset_streams))
+        .http2_max_header_list_size(settings.max_header_list_bytes)
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes)
+        .http2_keepalive_interval(Some(settings.keepalive_interval))
+        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
+        // No grace: with one, tonic sends no GOAWAY and cuts calls that are in progress.
+        .max_connection_age(settings.max_connection_age)
+}
+
+fn routes(check: impl Check, reporter: HealthReporter, settings: &GrpcSettings) -> Routes {
+    let rls = RateLimitServiceServer::new(rls::RateLimit::new(check))
+        .max_decoding_message_size(settings.max_message_bytes);
+    let mut routes = Routes::new(rls);
+    routes = routes.add_service(HealthServer::new(HealthService::from_health_reporter(reporter)));
+    let descriptors = || {
+        tonic_reflection::server::Builder::configure()
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
+    };
+    routes
+        .add_service(descriptors().build_v1().expect("the descriptors were compiled with this crate"))
+        .add_service(descriptors().build_v1alpha().expect("the descriptors were compiled with this crate"))
+        .prepare()
+}

@@ -1,0 +1,69 @@
+//! The protobuf JSON of the rate limit call, for the HTTP wire: bytes in, bytes out.
+//!
+//! Field names are read in both spellings and written in lowerCamel; fields that say nothing are left out.
+//! A field that the messages do not have is an error, because a caller who writes it means something by it.
+
+use std::sync::LazyLock;
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
+
+use crate::engine::{Check, Code, InvalidRequest};
+
+use super::proto::envoy::service::ratelimit::v3::RateLimitRequest;
+use super::{DESCRIPTORS, convert};
+
+/// An answer as JSON.
+#[derive(Debug)]
+pub struct JsonAnswer {
+    /// Whether the call may pass.
+    pub code: Code,
+    /// The whole answer.
+    pub body: Vec<u8>,
+}
+
+/// Why a body is no request.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidJson {
+    /// It is not the JSON of a request.
+    #[error("the body is not a rate limit request: {0}")]
+    Form(String),
+    /// It is, and a field is wrong.
+    #[error(transparent)]
+    Field(#[from] InvalidRequest),
+}
+
+/// Decides the request in `body`.
+pub async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, InvalidJson> {
+    let message = read(body)?;
+    let decision = check.check(convert::request(&message)).await?;
+    let code = decision.code;
+    let message =
+        DynamicMessage::decode(SHAPES.response.clone(), &*convert::response(decision).encode_to_vec())
+            .expect("both are compiled from the same file");
+    Ok(JsonAnswer { code, body: serde_json::to_vec(&message).expect("a message is a tree of plain values") })
+}
+
+fn read(body: &[u8]) -> Result<RateLimitRequest, InvalidJson> {
+    let form = |error: serde_json::Error| InvalidJson::Form(error.to_string());
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let message = DynamicMessage::deserialize_with_options(SHAPES.request.clone(), &mut json, &options)
+        .map_err(form)?;
+    json.end().map_err(form)?;
+    Ok(RateLimitRequest::decode(&*message.encode_to_vec()).expect("both are compiled from the same file"))
+}
+
+struct Shapes {
+    request: MessageDescriptor,
+    response: MessageDescriptor,
+}
+
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    let pool = DescriptorPool::decode(DESCRIPTORS).expect("the descriptors were compiled with this crate");
+    let message = |name: &str| pool.get_message_by_name(name).expect("the messages are in the same file");
+    Shapes {
+        request: message("envoy.service.ratelimit.v3.RateLimitRequest"),
+        response: message("envoy.service.ratelimit.v3.RateLimitResponse"),
+    }
+});
