@@ -1,4 +1,6 @@
 //! The one integration-test binary.
 
+mod grpc;
+mod http;
 mod settings;
 mod support;

@@ -1,0 +1,128 @@
+//! The service as its clients meet it: real listeners on free ports, stopped by their own handle.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::engine::{Check, Engine, EngineSettings};
+use tollgate::limits::{
+    Domain, KeySecret, LimitsHandle, Node, Number, ReferenceDomain, ReferenceLimit, Rule, RuleSet, Window,
+    WireUnit,
+};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::transport::accept;
+use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
+use tollgate::transport::grpc::{self, GrpcSettings};
+use tollgate::transport::health::{Health, Serving};
+use tollgate::transport::http::{self, HttpSettings};
+
+/// A running service; dropping it ends it, [`TestServer::stop`] ends it and sees that it ends in peace.
+pub(crate) struct TestServer {
+    /// Where gRPC is served.
+    pub(crate) grpc: SocketAddr,
+    /// Where `/json` and `/healthcheck` are served.
+    pub(crate) http: SocketAddr,
+    /// What the service says of itself.
+    pub(crate) health: Health,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl TestServer {
+    /// The service with `rules` in force, over a memory store at a standing clock.
+    pub(crate) async fn start(rules: RuleSet) -> Self {
+        Self::with_clock(rules, Clock::manual(Timestamp(1_700_000_000_000_000))).await
+    }
+
+    /// The service with `rules` in force, over a memory store at `clock`.
+    pub(crate) async fn with_clock(rules: RuleSet, clock: Clock) -> Self {
+        let store = MemoryStore::new(MemorySettings::default(), clock, KeySecret([7; 16]));
+        let engine = Engine::new(LimitsHandle::new(rules), store, EngineSettings::default());
+        Self::of(Arc::new(engine), GrpcSettings::default()).await
+    }
+
+    /// The wires in front of `check`.
+    pub(crate) async fn of(check: impl Check, settings: GrpcSettings) -> Self {
+        let health = Health::new(Serving::Wanted);
+        let (shutdown, _) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = listener.local_addr().unwrap();
+        let (worker, connections) = accept::worker();
+        let stopped = signal(&shutdown);
+        tasks.spawn(async move {
+            tokio::select! { () = accept::accept(listener, vec![worker]) => {}, () = stopped => {} }
+        });
+        let stopped = signal(&shutdown);
+        let (asked, told) = (check.clone(), health.clone());
+        tasks.spawn(async move {
+            grpc::serve(connections, asked, &told, &settings, stopped).await.unwrap();
+        });
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = listener.local_addr().unwrap();
+        let (stopped, told) = (signal(&shutdown), health.clone());
+        tasks.spawn(async move {
+            http::serve(listener, check, told, HttpSettings::default(), stopped).await.unwrap();
+        });
+        Self { grpc, http, health, shutdown, tasks }
+    }
+
+    /// A new connection.
+    pub(crate) async fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap().connect().await.unwrap()
+    }
+
+    /// A client of the rate limit service, on a new connection.
+    pub(crate) async fn client(&self) -> RateLimitServiceClient<Channel> {
+        RateLimitServiceClient::new(self.channel().await)
+    }
+
+    /// Asks the service to stop, without waiting.
+    pub(crate) fn ask_to_stop(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Stops the service and waits until the last call has ended.
+    pub(crate) async fn stop(mut self) {
+        self.ask_to_stop();
+        while let Some(task) = self.tasks.join_next().await {
+            task.unwrap();
+        }
+    }
+}
+
+fn signal(shutdown: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut shutdown = shutdown.subscribe();
+    async move { drop(shutdown.wait_for(|stop| *stop).await) }
+}
+
+/// A rule set of one reference domain `name`, in which each key allows so many per unit for each value.
+pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
+    let rule = |(key, number, unit): &(&str, u64, WireUnit)| {
+        let limit = ReferenceLimit {
+            name: "".into(),
+            path: format!("{name}.{key}").into(),
+            number: Number::AtMost(*number),
+            window: Window::Fixed { length: Micros::from_secs(unit.seconds()) },
+            unit: *unit,
+            multiplier: 1,
+            shadow: false,
+            quota: false,
+            replaces: Vec::new(),
+            metadata: [].into(),
+        };
+        (key.as_bytes().into(), Rule { limits: vec![limit], below: Node::default() })
+    };
+    let root = Node { by_key: keys.iter().map(rule).collect(), ..Node::default() };
+    let domain = ReferenceDomain { name: name.into(), atomic: false, root };
+    let domains = [(name.as_bytes().into(), Domain::Reference(Box::new(domain)))];
+    RuleSet { domains: HashMap::from(domains) }
+}
