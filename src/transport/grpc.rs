@@ -28,7 +28,7 @@ use deadline::WithDeadline;
 use proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
 
 /// The messages and services of `proto/`, with keys, values and domains as bytes.
-#[expect(missing_docs, clippy::doc_overindented_list_items, reason = "generated; documented in proto/")]
+#[expect(missing_docs, reason = "generated; documented in proto/")]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/protos.rs"));
 }
