@@ -6,5 +6,7 @@
 
 pub mod cli;
 pub mod diagnostic;
+pub mod reference_file;
 pub mod settings;
+pub mod source;
 pub mod yaml;

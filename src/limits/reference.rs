@@ -193,7 +193,8 @@ impl Node {
 }
 
 impl Wildcard {
-    fn takes(&self, key: &[u8], value: &[u8]) -> bool {
+    /// Whether an entry of `key` and `value` is one of those it stands for.
+    pub fn takes(&self, key: &[u8], value: &[u8]) -> bool {
         matches_pattern(&self.key, key)
             && self.value.as_ref().is_none_or(|parts| matches_pattern(parts, value))
     }
