@@ -2,5 +2,6 @@
 
 mod grpc;
 mod http;
+mod replay;
 mod settings;
 mod support;

@@ -1,5 +1,7 @@
 //! What several test files share: the programs around the service, started, driven and stopped.
 
+pub(crate) mod deciding;
 pub(crate) mod raw;
+pub(crate) mod recorded;
 pub(crate) mod server;
 pub(crate) mod tools;
