@@ -1,5 +1,7 @@
 //! The one integration-test binary.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
 mod grpc;
 mod http;
 mod replay;

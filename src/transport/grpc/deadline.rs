@@ -88,9 +88,24 @@ fn rename(headers: &mut HeaderMap) {
 mod tests {
     use std::time::Duration;
 
-    use tonic::codegen::http::HeaderValue;
+    use tonic::body::Body;
+    use tonic::codegen::Service;
+    use tonic::codegen::http::{HeaderValue, Request};
+    use tonic::service::Routes;
 
-    use super::asked;
+    use super::{WithDeadline, asked};
+
+    #[tokio::test]
+    async fn the_shorter_of_two_deadlines_ends_a_call() {
+        let stuck = axum::Router::new().route("/stuck", axum::routing::any(std::future::pending::<()>));
+        let hour = Duration::from_secs(3600);
+        for (longest, asked) in [(Duration::from_millis(10), "1H"), (hour, "10m"), (hour, "0n")] {
+            let mut service = WithDeadline::new(Routes::from(stuck.clone()), longest);
+            let request = Request::post("/stuck").header("grpc-timeout", asked).body(Body::empty()).unwrap();
+            let answer = service.call(request).await.unwrap();
+            assert_eq!(answer.headers()["grpc-status"], "4", "{asked}");
+        }
+    }
 
     #[test]
     fn reads_the_deadlines_of_grpc() {
