@@ -3,11 +3,22 @@
 //! One difference is wanted: the reference joins a key and its value with `_` and so takes one pair for another.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
+use tollgate::clock::Clock;
 use tollgate::config::diagnostic::Position;
 use tollgate::config::source::{Compiled, SameDomain, Source, compile};
+use tollgate::config::yaml::{Kind, Node, parse};
+use tollgate::limits::KeySecret;
+use tollgate::store::memory::{MemorySettings, MemoryStore};
 
-use crate::support::deciding::InProcess;
-use crate::support::recorded::{Played, Scenario, items};
+use crate::support::calling::OverGrpc;
+use crate::support::deciding::{InProcess, MIDDLE_OF_THE_HOUR};
+use crate::support::raw::http;
+use crate::support::recorded::{Played, Scenario, items, read};
+use crate::support::server::TestServer;
+
+/// How many answers were recorded, at least.
+const RECORDED: usize = 3_000;
 
 fn compiled(documents: Vec<(String, String)>) -> Compiled {
     let sources: Vec<Source> =
@@ -15,17 +26,33 @@ fn compiled(documents: Vec<(String, String)>) -> Compiled {
     compile(&sources, SameDomain::Refuse).unwrap_or_else(|found| panic!("{found}"))
 }
 
+fn scenarios() -> impl Iterator<Item = Scenario> {
+    ["cases.yaml", "random.yaml"].into_iter().flat_map(items)
+}
+
 #[tokio::test]
 async fn answers_in_process_over_memory() {
     let mut played = Played::default();
-    for file in ["cases.yaml", "random.yaml"] {
-        for scenario in items::<Scenario>(file) {
-            let rules = compiled(scenario.documents()).rules;
-            let decides = InProcess::over_memory(rules, scenario.settings());
-            played.add(scenario.play(&decides).await);
-        }
+    for scenario in scenarios() {
+        let rules = compiled(scenario.documents()).rules;
+        let decides = InProcess::over_memory(rules, scenario.settings());
+        played.add(scenario.play(&decides).await);
     }
-    played.assert_alike(3_000);
+    played.assert_alike(RECORDED);
+}
+
+#[tokio::test]
+async fn answers_over_grpc_over_memory() {
+    let mut played = Played::default();
+    for scenario in scenarios() {
+        let rules = compiled(scenario.documents()).rules;
+        let clock = Clock::manual(MIDDLE_OF_THE_HOUR);
+        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let decides = OverGrpc::serving(rules, store, scenario.settings(), clock).await;
+        played.add(scenario.play(&decides).await);
+        decides.stop().await;
+    }
+    played.assert_alike(RECORDED);
 }
 
 #[derive(Deserialize)]
@@ -48,5 +75,53 @@ fn files_are_taken_and_refused() {
             let is_placed = diagnostic.at != Position::FILE || document.is_empty();
             assert!(is_placed && !diagnostic.fix.is_empty(), "{name}: {diagnostic}");
         }
+    }
+}
+
+/// The members of a recorded HTTP answer.
+#[derive(Deserialize)]
+struct Post {
+    body: String,
+    status: u16,
+    answer: Option<Value>,
+}
+
+/// `POST /json` as recorded. A refused body may be answered with words of ours.
+#[tokio::test]
+async fn answers_as_json() {
+    let rules = compiled(vec![("basics.yaml".to_owned(), read("basics.yaml"))]).rules;
+    let server = TestServer::with_clock(rules, Clock::manual(MIDDLE_OF_THE_HOUR)).await;
+    let recorded = parse(&read("json.yaml")).unwrap().root.unwrap();
+    let posts: Vec<Post> = serde_json::from_value(json_of(&recorded)).unwrap();
+    assert_eq!(posts.len(), 8);
+    for Post { body, status, answer } in posts {
+        let got = http(server.http, "POST", "/json", body.as_bytes()).await;
+        assert_eq!(got.status, status, "{body}");
+        let Some(answer) = answer else { continue };
+        let mut got: Value = serde_json::from_str(&got.body).unwrap();
+        for (recorded, got) in
+            answer["statuses"].as_array().unwrap().iter().zip(got["statuses"].as_array_mut().unwrap())
+        {
+            if recorded["durationUntilReset"] == "any" {
+                let duration = got["durationUntilReset"].as_str().unwrap();
+                assert!(duration.strip_suffix('s').unwrap().parse::<u64>().unwrap() <= 3_600, "{duration}");
+                got["durationUntilReset"] = json!("any");
+            }
+        }
+        assert_eq!(got, answer, "{body}");
+    }
+    server.stop().await;
+}
+
+fn json_of(node: &Node) -> Value {
+    match &node.kind {
+        Kind::List(items) => items.iter().map(json_of).collect(),
+        Kind::Map(entries) => Value::Object(
+            entries.iter().map(|(key, value)| (key.literal().unwrap().to_owned(), json_of(value))).collect(),
+        ),
+        Kind::Scalar { text, .. } => match node.as_integer() {
+            Some(number) => json!(u64::try_from(number).unwrap()),
+            None => json!(text),
+        },
     }
 }

@@ -79,6 +79,7 @@ fn answer(decision: &Decision) -> Value {
             .iter()
             .map(|(key, value)| (key.to_string(), metadata(value)))
             .collect::<serde_json::Map<_, _>>()),
+        "body": decision.body.as_ref().map(|_| "sent"),
     }))
 }
 
@@ -89,6 +90,7 @@ fn status(status: &DescriptorStatus) -> Value {
         "remaining": status.remaining,
         "limit": limit.map(|limit| json!([limit.requests_per_unit, limit.unit.name()])),
         "name": limit.filter(|limit| !limit.name.is_empty()).map(|limit| limit.name.clone()),
+        "multiplier": limit.map(|limit| limit.multiplier).filter(|multiplier| *multiplier != 1),
         "reset": status.reset_seconds,
     }))
 }
