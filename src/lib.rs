@@ -24,6 +24,7 @@
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 
 pub mod algorithm;
+pub mod app;
 pub mod calendar;
 pub mod clock;
 pub mod config;

@@ -1,2 +1,36 @@
-//! The tollgate binary.
-fn main() {}
+//! The tollgate binary: arguments, logs, settings, then the service; and what the shell is told at the end.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tollgate::app;
+use tollgate::config::cli::{Cli, Command, ServeArgs};
+use tollgate::config::settings::Settings;
+use tollgate::telemetry;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(arguments) => serve(arguments),
+        Command::Check(arguments) => app::check(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(app::exit_code(&error))
+        }
+    }
+}
+
+fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
+    // A variable that is no text is no setting of ours.
+    let environment = std::env::vars_os();
+    let texts =
+        environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let settings = Settings::resolve(&arguments.sources(texts))?;
+    telemetry::init(settings.log).context("cannot log")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot run anything")?;
+    runtime.block_on(async { app::serve(settings, app::signals()?).await })
+}

@@ -1,0 +1,23 @@
+//! What the shell is told when the process cannot go on, in the numbers of `sysexits.h`.
+
+use crate::config::diagnostic::Diagnostics;
+use crate::config::settings::SettingErrors;
+
+use super::NoListener;
+
+/// Settings or files that cannot be meant (`EX_CONFIG`).
+const CONFIGURATION: u8 = 78;
+
+/// Something the service needs is not to be had (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+
+/// The exit code for `error`.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<SettingErrors>() || error.is::<Diagnostics>() {
+        CONFIGURATION
+    } else if error.is::<NoListener>() {
+        UNAVAILABLE
+    } else {
+        1
+    }
+}

@@ -1,0 +1,50 @@
+//! Stopping: the signals that ask for it, and how all parts hear of it.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Resolves when the process is asked to end, by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When the system does not let the process listen for signals.
+pub fn signals() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Tells every part that holds a [`Stop`] to end.
+#[derive(Debug)]
+pub(super) struct Stopper(watch::Sender<bool>);
+
+/// Tells one part when it is to end.
+#[derive(Clone, Debug)]
+pub(super) struct Stop(watch::Receiver<bool>);
+
+impl Stopper {
+    /// Nothing is to end yet.
+    pub(super) fn new() -> (Self, Stop) {
+        let (stopper, stop) = watch::channel(false);
+        (Self(stopper), Stop(stop))
+    }
+
+    /// Everything is to end.
+    pub(super) fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// Resolves when this part is to end, or when nobody is left who could say so.
+    pub(super) async fn asked(mut self) {
+        _ = self.0.wait_for(|stop| *stop).await;
+    }
+}

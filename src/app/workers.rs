@@ -1,0 +1,60 @@
+//! The threads that decide: each has a runtime of its own and serves the connections it is dealt.
+//!
+//! A call is read, decided and answered on one thread and never moves. A thread that ends says how.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::engine::Check;
+use crate::transport::accept::{self, Connections, Worker};
+use crate::transport::grpc::{self, GrpcSettings, ServeError};
+use crate::transport::health::Health;
+
+use super::stop::Stop;
+
+/// A thread that decides.
+#[derive(Debug)]
+pub(super) struct Thread {
+    /// Where connections are dealt to.
+    pub(super) inbox: Worker,
+    /// How it ended.
+    pub(super) end: oneshot::Receiver<Result<(), ServeError>>,
+}
+
+/// What every thread needs.
+#[derive(Clone, Debug)]
+pub(super) struct Desk<C> {
+    /// Who decides.
+    pub(super) check: C,
+    /// Whether calls are wanted.
+    pub(super) health: Health,
+    /// How connections and calls are treated.
+    pub(super) settings: GrpcSettings,
+    /// When to turn new calls away, and to end once those in progress have.
+    pub(super) stop: Stop,
+}
+
+/// Starts `count` threads at desks like `desk`.
+pub(super) fn start(count: NonZeroUsize, desk: &Desk<impl Check>) -> io::Result<Vec<Thread>> {
+    (0..count.get()).map(|number| desk.clone().staff(number)).collect()
+}
+
+impl<C: Check> Desk<C> {
+    fn staff(self, number: usize) -> io::Result<Thread> {
+        let (inbox, connections) = accept::worker();
+        let (ended, end) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
+            // When the process has run out of patience, nobody asks any more how this ended.
+            _ = ended.send(runtime.block_on(self.serve(connections)));
+        })?;
+        Ok(Thread { inbox, end })
+    }
+
+    async fn serve(self, connections: Connections) -> Result<(), ServeError> {
+        grpc::serve(connections, self.check, &self.health, &self.settings, self.stop.asked()).await
+    }
+}
