@@ -6,11 +6,13 @@
 
 mod decision;
 mod failure;
+mod inspect;
 mod native;
 mod reference;
 mod request;
 
 pub use decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
+pub use inspect::Inspect;
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 
 use std::future::Future;

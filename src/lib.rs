@@ -23,6 +23,7 @@
 //! - No tonic or prost type outside `transport/grpc`, no redis type outside `store/redis`.
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 
+pub mod admin;
 pub mod algorithm;
 pub mod app;
 pub mod calendar;

@@ -1,0 +1,116 @@
+//! The operator's listener: is it alive, is it ready, what is in force.
+//!
+//! It reads and changes nothing. Liveness depends on nothing at all; readiness says for each component in one
+//! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::engine::Inspect;
+use crate::limits::describe;
+
+/// How long the store may take to say that it is there.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the listener answers at `/`.
+const PATHS: &str = "\
+/livez     200 while the process is alive
+/readyz    200 while calls can be decided, else 503; one line for each component
+/rlconfig  the limits in force, one line each
+";
+
+/// How a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does its work.
+    Ready,
+    /// It does not, and the service is ready without it.
+    Degraded(String),
+    /// It does not, and the service is not ready.
+    Failed(String),
+}
+
+/// A component that tells how it is when it is looked at.
+#[derive(Clone)]
+pub struct Probe {
+    name: &'static str,
+    look: Arc<dyn Fn() -> State + Send + Sync>,
+}
+
+impl Probe {
+    /// The component `name`, which is as `look` says. `look` must not block.
+    pub fn new(name: &'static str, look: impl Fn() -> State + Send + Sync + 'static) -> Self {
+        Self { name, look: Arc::new(look) }
+    }
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Probe").field(&self.name).finish()
+    }
+}
+
+/// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
+/// of the rules, the store and `probes`.
+pub async fn serve(
+    listener: TcpListener,
+    inspect: impl Inspect,
+    probes: Vec<Probe>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(Data { inspect, probes })).with_graceful_shutdown(shutdown).await
+}
+
+#[derive(Clone)]
+struct Data<I> {
+    inspect: I,
+    probes: Vec<Probe>,
+}
+
+fn router<I: Inspect>(data: Data<I>) -> Router {
+    Router::new()
+        .route("/", get(PATHS))
+        .route("/livez", get("alive\n"))
+        .route("/readyz", get(readyz::<I>))
+        .route("/rlconfig", get(rlconfig::<I>))
+        .with_state(data)
+}
+
+async fn readyz<I: Inspect>(Shared(data): Shared<Data<I>>) -> (StatusCode, String) {
+    let mut components = vec![("rules", rules(&data.inspect)), ("store", store(&data.inspect).await)];
+    components.extend(data.probes.iter().map(|probe| (probe.name, (probe.look)())));
+    let failed = components.iter().any(|(_, state)| matches!(state, State::Failed(_)));
+    let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, components.iter().map(|(name, state)| format!("{name}: {state}\n")).collect())
+}
+
+fn rules(inspect: &impl Inspect) -> State {
+    if inspect.rules().domains.is_empty() { State::Failed("none loaded".to_owned()) } else { State::Ready }
+}
+
+async fn store(inspect: &impl Inspect) -> State {
+    match tokio::time::timeout(PATIENCE, inspect.store_ready()).await {
+        Ok(Ok(())) => State::Ready,
+        Ok(Err(error)) => State::Degraded(format!("down, answering by policy: {error}")),
+        Err(_) => State::Degraded("down, answering by policy: it does not answer".to_owned()),
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Degraded(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+async fn rlconfig<I: Inspect>(Shared(data): Shared<Data<I>>) -> String {
+    describe(&data.inspect.rules())
+}

@@ -1,0 +1,105 @@
+//! The operator's listener: liveness, readiness, the limits in force.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::net::TcpListener;
+
+use tollgate::admin::{self, Probe, State};
+use tollgate::clock::Clock;
+use tollgate::engine::{Engine, EngineSettings, Inspect};
+use tollgate::limits::{KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{Answer, Call, Store, StoreError};
+
+use crate::support::raw::http;
+use crate::support::server::per_key;
+
+/// A store that is not there.
+struct Gone;
+
+impl Store for Gone {
+    async fn charge(&self, _: Call<'_>) -> Result<Answer, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    fn key_secret(&self) -> KeySecret {
+        KeySecret([0; 16])
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable)
+    }
+}
+
+fn engine<S: Store>(rules: RuleSet, store: S) -> Arc<Engine<S>> {
+    Arc::new(Engine::new(LimitsHandle::new(rules), store, EngineSettings::default()))
+}
+
+fn memory() -> MemoryStore {
+    MemoryStore::new(MemorySettings::default(), Clock::System, KeySecret([0; 16]))
+}
+
+fn rules() -> RuleSet {
+    per_key("api", &[("user", 10, WireUnit::Hour)])
+}
+
+/// What a listener over `inspect` and `probes` answers at each of `paths`.
+async fn ask(inspect: impl Inspect, probes: Vec<Probe>, paths: &[&str]) -> Vec<(u16, String)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(admin::serve(listener, inspect, probes, async { _ = stopped.await }));
+    let mut answers = Vec::new();
+    for path in paths {
+        let answer = http(address, "GET", path, b"").await;
+        answers.push((answer.status, answer.body));
+    }
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    answers
+}
+
+#[tokio::test]
+async fn tells_what_is_in_force_and_where_to_ask() {
+    let answers =
+        ask(engine(rules(), memory()), vec![], &["/livez", "/readyz", "/rlconfig", "/", "/nothing"]).await;
+    assert_eq!(answers[0].0, 200);
+    assert_eq!(answers[1], (200, "rules: ready\nstore: ready\n".to_owned()));
+    let line = "api.user: unit=HOUR requests_per_unit=10, shadow_mode: false, quota_mode: false\n";
+    assert_eq!(answers[2], (200, line.to_owned()));
+    assert_eq!(answers[2].1, describe(&rules()));
+    for path in ["/livez", "/readyz", "/rlconfig"] {
+        assert!(answers[3].1.contains(path), "{path}");
+    }
+    assert_eq!(answers[4].0, 404);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_leaves_it_ready_by_policy() {
+    let answers = ask(engine(rules(), Gone), vec![], &["/livez", "/readyz"]).await;
+    assert_eq!(answers[0].0, 200);
+    let body = "rules: ready\nstore: down, answering by policy: the store cannot be reached\n";
+    assert_eq!(answers[1], (200, body.to_owned()));
+}
+
+#[tokio::test]
+async fn without_rules_it_is_alive_and_not_ready() {
+    let answers = ask(engine(RuleSet::default(), memory()), vec![], &["/livez", "/readyz"]).await;
+    assert_eq!(answers[0].0, 200);
+    assert_eq!(answers[1], (503, "rules: none loaded\nstore: ready\n".to_owned()));
+}
+
+#[tokio::test]
+async fn a_component_more_counts() {
+    let draining = Arc::new(AtomicBool::new(false));
+    let told = draining.clone();
+    let calls = Probe::new("calls", move || {
+        if told.load(Ordering::Relaxed) { State::Failed("unwanted".to_owned()) } else { State::Ready }
+    });
+    let engine = engine(rules(), memory());
+    assert_eq!(ask(engine.clone(), vec![calls.clone()], &["/readyz"]).await[0].0, 200);
+    draining.store(true, Ordering::Relaxed);
+    let body = "rules: ready\nstore: ready\ncalls: unwanted\n";
+    assert_eq!(ask(engine, vec![calls], &["/readyz"]).await[0], (503, body.to_owned()));
+}
