@@ -56,6 +56,21 @@ pub struct Rule<'a> {
     pub number: Number,
 }
 
+impl Rule<'_> {
+    /// The most that may be used and held at once: the number, or what a bucket holds.
+    pub fn most(&self) -> Number {
+        match (self.number, self.window) {
+            (Number::AtMost(1..), Window::TokenBucket { burst, .. }) => Number::AtMost(*burst),
+            (number, _) => number,
+        }
+    }
+
+    /// Room that is left once `spent` is used or held; `u64::MAX` if unlimited.
+    pub fn left_after(&self, spent: u64) -> u64 {
+        self.most().left_after(spent)
+    }
+}
+
 /// What is done to one counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -213,11 +228,8 @@ impl State {
     }
 
     fn admit(&self, rule: Rule<'_>, room: u64, now: Timestamp) -> Verdict {
-        let most = match (rule.number, rule.window) {
-            (Number::Unlimited, _) => return Verdict::Admitted,
-            (Number::AtMost(0), _) => 0,
-            (Number::AtMost(_), Window::TokenBucket { burst, .. }) => *burst,
-            (Number::AtMost(most), _) => most,
+        let Number::AtMost(most) = rule.most() else {
+            return Verdict::Admitted;
         };
         let (used, held) = self.amounts(rule);
         let asked = used.saturating_add(held).saturating_add(room);
@@ -270,11 +282,7 @@ impl State {
 
     fn standing(&self, rule: Rule<'_>, now: Timestamp) -> Standing {
         let (used, held) = self.amounts(rule);
-        let spent = used.saturating_add(held);
-        let remaining = match (rule.number, rule.window) {
-            (Number::AtMost(1..), Window::TokenBucket { burst, .. }) => burst.saturating_sub(spent),
-            (number, _) => number.left_after(spent),
-        };
+        let remaining = rule.left_after(used.saturating_add(held));
         Standing { used, held, remaining, reset_after: self.reset_after(rule, now) }
     }
 

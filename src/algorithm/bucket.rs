@@ -32,14 +32,18 @@ pub struct Bucket {
 /// How a bucket leaks: `units` every `length` microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refill {
-    units: f64,
-    length: f64,
+    /// A whole number.
+    pub units: f64,
+    /// In microseconds, a whole number.
+    pub length: f64,
 }
 
 /// Products below this are exact.
 const EXACT: f64 = (1_u64 << 53) as f64;
 /// More than the rounding of a product and a quotient together.
 const SHADE: f64 = 1.0 / (1_u64 << 50) as f64;
+/// Longer than any span that is told: 142 years. Instants so far ahead are still exact doubles.
+const ENDLESS: f64 = (1_u64 << 52) as f64;
 
 impl Refill {
     /// How a bucket of `window` leaks when its limit allows `number`; at once when that is unlimited.
@@ -110,13 +114,13 @@ impl Bucket {
         self.leaked_at(refill, self.level)
     }
 
-    /// The first instant by which `units` have leaked; `None` if they never do.
+    /// The first instant by which `units` have leaked; `None` if they never do, or not in a lifetime.
     fn leaked_at(&self, refill: Refill, units: u64) -> Option<Timestamp> {
         if units == 0 {
             return Some(self.at);
         }
         let mut span = refill.span(units);
-        if !span.is_finite() {
+        if span >= ENDLESS {
             return None;
         }
         // Where products are inexact the two directions may differ by a little; a step is at least their shade.

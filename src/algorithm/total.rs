@@ -22,7 +22,7 @@ impl Capacity {
     /// Starts anew if nobody touched it for as long as `forget` says.
     pub fn advance(&mut self, forget: Option<Micros>, now: Timestamp) {
         if self.idle_from(forget).is_some_and(|idle| now >= idle) {
-            self.used = 0;
+            *self = Self::default();
         }
     }
 
@@ -39,6 +39,9 @@ impl Capacity {
         if units > 0 {
             self.used = self.used.saturating_sub(units);
             self.touched = self.touched.max(now);
+        }
+        if self.used == 0 {
+            *self = Self::default();
         }
     }
 
