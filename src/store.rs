@@ -4,7 +4,9 @@
 //! no tier and no wire; whether a charge refuses is a [`Binding`], nothing more. Both stores pass one
 //! conformance suite, and random histories driven through both come out alike.
 
+pub mod fallback;
 pub mod memory;
+pub mod redis;
 
 use std::future::Future;
 
@@ -69,6 +71,8 @@ pub struct Answer {
     pub at: Timestamp,
     /// One outcome a charge, in their order.
     pub outcomes: Vec<Outcome>,
+    /// Why it is a stand-in, made by each limit's failure policy; `None` where the store itself answered.
+    pub degraded: Option<StoreError>,
 }
 
 /// Why a store has no answer.

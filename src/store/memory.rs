@@ -87,7 +87,7 @@ impl MemoryStore {
         let mut shards = self.lock(call.charges);
         let mut step = Step { shards: &mut shards, at, changed: Vec::with_capacity(call.charges.len()) };
         let outcomes = step.run(call);
-        Answer { at, outcomes }
+        Answer { at, outcomes, degraded: None }
     }
 
     /// How many counters are kept, idle ones included.
@@ -265,10 +265,11 @@ pub(crate) fn stand_in(charge: &Charge<'_>) -> Outcome {
     let standing = Standing { used: 0, held: 0, remaining, reset_after: None };
     let second = Retry::After(crate::clock::Micros::from_secs(1));
     match charge.on_error {
-        OnError::Deny => {
+        // What is given back is never refused, even where it is lost.
+        OnError::Deny if matches!(charge.op, Op::Take { .. }) => {
             Outcome { verdict: Verdict::Refused(second), standing: Standing { remaining: 0, ..standing } }
         }
-        OnError::Allow | OnError::Local => Outcome { verdict: Verdict::Admitted, standing },
+        _ => Outcome { verdict: Verdict::Admitted, standing },
     }
 }
 

@@ -1,0 +1,162 @@
+//! What is answered when the store has no answer: by each limit's policy, and never an error.
+//!
+//! Around a store that may fail stands a memory of this instance's own. While the store answers, what it
+//! admits is counted there too, so that limits which are to be enforced locally know what this instance has
+//! let pass when the store goes silent. Each instance then allows its share: the number divided by the
+//! instances, rounded up.
+//!
+//! The names of counters are the store's. If their secret changes because the store is reached for the first
+//! time, what was counted locally under the first one is forgotten; that happens once, at start.
+
+use crate::algorithm::{Op, Rule, Verdict};
+use crate::clock::Clock;
+use crate::limits::{KeySecret, Number, OnError, Window};
+
+use super::memory::{MemorySettings, MemoryStore, stand_in};
+use super::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+
+/// A store that always has an answer.
+#[derive(Debug)]
+pub struct WithFallback<S> {
+    store: S,
+    local: MemoryStore,
+    instances: u64,
+}
+
+/// How failures of a store are bridged.
+#[derive(Clone, Copy, Debug)]
+pub struct FallbackSettings {
+    /// How many instances share the store. Default 1: each allows everything on its own.
+    pub instances: u32,
+    /// How much is remembered locally.
+    pub memory: MemorySettings,
+}
+
+impl Default for FallbackSettings {
+    fn default() -> Self {
+        Self { instances: 1, memory: MemorySettings::default() }
+    }
+}
+
+/// Stands for a limit that refuses by policy, and for one that passes by policy.
+const BY_POLICY: Window = Window::Request;
+
+impl<S: Store> WithFallback<S> {
+    /// `store`, bridged by a memory whose time is `clock`.
+    pub fn new(store: S, settings: FallbackSettings, clock: Clock) -> Self {
+        let local = MemoryStore::new(settings.memory, clock, KeySecret([0; 16]));
+        Self { store, local, instances: u64::from(settings.instances.max(1)) }
+    }
+
+    /// The store that is bridged.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Counts locally what the store has counted.
+    fn keep_warm(&self, call: Call<'_>, answer: &Answer) {
+        let windows = self.windows(call.charges);
+        let made: Vec<Charge<'_>> = made(call, answer)
+            .filter(|index| call.charges[*index].on_error == OnError::Local)
+            .map(|index| Charge {
+                binding: Binding::Counted,
+                ..self.share(&call.charges[index], windows[index].as_ref())
+            })
+            .collect();
+        if !made.is_empty() {
+            self.local.charge_now(Call { charges: &made, admission: Admission::AllOrNone });
+        }
+    }
+
+    /// Answers without the store. All-or-none holds as ever: what one policy refuses, no local counter pays for.
+    fn stand_in(&self, call: Call<'_>, reason: StoreError) -> Answer {
+        let windows = self.windows(call.charges);
+        let of_policy = |charge: &Charge<'_>| charge.on_error != OnError::Local;
+        let charges: Vec<Charge<'_>> = call
+            .charges
+            .iter()
+            .zip(&windows)
+            .map(|(charge, window)| match charge.on_error {
+                OnError::Local => self.share(charge, window.as_ref()),
+                OnError::Allow => by_policy(charge, Number::Unlimited),
+                OnError::Deny => by_policy(charge, Number::AtMost(0)),
+            })
+            .collect();
+        let mut answer = self.local.charge_now(Call { charges: &charges, admission: call.admission });
+        for (outcome, charge) in answer.outcomes.iter_mut().zip(call.charges) {
+            if of_policy(charge) {
+                *outcome = stand_in(charge);
+            }
+        }
+        Answer { degraded: Some(reason), ..answer }
+    }
+
+    /// For each charge the window with this instance's share of the burst, where that is another.
+    fn windows(&self, charges: &[Charge<'_>]) -> Vec<Option<Window>> {
+        let shared = |charge: &Charge<'_>| match charge.rule.window {
+            Window::TokenBucket { length, burst } if self.instances > 1 => {
+                Some(Window::TokenBucket { length: *length, burst: burst.div_ceil(self.instances) })
+            }
+            _ => None,
+        };
+        charges.iter().map(shared).collect()
+    }
+
+    /// `charge`, with this instance's share of what its rule allows.
+    fn share<'a>(&self, charge: &Charge<'a>, window: Option<&'a Window>) -> Charge<'a> {
+        let number = match charge.rule.number {
+            Number::AtMost(most) if !matches!(charge.rule.window, Window::Request) => {
+                Number::AtMost(most.div_ceil(self.instances))
+            }
+            number => number,
+        };
+        Charge { rule: Rule { window: window.unwrap_or(charge.rule.window), number }, ..*charge }
+    }
+}
+
+/// `charge` as a charge that no counter decides.
+fn by_policy<'a>(charge: &Charge<'a>, number: Number) -> Charge<'a> {
+    let op = match charge.op {
+        Op::Take { .. } => Op::Take { room: 1, charge: 0 },
+        back @ Op::GiveBack { .. } => back,
+    };
+    Charge { rule: Rule { window: &BY_POLICY, number }, op, ..*charge }
+}
+
+/// Which charges of `call` were made, if it was answered like this.
+fn made<'a>(call: Call<'a>, answer: &'a Answer) -> impl Iterator<Item = usize> + 'a {
+    let refused = call.is_refused(&answer.outcomes);
+    let any_over = answer.outcomes.iter().any(|outcome| !outcome.is_admitted());
+    call.charges.iter().zip(&answer.outcomes).enumerate().filter_map(move |(index, (charge, outcome))| {
+        let over = outcome.verdict != Verdict::Admitted;
+        let counts_over =
+            charge.binding != Binding::Enforced || matches!(charge.rule.window, Window::Fixed { .. });
+        let made = match call.admission {
+            Admission::AllOrNone => !refused,
+            Admission::Each => !over || counts_over,
+            Admission::EachUnlessOver => over == any_over && (!over || counts_over),
+        };
+        (made && charge.op.changes()).then_some(index)
+    })
+}
+
+impl<S: Store> Store for WithFallback<S> {
+    /// Never fails.
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        match self.store.charge(call).await {
+            Ok(answer) => {
+                self.keep_warm(call, &answer);
+                Ok(answer)
+            }
+            Err(reason) => Ok(self.stand_in(call, reason)),
+        }
+    }
+
+    fn key_secret(&self) -> KeySecret {
+        self.store.key_secret()
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+}

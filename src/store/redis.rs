@@ -1,0 +1,286 @@
+//! The shared store: counters in one Redis or Valkey, 6.2 or later, charged by one script.
+//!
+//! A decision is one EVALSHA over one of a few multiplexed connections, within one deadline. The script is a
+//! translation of [`crate::algorithm`] and of the memory store's step. A store starts, and goes on, without
+//! its Redis: then it has no answers, at once. What stands in for them is the business of
+//! [`super::fallback`]. No type of the `redis` crate leaves this room.
+
+mod client;
+mod errors;
+mod health;
+mod keys;
+mod script;
+mod secret;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{RedisResult, Script};
+use arc_swap::ArcSwap;
+use deadpool_redis::{Manager, Pool, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::{Clock, Timestamp};
+use crate::limits::KeySecret;
+
+use self::client::{Connections, Dial, Open};
+use self::errors::{Remedy, classify};
+use self::script::{Reply, Time};
+use super::{Answer, Call, Store, StoreError};
+
+pub use health::Finding;
+pub use settings::{InvalidRedis, RedisSettings, Secret};
+
+/// How often the Redis's own configuration is looked at, and the secret made sure of.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// How soon it is looked at again when it could not be.
+const RECHECK_AFTER: Duration = Duration::from_secs(1);
+
+/// Counters in a Redis.
+pub struct RedisStore {
+    connections: Connections,
+    script: Script,
+    op_timeout: Duration,
+    shared: Arc<Shared>,
+    clock: Clock,
+    /// How far Redis's clock is ahead of ours, in microseconds.
+    ahead: AtomicI64,
+    _checks: JoinSet<()>,
+}
+
+/// What connections find out for everyone.
+struct Shared {
+    secret: ArcSwap<KeySecret>,
+    given: bool,
+    findings: ArcSwap<BTreeSet<Finding>>,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("op_timeout", &self.op_timeout).finish_non_exhaustive()
+    }
+}
+
+impl RedisStore {
+    /// A store over the Redis that `settings` name, which need not be there yet. Needs a Tokio runtime, on
+    /// which its connections are kept until the store is dropped.
+    ///
+    /// Counters go by Redis's time. Only a [`Clock::Manual`], as tests have it, takes its place.
+    pub fn start(settings: RedisSettings, clock: Clock) -> Result<Self, InvalidRedis> {
+        let client = settings.client()?;
+        let shared = Arc::new(Shared {
+            secret: ArcSwap::from_pointee(settings.key_secret.unwrap_or_else(KeySecret::random)),
+            given: settings.key_secret.is_some(),
+            findings: ArcSwap::default(),
+        });
+        let opening = {
+            let shared = shared.clone();
+            let open = move |connection| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
+                Box::pin(open(shared.clone(), connection))
+            };
+            Arc::new(open)
+        };
+        let dial = Dial { client: client.clone(), timeout: settings.connect_timeout, opening };
+        let mut checks = JoinSet::new();
+        checks.spawn(check(pool(&client, settings.connect_timeout), shared.clone()));
+        Ok(Self {
+            connections: Connections::keep(settings.connections, &dial),
+            script: Script::new(script::SOURCE),
+            op_timeout: settings.op_timeout,
+            shared,
+            clock,
+            ahead: AtomicI64::new(0),
+            _checks: checks,
+        })
+    }
+
+    /// What was found about the Redis's own configuration when it was last looked at.
+    pub fn findings(&self) -> Arc<BTreeSet<Finding>> {
+        self.shared.findings.load_full()
+    }
+
+    /// Runs `work` on an open connection, within the deadline, and draws the consequences of its failure.
+    async fn within_deadline<T, F>(&self, work: impl FnOnce(Arc<Open>) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let open = self.connections.pick().ok_or(StoreError::Unavailable)?;
+        match timeout(self.op_timeout, work(open.clone())).await {
+            Ok(Ok(answer)) => {
+                self.connections.answered(&open);
+                Ok(answer)
+            }
+            Ok(Err(Failure { error, remedy })) => {
+                if remedy == Remedy::Reconnect {
+                    self.connections.close(&open);
+                }
+                Err(error)
+            }
+            Err(_) => {
+                self.connections.silent(&open);
+                Err(StoreError::Timeout)
+            }
+        }
+    }
+
+    /// Asks for what `call` comes to; once more if the script has to be loaded or the time was not known.
+    async fn ask(&self, open: Arc<Open>, call: Call<'_>) -> Result<Answer, Failure> {
+        let mut connection = open.connection();
+        for _ in 0..2 {
+            let reply = match self.command(&call).query_async::<Vec<i64>>(&mut connection).await {
+                Err(error) if classify(&error).1 == Remedy::Load => {
+                    self.script.load_async(&mut connection).await?;
+                    continue;
+                }
+                reply => reply?,
+            };
+            match script::read(&call, &reply)? {
+                Reply::Answered(answer) => return Ok(answer),
+                Reply::Astray(theirs) => self.learn(theirs),
+            }
+        }
+        Err(StoreError::Corrupt.into())
+    }
+
+    fn command(&self, call: &Call<'_>) -> ::redis::Cmd {
+        let (time, believed) = self.time();
+        let mut command = ::redis::cmd("EVALSHA");
+        command.arg(self.script.get_hash()).arg(call.charges.len());
+        for charge in call.charges {
+            command.arg(keys::counter(charge.key));
+        }
+        command.arg(time.pack()).arg(script::pack(call, believed));
+        command
+    }
+
+    /// By which time the script goes, and what that time probably is.
+    fn time(&self) -> (Time, Timestamp) {
+        let now = self.clock.now();
+        match self.clock {
+            Clock::Manual(_) => (Time::At(now), now),
+            Clock::System => {
+                (Time::Redis, Timestamp(now.0.saturating_add_signed(self.ahead.load(Ordering::Relaxed))))
+            }
+        }
+    }
+
+    fn learn(&self, theirs: Timestamp) {
+        let ahead = i64::try_from(theirs.0).unwrap_or(i64::MAX)
+            - i64::try_from(self.clock.now().0).unwrap_or(i64::MAX);
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+}
+
+impl Store for RedisStore {
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        if call.charges.is_empty() {
+            return Ok(Answer { at: self.time().1, outcomes: Vec::new(), degraded: None });
+        }
+        self.within_deadline(|open| self.ask(open, call)).await
+    }
+
+    fn key_secret(&self) -> KeySecret {
+        **self.shared.secret.load()
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.within_deadline(async |open: Arc<Open>| {
+            let ping = ::redis::cmd("PING");
+            ping.query_async::<::redis::Value>(&mut open.connection()).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Why there is no answer, and what is to be done about it.
+struct Failure {
+    error: StoreError,
+    remedy: Remedy,
+}
+
+impl From<::redis::RedisError> for Failure {
+    fn from(error: ::redis::RedisError) -> Self {
+        let (error, remedy) = classify(&error);
+        Self { error, remedy }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, remedy: Remedy::Keep }
+    }
+}
+
+impl Shared {
+    /// Makes sure that all instances name counters under one secret.
+    async fn agree(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let ours = **self.secret.load();
+        if self.given {
+            return Ok(());
+        }
+        let agreed = secret::agree(connection, ours).await?;
+        if agreed != ours {
+            self.secret.store(Arc::new(agreed));
+        }
+        Ok(())
+    }
+}
+
+/// What is done on a new connection: the script is there, the secret is agreed on, and writing was tried, so
+/// that a replica or a server that is still loading is left again before anyone asks it.
+async fn open(shared: Arc<Shared>, mut connection: MultiplexedConnection) -> RedisResult<()> {
+    Script::new(script::SOURCE).load_async(&mut connection).await?;
+    shared.agree(&mut connection).await?;
+    let mut probe = ::redis::cmd("SET");
+    probe.arg(keys::PROBE).arg("").arg("PX").arg(1000);
+    match probe
+        .query_async::<::redis::Value>(&mut connection)
+        .await
+        .map_err(|error| (classify(&error), error))
+    {
+        Err(((_, Remedy::Reconnect), error)) => Err(error),
+        Err(((refused, _), _)) => {
+            tracing::warn!(reason = refused.to_string(), "the store cannot be written to");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn pool(client: &::redis::Client, patience: Duration) -> Pool {
+    let manager =
+        Manager::new(client.get_connection_info().clone()).expect("the client was made of the same");
+    let builder = Pool::builder(manager).max_size(1).runtime(Runtime::Tokio1);
+    let builder = builder.timeouts(deadpool_redis::Timeouts {
+        wait: Some(patience),
+        create: Some(patience),
+        recycle: Some(patience),
+    });
+    builder.build().expect("a runtime is named, which timeouts want")
+}
+
+/// Looks at the Redis's configuration and makes sure of the secret, at start and every minute.
+async fn check(pool: Pool, shared: Arc<Shared>) {
+    loop {
+        let found = health::examine(&pool).await;
+        for finding in found.difference(&shared.findings.load()) {
+            tracing::warn!("the store: {finding}");
+        }
+        let checked = !found.contains(&Finding::Unchecked);
+        shared.findings.store(Arc::new(found));
+        if checked
+            && let Ok(mut connection) = pool.get().await
+            && let Err(error) = shared.agree(&mut connection).await
+        {
+            tracing::warn!(reason = classify(&error).0.to_string(), "the secret of the store cannot be read");
+        }
+        sleep(if checked { CHECK_EVERY } else { RECHECK_AFTER }).await;
+    }
+}

@@ -1,0 +1,179 @@
+//! A few multiplexed connections to one Redis, each kept open by a task of its own.
+//!
+//! A connection that is there is used; one that is not is not waited for. Whoever finds a connection bad
+//! closes it, and its task opens another, first at once and then with pauses. What a server has to do before
+//! its connection is used, the [`Opening`] does. Nothing is ever sent twice here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::errors::{Remedy, classify};
+
+/// How many decisions in a row may go unanswered before the connection is closed.
+const SILENCES: u32 = 5;
+/// How often a connection that nobody complains about is tried.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is done on a new connection before it is used.
+pub(super) type Opening =
+    Arc<dyn Fn(MultiplexedConnection) -> Pin<Box<dyn Future<Output = RedisResult<()>> + Send>> + Send + Sync>;
+
+/// The connections; closed when this is dropped.
+pub(super) struct Connections {
+    slots: Vec<Arc<Slot>>,
+    next: AtomicUsize,
+    _keepers: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Slot {
+    open: ArcSwapOption<Open>,
+    closed: Notify,
+}
+
+/// An open connection.
+pub(super) struct Open {
+    connection: MultiplexedConnection,
+    silences: AtomicU32,
+}
+
+impl Open {
+    /// A handle to ask it with.
+    pub(super) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+}
+
+/// How connections are made.
+#[derive(Clone)]
+pub(super) struct Dial {
+    pub(super) client: Client,
+    pub(super) timeout: Duration,
+    pub(super) opening: Opening,
+}
+
+impl Connections {
+    /// Keeps `count` connections open, beginning now, in the background.
+    pub(super) fn keep(count: usize, dial: &Dial) -> Self {
+        let slots: Vec<Arc<Slot>> = (0..count.max(1)).map(|_| Arc::default()).collect();
+        let mut keepers = JoinSet::new();
+        for slot in &slots {
+            keepers.spawn(keep(slot.clone(), dial.clone()));
+        }
+        Self { slots, next: AtomicUsize::new(0), _keepers: keepers }
+    }
+
+    /// An open connection, each in turn; `None` if there is none.
+    pub(super) fn pick(&self) -> Option<Arc<Open>> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        (0..self.slots.len()).find_map(|step| self.slots[(first + step) % self.slots.len()].open.load_full())
+    }
+
+    /// Tells that `open` answered.
+    pub(super) fn answered(&self, open: &Open) {
+        if open.silences.load(Ordering::Relaxed) > 0 {
+            open.silences.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells that `open` did not answer in time. After a few times in a row it is closed, so that what it may
+    /// still hold back does not run later.
+    pub(super) fn silent(&self, open: &Arc<Open>) {
+        if open.silences.fetch_add(1, Ordering::Relaxed) + 1 >= SILENCES {
+            self.close(open);
+        }
+    }
+
+    /// Closes `open`; another takes its place as soon as there is one.
+    pub(super) fn close(&self, open: &Arc<Open>) {
+        for slot in &self.slots {
+            slot.close(open);
+        }
+    }
+}
+
+impl Slot {
+    fn close(&self, open: &Arc<Open>) {
+        let previous = self.open.compare_and_swap(open, None);
+        if previous.as_ref().is_some_and(|previous| Arc::ptr_eq(previous, open)) {
+            self.closed.notify_one();
+        }
+    }
+}
+
+/// Keeps one connection open, for ever.
+async fn keep(slot: Arc<Slot>, dial: Dial) {
+    let mut told = None;
+    loop {
+        let connection = patiently(&dial, &mut told).await;
+        let open = Arc::new(Open { connection, silences: AtomicU32::new(0) });
+        slot.open.store(Some(open.clone()));
+        watch(&slot, &open, dial.timeout).await;
+        slot.close(&open);
+    }
+}
+
+/// A connection that is ready for use, however long it takes; what stands in the way is logged once.
+async fn patiently(dial: &Dial, told: &mut Option<String>) -> MultiplexedConnection {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let reason = match timeout(dial.timeout, connect(dial)).await {
+            Ok(Ok(connection)) => {
+                if told.take().is_some() {
+                    tracing::info!("the store is back");
+                }
+                return connection;
+            }
+            Ok(Err(error)) => classify(&error).0.to_string(),
+            Err(_) => "the store did not answer in time".to_owned(),
+        };
+        if told.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "no connection to the store; trying again until there is one");
+            *told = Some(reason);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn connect(dial: &Dial) -> RedisResult<MultiplexedConnection> {
+    // The one deadline is the caller's: two clocks over one wait only make the answer depend on a race.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let connection = dial.client.get_multiplexed_async_connection_with_config(&config).await?;
+    (dial.opening)(connection.clone()).await?;
+    Ok(connection)
+}
+
+/// Returns once the connection was closed, or is no good any more.
+async fn watch(slot: &Slot, open: &Arc<Open>, patience: Duration) {
+    loop {
+        tokio::select! {
+            () = slot.closed.notified() => {}
+            () = sleep(HEARTBEAT) => {}
+        }
+        let still_open = slot.open.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, open));
+        if !still_open || !is_alive(open, patience).await {
+            return;
+        }
+    }
+}
+
+async fn is_alive(open: &Open, patience: Duration) -> bool {
+    let mut connection = open.connection();
+    let ping = redis::cmd("PING");
+    let answer = timeout(patience, ping.query_async::<redis::Value>(&mut connection)).await;
+    let keeps = |error: RedisError| classify(&error).1 == Remedy::Keep;
+    answer.is_ok_and(|answer| answer.err().is_none_or(keeps))
+}

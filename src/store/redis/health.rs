@@ -1,0 +1,113 @@
+//! What of a Redis's own configuration would lose counts, found out at start and every minute.
+//!
+//! Asked over a pool of its own, away from decisions. Findings are logged when they change and can be read
+//! at any time; they never stop a decision.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use deadpool_redis::Pool;
+use redis::FromRedisValue;
+
+/// Something that an operator of this Redis should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// The check itself could not be made.
+    Unchecked,
+    /// Older than 6.2, with the version it tells.
+    TooOld(String),
+    /// It throws counters away when memory is short; with the policy it tells.
+    Evicts(String),
+    /// Neither a log nor snapshots: counts do not survive its restart.
+    NotPersistent,
+    /// A replica: nothing can be counted on it.
+    Replica,
+    /// A node of a cluster, asked as if it were alone.
+    Cluster,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unchecked => f.write_str("its configuration cannot be read"),
+            Self::TooOld(version) => write!(f, "version {version} is too old; 6.2 or later is needed"),
+            Self::Evicts(policy) => {
+                write!(f, "maxmemory-policy {policy} throws counters away; set it to noeviction")
+            }
+            Self::NotPersistent => f.write_str("nothing is persisted; set appendonly yes to keep counts"),
+            Self::Replica => f.write_str("it is a replica; name the primary"),
+            Self::Cluster => f.write_str("it is a node of a cluster, which is not supported"),
+        }
+    }
+}
+
+/// What there is to find about the Redis behind `pool`.
+pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
+    let Some(info) = ask::<String>(pool, redis::cmd("INFO")).await else {
+        return BTreeSet::from([Finding::Unchecked]);
+    };
+    let mut save = redis::cmd("CONFIG");
+    save.arg("GET").arg("save");
+    let snapshots = ask::<Vec<String>>(pool, save).await.and_then(|reply| reply.into_iter().nth(1));
+    judge(&info, snapshots.as_deref())
+}
+
+async fn ask<T: FromRedisValue>(pool: &Pool, command: redis::Cmd) -> Option<T> {
+    let mut connection = pool.get().await.ok()?;
+    command.query_async(&mut connection).await.ok()
+}
+
+/// Judges a reply to INFO, and the snapshots configured if they are known.
+fn judge(info: &str, snapshots: Option<&str>) -> BTreeSet<Finding> {
+    let field = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+    };
+    let mut findings = BTreeSet::new();
+    if let Some(version) = field("redis_version").filter(|version| is_too_old(version)) {
+        findings.insert(Finding::TooOld(version.to_owned()));
+    }
+    if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+        findings.insert(Finding::Evicts(policy.to_owned()));
+    }
+    if field("aof_enabled") == Some("0") && snapshots == Some("") {
+        findings.insert(Finding::NotPersistent);
+    }
+    if field("role") == Some("slave") {
+        findings.insert(Finding::Replica);
+    }
+    if field("cluster_enabled") == Some("1") {
+        findings.insert(Finding::Cluster);
+    }
+    findings
+}
+
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next()) < (6, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_well_kept_redis_gives_nothing_to_say() {
+        let info = "redis_version:6.2.0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\n";
+        assert!(judge(info, Some("")).is_empty());
+        assert!(judge(&info.replace("aof_enabled:1", "aof_enabled:0"), Some("3600 1")).is_empty());
+    }
+
+    #[test]
+    fn what_loses_counts_is_found() {
+        let info = "redis_version:5.0.14\r\nmaxmemory_policy:volatile-ttl\r\naof_enabled:0\r\n\
+                    role:slave\r\ncluster_enabled:1\r\n";
+        let found = judge(info, Some(""));
+        let policy = Finding::Evicts("volatile-ttl".to_owned());
+        let old = Finding::TooOld("5.0.14".to_owned());
+        assert_eq!(
+            found,
+            BTreeSet::from([policy, old, Finding::NotPersistent, Finding::Replica, Finding::Cluster])
+        );
+    }
+}

@@ -1,0 +1,230 @@
+-- The arithmetic of counters: the twin of src/algorithm, operation by operation, on the same doubles.
+--
+-- A state is three values. They are never changed in place, so a state that is not kept costs nothing:
+--
+--   kind                 a                                      b            c       bytes in Redis
+--   sliding, concurrent  cells, oldest first: index I6 count I7 total        -       cells, total d
+--   bucket               level                                  as of        -       d d
+--   fixed, calendar      start of its period                    its end      used    d d d
+--   total                used                                   last touched -       d d
+--   request              -                                      -            -       nothing
+--
+-- All little-endian. Instants and spans are whole microseconds, and exact: a double holds them until 2112.
+
+local pack, unpack, call = struct.pack, struct.unpack, redis.call
+local floor, ceil, max, min, sub = math.floor, math.ceil, math.max, math.min, string.sub
+
+local SLIDING, CONCURRENT, BUCKET, FIXED, CALENDAR, TOTAL, REQUEST = 1, 2, 3, 4, 5, 6, 7
+
+local CELLS = 50
+-- Bytes of one cell, and of the index at its front.
+local CELL, INDEX = 13, 6
+-- 2^53 - 1, the most that anything counts; the products that are exact, and by how much others are shaded;
+-- the span from which on a bucket leaks for ever.
+local MOST, EXACT, SHADE, ENDLESS = 9007199254740991, 9007199254740992, 2 ^ -50, 4503599627370496
+-- How long Redis keeps what never comes to rest by itself and is no capacity: a blocked bucket. 400 days.
+local ABANDONED = 34560000000000
+
+local now, grace
+
+local function load(kind, key)
+  if kind == REQUEST then return { 0, 0, 0 } end
+  local raw = call('GET', key)
+  if kind <= CONCURRENT then
+    if not raw then return { '', 0 } end
+    return { sub(raw, 1, -9), (unpack('<d', raw, #raw - 7)) }
+  end
+  if not raw then return { 0, 0, 0 } end
+  if kind == FIXED or kind == CALENDAR then return { unpack('<ddd', raw) } end
+  return { unpack('<dd', raw) }
+end
+
+-- The cell that a charge made now belongs to; never an earlier one than the last.
+local function current(p, cells)
+  local at = floor(now / p.width)
+  if cells == '' then return at end
+  return max(at, (unpack('<I6', cells, #cells - CELL + 1)))
+end
+
+-- The period that holds now, or nothing if the caller's clock is too far off to have sent it.
+local function period(p, start, stop)
+  if p.kind == FIXED then
+    local at = max(now, start)
+    start = floor(at / p.width) * p.width
+    return start, start + p.width
+  end
+  if now < stop then return start, stop end
+  if now < p.before or now >= p.beyond then return nil end
+  if now < p.start then return p.before, p.start end
+  if now < p.stop then return p.start, p.stop end
+  return p.stop, p.beyond
+end
+
+-- How many units of a bucket leak in a span, rounded down.
+local function leaked(p, span)
+  local product = span * p.units
+  return floor(product / p.length * (product < EXACT and 1 or 1 - SHADE))
+end
+
+-- How long so many units take to leak, rounded up; infinite if nothing leaks.
+local function span_of(p, units)
+  local product = units * p.length
+  return ceil(product / p.units * (product < EXACT and 1 or 1 + SHADE))
+end
+
+-- The state as it is now; nothing if its period is not known.
+local function advance(p, a, b, c)
+  local kind = p.kind
+  if kind <= CONCURRENT then
+    if b > 0 then
+      local oldest, from = current(p, a) - CELLS, 1
+      while from < #a and unpack('<I6', a, from) < oldest do
+        b = b - unpack('<I7', a, from + INDEX)
+        from = from + CELL
+      end
+      if from > 1 then a = sub(a, from) end
+    end
+  elseif kind == BUCKET then
+    if now > b then
+      local units = leaked(p, now - b)
+      if units >= a then
+        a, b = 0, now
+      elseif units > 0 then
+        a, b = a - units, min(b + span_of(p, units), now)
+      end
+    end
+  elseif kind == FIXED or kind == CALENDAR then
+    local start, stop = period(p, a, b)
+    if not start then return nil end
+    if start > a then c = 0 end
+    a, b = start, stop
+  elseif kind == TOTAL then
+    if a == 0 or now >= b + p.forget then a, b = 0, 0 end
+  end
+  return a, b, c
+end
+
+local function spent(kind, a, b, c)
+  if kind <= CONCURRENT then return b end
+  if kind == FIXED or kind == CALENDAR then return c end
+  return a
+end
+
+local function add(p, amount, a, b, c)
+  local kind = p.kind
+  if kind <= CONCURRENT then
+    amount = min(amount, MOST - b)
+    if amount > 0 then
+      local at, last, count = current(p, a), nil, nil
+      if a ~= '' then last, count = unpack('<I6I7', a, #a - CELL + 1) end
+      if last == at then
+        a = sub(a, 1, -CELL - 1) .. pack('<I6I7', at, count + amount)
+      else
+        a = a .. pack('<I6I7', at, amount)
+      end
+      b = b + amount
+    end
+  elseif kind == BUCKET then
+    a = min(a + amount, MOST)
+  elseif kind == TOTAL then
+    if amount > 0 then a, b = min(a + amount, MOST), max(b, now) end
+  elseif kind ~= REQUEST then
+    c = min(c + amount, MOST)
+  end
+  return a, b, c
+end
+
+local function give_back(p, units, a, b, c)
+  local kind = p.kind
+  if kind <= CONCURRENT then
+    while units > 0 and a ~= '' do
+      local oldest, count = unpack('<I6I7', a)
+      local taken = min(units, count)
+      units, b, a = units - taken, b - taken, sub(a, CELL + 1)
+      if taken < count then a = pack('<I6I7', oldest, count - taken) .. a end
+    end
+  elseif kind == BUCKET then
+    a = max(a - units, 0)
+  elseif kind == TOTAL then
+    if units > 0 then a, b = max(a - units, 0), max(b, now) end
+  elseif kind ~= REQUEST then
+    c = max(c - units, 0)
+  end
+  return a, b, c
+end
+
+-- The first instant by which so many units of a bucket have leaked; nothing if they never do, or not in a
+-- lifetime.
+local function leaked_at(p, units, since)
+  if units == 0 then return since end
+  local span = span_of(p, units)
+  if span >= ENDLESS then return nil end
+  while leaked(p, span) < units do span = span + max(floor(span * SHADE * 2), 1) end
+  return since + span
+end
+
+-- Until so many units of the state will have been forgotten; nothing if waiting does not help.
+local function freed_after(p, excess, a, b, c)
+  local kind = p.kind
+  if kind <= CONCURRENT then
+    local freed, from = 0, 1
+    while from < #a do
+      local index, count = unpack('<I6I7', a, from)
+      freed = freed + count
+      if freed >= excess then return max((index + CELLS + 1) * p.width - now, 0) end
+      from = from + CELL
+    end
+    return 0
+  end
+  if kind == BUCKET then
+    local at = leaked_at(p, excess, b)
+    return at and max(at - now, 0)
+  end
+  if kind == FIXED or kind == CALENDAR then return max(b - now, 0) end
+  return nil
+end
+
+-- Until the state is as good as fresh; nothing if it never is by itself.
+local function idle_after(p, a, b, c)
+  local kind = p.kind
+  if kind <= CONCURRENT then
+    if a == '' then return 0 end
+    return max((unpack('<I6', a, #a - CELL + 1) + CELLS + 1) * p.width - now, 0)
+  end
+  if kind == BUCKET then
+    local at = leaked_at(p, a, b)
+    return at and max(at - now, 0)
+  end
+  if kind == TOTAL then
+    if a == 0 then return 0 end
+    if p.forget == math.huge then return nil end
+    return max(b + p.forget - now, 0)
+  end
+  if kind == REQUEST then return 0 end
+  return max(b - now, 0)
+end
+
+-- Writes a state and its expiry in one command. What holds nothing is deleted; only a capacity that nobody
+-- told to forget has no expiry.
+local function save(p, key, s)
+  local kind, a, b, c = p.kind, s[1], s[2], s[3]
+  if kind == REQUEST then return end
+  if a == '' or (kind == TOTAL and a == 0) then
+    call('DEL', key)
+    return
+  end
+  local value
+  if kind <= CONCURRENT then
+    value = a .. pack('<d', b)
+  elseif kind == FIXED or kind == CALENDAR then
+    value = pack('<ddd', a, b, c)
+  else
+    value = pack('<dd', a, b)
+  end
+  local after = idle_after(p, a, b, c)
+  if not after and kind == TOTAL then
+    call('SET', key, value)
+  else
+    call('PSETEX', key, ceil((after or ABANDONED) / 1000) + grace, value)
+  end
+end
