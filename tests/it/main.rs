@@ -7,4 +7,5 @@ mod grpc;
 mod http;
 mod replay;
 mod settings;
+mod store_parity;
 mod support;

@@ -4,5 +4,6 @@ pub(crate) mod calling;
 pub(crate) mod deciding;
 pub(crate) mod raw;
 pub(crate) mod recorded;
+pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod tools;
