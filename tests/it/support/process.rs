@@ -1,0 +1,113 @@
+//! The real program as a process of its own, on free ports, stopped by its own handle. When a test fails, what the
+//! program logged is printed.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long the program may take to say where it listens.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `tollgate serve`.
+pub(crate) struct Tollgate {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    grpc: SocketAddr,
+    http: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Tollgate {
+    /// Serves `files`, whose paths begin at the top of the project, and counts in memory.
+    pub(crate) fn start(files: &[&str]) -> Self {
+        Self::with(files, &[])
+    }
+
+    /// Serves with `arguments`, and with nothing but `environment` in the environment; waits until it takes calls.
+    pub(crate) fn with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .arg("serve")
+            .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start tollgate");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (sender, addresses) = channel();
+        let stderr = child.stderr.take().expect("a pipe");
+        let copy = Arc::clone(&log);
+        std::thread::spawn(move || follow(stderr, &copy, &sender));
+        let [grpc, http, admin] = ["grpc", "http", "admin"].map(|listener| {
+            wait_for(listener, &addresses).unwrap_or_else(|| {
+                child.kill().expect("stop tollgate");
+                child.wait().expect("wait for tollgate");
+                panic!("tollgate does not listen:\n{}", log.lock().expect("a log").join("\n"))
+            })
+        });
+        Self { child, log, grpc, http, admin }
+    }
+
+    /// Where gRPC is served.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where `/json` and `/healthcheck` are served.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where the operator asks.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("look after tollgate").is_none()
+    }
+
+    /// Ends it at once, without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("stop tollgate");
+        self.child.wait().expect("wait for tollgate");
+    }
+}
+
+impl Drop for Tollgate {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log.lock().expect("a log").join("\n"));
+        }
+    }
+}
+
+/// Keeps what is logged, and passes on each address that is named.
+fn follow(stderr: ChildStderr, log: &Mutex<Vec<String>>, addresses: &Sender<(String, SocketAddr)>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(named) = address(&line) {
+            // Nobody listens any more once all addresses are known.
+            let _ = addresses.send(named);
+        }
+        log.lock().expect("a log").push(line);
+    }
+}
+
+/// What `… listening listener="grpc" address=127.0.0.1:8081` says.
+fn address(line: &str) -> Option<(String, SocketAddr)> {
+    let (listener, address) = line.split_once("listening listener=\"")?.1.split_once("\" address=")?;
+    Some((listener.to_owned(), address.trim().parse().ok()?))
+}
+
+fn wait_for(listener: &str, addresses: &Receiver<(String, SocketAddr)>) -> Option<SocketAddr> {
+    let (named, address) = addresses.recv_timeout(PATIENCE).ok()?;
+    (named == listener).then_some(address)
+}
