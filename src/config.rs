@@ -6,7 +6,9 @@
 
 pub mod cli;
 pub mod diagnostic;
+pub mod files;
 pub mod reference_file;
+pub mod reload;
 pub mod settings;
 pub mod source;
 pub mod yaml;

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
+mod files;
 mod grpc;
 mod http;
+mod reload;
 mod replay;
 mod settings;
 mod store_parity;

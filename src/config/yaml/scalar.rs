@@ -67,7 +67,7 @@ impl Node {
             Some(rest) => (true, rest),
             None => (false, digits.strip_prefix('+').unwrap_or(&digits)),
         };
-        let value = i128::try_from(magnitude_of(magnitude)?).ok()?;
+        let value = i128::from(magnitude_of(magnitude)?);
         let value = if negative { -value } else { value };
         (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value)
     }
