@@ -36,6 +36,7 @@ struct Touch<'a> {
     window: Window,
     number: Number,
     key: CounterKey,
+    overflow: CounterKey,
 }
 
 /// Where a limit comes from, for those who show it.
@@ -82,46 +83,48 @@ pub(super) async fn check<S: Store>(
 }
 
 fn find<'a>(domain: &'a ReferenceDomain, descriptor: &Descriptor<'a>, secret: KeySecret) -> Match<'a> {
+    let touch = |limit: Shown<'a>, window: Window, number: Number, values: &[&[u8]]| {
+        let keys = Keys { secret, domain, window: &window };
+        let pieces = descriptor.entries.iter().zip(values).flat_map(|(entry, value)| [entry.key, value]);
+        let (key, overflow) = (keys.of(b"counter", pieces), keys.of(b"overflow", [limit.path().as_bytes()]));
+        Touch { limit, window, number, key, overflow }
+    };
     if let Some(sent) = descriptor.number {
-        let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
         let seconds = sent.unit.seconds() * u64::from(sent.multiplier.max(1));
         let window = Window::Fixed { length: Micros::from_secs(seconds) };
-        let key = key(secret, domain, descriptor, &values, &window);
         let number = Number::AtMost(u64::from(sent.requests_per_unit));
-        return Match::Limits(vec![Touch { limit: Shown::Sent(sent), window, number, key }]);
+        let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
+        return Match::Limits(vec![touch(Shown::Sent(sent), window, number, &values)]);
     }
     let Some((rule, values)) = domain.find(&descriptor.entries) else {
         return Match::Nothing;
     };
-    let touch = |limit: &'a ReferenceLimit| Touch {
-        limit: Shown::Configured(limit),
-        window: limit.window.clone(),
-        number: limit.number,
-        key: key(secret, domain, descriptor, &values, &limit.window),
+    let of_file = |limit: &'a ReferenceLimit| {
+        touch(Shown::Configured(limit), limit.window.clone(), limit.number, &values)
     };
     match rule.limits.as_slice() {
         [] => Match::Nothing,
-        limits => Match::Limits(limits.iter().map(touch).collect()),
+        limits => Match::Limits(limits.iter().map(of_file).collect()),
     }
 }
 
-/// The counter of a path of entries: its values, or the patterns they share, and the window without the number.
-fn key(
+/// The counters of a domain with one window: a path of entries, with their values or the patterns they share,
+/// and never the number.
+struct Keys<'k> {
     secret: KeySecret,
-    domain: &ReferenceDomain,
-    descriptor: &Descriptor<'_>,
-    values: &[&[u8]],
-    window: &Window,
-) -> CounterKey {
-    let mut id = KeyHasher::new(secret);
-    id.piece(b"reference");
-    id.piece(domain.name.as_bytes());
-    id.piece(window.identity().as_bytes());
-    for (entry, value) in descriptor.entries.iter().zip(values) {
-        id.piece(entry.key);
-        id.piece(value);
+    domain: &'k ReferenceDomain,
+    window: &'k Window,
+}
+
+impl Keys<'_> {
+    fn of<'p>(&self, kind: &[u8], pieces: impl IntoIterator<Item = &'p [u8]>) -> CounterKey {
+        let mut id = KeyHasher::new(self.secret);
+        for piece in [b"reference", kind, self.domain.name.as_bytes(), self.window.identity().as_bytes()] {
+            id.piece(piece);
+        }
+        pieces.into_iter().for_each(|piece| id.piece(piece));
+        CounterKey { tag: id.finish_tag(), id: id.finish() }
     }
-    CounterKey { tag: id.finish_tag(), id: id.finish() }
 }
 
 /// Sets aside the limits that others of the call replace by name, and takes unlimited ones out of counting.
@@ -166,8 +169,14 @@ fn charges<'a>(
                 (false, true) => Binding::Quota,
                 (false, false) => Binding::Enforced,
             };
-            let rule = Rule { window: &touch.window, number: touch.number };
-            Charge { key: touch.key, overflow: touch.key, rule, op, binding, on_error: OnError::Local }
+            Charge {
+                key: touch.key,
+                overflow: touch.overflow,
+                rule: Rule { window: &touch.window, number: touch.number },
+                op,
+                binding,
+                on_error: OnError::Local,
+            }
         }));
     }
     charges
@@ -207,6 +216,10 @@ impl<'a> Shown<'a> {
 
     fn name(self) -> &'a str {
         self.configured().map_or("", |limit| &limit.name)
+    }
+
+    fn path(self) -> &'a str {
+        self.configured().map_or("", |limit| &limit.path)
     }
 
     fn is_shadow(self) -> bool {

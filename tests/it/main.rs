@@ -4,6 +4,7 @@
 
 mod admin;
 mod files;
+mod architecture;
 mod grpc;
 mod http;
 mod reload;
