@@ -34,7 +34,10 @@ pub mod proto {
 }
 
 /// The descriptors of `proto/` as callers see them, with keys, values and domains as `string`.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// How long after GOAWAY was sent calls may still arrive: their callers have yet to read it.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// How the gRPC server treats connections and calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +97,10 @@ impl Default for GrpcSettings {
 pub struct ServeError(#[from] tonic::transport::Error);
 
 /// Serves `connections` until `shutdown` resolves or the acceptor ends, and then until the calls in progress
-/// have ended: new calls are turned away with GOAWAY, watchers of the health are told and let go.
+/// have ended: new calls are turned away with GOAWAY, watchers of the health are told and let go. Connections that
+/// outlast the longest call are not waited for: nothing is asked on them.
 ///
-/// Whoever drains sets `health` first and gives the load balancers time to see it; whoever cannot wait for the
-/// last call drops this future.
+/// Whoever drains sets `health` first and gives the load balancers time to see it.
 pub async fn serve(
     connections: Connections,
     check: impl Check,
@@ -116,7 +119,7 @@ pub async fn serve(
     let reporting = async {
         health::report(health, &reporter, shutdown).await;
         drop(drain);
-        std::future::pending().await
+        tokio::time::sleep(settings.timeout + LAST_CALLS).await;
     };
     tokio::select! {
         ended = serving => Ok(ended?),

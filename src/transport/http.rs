@@ -12,11 +12,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::engine::{Check, Code};
 
 use super::grpc::json;
 use super::health::{Health, Serving};
+
+/// What a call may take beyond its timeout until its answer is written.
+const SLACK: Duration = Duration::from_millis(250);
 
 /// How the HTTP server treats calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,8 @@ impl Default for HttpSettings {
     }
 }
 
-/// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended.
+/// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. Connections that
+/// have sent no whole request by the time the longest call is over are not waited for.
 pub async fn serve(
     listener: TcpListener,
     check: impl Check,
@@ -41,8 +46,22 @@ pub async fn serve(
     settings: HttpSettings,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let longest_call = settings.timeout + SLACK;
     let router = router(check, health, settings);
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    let (drain, draining) = oneshot::channel::<()>();
+    let shutdown = async move {
+        shutdown.await;
+        drop(drain);
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown).into_future();
+    let too_long = async {
+        _ = draining.await;
+        tokio::time::sleep(longest_call).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_long => Ok(()),
+    }
 }
 
 #[derive(Clone)]

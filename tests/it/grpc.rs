@@ -600,6 +600,19 @@ async fn a_drain_tells_watchers_ends_calls_in_peace_and_turns_new_ones_away() {
 }
 
 #[tokio::test]
+async fn peers_that_ignore_the_end_do_not_hold_it_up() {
+    let settings = GrpcSettings { timeout: Duration::from_millis(50), ..GrpcSettings::default() };
+    let (check, _asked) = Canned::new(Decision::pass(1));
+    let server = TestServer::of(check, settings).await;
+    let _silent = TcpStream::connect(server.grpc).await.unwrap();
+    let mut greeting = TcpStream::connect(server.grpc).await.unwrap();
+    greeting.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    greeting.read_exact(&mut [0; 9]).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), server.stop()).await;
+    assert!(ended.is_ok(), "the server waits for nobody who asks nothing");
+}
+
+#[tokio::test]
 async fn protections_are_announced() {
     let server = TestServer::start(per_key("api", &TEN_PER_HOUR)).await;
     let mut stream = TcpStream::connect(server.grpc).await.unwrap();

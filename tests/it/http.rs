@@ -1,6 +1,10 @@
 //! `/json` and `/healthcheck`, as the reference service serves them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use tollgate::engine::{Check, CheckRequest, Code, Decision, DescriptorStatus, Header, InvalidRequest};
 use tollgate::limits::{Metadata, WireUnit};
@@ -165,4 +169,18 @@ async fn healthcheck_follows_the_health() {
     server.health.set(Serving::Unwanted);
     assert_eq!(http(server.http, "GET", "/healthcheck", b"").await.status, 500);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_does_not_hold_up_the_end() {
+    for beginning in
+        [&b""[..], b"POST /json HT", b"POST /json HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+    {
+        let server = server().await;
+        let mut silent = TcpStream::connect(server.http).await.unwrap();
+        silent.write_all(beginning).await.unwrap();
+        assert_eq!(http(server.http, "GET", "/healthcheck", b"").await.status, 200);
+        let ended = tokio::time::timeout(Duration::from_secs(5), server.stop()).await;
+        assert!(ended.is_ok(), "{}", String::from_utf8_lossy(beginning));
+    }
 }

@@ -12,3 +12,4 @@ mod replay;
 mod settings;
 mod store_parity;
 mod support;
+mod wire;
