@@ -15,7 +15,9 @@ use crate::support::calling::OverGrpc;
 use crate::support::deciding::{InProcess, MIDDLE_OF_THE_HOUR};
 use crate::support::raw::http;
 use crate::support::recorded::{Played, Scenario, items, read};
+use crate::support::redis::RedisServer;
 use crate::support::server::TestServer;
+use crate::support::tools::Tool;
 
 /// How many answers were recorded, at least.
 const RECORDED: usize = 3_000;
@@ -48,6 +50,22 @@ async fn answers_over_grpc_over_memory() {
         let rules = compiled(scenario.documents()).rules;
         let clock = Clock::manual(MIDDLE_OF_THE_HOUR);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let decides = OverGrpc::serving(rules, store, scenario.settings(), clock).await;
+        played.add(scenario.play(&decides).await);
+        decides.stop().await;
+    }
+    played.assert_alike(RECORDED);
+}
+
+#[tokio::test]
+async fn answers_over_grpc_over_redis() {
+    let redis = RedisServer::start(Tool::Redis);
+    let mut played = Played::default();
+    for scenario in scenarios() {
+        redis::cmd("FLUSHALL").exec(&mut redis.connection()).unwrap();
+        let rules = compiled(scenario.documents()).rules;
+        let clock = Clock::manual(MIDDLE_OF_THE_HOUR);
+        let store = redis.store(clock.clone()).await;
         let decides = OverGrpc::serving(rules, store, scenario.settings(), clock).await;
         played.add(scenario.play(&decides).await);
         decides.stop().await;
