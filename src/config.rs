@@ -11,4 +11,5 @@ pub mod reference_file;
 pub mod reload;
 pub mod settings;
 pub mod source;
+pub mod table;
 pub mod yaml;

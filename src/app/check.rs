@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::config::cli::CheckArgs;
 use crate::config::settings::{InputPlace, Inputs};
+use crate::config::table::table;
 
 use super::rules;
 
@@ -18,6 +19,7 @@ pub fn check(arguments: CheckArgs) -> anyhow::Result<()> {
     let inputs = Inputs { place: InputPlace::Files(arguments.files), merge_domains: false };
     let compiled = rules::compile_all(&inputs)?;
     let mut out = std::io::stdout().lock();
+    write!(out, "{}", table(&compiled.rules)).context("cannot write to standard output")?;
     for warning in compiled.warnings.iter() {
         writeln!(out, "{warning}").context("cannot write to standard output")?;
     }

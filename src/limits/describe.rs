@@ -7,7 +7,6 @@ use super::limit::{Limit, Mode};
 use super::native::NativeDomain;
 use super::number::Number;
 use super::reference::{Node, ReferenceDomain, ReferenceLimit};
-use super::subject::Subjects;
 use super::window::{Unit, Window};
 use super::{Domain, RuleSet};
 
@@ -66,7 +65,7 @@ fn native_line(domain: &NativeDomain, limit: &Limit) -> String {
         numbers.join(" "),
         unit_text(limit.unit),
         window_text(&limit.window),
-        subjects_text(&limit.subjects),
+        limit.subjects,
     )
 }
 
@@ -101,17 +100,6 @@ fn window_text(window: &Window) -> String {
         Window::Total { .. } => "total".to_owned(),
         Window::Request => "request".to_owned(),
     }
-}
-
-fn subjects_text(subjects: &Subjects) -> String {
-    if subjects.parts.is_empty() {
-        return "all".to_owned();
-    }
-    let part = |alternatives: &Vec<Box<[u8]>>| {
-        let keys: Vec<_> = alternatives.iter().map(|key| String::from_utf8_lossy(key)).collect();
-        keys.join("|")
-    };
-    subjects.parts.iter().map(part).collect::<Vec<_>>().join("+")
 }
 
 impl ReferenceDomain {

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
-mod files;
 mod architecture;
+mod files;
 mod grpc;
 mod http;
 mod reload;

@@ -1,0 +1,109 @@
+//! What `tollgate check` prints of a rule set: every limit of every tier, as a table a person can compare with
+//! what was meant. It reads the compiled rules, so it shows what will be enforced and not what was written.
+
+use crate::calendar::Period;
+use crate::clock::Micros;
+use crate::limits::{Domain, Limit, Mode, NativeDomain, Number, ReferenceDomain, RuleSet, Unit, Window};
+use crate::money::NanoUsd;
+
+/// Every domain of `rules` as a table, by name.
+pub fn table(rules: &RuleSet) -> String {
+    let mut domains: Vec<(&[u8], &Domain)> =
+        rules.domains.iter().map(|(name, domain)| (&**name, domain)).collect();
+    domains.sort_unstable_by_key(|(name, _)| *name);
+    let text = |(_, domain): (&[u8], &Domain)| match domain {
+        Domain::Native(domain) => format!("{}\n{}", domain.name, aligned(&native_rows(domain))),
+        Domain::Reference(domain) => format!("{}\n{}", domain.name, aligned(&reference_rows(domain))),
+    };
+    domains.into_iter().map(text).collect::<Vec<_>>().join("\n")
+}
+
+fn native_rows(domain: &NativeDomain) -> Vec<Vec<String>> {
+    let mut head: Vec<String> = ["limit", "per", "window"].map(str::to_owned).into();
+    head.extend(domain.tiers.names.iter().map(ToString::to_string));
+    let row = |limit: &Limit| {
+        let mut row = vec![limit.name.to_string(), limit.subjects.to_string(), window(limit)];
+        row.extend(limit.numbers.iter().map(|number| amount(*number, limit.unit)));
+        row
+    };
+    std::iter::once(head).chain(domain.limits.iter().map(row)).collect()
+}
+
+fn reference_rows(domain: &ReferenceDomain) -> Vec<Vec<String>> {
+    let mut limits = domain.limits();
+    limits.sort_unstable_by_key(|limit| &limit.path);
+    let head = ["path", "requests", "unit", ""].map(str::to_owned).into();
+    let rows = limits.into_iter().map(|limit| {
+        let unit = match limit.multiplier {
+            0 | 1 => limit.unit.name().to_lowercase(),
+            times => format!("{times} {}", limit.unit.name().to_lowercase()),
+        };
+        let modes = [(limit.shadow, "shadow"), (limit.quota, "quota")];
+        let modes: Vec<&str> = modes.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+        vec![limit.path.to_string(), amount(limit.number, Unit::Hits), unit, modes.join(" ")]
+    });
+    std::iter::once(head).chain(rows).collect()
+}
+
+/// The window as a file writes it, with what changes its meaning.
+fn window(limit: &Limit) -> String {
+    let mode = match limit.mode {
+        Mode::Enforced => "",
+        Mode::Shadow => " (shadow)",
+        Mode::Soft => " (soft)",
+    };
+    let window = match &limit.window {
+        Window::Sliding { length } => span(*length),
+        Window::Fixed { length } => format!("{} fixed", span(*length)),
+        Window::TokenBucket { length, burst } => {
+            format!("{} burst {}", span(*length), amount(Number::AtMost(*burst), limit.unit))
+        }
+        Window::Calendar(calendar) => {
+            let period = match calendar.period() {
+                Period::Day => "day",
+                Period::Week => "week",
+                Period::Month => "month",
+                Period::Year => "year",
+            };
+            format!("{period} ({})", calendar.zone_name())
+        }
+        Window::Concurrent { .. } => "concurrent".to_owned(),
+        Window::Total { .. } => "total".to_owned(),
+        Window::Request => "request".to_owned(),
+    };
+    window + mode
+}
+
+/// A span in the largest unit that divides it.
+fn span(length: Micros) -> String {
+    let seconds = length.ceil_secs();
+    let (unit, letter) = [(86_400, "d"), (3_600, "h"), (60, "m")]
+        .into_iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
+        .unwrap_or((1, "s"));
+    format!("{}{letter}", seconds / unit)
+}
+
+fn amount(number: Number, unit: Unit) -> String {
+    match (number, unit) {
+        (Number::Unlimited, _) => "unlimited".to_owned(),
+        (Number::AtMost(0), _) => "blocked".to_owned(),
+        (Number::AtMost(most), Unit::Hits) => most.to_string(),
+        (Number::AtMost(most), Unit::Tokens) => format!("{most} tokens"),
+        (Number::AtMost(most), Unit::Money) => NanoUsd(most).to_string(),
+    }
+}
+
+/// Rows with every column as wide as its widest cell, indented under their title.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
