@@ -3,11 +3,13 @@
 //! One acceptor feeds any number of runtimes, each of which serves the connections it was dealt. Running out
 //! of file descriptors slows it down and never makes it spin.
 
+use std::future::poll_fn;
 use std::io;
 use std::net;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -32,13 +34,17 @@ pub fn worker() -> (Worker, Connections) {
 /// Accepts until every worker is gone. Dropped, it closes the listener and thereby ends its workers'
 /// connections.
 pub async fn accept(listener: TcpListener, workers: Vec<Worker>) {
-    let mut next = 0;
+    take(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), &workers).await;
+}
+
+async fn take(mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<TcpStream>>, workers: &[Worker]) {
+    let mut turn = 0;
     let mut pause = FIRST_PAUSE;
     while !workers.iter().all(Sender::is_closed) {
-        match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
+        match poll_fn(&mut next).await.and_then(prepare) {
             Ok(stream) => {
                 pause = FIRST_PAUSE;
-                deal(&workers, &mut next, stream);
+                deal(workers, &mut turn, stream);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -51,17 +57,17 @@ pub async fn accept(listener: TcpListener, workers: Vec<Worker>) {
 }
 
 /// Answers are small and must not wait for more to say.
-fn prepare(stream: tokio::net::TcpStream) -> io::Result<net::TcpStream> {
+fn prepare(stream: TcpStream) -> io::Result<net::TcpStream> {
     stream.set_nodelay(true)?;
     stream.into_std()
 }
 
 /// Hands `stream` to the next worker that has room. If none has, the connection is closed: its client comes
 /// back, and those who are already served stay so.
-fn deal(workers: &[Worker], next: &mut usize, mut stream: net::TcpStream) {
+fn deal(workers: &[Worker], turn: &mut usize, mut stream: net::TcpStream) {
     for _ in workers {
-        let worker = &workers[*next % workers.len()];
-        *next = next.wrapping_add(1);
+        let worker = &workers[*turn % workers.len()];
+        *turn = turn.wrapping_add(1);
         match worker.try_send(stream) {
             Ok(()) => return,
             Err(TrySendError::Full(back) | TrySendError::Closed(back)) => stream = back,
@@ -80,4 +86,65 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::NotConnected
             | io::ErrorKind::InvalidInput
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{accept, take, worker};
+
+    #[tokio::test]
+    async fn connections_are_dealt_in_turn_and_past_those_who_are_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ((first, mut to_first), (second, to_second), (third, mut to_third)) =
+            (worker(), worker(), worker());
+        drop(to_second);
+        let accepting = tokio::spawn(accept(listener, vec![first, second, third]));
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut dealt = Vec::new();
+        for _ in 0..6 {
+            let stream = tokio::select! { one = to_first.recv() => one, one = to_third.recv() => one };
+            let stream = stream.unwrap();
+            assert!(stream.nodelay().unwrap());
+            dealt.push(stream.peer_addr().unwrap());
+        }
+        dealt.sort_unstable();
+        let mut wanted: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        wanted.sort_unstable();
+        assert_eq!(dealt, wanted, "each connection reaches one worker");
+        drop((to_first, to_third));
+        // The listener notices with the next connection that nobody is left.
+        _ = TcpStream::connect(address).await;
+        accepting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_waits_when_descriptors_run_out_and_not_for_a_connection_that_broke() {
+        let (worker, connections) = worker();
+        let workers = [worker];
+        for (kind, at_most) in [(io::ErrorKind::ConnectionAborted, usize::MAX), (io::ErrorKind::Other, 10)] {
+            let mut calls = 0;
+            let failing = |context: &mut Context<'_>| {
+                calls += 1;
+                if calls % 2 == 0 {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(io::Error::from(kind)))
+            };
+            _ = tokio::time::timeout(Duration::from_millis(70), take(failing, &workers)).await;
+            assert!(calls <= at_most, "{kind}: {calls} calls");
+            assert!(at_most == 10 || calls > 10, "{kind}: {calls} calls");
+        }
+        drop(connections);
+    }
 }
