@@ -8,7 +8,7 @@ mod convert;
 mod deadline;
 mod health;
 mod incoming;
-pub mod json;
+pub(crate) mod json;
 mod rls;
 mod status;
 

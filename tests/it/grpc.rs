@@ -451,6 +451,55 @@ fn request_headers() -> Vec<u8> {
     block
 }
 
+/// Opens a connection as a well-made client would, and reads nothing yet.
+async fn open(server: &TestServer) -> TcpStream {
+    let mut stream = TcpStream::connect(server.grpc).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+    stream
+}
+
+/// Whether the server closes the connection on `frames` sent for each of so many calls.
+async fn is_closed_by(server: &TestServer, calls: u32, frames: impl Fn(u32) -> Vec<u8>) -> bool {
+    let mut stream = open(server).await;
+    for stream_id in (0..calls).map(|call| 2 * call + 1) {
+        if stream.write_all(&frames(stream_id)).await.is_err() {
+            return true;
+        }
+    }
+    if stream.write_all(&frame(6, 0, 0, b"are you?")).await.is_err() {
+        return true;
+    }
+    let mut heard = Vec::new();
+    let acknowledged = frame(6, 1, 0, b"are you?");
+    while !heard.windows(acknowledged.len()).any(|bytes| bytes == acknowledged) {
+        match stream.read_buf(&mut heard).await {
+            Ok(0) | Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn floods_of_resets_cost_the_flooder_its_connection_and_nobody_else() {
+    let server = TestServer::start(per_key("api", &[("user", 1000, WireUnit::Hour)])).await;
+    let mut client = server.client().await;
+    let reset = |stream_id| {
+        [frame(1, 4, stream_id, &request_headers()), frame(3, 0, stream_id, &[0, 0, 0, 8])].concat()
+    };
+    let overflow = |stream_id| {
+        [frame(1, 4, stream_id, &request_headers()), frame(8, 0, stream_id, &[0x7f, 0xff, 0xff, 0xff])]
+            .concat()
+    };
+    assert!(!is_closed_by(&server, 90, reset).await, "a burst of calls given up is honest");
+    assert!(is_closed_by(&server, 20_000, reset).await, "calls reset by the peer");
+    assert!(!is_closed_by(&server, 500, overflow).await);
+    assert!(is_closed_by(&server, 2_000, overflow).await, "calls that the server has to reset");
+    client.should_rate_limit(user("ann")).await.unwrap();
+    server.stop().await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 

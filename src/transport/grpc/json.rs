@@ -15,16 +15,16 @@ use super::{DESCRIPTORS, convert};
 
 /// An answer as JSON.
 #[derive(Debug)]
-pub struct JsonAnswer {
+pub(crate) struct JsonAnswer {
     /// Whether the call may pass.
-    pub code: Code,
+    pub(crate) code: Code,
     /// The whole answer.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Why a body is no request.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidJson {
+pub(crate) enum InvalidJson {
     /// It is not the JSON of a request.
     #[error("the body is not a rate limit request: {0}")]
     Form(String),
@@ -34,7 +34,7 @@ pub enum InvalidJson {
 }
 
 /// Decides the request in `body`.
-pub async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, InvalidJson> {
+pub(crate) async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, InvalidJson> {
     let message = read(body)?;
     let decision = check.check(convert::request(&message)).await?;
     let code = decision.code;
