@@ -5,11 +5,14 @@
 mod admin;
 mod architecture;
 mod files;
+mod fallback;
 mod grpc;
 mod http;
 mod reload;
 mod replay;
 mod settings;
+mod store_conformance;
 mod store_parity;
+mod store_redis;
 mod support;
 mod wire;

@@ -62,6 +62,19 @@ impl RedisServer {
         client.get_connection().expect("the server is there")
     }
 
+    /// A connection that asks for nothing on its own: a server that runs a script answers only one question.
+    pub(crate) fn connection_while_busy(&self) -> redis::Connection {
+        let info = redis::IntoConnectionInfo::into_connection_info(self.url()).expect("a URL");
+        let quiet = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = redis::Client::open(info.set_redis_settings(quiet)).expect("a URL");
+        client.get_connection().expect("the server is there")
+    }
+
+    /// The port of its TCP socket.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -1,0 +1,410 @@
+//! What is peculiar to counters in Redis: how it is reached, what it keeps, and what becomes of a decision when
+//! it is away, slow, full, busy, read-only or in bad shape.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tollgate::algorithm::{Op, Rule};
+use tollgate::calendar::{Calendar, Period};
+use tollgate::clock::{Clock, Micros};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+
+use crate::support::redis::{RedisServer, until_ready};
+use crate::support::tools::Tool;
+
+const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
+
+fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
+    let key = CounterKey { tag: 0xfeed, id };
+    Charge {
+        key,
+        overflow: key,
+        rule: Rule { window, number: Number::AtMost(1_000_000) },
+        op,
+        binding: Binding::Enforced,
+        on_error: OnError::Deny,
+    }
+}
+
+async fn ask(store: &RedisStore, op: Op) -> Result<Answer, StoreError> {
+    let charges = [charge(1, &MINUTE, op)];
+    store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await
+}
+
+async fn take(store: &RedisStore) -> Result<Answer, StoreError> {
+    ask(store, Op::Take { room: 1, charge: 1 }).await
+}
+
+async fn peek(store: &RedisStore) -> Result<Answer, StoreError> {
+    ask(store, Op::Take { room: 1, charge: 0 }).await
+}
+
+fn refused(code: &str) -> StoreError {
+    StoreError::Refused { code: code.to_owned() }
+}
+
+/// Asks until the store gives this answer; it has to come soon.
+async fn until(store: &RedisStore, wanted: &Result<(), StoreError>) {
+    for _ in 0..2000 {
+        if take(store).await.map(|_| ()) == *wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never {wanted:?}");
+}
+
+fn tell(server: &RedisServer, words: &[&str]) {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let _: redis::Value = command.query(&mut server.connection()).unwrap();
+}
+
+fn signal(server: &RedisServer, name: &str) {
+    let done = Command::new("kill").arg(name).arg(server.pid().to_string()).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn every_counter_expires_except_a_capacity_that_never_forgets() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        let second = Micros::from_secs;
+        let windows = [
+            (Window::Sliding { length: second(1) }, Some(1)),
+            (MINUTE, Some(60)),
+            (Window::Fixed { length: second(366 * 86_400) }, Some(0)),
+            (Window::TokenBucket { length: second(60), burst: 2_000_000 }, Some(0)),
+            (Window::Calendar(Calendar::new(Period::Year, "Europe/Berlin", 1).unwrap()), Some(0)),
+            (Window::Concurrent { max_age: second(3600) }, Some(3600)),
+            (Window::Total { forget: Some(second(86_400)) }, Some(86_400)),
+            (Window::Total { forget: None }, None),
+            (Window::Request, None),
+        ];
+        let charges: Vec<Charge<'_>> = (0..)
+            .zip(&windows)
+            .map(|(id, (window, _))| charge(id, window, Op::Take { room: 1, charge: 1 }))
+            .collect();
+        let answer = store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+        let mut connection = server.connection();
+        for (id, (window, least)) in windows.iter().enumerate() {
+            let key = format!("tollgate:{{000000000000feed}}:{id:032x}");
+            let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
+            match (window, least) {
+                (Window::Request, _) => assert_eq!(left, -2, "a size is stored nowhere"),
+                (_, None) => assert_eq!(left, -1, "{window:?}"),
+                (_, Some(least)) => {
+                    let reset = answer.outcomes[id].standing.reset_after;
+                    let most = reset.map_or(86_400_000_000, |reset| reset.0) / 1000 + 1002;
+                    assert!((least * 1000..=most as i64).contains(&left), "{window:?} is kept for {left} ms");
+                }
+            }
+        }
+        let left: i64 = redis::cmd("PTTL").arg("tollgate:probe").query(&mut connection).unwrap();
+        assert_ne!(left, -1);
+    }
+}
+
+#[tokio::test]
+async fn what_holds_nothing_is_not_kept() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    for window in [MINUTE, Window::Total { forget: None }] {
+        for op in [Op::Take { room: 2, charge: 2 }, Op::GiveBack { units: 2 }] {
+            let charges = [charge(1, &window, op)];
+            store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+        }
+    }
+    let counters: Vec<String> =
+        redis::cmd("KEYS").arg("tollgate:{*").query(&mut server.connection()).unwrap();
+    assert_eq!(counters, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_flushed_script_is_loaded_again_unnoticed() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        for expected in 1..=50 {
+            if expected % 5 == 0 {
+                tell(&server, &["SCRIPT", "FLUSH"]);
+            }
+            assert_eq!(take(&store).await.unwrap().outcomes[0].standing.used, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_will_do() {
+    let server = RedisServer::start(Tool::Valkey);
+    let mut settings = server.settings();
+    settings.url = Secret::new(server.unix_url());
+    let store = RedisStore::start(settings, Clock::System).unwrap();
+    until_ready(&store).await;
+    assert!(take(&store).await.is_ok());
+}
+
+#[tokio::test]
+async fn user_and_password_are_sent() {
+    let server = RedisServer::start(Tool::Redis);
+    tell(&server, &["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all"]);
+    tell(&server, &["ACL", "SETUSER", "default", "off"]);
+    let with = |password: &str| {
+        let mut settings = server.settings();
+        settings.user = Some("tollgate".to_owned());
+        settings.password = Some(Secret::new(password));
+        RedisStore::start(settings, Clock::System).unwrap()
+    };
+    let store = with("swordfish");
+    until_ready(&store).await;
+    assert!(take(&store).await.is_ok());
+    let stranger = with("salmon");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(take(&stranger).await, Err(StoreError::Unavailable));
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_permitted_is_an_answer() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    tell(&server, &["ACL", "SETUSER", "default", "-evalsha"]);
+    assert_eq!(take(&store).await, Err(refused("NOPERM")));
+    tell(&server, &["ACL", "SETUSER", "default", "+evalsha"]);
+    assert!(take(&store).await.is_ok(), "over the same connection");
+}
+
+/// Ends TLS before a server that has none, with the certificate of `tests/data/tls`.
+const TERMINATOR: &str = r#"
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+def pump(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+def serve(client):
+    try:
+        client = context.wrap_socket(client, server_side=True)
+    except OSError:
+        return
+    server = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    threading.Thread(target=pump, args=(client, server), daemon=True).start()
+    pump(server, client)
+while True:
+    client, _ = listener.accept()
+    threading.Thread(target=serve, args=(client,), daemon=True).start()
+"#;
+
+struct Terminator(Child, String);
+
+impl Terminator {
+    fn start(server: &RedisServer) -> Self {
+        let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/localhost.pem");
+        let mut child = Command::new(Tool::Python.path())
+            .args(["-c", TERMINATOR, certificate, &server.port().to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut port).unwrap();
+        Self(child, port.trim().to_owned())
+    }
+}
+
+impl Drop for Terminator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_the_certificate_is_verified() {
+    let server = RedisServer::start(Tool::Redis);
+    tell(&server, &["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~*", "+@all"]);
+    let terminator = Terminator::start(&server);
+    let mut settings = server.settings();
+    settings.url = Secret::new(format!("rediss://tollgate:swordfish@localhost:{}/0", terminator.1));
+    let suspicious = RedisStore::start(settings.clone(), Clock::System).unwrap();
+    settings.ca = Some(include_bytes!("../data/tls/ca.pem").to_vec());
+    let store = RedisStore::start(settings, Clock::System).unwrap();
+    until_ready(&store).await;
+    assert!(take(&store).await.is_ok());
+    assert_eq!(take(&suspicious).await, Err(StoreError::Unavailable), "nobody it trusts signed it");
+}
+
+#[tokio::test]
+async fn a_store_starts_without_its_redis_and_finds_it_later() {
+    let mut server = RedisServer::start(Tool::Redis);
+    server.kill();
+    let store = RedisStore::start(server.settings(), Clock::System).unwrap();
+    assert_eq!(take(&store).await, Err(StoreError::Unavailable));
+    assert_eq!(store.ready().await, Err(StoreError::Unavailable));
+    server.restart();
+    until(&store, &Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_restart_is_survived() {
+    let mut server = RedisServer::start(Tool::Valkey);
+    let store = server.store(Clock::System).await;
+    assert!(take(&store).await.is_ok());
+    server.kill();
+    until(&store, &Err(StoreError::Unavailable)).await;
+    server.restart();
+    until(&store, &Ok(())).await;
+}
+
+#[tokio::test]
+async fn of_a_redis_that_hangs_few_decisions_wait() {
+    let server = RedisServer::start(Tool::Redis);
+    let mut settings = RedisSettings::new(server.url());
+    settings.op_timeout = Duration::from_millis(200);
+    let store = RedisStore::start(settings, Clock::System).unwrap();
+    until(&store, &Ok(())).await;
+    signal(&server, "-STOP");
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        answers.push(take(&store).await);
+    }
+    signal(&server, "-CONT");
+    let waited = answers.iter().filter(|answer| **answer == Err(StoreError::Timeout)).count();
+    assert!((1..=10).contains(&waited), "{waited} waited: five over each of two connections at most");
+    assert!(answers[20..].iter().all(|answer| *answer == Err(StoreError::Unavailable)), "{answers:?}");
+    until(&store, &Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_replica_is_left_until_it_is_a_primary() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        tell(&server, &["REPLICAOF", "127.0.0.1", "1"]);
+        assert_eq!(take(&store).await, Err(refused("READONLY")), "{tool:?}");
+        until(&store, &Err(StoreError::Unavailable)).await;
+        tell(&server, &["REPLICAOF", "NO", "ONE"]);
+        until(&store, &Ok(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_redis_still_answers_who_only_looks() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+        assert_eq!(take(&store).await, Err(refused("OOM")), "{tool:?}");
+        assert!(peek(&store).await.is_ok(), "{tool:?}");
+        tell(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(take(&store).await.unwrap().outcomes[0].standing.used, 1, "what failed was not counted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_redis_says_so() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    tell(&server, &["CONFIG", "SET", "lua-time-limit", "1"]);
+    let mut connection = server.connection();
+    let busy = std::thread::spawn(move || {
+        redis::cmd("EVAL").arg("while true do end").arg(0).query::<redis::Value>(&mut connection)
+    });
+    until(&store, &Err(refused("BUSY"))).await;
+    let _: redis::RedisResult<redis::Value> =
+        redis::cmd("SCRIPT").arg("KILL").query(&mut server.connection_while_busy());
+    assert!(busy.join().unwrap().is_err());
+    until(&store, &Ok(())).await;
+}
+
+#[tokio::test]
+async fn all_instances_name_counters_under_one_secret() {
+    let server = RedisServer::start(Tool::Redis);
+    let (one, two) = (server.store(Clock::System).await, server.store(Clock::System).await);
+    assert_eq!(one.key_secret(), two.key_secret());
+    let kept: Vec<u8> = redis::cmd("GET").arg("tollgate:secret").query(&mut server.connection()).unwrap();
+    assert_eq!(one.key_secret().0[..], kept);
+
+    let other = RedisServer::start(Tool::Redis);
+    let mut settings = other.settings();
+    settings.key_secret = Some(KeySecret([9; 16]));
+    let given = RedisStore::start(settings, Clock::System).unwrap();
+    until_ready(&given).await;
+    assert_eq!(given.key_secret(), KeySecret([9; 16]));
+    let kept: Option<Vec<u8>> =
+        redis::cmd("GET").arg("tollgate:secret").query(&mut other.connection()).unwrap();
+    assert_eq!(kept, None, "what the operator keeps is not kept twice");
+}
+
+#[tokio::test]
+async fn what_would_lose_counts_is_found() {
+    let server = RedisServer::start(Tool::Valkey);
+    tell(&server, &["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+    let store = server.store(Clock::System).await;
+    let evicts = Finding::Evicts("volatile-ttl".to_owned());
+    for _ in 0..2000 {
+        let findings = store.findings();
+        if findings.contains(&evicts) && findings.contains(&Finding::NotPersistent) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("found only {:?}", store.findings());
+}
+
+#[test]
+fn a_calendar_that_does_not_reach_to_now_does_nothing() {
+    let source = concat!(
+        include_str!("../../src/store/redis/lua/counters.lua"),
+        "\n",
+        include_str!("../../src/store/redis/lua/charge.lua")
+    );
+    let mut call: Vec<u8> = vec![0, 2, 0];
+    // A count that would be made, beside the days of a distant past.
+    for (kind, parameters) in [(4, [60e6, 0.0, 0.0, 0.0]), (5, [0.0, 86_400e6, 172_800e6, 259_200e6])] {
+        call.extend([kind, 0, 0]);
+        for number in [1.0, 1.0, 9.0].into_iter().chain(parameters) {
+            call.extend(f64::to_le_bytes(number));
+        }
+    }
+    let head: Vec<u8> = [0.0, 1000.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(source).arg(2).arg("fixed").arg("day").arg(&head).arg(&call);
+        let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
+        assert_eq!(reply[1..], [0, 0, -3, 0, 0, 0, -3, 0]);
+        assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
+        let keys: i64 = redis::cmd("DBSIZE").query(&mut server.connection()).unwrap();
+        assert_eq!(keys, 0);
+    }
+}
+
+#[test]
+fn calls_that_travel_together_are_decided_one_after_the_other() {
+    let source = concat!(
+        include_str!("../../src/store/redis/lua/counters.lua"),
+        "\n",
+        include_str!("../../src/store/redis/lua/charge.lua")
+    );
+    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0, 0];
+    for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
+        call.extend(f64::to_le_bytes(number));
+    }
+    let head: Vec<u8> = [1e15, 1000.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    let server = RedisServer::start(Tool::Redis);
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(source).arg(3).arg(&["one", "one", "one"]).arg(&head).arg(&[&call, &call, &call]);
+    let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
+    let verdicts: Vec<(i64, bool)> =
+        reply[1..].chunks(4).map(|charge| (charge[0], charge[2] == -2)).collect();
+    assert_eq!(verdicts, [(1, true), (2, true), (2, false)]);
+}
