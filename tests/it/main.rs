@@ -8,6 +8,8 @@ mod files;
 mod fallback;
 mod grpc;
 mod http;
+mod reference_files;
+mod reference_model;
 mod reload;
 mod replay;
 mod settings;

@@ -163,7 +163,8 @@ impl Call {
     }
 }
 
-fn compare(recorded: &Value, answer: &Result<Value, String>) -> Result<(), String> {
+/// Why `answer` is not what was recorded, if it is not.
+pub(crate) fn compare(recorded: &Value, answer: &Result<Value, String>) -> Result<(), String> {
     let answer = match (recorded.get("error"), answer) {
         (Some(_), Err(code)) if code == INVALID => return Ok(()),
         (Some(error), other) => return Err(format!("the reference fails with {error}, here came {other:?}")),
