@@ -7,9 +7,12 @@
 pub mod cli;
 pub mod diagnostic;
 pub mod files;
+mod native_domain;
 pub mod reference_file;
 pub mod reload;
 pub mod settings;
+pub mod short_form;
 pub mod source;
 pub mod table;
+mod tollgate_file;
 pub mod yaml;

@@ -58,6 +58,13 @@ struct WrittenLimit {
     replaces: Vec<(Box<str>, Position)>,
 }
 
+impl ReferenceFile {
+    /// Its domain, and where that stands: which file, and the place in it.
+    pub(super) fn domain(&self) -> (&str, (usize, Position)) {
+        (&self.domain, (self.index, self.domain_at))
+    }
+}
+
 /// Reads one file, the `index`th of those that are loaded together. Nothing comes of a file without a domain.
 pub fn read(document: &Document, index: usize, report: &mut Report) -> Option<ReferenceFile> {
     warn_of_more_documents(document, report);

@@ -3,10 +3,17 @@
 //! Which of the two languages a file is written in shows at its top level. Every file is read before any
 //! verdict, so that all that is wrong comes out in one go; with one error there is no rule set.
 
-use super::diagnostic::{Diagnostics, Report};
+mod once;
+
+use super::diagnostic::{Diagnostics, Report, nearest};
+use super::native_domain;
 use super::reference_file::{self, ReferenceFile};
-use super::yaml::{self, Document};
+use super::tollgate_file::{self, TollgateFile};
+use super::yaml::{self, Document, Node};
 use crate::limits::{Domain, RuleSet};
+
+/// The keys at the top of a reference file by which it is known.
+const REFERENCE_KEYS: [&str; 2] = ["domain", "descriptors"];
 
 /// A file of limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,36 +43,86 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
-/// Makes one rule set of `sources`.
+/// The environment, by name: where `${NAME}` in secrets and addresses finds its value.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// Makes one rule set of `sources`, with the environment of the process.
 ///
 /// # Errors
 ///
 /// All that is wrong with any of them, warnings included.
 pub fn compile(sources: &[Source], same_domain: SameDomain) -> Result<Compiled, Diagnostics> {
+    compile_in(&|name| std::env::var(name).ok(), sources, same_domain)
+}
+
+/// Makes one rule set of `sources`, with `environment`.
+///
+/// # Errors
+///
+/// All that is wrong with any of them, warnings included.
+pub fn compile_in(
+    environment: Environment<'_>,
+    sources: &[Source],
+    same_domain: SameDomain,
+) -> Result<Compiled, Diagnostics> {
     let mut reports: Vec<Report> = sources.iter().map(|source| Report::new(&source.name)).collect();
     let mut reference: Vec<ReferenceFile> = Vec::new();
+    let mut native: Vec<(usize, TollgateFile)> = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let report = &mut reports[index];
         let Some(document) = parse(source, report) else { continue };
-        reference.extend(reference_file::read(&document, index, report));
+        match tollgate_root(&document) {
+            Some(root) => {
+                let file = tollgate_file::read(&document, root, environment, report);
+                native.extend(file.map(|file| (index, file)));
+            }
+            None => reference.extend(reference_file::read(&document, index, report)),
+        }
     }
-    let mut rules = RuleSet::default();
-    for domain in reference_file::build(&reference, same_domain, &mut reports) {
-        rules.domains.insert(domain.name.as_bytes().into(), Domain::Reference(Box::new(domain)));
-    }
+    once::check(&native, &reference, &mut reports);
+    let rules = build(&native, &reference, same_domain, &mut reports);
     let mut found = Diagnostics::default();
     reports.into_iter().for_each(|report| found.add(report));
     if found.has_errors() { Err(found) } else { Ok(Compiled { rules, warnings: found }) }
 }
 
-/// The first document of `source`, after saying what is odd about the text as such.
-fn parse(source: &Source, report: &mut Report) -> Option<Document> {
-    let document = match yaml::parse(&source.text) {
-        Ok(document) => document,
-        Err(error) => {
-            report.error(error.at, error.message, error.fix);
-            return None;
+fn build(
+    native: &[(usize, TollgateFile)],
+    reference: &[ReferenceFile],
+    same_domain: SameDomain,
+    reports: &mut [Report],
+) -> RuleSet {
+    let mut rules = RuleSet::default();
+    for (index, file) in native {
+        for domain in
+            file.domains.iter().filter_map(|domain| native_domain::build(domain, &mut reports[*index]))
+        {
+            rules.domains.insert(domain.name.as_bytes().into(), Domain::Native(Box::new(domain)));
         }
-    };
-    Some(document)
+    }
+    for domain in reference_file::build(reference, same_domain, reports) {
+        rules.domains.insert(domain.name.as_bytes().into(), Domain::Reference(Box::new(domain)));
+    }
+    rules
+}
+
+/// The root of a Tollgate file; `None` for the reference's language, in which anything odd is judged too.
+fn tollgate_root(document: &Document) -> Option<&Node> {
+    let root = document.root.as_ref()?;
+    let keys = || root.as_map().unwrap_or_default().iter().filter_map(|(key, _)| key.literal());
+    if keys().any(|key| tollgate_file::TOP_KEYS.contains(&key)) {
+        return Some(root);
+    }
+    if keys().any(|key| REFERENCE_KEYS.contains(&key)) {
+        return None;
+    }
+    // A slip of the pen is best explained in the language that was meant.
+    let all = || tollgate_file::TOP_KEYS.into_iter().chain(REFERENCE_KEYS);
+    let meant = keys().find_map(|key| nearest(key, all()))?;
+    tollgate_file::TOP_KEYS.contains(&meant).then_some(root)
+}
+
+/// The first document of `source`.
+fn parse(source: &Source, report: &mut Report) -> Option<Document> {
+    yaml::parse(&source.text).map_err(|error| report.error(error.at, error.message, error.fix)).ok()
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod config;
 mod files;
 mod fallback;
 mod grpc;

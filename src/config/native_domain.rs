@@ -1,0 +1,90 @@
+//! From a domain as written to the domain that decides: names are resolved, numbers found, routes compiled.
+//!
+//! Everything that can be said is said, even after an error; nothing is built of a domain with one.
+
+mod advice;
+mod numbers;
+mod routes;
+mod tiers;
+
+use std::collections::HashMap;
+
+use super::diagnostic::{Report, shorten, suggestion};
+use super::tollgate_file::{Named, WrittenDomain, WrittenLimit};
+use crate::limits::{Limit, LimitId, NativeDomain, Number, Subjects, identity};
+
+/// The limits of a domain by name.
+type Names<'d> = HashMap<&'d str, LimitId>;
+
+/// Builds one domain, and reports what does not fit together. `None` after any error in it.
+pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<NativeDomain> {
+    let names: Names<'_> =
+        domain.limits.iter().enumerate().map(|(index, limit)| (&*limit.name.value, LimitId(index))).collect();
+    let lineage = tiers::lineage(&domain.tiers, report);
+    let tiers = tiers::resolve(domain, report);
+    let numbers = numbers::resolve(domain, &names, &lineage, report);
+    let routes = routes::compile(domain, &names, report);
+    advice::give(domain, report);
+    let limits: Option<Vec<Limit>> = domain
+        .limits
+        .iter()
+        .zip(numbers)
+        .map(|(written, numbers)| limit(domain, written, numbers?, report))
+        .collect();
+    let by_name = names.iter().map(|(name, id)| (name.as_bytes().into(), *id)).collect();
+    Some(NativeDomain {
+        name: domain.name.value.clone(),
+        limits: limits?,
+        tiers: tiers?,
+        routes: routes?,
+        headers: domain.headers.clone(),
+        ipv6_prefix: domain.ipv6_prefix,
+        by_name,
+    })
+}
+
+fn limit(
+    domain: &WrittenDomain,
+    written: &WrittenLimit,
+    numbers: Vec<Number>,
+    report: &mut Report,
+) -> Option<Limit> {
+    let meaning = written.meaning.as_ref()?;
+    let subjects = meaning.subjects.clone().or_else(|| domain.per.clone()).unwrap_or_else(|| {
+        let message =
+            format!("limit '{}' does not say whose it is: one counter is kept for everybody", name(written));
+        report.warning(
+            written.name.at,
+            message,
+            "write 'per user' behind it, 'per all', or a 'per' for the domain",
+        );
+        Subjects::ALL
+    });
+    let window = meaning.window.identity();
+    Some(Limit {
+        name: written.name.value.clone(),
+        identity: identity(&[domain.name.value.as_bytes(), written.name.value.as_bytes(), window.as_bytes()]),
+        unit: meaning.unit,
+        window: meaning.window.clone(),
+        numbers,
+        subjects,
+        on_missing: meaning.on_missing,
+        on_error: meaning.on_error,
+        mode: meaning.mode,
+        refundable: meaning.refundable,
+    })
+}
+
+fn name(limit: &WrittenLimit) -> String {
+    shorten(&limit.name.value)
+}
+
+/// The limit that `named` means; reports where there is none, saying what needs it.
+fn find_limit(named: &Named, names: &Names<'_>, whose: &str, report: &mut Report) -> Option<LimitId> {
+    let id = names.get(&*named.value).copied();
+    if id.is_none() {
+        let message = format!("{whose} names the limit '{}', which does not exist", shorten(&named.value));
+        report.error(named.at, message, suggestion(&named.value, names.keys().copied()));
+    }
+    id
+}

@@ -1,0 +1,95 @@
+//! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late.
+
+use super::name;
+use crate::calendar::Period;
+use crate::clock::Micros;
+use crate::config::diagnostic::{Report, shorten};
+use crate::config::tollgate_file::{Meaning, OnLimit, WrittenDomain, WrittenLimit, WrittenRoute};
+use crate::limits::{Unit, Window};
+
+/// Warns of what is likely a mistake in `domain`.
+pub(super) fn give(domain: &WrittenDomain, report: &mut Report) {
+    warn_of_unused(domain, report);
+    warn_of_usage(domain, report);
+    for breaker in domain.limits.iter().filter(|limit| trips(limit)) {
+        warn_of_short(breaker, domain, report);
+    }
+}
+
+fn stands_in(limit: &WrittenLimit, route: &WrittenRoute) -> bool {
+    route.limits.iter().any(|named| named.value == limit.name.value)
+}
+
+/// Limits that no route charges, in a domain that has routes.
+fn warn_of_unused(domain: &WrittenDomain, report: &mut Report) {
+    if domain.routes.is_empty() {
+        return;
+    }
+    let is_charged = |limit: &WrittenLimit| domain.routes.iter().any(|route| stands_in(limit, route));
+    for limit in domain.limits.iter().filter(|limit| !is_charged(limit)) {
+        let message = format!("no route charges limit '{}'; only calls that name it do", name(limit));
+        report.warning(limit.name.at, message, "add it to a route, or remove it");
+    }
+}
+
+/// Tokens and money, which routes only peek at.
+fn warn_of_usage(domain: &WrittenDomain, report: &mut Report) {
+    let by_usage =
+        |limit: &&WrittenLimit| limit.meaning.as_ref().is_some_and(|meaning| meaning.unit != Unit::Hits);
+    let limits: Vec<&WrittenLimit> = domain.limits.iter().filter(by_usage).collect();
+    let Some(first) = limits.first() else { return };
+    let names: Vec<String> = limits.iter().map(|limit| name(limit)).collect();
+    let message = format!(
+        "charging tokens and money by usage is not enforced yet: in domain '{}', routes only peek at {}",
+        shorten(&domain.name.value),
+        names.join(", ")
+    );
+    report.warning(first.name.at, message, "calls that name such a limit are charged");
+}
+
+fn trips(limit: &WrittenLimit) -> bool {
+    limit.meaning.as_ref().is_some_and(|meaning| meaning.on_limit == OnLimit::Trip)
+}
+
+/// A breaker guards the caps beside it on its routes. One that forgets no later than such a cap is never
+/// reached before the cap refuses.
+fn warn_of_short(breaker: &WrittenLimit, domain: &WrittenDomain, report: &mut Report) {
+    let Some(Meaning { window, unit, .. }) = &breaker.meaning else { return };
+    let Some(length) = length_of(window) else { return };
+    let beside = |limit: &&WrittenLimit| {
+        let mut routes = domain.routes.iter().filter(|route| stands_in(breaker, route));
+        routes.any(|route| stands_in(limit, route))
+    };
+    let is_cap = |limit: &&WrittenLimit| {
+        let guarded = limit.meaning.as_ref().filter(|_| !trips(limit));
+        guarded
+            .is_some_and(|cap| cap.unit == *unit && length_of(&cap.window).is_some_and(|cap| cap >= length))
+    };
+    for cap in domain.limits.iter().filter(is_cap).filter(beside) {
+        let message = format!(
+            "the breaker '{}' forgets no later than the cap '{}' it guards",
+            name(breaker),
+            name(cap)
+        );
+        report.warning(breaker.name.at, message, "give it a longer window than the cap's");
+    }
+}
+
+/// How long a rate looks back; of a calendar period its usual length.
+fn length_of(window: &Window) -> Option<Micros> {
+    match window {
+        Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
+            Some(*length)
+        }
+        Window::Calendar(calendar) => Some(Micros::from_secs(
+            86_400
+                * match calendar.period() {
+                    Period::Day => 1,
+                    Period::Week => 7,
+                    Period::Month => 30,
+                    Period::Year => 365,
+                },
+        )),
+        Window::Concurrent { .. } | Window::Total { .. } | Window::Request => None,
+    }
+}

@@ -1,0 +1,153 @@
+//! Tollgate files as written: domains with limits, tiers, routes and headers; prices, alerts, a time zone.
+//!
+//! The first of three steps: every value is checked on its own and keeps its place. Names are resolved across
+//! a domain, and domains are built, by [`super::native_domain`]. What is not built yet is read, checked, and
+//! said to be so.
+
+mod alerts;
+mod domain;
+mod headers;
+mod limit;
+mod prices;
+mod route;
+mod secret;
+mod tier;
+mod value;
+mod window;
+
+use super::diagnostic::{Fields, Position, Report};
+use super::short_form::Quantity;
+use super::source::Environment;
+use super::yaml::{Document, Node};
+use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Subjects, Unit, Window};
+
+/// The keys at the top of a Tollgate file.
+pub(super) const TOP_KEYS: [&str; 4] = ["domains", "prices", "alerts", "timezone"];
+
+/// One file, each part checked on its own.
+#[derive(Clone, Debug)]
+pub(super) struct TollgateFile {
+    pub(super) domains: Vec<WrittenDomain>,
+    /// Where `prices` stands.
+    pub(super) prices: Option<Position>,
+}
+
+/// Something that is named or written at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) at: Position,
+    pub(super) value: T,
+}
+
+/// A name at its place.
+pub(super) type Named = At<Box<str>>;
+
+/// A domain as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenDomain {
+    pub(super) name: Named,
+    /// Whose the counters of limits are that do not say so.
+    pub(super) per: Option<Subjects>,
+    pub(super) choice: Option<TierChoice>,
+    pub(super) limits: Vec<WrittenLimit>,
+    pub(super) tiers: Vec<WrittenTier>,
+    pub(super) routes: Vec<WrittenRoute>,
+    pub(super) headers: Headers,
+    pub(super) ipv6_prefix: u8,
+}
+
+/// How a call finds its tier.
+#[derive(Clone, Debug)]
+pub(super) struct TierChoice {
+    pub(super) at: Position,
+    /// The key of the entry that names the tier.
+    pub(super) from: Option<Box<str>>,
+    pub(super) default: Option<Named>,
+    pub(super) anonymous: Option<Named>,
+}
+
+/// A limit as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenLimit {
+    pub(super) name: Named,
+    /// `None` where it has been reported as wrong: the name still exists.
+    pub(super) meaning: Option<Meaning>,
+}
+
+/// What a limit says.
+#[derive(Clone, Debug)]
+pub(super) struct Meaning {
+    pub(super) unit: Unit,
+    pub(super) number: Option<Number>,
+    pub(super) window: Window,
+    pub(super) subjects: Option<Subjects>,
+    pub(super) on_missing: OnMissing,
+    pub(super) on_error: OnError,
+    pub(super) on_limit: OnLimit,
+    pub(super) mode: Mode,
+    pub(super) refundable: bool,
+}
+
+/// What a limit does when its number is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnLimit {
+    /// It refuses what is beyond.
+    Deny,
+    /// It opens a breaker.
+    Trip,
+}
+
+/// A tier as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenTier {
+    pub(super) name: Named,
+    pub(super) extends: Option<Named>,
+    /// For limits that have no number otherwise.
+    pub(super) others: Option<At<Quantity>>,
+    pub(super) numbers: Vec<(Named, At<Quantity>)>,
+}
+
+/// A route as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenRoute {
+    pub(super) pattern: Named,
+    pub(super) limits: Vec<Named>,
+}
+
+/// Reads one file, and reports what is wrong with it.
+pub(super) fn read(
+    document: &Document,
+    root: &Node,
+    environment: Environment<'_>,
+    report: &mut Report,
+) -> Option<TollgateFile> {
+    for duplicate in &document.duplicates {
+        let message = format!("'{}' stands twice, first at {}", duplicate.key, duplicate.first);
+        report.error(duplicate.again, message, "keep one of them");
+    }
+    if document.documents > 1 {
+        let message = format!("the file holds {} YAML documents", document.documents);
+        report.error(Position::FILE, message, "put each document into a file of its own");
+    }
+    let mut fields = Fields::of(root, "the file", report)?;
+    let zone = fields.take("timezone").and_then(|field| value::zone(field, report));
+    if let Some(field) = fields.take("alerts") {
+        alerts::check(field, environment, report);
+    }
+    let prices = fields.take("prices");
+    if let Some(field) = prices {
+        prices::check(field, report);
+    }
+    let written = fields.take("domains").and_then(|field| Fields::of(field.value, "'domains'", report));
+    let domains = written.map_or_else(Vec::new, |domains| {
+        let zone = zone.unwrap_or("UTC");
+        domains.rest().into_iter().filter_map(|field| domain::read(field, zone, report)).collect()
+    });
+    fields.finish(report);
+    Some(TollgateFile { domains, prices: prices.map(|field| field.at) })
+}
+
+/// Says that `what` has no effect so far.
+fn not_yet(what: &str, at: Position, report: &mut Report) {
+    report.warning(at, format!("'{what}' is not enforced yet"), "it is checked, and has no effect so far");
+}

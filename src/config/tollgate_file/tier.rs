@@ -1,0 +1,49 @@
+//! Tiers: the numbers they give, what they extend, and how a call finds its own.
+
+use super::{At, Named, TierChoice, WrittenTier, value};
+use crate::config::diagnostic::{Field, Fields, Report, shorten};
+use crate::config::short_form::{Quantity, quantity};
+
+/// Reads `tier: {from, default, anonymous}`.
+pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice> {
+    let mut fields = Fields::of(field.value, "'tier'", report)?;
+    let mut name = |key| fields.take(key).and_then(|field| named(field, report));
+    let (from, default, anonymous) = (name("from"), name("default"), name("anonymous"));
+    fields.finish(report);
+    Some(TierChoice { at: field.at, from: from.map(|from| from.value), default, anonymous })
+}
+
+/// Reads one tier.
+pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<WrittenTier> {
+    let name = At { at: field.at, value: Box::from(field.name) };
+    if field.name.is_empty() || field.name == "*" {
+        let message = format!("a tier is called '{}'", field.name);
+        report.error(field.at, message, "give it a name, such as free");
+    }
+    if field.value.is_null() {
+        return Some(WrittenTier { name, extends: None, others: None, numbers: Vec::new() });
+    }
+    let mut fields = Fields::of(field.value, format!("tier '{}'", shorten(field.name)), report)?;
+    let extends = fields.take("extends").and_then(|field| named(field, report));
+    let others = fields.take("*").and_then(|field| number(field, report));
+    let numbers = fields.rest().into_iter().filter_map(|field| {
+        Some((At { at: field.at, value: Box::from(field.name) }, number(field, report)?))
+    });
+    let numbers = numbers.collect();
+    Some(WrittenTier { name, extends, others, numbers })
+}
+
+fn named(field: Field<'_>, report: &mut Report) -> Option<Named> {
+    value::text(field, report).map(|text| At { at: field.value.at, value: text.into() })
+}
+
+/// A tier's number; the unit alone is none.
+fn number(field: Field<'_>, report: &mut Report) -> Option<At<Quantity>> {
+    let number = value::form(field, quantity, report)?;
+    if number.value.number.is_none() {
+        let message = format!("'{}' has a unit and no number", shorten(field.name));
+        report.error(number.at, message, "write a number such as 60, 2M, $5.00, unlimited or blocked");
+        return None;
+    }
+    Some(number)
+}
