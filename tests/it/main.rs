@@ -5,10 +5,12 @@
 mod admin;
 mod architecture;
 mod config;
-mod files;
 mod fallback;
+mod files;
 mod grpc;
 mod http;
+mod native;
+mod products;
 mod reference_files;
 mod reference_model;
 mod reload;

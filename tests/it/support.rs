@@ -2,6 +2,7 @@
 
 pub(crate) mod calling;
 pub(crate) mod deciding;
+pub(crate) mod embedded;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod recorded;

@@ -1,0 +1,419 @@
+//! What a call of a native domain is charged, and what its answer says.
+
+use tollgate::engine::{Code, Enforcement, EngineSettings, InvalidRequest, Switch};
+use tollgate::limits::WireUnit;
+
+use crate::support::embedded::{Ask, Embedded, NOON, header};
+
+const SHOP: &str = "
+domains:
+  shop:
+    per: user
+    tier: {from: tier, default: free, anonymous: guest}
+    limits:
+      every: 100/1m per user|ip
+      login: 2/15m per email|ip
+      month: month
+      streams: {limit: 2, window: concurrent, max_age: 1m}
+      assets: total
+      bulk: 10/request
+      edge: 1/1s burst 3
+      tokens: 100 tokens/1m
+      money: $1.00/day
+      kits: 1 total per user+kit
+      trial: {limit: 1, window: 1m, shadow: true}
+      loose: {limit: 3, window: 1h, refundable: true}
+      fixed: 2/1m fixed
+      session: {limit: 5, window: 1m, per: session, on_missing: refuse}
+      optional: {limit: 5, window: 1m, per: session, on_missing: skip}
+    tiers:
+      guest: {'*': 0, every: 10}
+      free: {month: 2, assets: 2}
+      pro: {extends: free, month: -1, assets: 5}
+    routes:
+      '*': every
+      POST /login: login
+      POST /make: [month, login]
+      GET /stream: streams
+      POST /assets: assets
+      POST /bulk: bulk
+      /edge: edge
+      llm: [tokens, money]
+      POST /kits/{kit}: kits
+      /trial: [trial, fixed]
+      /session: session
+      /optional: optional
+";
+
+fn shop() -> Embedded {
+    Embedded::new(SHOP)
+}
+
+fn ask(entries: &str) -> Ask {
+    Ask::new("shop", entries)
+}
+
+#[test]
+fn a_refusal_says_which_limit_and_when_to_come_back() {
+    let shop = shop();
+    let login = ask("method=POST path=/login ip=10.0.0.1 user=u");
+    assert_eq!(shop.passes(&login, 2), 2);
+    shop.wait(60);
+    let refused = shop.ask(&login);
+    assert_eq!(refused.code, Code::OverLimit);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: 2 per 15 minute"}"#));
+    assert_eq!(header(&refused, "X-RateLimit-Limit"), Some("2"));
+    assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
+    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("login"));
+    assert_eq!(header(&refused, "Content-Type"), Some("application/json"));
+    let wait: u64 = header(&refused, "Retry-After").unwrap().parse().unwrap();
+    assert!((840..=858).contains(&wait), "15 minutes, up to a fiftieth more, less the minute gone: {wait}");
+    let limit = refused.statuses[0].limit.clone().unwrap();
+    assert_eq!(
+        (limit.name.as_str(), limit.requests_per_unit, limit.unit, limit.multiplier),
+        ("login", 2, WireUnit::Minute, 15)
+    );
+    shop.wait(wait - 1);
+    assert_eq!(shop.passes(&login, 1), 0, "a second before it is too early");
+    shop.wait(1);
+    assert_eq!(shop.passes(&login, 1), 1);
+}
+
+#[test]
+fn a_refusal_costs_nothing_anywhere() {
+    let shop = shop();
+    let make = ask("method=POST path=/make user=u ip=10.0.0.1");
+    assert_eq!(shop.passes(&make, 5), 2, "month allows 2");
+    let every = shop.ask(&ask("route=none user=u").hits(0));
+    assert_eq!(header(&every, "X-RateLimit-Remaining"), Some("98"), "only what passed was charged");
+}
+
+#[test]
+fn every_call_is_charged_once_to_the_star_whatever_its_hits() {
+    let shop = shop();
+    let left = |shop: &Embedded| shop.ask(&ask("route=none user=u").hits(0)).statuses[0].remaining;
+    shop.ask(&ask("method=POST path=/bulk user=u").hits(7));
+    assert_eq!(left(&shop), 99);
+    shop.ask(
+        &ask("method=POST path=/bulk user=u").hits(7).and("route=llm user=u").and("path=/nowhere user=u"),
+    );
+    assert_eq!(left(&shop), 98, "three descriptors, one call");
+    shop.ask(&ask("limit=login user=u ip=1.1.1.1"));
+    assert_eq!(left(&shop), 98, "a limit that is named does not touch the star");
+    shop.ask(&ask("method=POST path=/bulk user=u").hits(0));
+    shop.ask(&ask("method=GET path=/stream user=u").give_back());
+    assert_eq!(left(&shop), 98, "looking and giving back are free");
+    shop.ask(&ask("user=u"));
+    assert_eq!(left(&shop), 97, "a call that matches no route is still a call");
+}
+
+#[test]
+fn one_limit_and_subject_is_charged_once_with_the_largest_hits() {
+    let shop = shop();
+    let twice = ask("limit=login email=e").and("method=POST path=/login email=e user=u");
+    assert_eq!(shop.passes(&twice, 3), 2);
+    let bulk = ask("limit=loose user=u").hits(1).and("limit=loose user=u").hits(3);
+    assert_eq!(shop.ask(&bulk).code, Code::Ok);
+    assert_eq!(shop.ask(&ask("limit=loose user=u").hits(0)).statuses[0].remaining, 0);
+}
+
+#[test]
+fn the_tier_comes_from_the_entry_else_anonymous_else_the_default() {
+    let shop = shop();
+    let shown = |entries: &str| {
+        let decision = shop.ask(&ask(entries).hits(0));
+        let status = &decision.statuses[0];
+        (decision.code, status.limit.as_ref().map(|limit| limit.requests_per_unit))
+    };
+    assert_eq!(shown("limit=month user=u"), (Code::Ok, Some(2)));
+    assert_eq!(shown("limit=month user=u tier=pro"), (Code::Ok, None), "unlimited shows no limit");
+    assert_eq!(
+        shown("limit=month user=u tier=nonsense"),
+        (Code::Ok, Some(2)),
+        "an unknown tier is the default"
+    );
+    assert_eq!(shown("limit=month user=u tier="), (Code::Ok, Some(2)));
+    assert_eq!(shown("limit=month ip=1.2.3.4"), (Code::OverLimit, Some(0)), "0 refuses even a look");
+    assert_eq!(shown("limit=every ip=1.2.3.4"), (Code::Ok, Some(10)));
+    let blocked = shop.ask(&ask("limit=month ip=1.2.3.4"));
+    assert_eq!(
+        blocked.body.as_deref(),
+        Some(r#"{"error":"Rate limit exceeded: not available on tier guest"}"#)
+    );
+    assert_eq!(header(&blocked, "Retry-After"), None, "waiting does not help");
+}
+
+#[test]
+fn a_tier_change_moves_the_number_and_keeps_what_is_used() {
+    let shop = shop();
+    assert_eq!(shop.passes(&ask("limit=assets user=u tier=pro"), 9), 5);
+    let free = shop.ask(&ask("limit=assets user=u tier=free").hits(0));
+    assert_eq!(free.code, Code::OverLimit, "5 used of 2");
+    shop.ask(&ask("limit=assets user=u tier=free").hits(4).give_back());
+    assert_eq!(shop.ask(&ask("limit=assets user=u tier=free").hits(0)).statuses[0].remaining, 1);
+}
+
+#[test]
+fn unlimited_still_counts() {
+    let shop = shop();
+    assert_eq!(shop.passes(&ask("limit=month user=u tier=pro"), 7), 7);
+    let status = shop.ask(&ask("limit=month user=u tier=pro")).statuses[0].clone();
+    assert_eq!((status.limit, status.remaining), (None, u32::MAX));
+    assert_eq!(shop.ask(&ask("limit=month user=u tier=free")).code, Code::OverLimit, "8 are used");
+}
+
+#[test]
+fn captures_are_entries_and_beat_sent_ones() {
+    let shop = shop();
+    assert_eq!(shop.passes(&ask("method=POST path=/kits/a user=u kit=z"), 2), 1);
+    assert_eq!(shop.passes(&ask("method=POST path=/kits/b user=u kit=z"), 2), 1);
+    assert_eq!(shop.passes(&ask("limit=kits user=u kit=a"), 1), 0);
+    assert_eq!(shop.passes(&ask("limit=kits user=u kit=z"), 1), 1);
+}
+
+#[test]
+fn the_subject_is_the_first_alternative_that_has_a_value() {
+    let shop = shop();
+    assert_eq!(shop.passes(&ask("limit=login email=e ip=1.1.1.1"), 3), 2);
+    assert_eq!(shop.passes(&ask("limit=login email=e ip=2.2.2.2"), 1), 0, "the same email elsewhere");
+    assert_eq!(shop.passes(&ask("limit=login email= ip=1.1.1.1"), 3), 2, "an empty email names nobody");
+    assert_eq!(shop.passes(&ask("limit=login remote_address=::ffff:1.1.1.1"), 1), 0, "the same address");
+    assert_eq!(shop.passes(&ask("limit=login email=1.1.1.1"), 3), 2, "an email is no address");
+    assert_eq!(shop.passes(&ask("limit=login masked_remote_address=2001:db8::1"), 3), 2);
+    assert_eq!(shop.passes(&ask("limit=login ip=2001:db8::ffff"), 1), 0, "one /64");
+    assert_eq!(shop.passes(&ask("limit=login"), 3), 2, "all that name nobody share one counter");
+}
+
+#[test]
+fn a_missing_subject_is_shared_skipped_or_refused() {
+    let shop = shop();
+    let refused = shop.ask(&ask("path=/session user=u"));
+    assert_eq!(refused.code, Code::OverLimit);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: session needs session"}"#));
+    assert_eq!(header(&refused, "Retry-After"), None);
+    assert_eq!(shop.ask(&ask("route=none user=u").hits(0)).statuses[0].remaining, 100, "nothing was charged");
+    assert_eq!(shop.passes(&ask("path=/optional user=u"), 9), 9);
+    assert_eq!(shop.passes(&ask("path=/optional user=u session=s"), 9), 5);
+}
+
+#[test]
+fn held_room_comes_back_when_it_is_given_back_or_lapses() {
+    let shop = shop();
+    let open = ask("method=GET path=/stream user=u");
+    assert_eq!(shop.passes(&open, 3), 2);
+    let refused = shop.ask(&open);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: 2 concurrent"}"#));
+    assert_eq!(refused.statuses[0].limit.as_ref().map(|limit| limit.unit), Some(WireUnit::Unknown));
+    shop.ask(&open.clone().give_back());
+    assert_eq!(shop.passes(&open, 2), 1);
+    shop.wait(62);
+    assert_eq!(shop.passes(&open, 3), 2, "abandoned slots lapse after max_age and at most a fiftieth more");
+    let many = shop.ask(&open.clone().hits(9).give_back());
+    assert_eq!(many.code, Code::Ok);
+    assert_eq!(shop.passes(&open, 3), 2, "never below 0");
+}
+
+#[test]
+fn a_look_at_held_room_passes_until_it_is_overdrawn() {
+    let shop = shop();
+    let look = ask("limit=streams user=u").hits(0);
+    assert_eq!(shop.passes(&ask("limit=streams user=u"), 2), 2);
+    assert_eq!(shop.ask(&look).code, Code::Ok, "used + held = N");
+    let look = ask("limit=assets user=u").hits(0);
+    assert_eq!(shop.passes(&ask("limit=assets user=u tier=pro"), 3), 3);
+    assert_eq!(shop.ask(&look).code, Code::OverLimit, "3 of 2");
+}
+
+#[test]
+fn only_what_takes_back_is_given_back_to() {
+    let shop = shop();
+    shop.passes(&ask("limit=loose user=u"), 3);
+    shop.passes(&ask("limit=login email=e"), 2);
+    let back = shop.ask(&ask("limit=loose user=u").give_back().and("limit=login email=e").give_back());
+    assert_eq!(back.code, Code::Ok);
+    assert_eq!(shop.passes(&ask("limit=loose user=u"), 3), 1);
+    assert_eq!(shop.passes(&ask("limit=login email=e"), 1), 0);
+}
+
+#[test]
+fn tokens_and_money_behind_a_route_are_looked_at_and_spent_by_name() {
+    let shop = shop();
+    let call = ask("route=llm user=u");
+    assert_eq!(shop.passes(&call, 50), 50, "plain hits spend nothing");
+    assert_eq!(shop.ask(&ask("limit=tokens user=u").hits(99)).statuses[0].remaining, 1);
+    assert_eq!(shop.ask(&call).code, Code::Ok);
+    shop.ask(&ask("limit=tokens user=u").hits(1));
+    let refused = shop.ask(&call);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: 100 tokens per 1 minute"}"#));
+    shop.wait(62);
+    assert_eq!(shop.ask(&call).code, Code::Ok);
+    let spent = shop.ask(&ask("limit=money user=u").hits(999_999));
+    let limit = spent.statuses[0].limit.clone().unwrap();
+    assert_eq!(
+        (spent.statuses[0].remaining, limit.requests_per_unit, limit.unit),
+        (1, 1_000_000, WireUnit::Day),
+        "micro-USD"
+    );
+    assert_eq!(shop.ask(&ask("limit=money user=u").hits(2)).code, Code::OverLimit);
+    assert_eq!(shop.ask(&ask("limit=money user=u").hits(1)).code, Code::Ok, "reaching it exactly is allowed");
+    let refused = shop.ask(&call);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: $1.00 per day"}"#));
+    assert_eq!(header(&refused, "Retry-After"), Some("43138"), "a minute after noon to midnight");
+}
+
+#[test]
+fn the_size_of_a_call_is_limited_and_nothing_is_stored() {
+    let shop = shop();
+    let bulk = ask("limit=bulk user=u");
+    assert_eq!(shop.passes(&bulk.clone().hits(10), 100), 100);
+    let refused = shop.ask(&bulk.hits(11));
+    assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: at most 10 per request"}"#));
+    assert_eq!(header(&refused, "Retry-After"), None);
+}
+
+#[test]
+fn a_bucket_holds_its_burst_and_refills() {
+    let shop = shop();
+    let edge = ask("limit=edge user=u");
+    assert_eq!(shop.passes(&edge, 9), 3);
+    let refused = shop.ask(&edge);
+    assert_eq!(header(&refused, "Retry-After"), Some("1"));
+    assert_eq!(header(&refused, "X-RateLimit-Limit"), Some("1"), "the number, not the burst");
+    shop.wait(2);
+    assert_eq!(shop.passes(&edge, 9), 2, "one a second");
+    assert_eq!(header(&shop.ask(&edge.hits(4)), "Retry-After"), None, "more than it ever holds");
+}
+
+#[test]
+fn shadow_is_counted_and_never_refuses() {
+    let shop = shop();
+    let trial = ask("path=/trial user=u");
+    assert_eq!(shop.passes(&trial, 3), 2, "fixed refuses the third");
+    let look = shop.ask(&ask("limit=trial user=u").hits(0));
+    assert_eq!((look.code, look.statuses[0].code, look.statuses[0].remaining), (Code::Ok, Code::Ok, 0));
+}
+
+#[test]
+fn an_own_number_needs_the_same_window_and_never_lifts_a_zero() {
+    let shop = shop();
+    let shown =
+        |ask: Ask| shop.ask(&ask.hits(0)).statuses[0].limit.as_ref().map(|limit| limit.requests_per_unit);
+    assert_eq!(shown(ask("limit=login email=e").number(9, WireUnit::Minute, 15)), Some(9));
+    assert_eq!(shown(ask("limit=login email=e").number(9, WireUnit::Minute, 1)), Some(2), "another window");
+    assert_eq!(shown(ask("limit=month user=u").number(9, WireUnit::Month, 1)), Some(9));
+    assert_eq!(shown(ask("limit=month ip=1.1.1.1").number(9, WireUnit::Month, 1)), Some(0));
+    let two = ask("method=POST path=/make user=u email=e").number(9, WireUnit::Minute, 15);
+    assert_eq!(shop.passes(&two, 9), 2, "beside two limits it counts for neither");
+}
+
+#[test]
+fn a_descriptor_shows_the_limit_that_matters_most() {
+    let shop = shop();
+    let name = |ask: &Ask| shop.ask(ask).statuses[0].limit.as_ref().map(|limit| limit.name.clone()).unwrap();
+    let make = ask("method=POST path=/make user=u email=e");
+    assert_eq!(name(&make), "login", "of 1 of 2 each and 99 of 100 the first in the file");
+    shop.ask(&ask("limit=month user=u"));
+    assert_eq!(name(&make.clone().hits(0)), "month", "0 of 2 before 1 of 2");
+    shop.ask(&ask("limit=login email=e"));
+    assert_eq!(name(&make), "month", "both refuse: the longer wait");
+}
+
+#[test]
+fn statuses_belong_to_their_descriptors() {
+    let shop = shop();
+    let call = ask("limit=fixed user=u").and("limit=unknown user=u").and("limit=loose user=u");
+    assert_eq!(shop.passes(&call, 2), 2);
+    let third = shop.ask(&call);
+    let codes: Vec<Code> = third.statuses.iter().map(|status| status.code).collect();
+    assert_eq!((third.code, codes), (Code::OverLimit, vec![Code::OverLimit, Code::Ok, Code::Ok]));
+    assert_eq!(third.statuses[1].limit, None);
+    assert_eq!(third.statuses[2].remaining, 1, "not charged by the refused call");
+}
+
+#[test]
+fn bad_requests_name_the_field() {
+    let shop = shop();
+    let error = |ask: Ask| shop.try_ask(&ask).unwrap_err().to_string();
+    assert_eq!(error(Ask::new("", "a=b")), "domain: must not be empty");
+    assert_eq!(shop.try_ask(&ask("").hits(1)), Err(InvalidRequest::NoEntries { descriptor: 0 }));
+    assert_eq!(shop.try_ask(&ask("a=b a=c")), Err(InvalidRequest::RepeatedKey { descriptor: 0, entry: 1 }));
+    assert_eq!(shop.try_ask(&ask("=b")), Err(InvalidRequest::EmptyKey { descriptor: 0, entry: 0 }));
+    assert_eq!(
+        error(ask("a=b").number(1, WireUnit::Unknown, 1)),
+        "descriptors[0].limit.unit: must be SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR"
+    );
+    assert!(error(ask("a=b").hits(u64::MAX)).starts_with("descriptors[0].hits_addend: 18446744073709551615"));
+    let many = (0..32).fold(ask("user=u"), |ask, _| ask.and("user=u"));
+    assert_eq!(shop.try_ask(&many), Err(InvalidRequest::TooManyDescriptors(33)));
+    let wide = (0..16).fold(ask("user=u"), |ask, index| ask.entry(format!("k{index}").as_bytes(), b"v"));
+    assert_eq!(shop.try_ask(&wide), Err(InvalidRequest::TooManyEntries { descriptor: 0, given: 17 }));
+    let long = ask("user=u").entry(&[b'k'; 65], b"v");
+    assert_eq!(shop.try_ask(&long), Err(InvalidRequest::LongKey { descriptor: 0, entry: 1, bytes: 65 }));
+}
+
+#[test]
+fn any_bytes_count() {
+    let shop = shop();
+    let long = vec![b'x'; 50_000];
+    for value in [&b"\xff\xfe"[..], b"\0", b"{}", b"_", b"%00", b"\n", &long] {
+        let login = ask("limit=login").entry(b"email", value);
+        assert_eq!(shop.passes(&login, 3), 2, "{} bytes", value.len());
+        let path = [b"/", value].concat();
+        let call = ask("method=POST").entry(b"path", &path).entry(b"user", value);
+        assert_eq!(shop.passes(&call, 101), 100, "{} bytes", value.len());
+    }
+}
+
+#[test]
+fn headers_are_sent_as_the_domain_says() {
+    let with = |headers: &str| {
+        let document = format!("domains: {{d: {{headers: {headers}, limits: {{l: 1/1m per all}}}}}}");
+        let tollgate = Embedded::new(&document);
+        let ask = Ask::new("d", "limit=l");
+        (tollgate.ask(&ask), tollgate.ask(&ask))
+    };
+    let (passed, refused) = with("{reset: epoch}");
+    let noon = NOON.0 / 1_000_000;
+    assert_eq!(header(&passed, "X-RateLimit-Reset"), Some((noon + 62).to_string().as_str()), "one cell late");
+    assert_eq!(header(&refused, "X-RateLimit-Reset"), Some((noon + 62).to_string().as_str()));
+    let (passed, refused) = with("refused");
+    assert!(passed.headers.is_empty());
+    assert_eq!(header(&refused, "X-RateLimit-Reset"), Some("62"));
+    let (passed, refused) = with("off");
+    assert!(passed.headers.is_empty());
+    let names: Vec<&str> = refused.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(names, ["Content-Type"]);
+    let (passed, _) = with("{ietf: true}");
+    assert_eq!(header(&passed, "RateLimit-Policy"), Some(r#""l";q=1;w=60"#));
+    assert_eq!(header(&passed, "RateLimit"), Some(r#""l";r=0;t=62"#));
+    let (passed, refused) = with(r#"{standings: true, body: '{"code":"{limit}","in":{retry_after}}'}"#);
+    assert_eq!(refused.body.as_deref(), Some(r#"{"code":"l","in":62}"#));
+    assert!(passed.metadata.is_some());
+}
+
+#[test]
+fn a_server_on_trial_counts_and_lets_pass() {
+    let settings = EngineSettings { enforcement: Enforcement::Shadow, ..EngineSettings::default() };
+    let shop = Embedded::with(SHOP, settings);
+    let login = ask("limit=login email=e");
+    assert_eq!(shop.passes(&login, 5), 5);
+    let shown = shop.ask(&login);
+    assert_eq!((shown.code, shown.statuses[0].code, shown.body), (Code::Ok, Code::OverLimit, None));
+}
+
+#[test]
+fn a_server_that_is_switched_off_lets_everything_pass() {
+    let settings = EngineSettings { switch: Switch::Off, ..EngineSettings::default() };
+    let shop = Embedded::with(SHOP, settings);
+    assert_eq!(shop.passes(&ask("limit=login email=e"), 50), 50);
+    assert_eq!(shop.passes(&ask("limit=month ip=1.1.1.1"), 1), 1);
+}
+
+#[test]
+fn hits_of_the_call_weigh_every_descriptor_that_has_none() {
+    let shop = shop();
+    let call = ask("limit=loose user=a").and("limit=loose user=b").hits(1).call_hits(3);
+    assert_eq!(shop.ask(&call).code, Code::Ok);
+    let left = |user: &str| shop.ask(&ask(&format!("limit=loose user={user}")).hits(0)).statuses[0].remaining;
+    assert_eq!((left("a"), left("b")), (0, 2));
+}
