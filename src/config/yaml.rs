@@ -6,6 +6,7 @@
 
 mod build;
 mod merge;
+mod repair;
 mod scalar;
 
 use super::diagnostic::Position;
@@ -137,6 +138,9 @@ mod tests {
             ("a:\nb: ~\n", "{a= b=~}"),
             ("first\n---\nsecond\n", "first"),
             ("a: 1\n---\n\tb: [\n", "{a=1}"),
+            ("a:\n  b: [\nx,\n{c: d\n}\n]\n  e: f\n", "{a={b=[x {c=d}] e=f}}"),
+            ("a:\n- - - - b: {\nc: d}\n", "{a=[[[[{b={c=d}}]]]]}"),
+            ("a:\tb\nc:\t\td\n", "{a=b c=d}"),
         ] {
             let document = read(text);
             assert_eq!(flat(&document.root.unwrap()), expected, "{text:?}");

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::merge::close_map;
+use super::repair::Repaired;
 use super::{Document, Duplicate, InvalidYaml, Kind, Node, Style};
 use crate::config::diagnostic::Position;
 
@@ -17,7 +18,27 @@ const MAX_ALIASED: usize = 100_000;
 pub(super) fn document(text: &str) -> Result<Document, InvalidYaml> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_control_characters(text)?;
-    let mut parser = Parser::new_from_str(text);
+    let mut repaired = Repaired::new(text);
+    loop {
+        match first_document(&repaired) {
+            Err(Refused::Syntax(error)) if repaired.repair(&error) => {}
+            Err(Refused::Syntax(error)) => {
+                return Err(syntax(text, repaired.position(*error.marker()), error.info()));
+            }
+            Err(Refused::Bounds(error)) => return Err(error),
+            Ok(document) => return Ok(document),
+        }
+    }
+}
+
+/// Why there is no document.
+enum Refused {
+    Syntax(ScanError),
+    Bounds(InvalidYaml),
+}
+
+fn first_document(text: &Repaired<'_>) -> Result<Document, Refused> {
+    let mut parser = Parser::new_from_str(text.text());
     let mut builder = Builder::default();
     let mut read = Document { root: None, documents: 0, duplicates: Vec::new() };
     while let Some(next) = parser.next_event() {
@@ -25,14 +46,15 @@ pub(super) fn document(text: &str) -> Result<Document, InvalidYaml> {
             Ok(next) => next,
             // What follows the first document is not read, so it cannot be wrong.
             Err(_) if read.root.is_some() => break,
-            Err(error) => return Err(syntax(text, *error.marker(), error.info())),
+            Err(error) => return Err(Refused::Syntax(error)),
         };
         match event {
             Event::DocumentStart(_) => read.documents += 1,
             Event::StreamEnd => break,
             _ if read.documents > 1 => {}
             event => {
-                if let Some(root) = builder.take(event, position(span.start))? {
+                let at = text.position(span.start);
+                if let Some(root) = builder.take(event, at).map_err(Refused::Bounds)? {
                     read.root = Some(root);
                 }
             }
@@ -186,8 +208,7 @@ fn refuse_control_characters(text: &str) -> Result<(), InvalidYaml> {
     Ok(())
 }
 
-fn syntax(text: &str, marker: Marker, info: &str) -> InvalidYaml {
-    let at = position(marker);
+fn syntax(text: &str, at: Position, info: &str) -> InvalidYaml {
     if info.contains("recursion limit") {
         return too_deep(at);
     }
@@ -205,8 +226,4 @@ fn indenting_tab(text: &str, line: usize) -> Option<Position> {
         let column = indentation.enumerate().find(|(_, c)| *c == '\t')?.0;
         Some(Position { line: index + 1, column: column + 1 })
     })
-}
-
-fn position(marker: Marker) -> Position {
-    Position { line: marker.line(), column: marker.col() + 1 }
 }
