@@ -3,7 +3,9 @@
 
 use crate::calendar::Period;
 use crate::clock::Micros;
-use crate::limits::{Domain, Limit, Mode, NativeDomain, Number, ReferenceDomain, RuleSet, Unit, Window};
+use crate::limits::{
+    Domain, Limit, Mode, NativeDomain, Number, OnMissing, ReferenceDomain, RuleSet, Subjects, Unit, Window,
+};
 use crate::money::NanoUsd;
 
 /// Every domain of `rules` as a table, by name.
@@ -12,7 +14,9 @@ pub fn table(rules: &RuleSet) -> String {
         rules.domains.iter().map(|(name, domain)| (&**name, domain)).collect();
     domains.sort_unstable_by_key(|(name, _)| *name);
     let text = |(_, domain): (&[u8], &Domain)| match domain {
-        Domain::Native(domain) => format!("{}\n{}", domain.name, aligned(&native_rows(domain))),
+        Domain::Native(domain) => {
+            format!("{}\n{}{}", domain.name, aligned(&native_rows(domain)), shared(domain))
+        }
         Domain::Reference(domain) => format!("{}\n{}", domain.name, aligned(&reference_rows(domain))),
     };
     domains.into_iter().map(text).collect::<Vec<_>>().join("\n")
@@ -27,6 +31,22 @@ fn native_rows(domain: &NativeDomain) -> Vec<Vec<String>> {
         row
     };
     std::iter::once(head).chain(domain.limits.iter().map(row)).collect()
+}
+
+/// Which limits count all calls together that do not say whose they are; nothing where none does.
+fn shared(domain: &NativeDomain) -> String {
+    let shares = |limit: &&Limit| limit.on_missing == OnMissing::Share && limit.subjects != Subjects::ALL;
+    let names: Vec<&str> = domain.limits.iter().filter(shares).map(|limit| &*limit.name).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    const SHOWN: usize = 6;
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names = names[..names.len().min(SHOWN)].join(", ");
+    format!("  calls without the subject share one counter (on_missing: share): {names}{more}\n")
 }
 
 fn reference_rows(domain: &ReferenceDomain) -> Vec<Vec<String>> {

@@ -1,11 +1,405 @@
 //! Tollgate files: what they become, and what is said of those that are wrong.
 
+use proptest::prelude::*;
+use tollgate::clock::Micros;
+use tollgate::config::diagnostic::{Diagnostics, Position, Severity};
 use tollgate::config::source::{Compiled, SameDomain, Source, compile_in};
+use tollgate::config::table::table;
+use tollgate::limits::{
+    Domain, Limit, NativeDomain, Number, OnError, OnMissing, ResetForm, RuleSet, SendHeaders, TierId, Unit,
+    Window,
+};
+
+const PRODUCTS: &str = include_str!("../data/products.yaml");
+
+fn source(name: &str, text: &str) -> Source {
+    Source { name: name.into(), text: text.to_owned() }
+}
+
+fn compile_all(sources: &[Source]) -> Result<Compiled, Diagnostics> {
+    compile_in(&|_| None, sources, SameDomain::Refuse)
+}
+
+fn compile(text: &str) -> Result<Compiled, Diagnostics> {
+    compile_all(&[source("limits.yaml", text)])
+}
+
+fn compiled(text: &str) -> Compiled {
+    compile(text).unwrap_or_else(|found| panic!("{text}\n{found}"))
+}
+
+fn native<'r>(rules: &'r RuleSet, name: &str) -> &'r NativeDomain {
+    match rules.domains.get(name.as_bytes()) {
+        Some(Domain::Native(domain)) => domain,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn limit<'d>(domain: &'d NativeDomain, name: &str) -> &'d Limit {
+    domain.limit(domain.by_name[name.as_bytes()])
+}
+
+/// The numbers of `limit` by tier, in the words of the file.
+fn numbers(domain: &NativeDomain, name: &str) -> Vec<String> {
+    let word = |number: &Number| match number {
+        Number::Unlimited => "-1".to_owned(),
+        Number::AtMost(most) => most.to_string(),
+    };
+    limit(domain, name).numbers.iter().map(word).collect()
+}
+
+/// The limits that a call is charged to by its route, without those of every call.
+fn charged(domain: &NativeDomain, method: &str, path: &str) -> Vec<String> {
+    let found = match path.starts_with('/') {
+        true => domain.routes.find(method.as_bytes(), path.as_bytes()).map(|(id, _)| id),
+        false => domain.routes.named(path.as_bytes()),
+    };
+    let limits = found.map_or(&[][..], |id| domain.routes.limits(id));
+    limits.iter().map(|id| domain.limit(*id).name.to_string()).collect()
+}
 
 #[test]
-fn products_load() {
-    let text = include_str!("../data/products.yaml").to_owned();
-    let source = Source { name: "products.yaml".into(), text };
-    let Compiled { rules, .. } = compile_in(&|_| None, &[source], SameDomain::Refuse).unwrap();
-    assert_eq!(rules.domains.len(), 4);
+fn products_read_as_they_are_written() {
+    assert_eq!(table(&compiled(PRODUCTS).rules), include_str!("../data/products.txt"));
+}
+
+#[test]
+fn products_say_more_than_numbers() {
+    let rules = compiled(PRODUCTS).rules;
+    let aura = native(&rules, "aurastream");
+    assert_eq!(
+        (&*aura.tiers.from, aura.tiers.default, aura.tiers.anonymous),
+        (&b"tier"[..], TierId(1), Some(TierId(0)))
+    );
+    let streams = limit(aura, "concurrent_streams");
+    assert_eq!(streams.window, Window::Concurrent { max_age: Micros::from_secs(900) });
+    assert_eq!(streams.on_error, OnError::Allow);
+    assert_eq!(limit(aura, "login").on_error, OnError::Local);
+    let every: Vec<&str> = aura.routes.every.iter().map(|id| &*aura.limit(*id).name).collect();
+    assert_eq!(every, ["api_requests_per_minute"]);
+    assert_eq!(charged(aura, "POST", "/coach/start"), ["monthly_coach_sessions", "coach_starts_per_hour"]);
+    assert_eq!(charged(aura, "POST", "/brand-kits/7/logos"), ["max_logos_per_kit"]);
+    assert_eq!(charged(aura, "GET", "/intel/a/b"), ["intel_requests_per_hour"]);
+
+    let vault = native(&rules, "vaultmind");
+    assert_eq!((vault.headers.send, vault.headers.reset), (SendHeaders::Always, ResetForm::Epoch));
+    assert_eq!(
+        limit(vault, "agent_edge").window,
+        Window::TokenBucket { length: Micros::from_secs(1), burst: 21 }
+    );
+    assert_eq!(charged(vault, "DELETE", "/agent/other"), ["agent_edge"]);
+    assert_eq!(limit(vault, "chat_cost").on_error, OnError::Deny);
+
+    let ducke = native(&rules, "ducke");
+    let cost = limit(ducke, "session_cost");
+    assert_eq!(cost.window, Window::Total { forget: Some(Micros::from_secs(86_400)) });
+    assert_eq!((cost.unit, cost.on_missing), (Unit::Money, OnMissing::Refuse));
+    assert_eq!(charged(ducke, "", "voice"), ["session_time", "session_cost", "hourly_cost", "breaker"]);
+    assert_eq!(charged(ducke, "PUT", "/"), ["index"]);
+    assert_eq!(ducke.ipv6_prefix, 64);
+}
+
+#[test]
+fn products_warn_of_what_is_not_built_yet() {
+    let warnings = compiled(PRODUCTS).warnings;
+    assert!(warnings.iter().all(|found| found.severity == Severity::Warning));
+    let about: Vec<&str> = warnings.iter().filter_map(|found| found.message.split('\'').nth(1)).collect();
+    assert_eq!(
+        about,
+        ["alerts", "vaultmind", "blueprint", "lease", "ducke", "on_limit: trip", "reset", "prices"],
+        "and one without a name: the webhook"
+    );
+    let webhook = warnings.iter().find(|found| found.message.contains("webhook")).unwrap();
+    assert_eq!(webhook.message, "ALERT_WEBHOOK is not set, so the webhook is off");
+}
+
+#[test]
+fn the_environment_fills_addresses() {
+    let text = "alerts: {webhook: \"${HOOK}\"}\n";
+    let sources = [source("limits.yaml", text)];
+    let with = |hook: &str| {
+        let environment = |name: &str| (name == "HOOK").then(|| hook.to_owned());
+        let found = compile_in(&environment, &sources, SameDomain::Refuse);
+        found.map(|compiled| compiled.warnings.to_string()).map_err(|found| found.to_string())
+    };
+    let not_yet =
+        "limits.yaml:1:1: warning: 'alerts' is not enforced yet; it is checked, and has no effect so far";
+    assert_eq!(with("https://example.org/hook"), Ok(not_yet.to_owned()));
+    let refused = with("secret").unwrap_err();
+    assert!(refused.contains("the webhook is no address") && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn the_example_loads_without_a_word() {
+    let Compiled { rules, warnings } = compiled(include_str!("../../examples/tollgate.yaml"));
+    assert!(warnings.is_empty(), "{warnings}");
+    assert!(rules.domains.contains_key(&b"shop"[..]));
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_its_fix() {
+    let mut mistakes = 0;
+    for block in include_str!("../data/refused.txt").split("=== ").skip(1) {
+        let (document, expected) = block.split_once("---\n").unwrap();
+        let (name, document) = document.split_once('\n').unwrap();
+        let found = compile(document).expect_err(name);
+        assert_eq!(found.to_string().replace("limits.yaml:", ""), expected.trim_end(), "{name}");
+        mistakes += found.iter().filter(|found| found.severity == Severity::Error).count();
+        assert!(found.iter().all(|found| !found.fix.is_empty()), "{name}");
+    }
+    assert!(mistakes > 100, "{mistakes} mistakes");
+}
+
+#[test]
+fn own_numbers_come_before_extended_ones_before_the_limits_before_the_star() {
+    let text = "
+domains:
+  d:
+    per: user
+    tier: {default: base}
+    limits: {a: 1m, b: 7/1m, c: 1m}
+    tiers:
+      base: {a: 1, b: 2, '*': 3}
+      kid:  {extends: base, a: 4}
+      star: {extends: kid, '*': 5}
+      none: {'*': unlimited, c: 8}
+";
+    let rules = compiled(text).rules;
+    let domain = native(&rules, "d");
+    assert_eq!(numbers(domain, "a"), ["1", "4", "4", "-1"]);
+    assert_eq!(numbers(domain, "b"), ["2", "2", "2", "7"]);
+    assert_eq!(numbers(domain, "c"), ["3", "3", "5", "8"]);
+}
+
+#[test]
+fn what_is_likely_a_mistake_is_a_warning() {
+    let text = "
+domains:
+  d:
+    limits:
+      used: 5/1m per ip
+      unused: 5/1m per ip
+      whose: 5/1m
+      cap: 5/1d per all
+      month: 9/month per all
+      breaker: {limit: 9, window: 1d, per: all, on_limit: trip}
+    routes:
+      POST /a: [used, whose]
+      POST /b: [cap, breaker, month]
+      POST /c: []
+      POST /d:
+";
+    let warnings = compiled(text).warnings.to_string().replace("limits.yaml:", "");
+    let expected = [
+        "6:7: warning: no route charges limit 'unused'; only calls that name it do; add it to a route, or remove it",
+        "7:7: warning: limit 'whose' does not say whose it is: one counter is kept for everybody; \
+         write 'per user' behind it, 'per all', or a 'per' for the domain",
+        "10:7: warning: the breaker 'breaker' forgets no later than the cap 'cap' it guards; \
+         give it a longer window than the cap's",
+        "10:7: warning: the breaker 'breaker' forgets no later than the cap 'month' it guards; \
+         give it a longer window than the cap's",
+        "10:49: warning: 'on_limit: trip' is not enforced yet; it is checked, and has no effect so far",
+        "14:7: warning: route 'POST /c' charges no limits of its own; name a limit, or remove the route",
+        "15:7: warning: route 'POST /d' charges no limits of its own; name a limit, or remove the route",
+    ];
+    assert_eq!(warnings, expected.join("\n"));
+}
+
+#[test]
+fn anchors_and_merge_keys_save_writing() {
+    let text = "
+domains:
+  d:
+    per: user
+    limits:
+      a: &once {limit: 5, window: 1m, on_error: deny}
+      b: {<<: *once, limit: 6}
+    headers: &quiet off
+";
+    let rules = compiled(text).rules;
+    let domain = native(&rules, "d");
+    assert_eq!(numbers(domain, "b"), ["6"]);
+    assert_eq!(limit(domain, "b").on_error, OnError::Deny);
+    assert_eq!(domain.headers.send, SendHeaders::Off);
+}
+
+#[test]
+fn a_counter_is_its_domain_limit_and_window_but_never_its_number() {
+    let identity = |domain: &str, name: &str, form: &str| {
+        let rules =
+            compiled(&format!("domains: {{{domain}: {{per: user, limits: {{{name}: {form}}}}}}}")).rules;
+        limit(native(&rules, domain), name).identity
+    };
+    let one = identity("d", "l", "5/1m");
+    for same in ["6/1m", "unlimited/1m", "blocked/1m", "{limit: 5, window: 60s, shadow: true}"] {
+        assert_eq!(identity("d", "l", same), one, "{same}");
+    }
+    let bucket = identity("d", "l", "5/1m burst 6");
+    assert_eq!(identity("d", "l", "5/1m burst 7"), bucket);
+    let others = [
+        bucket,
+        identity("e", "l", "5/1m"),
+        identity("d", "k", "5/1m"),
+        identity("d", "l", "5/2m"),
+        identity("d", "l", "5/1m fixed"),
+        identity("d", "l", "5/month"),
+        identity("d", "l", "{limit: 5, window: month, anchor: 2}"),
+        identity("d", "l", "{limit: 5, window: month, timezone: Europe/Berlin}"),
+    ];
+    let all: std::collections::HashSet<u128> = others.into_iter().chain([one]).collect();
+    assert_eq!(all.len(), others.len() + 1);
+}
+
+#[test]
+fn what_stands_once_names_both_places() {
+    let shop = "domains: {shop: {per: user, limits: {login: 5/15m}}}\n";
+    let prices = "prices: {models: {m: {input: 1}}}\n";
+    let reference = "domain: shop\ndescriptors: []\n";
+    for (first, second, at, message) in [
+        (shop, shop, (1, 11), "the domain 'shop' stands in a.yaml line 1 column 11 already"),
+        (shop, reference, (1, 1), "the domain 'shop' stands in a.yaml line 1 column 11 already"),
+        (prices, prices, (1, 1), "'prices' stands in a.yaml line 1 column 1 already"),
+    ] {
+        let found = compile_all(&[source("a.yaml", first), source("b.yaml", second)]).unwrap_err();
+        let error = found.iter().find(|found| found.severity == Severity::Error).unwrap();
+        assert_eq!((&*error.file, error.message.as_str()), ("b.yaml", message));
+        assert_eq!(error.at, Position { line: at.0, column: at.1 }, "{second}");
+    }
+    let both = [source("a.yaml", shop), source("b.yaml", "domain: other\n"), source("c.yaml", prices)];
+    assert_eq!(compile_all(&both).unwrap().rules.domains.len(), 2);
+}
+
+#[test]
+fn all_files_are_read_before_any_verdict() {
+    let files = [
+        source("a.yaml", "domains: {shop: {per: user, limits: {login: 5/15x}}}\n"),
+        source("b.yaml", "domains: {\n"),
+        source("c.yaml", "domain: d\ndescriptors: 5\n"),
+        source("d.yaml", "domains: {other: {per: user, limits: {login: 5/15m}}}\ncolour: red\n"),
+    ];
+    let found = compile_all(&files).unwrap_err();
+    let named: Vec<&str> = found.iter().map(|found| &*found.file).collect();
+    assert_eq!(named, ["a.yaml", "b.yaml", "c.yaml", "d.yaml"], "{found}");
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_change_nothing() {
+    let plain = table(&compiled(PRODUCTS).rules);
+    assert_eq!(table(&compiled(&PRODUCTS.replace('\n', "\r\n")).rules), plain);
+    assert_eq!(table(&compiled(&format!("\u{feff}{PRODUCTS}")).rules), plain);
+}
+
+#[test]
+fn hostile_texts_are_refused() {
+    let aliases = |level: usize| vec![format!("*a{}", level - 1); 10].join(", ");
+    let bomb: String = (1..20).map(|level| format!("a{level}: &a{level} [{}]\n", aliases(level))).collect();
+    let wide = "x".repeat(1_000_000);
+    for (text, message) in [
+        (String::new(), "the file has no domain"),
+        ("# nothing\n".to_owned(), "the file has no domain"),
+        ("\u{feff}".to_owned(), "the file has no domain"),
+        ("~\n".to_owned(), "the file has no domain"),
+        ("domains: {a: {}}\n---\nb\n".to_owned(), "the file holds 2 YAML documents"),
+        (format!("a0: &a0 x\n{bomb}"), "aliases bring in more than"),
+        (format!("domains: {}", "[".repeat(100_000)), "stand inside each other"),
+        (format!("domains: {}", "{a: ".repeat(10_000)), "stand inside each other"),
+        ("- ".repeat(100_000), "stand inside each other"),
+        ("domains:\n\tshop: x\n".to_owned(), "a tab stands where YAML indents"),
+        ("\u{0}\u{1}\u{7f}ELF\u{2}".to_owned(), "U+0000 does not belong"),
+        ("domains: {a: {limits: {b: \u{7}}}}".to_owned(), "U+0007 does not belong"),
+        ("\u{fffd}\u{fffd}: \u{fffd}".to_owned(), "unknown key"),
+        (format!("domains: {{{wide}: {{limits: {{{wide}: {wide}}}}}}}"), "is not an amount"),
+        (
+            format!(
+                "domains: {{d: {{limits: {{a: 1/1m per all}}, routes: {{/{}: a}}}}}}",
+                "a/".repeat(9_999)
+            ),
+            "too long",
+        ),
+    ] {
+        let start: String = text.chars().take(40).collect();
+        let found = compile(&text).expect_err(&start).to_string();
+        assert!(found.contains(message), "{start:?}: {found}");
+        assert!(found.len() < 10_000, "{start:?} is answered at length: {}", found.len());
+    }
+}
+
+/// Texts that are nearly the products' file.
+fn nearly_products() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "",
+        "\t",
+        "\n",
+        "  ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "- ",
+        "*",
+        "&a ",
+        "*a",
+        "<<: ",
+        "'",
+        "\"",
+        "#",
+        "|\n",
+        "? ",
+        "!!str ",
+        "~",
+        "$",
+        "-1",
+        "burst ",
+        "per ",
+        "fixed",
+        "%",
+        "0x",
+        "99999999999999999999",
+        "extends: pro",
+        "\u{fffd}",
+        "---\n",
+    ]);
+    let edit = (0..PRODUCTS.len(), 0..60_usize, pieces);
+    prop::collection::vec(edit, 1..6).prop_map(|edits| {
+        let mut text = PRODUCTS.to_owned();
+        for (start, length, piece) in edits {
+            let start = text.floor_char_boundary(start.min(text.len()));
+            let end = text.floor_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, piece);
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        _ = compile(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn no_characters_of_yaml_panic(text in "[\\[\\]{}:,&*!|>'\"%@`#?~<a-c0-9 \\t\\n\\r-]{0,200}") {
+        _ = compile(&text);
+        _ = compile(&format!("domains: {text}"));
+        _ = compile(&format!("domains: {{d: {{limits: {{l: {text}}}}}}}"));
+    }
+
+    #[test]
+    fn no_short_form_panics(form in "[0-9$a-zé./ |+-]{0,30}") {
+        _ = compile(&format!("domains: {{d: {{per: user, limits: {{l: \"{form}\"}}}}}}"));
+    }
+
+    #[test]
+    fn what_is_refused_says_where_and_what_to_write(text in nearly_products()) {
+        if let Err(found) = compile(&text) {
+            prop_assert!(found.has_errors());
+            for found in found.iter() {
+                prop_assert!(!found.message.is_empty() && !found.fix.is_empty(), "{found}");
+                prop_assert!(found.at.line <= text.lines().count() + 1, "{found}");
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::window::Written;
 use super::{At, Meaning, OnLimit, WrittenLimit, not_yet, value};
-use crate::config::diagnostic::{Field, Fields, Position, Report, shorten};
-use crate::config::short_form::{self, Aligned, Quantity, ShortForm, short_form};
+use crate::config::diagnostic::{Field, Fields, Report, shorten};
+use crate::config::short_form::{self, Quantity, ShortForm, short_form};
 use crate::limits::{Mode, OnError, OnMissing, Unit};
 
 const ON_MISSING: [(&str, OnMissing); 3] =
@@ -150,7 +150,7 @@ fn on_limit(fields: &mut Fields<'_>, report: &mut Report) -> OnLimit {
     }
     if let Some(reset) = fields.take("reset") {
         check_reset(reset, report);
-        if on_limit == OnLimit::Deny && field.is_none() {
+        if field.is_none() {
             report.error(reset.at, "'reset' stands without 'on_limit: trip'", "add it, or remove 'reset'");
         }
         not_yet("reset", reset.at, report);
@@ -175,14 +175,13 @@ fn meaning(
     report: &mut Report,
 ) -> Option<Meaning> {
     let unit = form.quantity.unit.unwrap_or(Unit::Hits);
-    let at: Position = written.at();
+    let at = written.at();
     let Some(forgets) = form.window else {
         let fix = "say when it forgets, as in 5/15m, 3/month, '10 concurrent' or '50 total'";
         report.error(at, "the limit has no window", fix);
         return None;
     };
-    let aligned: Aligned = form.aligned;
-    let window = written.compile(forgets, aligned, form.burst, unit, report)?;
+    let window = written.compile(forgets, form.aligned, form.burst, unit, report)?;
     Some(Meaning {
         unit,
         number: form.quantity.number,

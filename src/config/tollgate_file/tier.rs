@@ -3,6 +3,7 @@
 use super::{At, Named, TierChoice, WrittenTier, value};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{Quantity, quantity};
+use crate::limits::Number;
 
 /// Reads `tier: {from, default, anonymous}`.
 pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice> {
@@ -25,11 +26,9 @@ pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<WrittenTier>
     }
     let mut fields = Fields::of(field.value, format!("tier '{}'", shorten(field.name)), report)?;
     let extends = fields.take("extends").and_then(|field| named(field, report));
-    let others = fields.take("*").and_then(|field| number(field, report));
-    let numbers = fields.rest().into_iter().filter_map(|field| {
-        Some((At { at: field.at, value: Box::from(field.name) }, number(field, report)?))
-    });
-    let numbers = numbers.collect();
+    let others = fields.take("*").map(|field| number(field, report));
+    let own = |field: Field<'_>| (At { at: field.at, value: Box::from(field.name) }, number(field, report));
+    let numbers = fields.rest().into_iter().map(own).collect();
     Some(WrittenTier { name, extends, others, numbers })
 }
 
@@ -37,13 +36,16 @@ fn named(field: Field<'_>, report: &mut Report) -> Option<Named> {
     value::text(field, report).map(|text| At { at: field.value.at, value: text.into() })
 }
 
-/// A tier's number; the unit alone is none.
-fn number(field: Field<'_>, report: &mut Report) -> Option<At<Quantity>> {
-    let number = value::form(field, quantity, report)?;
+/// A tier's number. What is none is reported, and blocks from there on: nothing is built of a file with an
+/// error, and a number that is there but wrong should not be missed as well.
+fn number(field: Field<'_>, report: &mut Report) -> At<Quantity> {
+    let blocked = Quantity { number: Some(Number::AtMost(0)), unit: None };
+    let wrong = At { at: field.value.at, value: blocked };
+    let Some(number) = value::form(field, quantity, report) else { return wrong };
     if number.value.number.is_none() {
         let message = format!("'{}' has a unit and no number", shorten(field.name));
         report.error(number.at, message, "write a number such as 60, 2M, $5.00, unlimited or blocked");
-        return None;
+        return wrong;
     }
-    Some(number)
+    number
 }

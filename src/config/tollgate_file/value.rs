@@ -2,7 +2,7 @@
 
 use super::At;
 use crate::calendar::{Calendar, Period};
-use crate::config::diagnostic::{Field, Report, shorten, suggestion};
+use crate::config::diagnostic::{Field, Report, nearest, shorten};
 use crate::config::short_form::InvalidForm;
 
 /// A text that is not empty. Numbers and words like `off` are the text they are written as.
@@ -37,8 +37,12 @@ pub(super) fn choice<T: Copy>(field: Field<'_>, choices: &[(&str, T)], report: &
     let chosen = choices.iter().find(|(name, _)| *name == word);
     if chosen.is_none() {
         let message = format!("'{}' is {}", shorten(field.name), field.value.describe());
-        let words = choices.iter().map(|(name, _)| *name);
-        report.error(field.value.at, message, suggestion(word, words));
+        let words: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let fix = match nearest(word, words.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("write {}", words.join(" or ")),
+        };
+        report.error(field.value.at, message, fix);
     }
     chosen.map(|(_, value)| *value)
 }
