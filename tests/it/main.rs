@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod native;
 mod products;
+mod reference_additions;
 mod reference_files;
 mod reference_model;
 mod reload;
