@@ -176,7 +176,7 @@ impl State {
         self.advance(rule, now);
         let verdict = match op {
             Op::GiveBack { units } => {
-                self.give_back(units, now);
+                self.give_back(rule, units, now);
                 Verdict::Admitted
             }
             Op::Take { room, charge } => {
@@ -263,17 +263,17 @@ impl State {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
                 cells.add(*length, charge, now);
             }
-            (Self::Bucket(bucket), _) => bucket.add(charge),
+            (Self::Bucket(bucket), window) => bucket.add(Refill::of(window, rule.number), charge, now),
             (Self::Period(count), _) => count.add(charge),
             (Self::Total(capacity), _) => capacity.add(charge, now),
             _ => {}
         }
     }
 
-    fn give_back(&mut self, units: u64, now: Timestamp) {
+    fn give_back(&mut self, rule: Rule<'_>, units: u64, now: Timestamp) {
         match self {
             Self::Cells(cells) => cells.give_back(units),
-            Self::Bucket(bucket) => bucket.give_back(units),
+            Self::Bucket(bucket) => bucket.give_back(Refill::of(rule.window, rule.number), units, now),
             Self::Period(count) => count.give_back(units),
             Self::Total(capacity) => capacity.give_back(units, now),
             Self::Nothing => {}

@@ -4,9 +4,10 @@
 //! at 0, a charge raises it, time lowers it by N/W, and a charge fits while the level stays within B.
 //!
 //! **Bound.** Any interval of length t admits at most B + N·t/W. The level is a whole number of units as of an
-//! instant `at`. When k units have leaked, `at` moves on by k·W/N rounded up to a microsecond, so time that is
-//! not yet worth a unit is kept and none is counted twice: the whole level is never below that of the ideal
-//! bucket, and what the ideal bucket refuses is refused.
+//! instant `at`. When a charge is made after k units have leaked, `at` moves on by k·W/N rounded up to a
+//! microsecond, so time that is not yet worth a unit is kept and none is counted twice: the whole level is never
+//! below that of the ideal bucket, and what the ideal bucket refuses is refused. A charge that is not made moves
+//! nothing, so what it is told to wait is exact.
 //!
 //! Rust and Lua do the same operations on the same doubles and so agree exactly. Products below 2^53 are
 //! exact and so are their quotients, rounded; beyond, both are shaded by 2^−50 towards refusing.
@@ -27,6 +28,8 @@ use super::Retry;
 pub struct Bucket {
     level: u64,
     at: Timestamp,
+    /// What has leaked since `at`; worked out anew whenever the bucket is looked at.
+    leaked: u64,
 }
 
 /// How a bucket leaks: `units` every `length` microseconds.
@@ -76,37 +79,45 @@ impl Refill {
 impl Bucket {
     /// Lets leak what leaks until `now`.
     pub fn advance(&mut self, refill: Refill, now: Timestamp) {
-        if now <= self.at {
-            return;
-        }
-        let leaked = refill.leaked(now.0 - self.at.0);
-        if leaked >= self.level as f64 {
-            *self = Self { level: 0, at: now };
-        } else if leaked > 0.0 {
-            let leaked = leaked as u64;
-            self.at = self.at.plus(Micros(refill.span(leaked) as u64)).min(now);
-            self.level -= leaked;
-        }
+        let leaked = refill.leaked(now.since(self.at).0);
+        self.leaked = if leaked >= self.level as f64 { self.level } else { leaked as u64 };
     }
 
     /// What is in the bucket.
     pub fn level(&self) -> u64 {
-        self.level
+        self.level - self.leaked
     }
 
     /// Raises the level.
-    pub fn add(&mut self, charge: u64) {
-        self.level = self.level.saturating_add(charge).min(MAX_AMOUNT);
+    pub fn add(&mut self, refill: Refill, charge: u64, now: Timestamp) {
+        if charge > 0 {
+            self.settle(refill, now);
+            self.level = self.level.saturating_add(charge).min(MAX_AMOUNT);
+        }
     }
 
     /// Lowers the level, to 0 at most.
-    pub fn give_back(&mut self, units: u64) {
-        self.level = self.level.saturating_sub(units);
+    pub fn give_back(&mut self, refill: Refill, units: u64, now: Timestamp) {
+        if units > 0 {
+            self.settle(refill, now);
+            self.level = self.level.saturating_sub(units);
+        }
+    }
+
+    /// Makes the level that of the instant by which it had leaked to it; nothing is left of an empty bucket's past.
+    fn settle(&mut self, refill: Refill, now: Timestamp) {
+        if self.leaked == self.level {
+            self.at = self.at.max(now);
+        } else if self.leaked > 0 {
+            self.at = self.at.plus(Micros(refill.span(self.leaked) as u64)).min(now);
+        }
+        self.level -= self.leaked;
+        self.leaked = 0;
     }
 
     /// When `excess` of the units in the bucket will have leaked, seen from `now`.
     pub fn freed_after(&self, refill: Refill, excess: u64, now: Timestamp) -> Retry {
-        self.leaked_at(refill, excess).map_or(Retry::Never, |at| Retry::After(at.since(now)))
+        self.leaked_at(refill, self.leaked + excess).map_or(Retry::Never, |at| Retry::After(at.since(now)))
     }
 
     /// The instant at which the bucket is empty; `None` if it never is.

@@ -4,7 +4,7 @@
 --
 --   kind                 a                                      b            c       bytes in Redis
 --   sliding, concurrent  cells, oldest first: index I6 count I7 total        -       cells, total d
---   bucket               level                                  as of        -       d d
+--   bucket               level                                  as of        leaked  d d: without what leaked
 --   fixed, calendar      start of its period                    its end      used    d d d
 --   total                used                                   last touched -       d d
 --   request              -                                      -            -       nothing
@@ -85,14 +85,7 @@ local function advance(p, a, b, c)
       if from > 1 then a = sub(a, from) end
     end
   elseif kind == BUCKET then
-    if now > b then
-      local units = leaked(p, now - b)
-      if units >= a then
-        a, b = 0, now
-      elseif units > 0 then
-        a, b = a - units, min(b + span_of(p, units), now)
-      end
-    end
+    c = now > b and min(leaked(p, now - b), a) or 0
   elseif kind == FIXED or kind == CALENDAR then
     local start, stop = period(p, a, b)
     if not start then return nil end
@@ -107,7 +100,15 @@ end
 local function spent(kind, a, b, c)
   if kind <= CONCURRENT then return b end
   if kind == FIXED or kind == CALENDAR then return c end
+  if kind == BUCKET then return a - c end
   return a
+end
+
+-- Makes the level of a bucket that of the instant by which it had leaked to it.
+local function settle(p, a, b, c)
+  if c == a then return 0, max(b, now), 0 end
+  if c > 0 then return a - c, min(b + span_of(p, c), now), 0 end
+  return a, b, 0
 end
 
 local function add(p, amount, a, b, c)
@@ -125,7 +126,10 @@ local function add(p, amount, a, b, c)
       b = b + amount
     end
   elseif kind == BUCKET then
-    a = min(a + amount, MOST)
+    if amount > 0 then
+      a, b, c = settle(p, a, b, c)
+      a = min(a + amount, MOST)
+    end
   elseif kind == TOTAL then
     if amount > 0 then a, b = min(a + amount, MOST), max(b, now) end
   elseif kind ~= REQUEST then
@@ -144,7 +148,10 @@ local function give_back(p, units, a, b, c)
       if taken < count then a = pack('<I6I7', oldest, count - taken) .. a end
     end
   elseif kind == BUCKET then
-    a = max(a - units, 0)
+    if units > 0 then
+      a, b, c = settle(p, a, b, c)
+      a = max(a - units, 0)
+    end
   elseif kind == TOTAL then
     if units > 0 then a, b = max(a - units, 0), max(b, now) end
   elseif kind ~= REQUEST then
@@ -177,7 +184,7 @@ local function freed_after(p, excess, a, b, c)
     return 0
   end
   if kind == BUCKET then
-    local at = leaked_at(p, excess, b)
+    local at = leaked_at(p, c + excess, b)
     return at and max(at - now, 0)
   end
   if kind == FIXED or kind == CALENDAR then return max(b - now, 0) end
