@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
+mod algorithm;
 mod architecture;
 mod config;
 mod fallback;
@@ -14,6 +15,8 @@ mod products;
 mod reference_additions;
 mod reference_files;
 mod reference_model;
+mod keys;
+mod oracle;
 mod reload;
 mod replay;
 mod settings;
