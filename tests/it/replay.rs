@@ -2,6 +2,9 @@
 //!
 //! One difference is wanted: the reference joins a key and its value with `_` and so takes one pair for another.
 
+use std::fs;
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tollgate::clock::Clock;
@@ -11,8 +14,9 @@ use tollgate::config::yaml::{Kind, Node, parse};
 use tollgate::limits::KeySecret;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 
-use crate::support::calling::OverGrpc;
+use crate::support::calling::{Caller, OverGrpc};
 use crate::support::deciding::{InProcess, MIDDLE_OF_THE_HOUR};
+use crate::support::process::Tollgate;
 use crate::support::raw::http;
 use crate::support::recorded::{Played, Scenario, items, read};
 use crate::support::redis::RedisServer;
@@ -71,6 +75,35 @@ async fn answers_over_grpc_over_redis() {
         decides.stop().await;
     }
     played.assert_alike(RECORDED);
+}
+
+/// The program as an operator of the reference would start it: by its environment.
+#[tokio::test]
+async fn answers_by_the_program_itself() {
+    let mut played = Played::default();
+    for scenario in scenarios() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("ratelimit/config")).unwrap();
+        for (name, text) in scenario.documents() {
+            fs::write(root.path().join("ratelimit/config").join(name), text).unwrap();
+        }
+        let root = root.path().display().to_string();
+        let mut environment: Vec<(&str, &str)> =
+            scenario.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        environment.extend([("RUNTIME_ROOT", root.as_str()), ("RUNTIME_SUBDIRECTORY", "ratelimit")]);
+        let program = Tollgate::with(&[], &environment);
+        let caller = Caller::of(program.grpc()).await;
+        far_from_the_next_window().await;
+        played.add(scenario.play(&caller).await);
+    }
+    played.assert_alike(RECORDED);
+}
+
+/// Recorded windows are a second, which no scenario asks twice, or a minute and more.
+async fn far_from_the_next_window() {
+    while Clock::System.now().0 / 1_000_000 % 60 >= 50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,8 @@
 //! Recorded calls made over gRPC, with the answer as it arrives.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost_types::{ListValue, Struct, Value as WireValue, value::Kind};
 use serde_json::{Value, json};
@@ -18,16 +20,29 @@ use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_
 };
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use super::recorded::{Asked, Call, Decides, INVALID, without_nulls};
 use super::server::TestServer;
 
-/// A running service and a client of it.
+/// A client of a service, which is asked as recorded.
+pub(crate) struct Caller {
+    client: RateLimitServiceClient<Channel>,
+    time: Time,
+}
+
+/// How time passes for the service.
+enum Time {
+    /// When the test says so.
+    Standing(Clock),
+    /// By itself.
+    Running,
+}
+
+/// A service in this process and a client of it.
 pub(crate) struct OverGrpc {
     server: TestServer,
-    client: RateLimitServiceClient<Channel>,
-    clock: Clock,
+    caller: Caller,
 }
 
 impl OverGrpc {
@@ -41,17 +56,36 @@ impl OverGrpc {
         let engine = Engine::new(LimitsHandle::new(rules), store, settings);
         let server = TestServer::of(Arc::new(engine), GrpcSettings::default()).await;
         let client = server.client().await;
-        Self { server, client, clock }
+        Self { server, caller: Caller { client, time: Time::Standing(clock) } }
     }
 
     /// Stops the service.
     pub(crate) async fn stop(self) {
-        drop(self.client);
+        drop(self.caller);
         self.server.stop().await;
     }
 }
 
 impl Decides for OverGrpc {
+    async fn ask(&self, call: &Call) -> Result<Value, String> {
+        self.caller.ask(call).await
+    }
+
+    async fn pass(&self, seconds: u64) {
+        self.caller.pass(seconds).await;
+    }
+}
+
+impl Caller {
+    /// A client of the program that serves at `address`.
+    pub(crate) async fn of(address: SocketAddr) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
+        let channel = endpoint.connect().await.expect("the program takes connections");
+        Self { client: RateLimitServiceClient::new(channel), time: Time::Running }
+    }
+}
+
+impl Decides for Caller {
     async fn ask(&self, call: &Call) -> Result<Value, String> {
         let request = RateLimitRequest {
             domain: call.domain.clone().into(),
@@ -66,7 +100,10 @@ impl Decides for OverGrpc {
     }
 
     async fn pass(&self, seconds: u64) {
-        self.clock.advance(Micros::from_secs(seconds));
+        match &self.time {
+            Time::Standing(clock) => clock.advance(Micros::from_secs(seconds)),
+            Time::Running => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        }
     }
 }
 

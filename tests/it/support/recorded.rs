@@ -16,8 +16,9 @@ pub(crate) struct Scenario {
     #[serde(default)]
     files: Vec<String>,
     document: Option<String>,
+    /// Settings of the server, by the reference's names.
     #[serde(default)]
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     pub(crate) steps: Vec<Step>,
 }
 
