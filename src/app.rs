@@ -7,22 +7,27 @@ mod check;
 mod ending;
 mod listen;
 mod parts;
-mod rules;
+mod probes;
 mod stop;
 mod workers;
 
+use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 
+use crate::admin;
 use crate::clock::Clock;
+use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
 use crate::engine::{Check, Engine, Switch};
 use crate::limits::{KeySecret, LimitsHandle};
 use crate::store::Store;
+use crate::store::fallback::WithFallback;
 use crate::store::memory::MemoryStore;
+use crate::store::redis::RedisStore;
 use crate::transport::accept::{self, Worker};
 use crate::transport::grpc::GrpcSettings;
 use crate::transport::health::{Health, Serving};
@@ -46,14 +51,18 @@ use workers::{Desk, Thread};
 /// address that is not to be had, and whatever ends a part of the service before its time.
 pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     say_what_is_odd(&settings);
-    let limits = rules::load(&settings.inputs)?;
-    match &settings.store {
+    let loaded = reload::load(&settings.inputs)?;
+    match settings.store.clone() {
         StoreSettings::Memory(memory) => {
             let secret = settings.key_secret.unwrap_or_else(KeySecret::random);
-            let store = MemoryStore::new(*memory, Clock::System, secret);
-            App::build(settings, limits, store).await?.run(stop).await
+            let store = MemoryStore::new(memory, Clock::System, secret);
+            App::build(settings, loaded, store).await?.run(stop).await
         }
-        StoreSettings::Redis(_) => Err(anyhow!("no Redis yet")),
+        StoreSettings::Redis(redis, fallback) => {
+            let store = RedisStore::start(*redis, Clock::System)?;
+            let store = WithFallback::new(store, fallback, Clock::System);
+            App::build(settings, loaded, store).await?.run(stop).await
+        }
     }
 }
 
@@ -71,24 +80,36 @@ fn say_what_is_odd(settings: &Settings) {
 struct App<S> {
     engine: Arc<Engine<S>>,
     settings: Settings,
+    reloader: Reloader,
     bound: Bound,
     health: Health,
 }
 
 impl<S: Store> App<S> {
-    /// Takes the addresses to listen on. Nobody is served yet.
-    async fn build(settings: Settings, limits: LimitsHandle, store: S) -> anyhow::Result<Self> {
+    /// Puts what is limited in force and takes the addresses to listen on. Nobody is served yet.
+    async fn build(settings: Settings, loaded: Loaded, store: S) -> anyhow::Result<Self> {
         let bound = Bound::take(&settings.listeners).await?;
+        let limits = LimitsHandle::default();
+        let reloader = Reloader::new(settings.inputs.clone(), loaded, limits.clone());
         let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()));
-        Ok(Self { engine, settings, bound, health: Health::new(Serving::Unwanted) })
+        Ok(Self { engine, settings, reloader, bound, health: Health::new(Serving::Unwanted) })
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
-    /// drain delay, turns new ones away and lets those in progress end.
+    /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last.
     async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { engine, settings, bound, health } = self;
+        let Self { engine, settings, reloader, bound, health } = self;
         let (stopper, stopping) = Stopper::new();
         let addresses = bound.addresses()?;
+        let probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
+        let mut beside = Parts::default();
+        let admin = admin::serve(bound.admin, engine.clone(), probes, pending());
+        beside.add(async { admin.await.context("the operator's listener failed") });
+        beside.add(async {
+            reloader.run(pending()).await;
+            Ok(())
+        });
+
         let mut parts = Parts::default();
         let desk = Desk {
             check: engine.clone(),
@@ -106,6 +127,7 @@ impl<S: Store> App<S> {
         let early = tokio::select! {
             () = stop => Ok(()),
             error = parts.early_end() => Err(error),
+            error = beside.early_end() => Err(error),
         };
         health.set(Serving::Unwanted);
         tracing::info!(drain_delay = ?settings.drain_delay, "stopping");

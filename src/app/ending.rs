@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::settings::SettingErrors;
+use crate::store::redis::InvalidRedis;
 
 use super::NoListener;
 
@@ -13,7 +14,7 @@ const UNAVAILABLE: u8 = 69;
 
 /// The exit code for `error`.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<SettingErrors>() || error.is::<Diagnostics>() {
+    if error.is::<SettingErrors>() || error.is::<Diagnostics>() || error.is::<InvalidRedis>() {
         CONFIGURATION
     } else if error.is::<NoListener>() {
         UNAVAILABLE

@@ -12,7 +12,7 @@ use super::settings::keys::{self, Key};
 
 /// Decides whether a request may pass: Envoy asks over gRPC, Tollgate answers.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "tollgate", version, after_help = EXAMPLES, arg_required_else_help = true, args_override_self = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,7 +32,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer calls by the limits in FILES, and follow changes of them.
-    #[command(after_help = SERVE_NOTES)]
+    #[command(after_help = SERVE_NOTES, args_override_self = true)]
     Serve(ServeArgs),
     /// Check FILES and print what every tier is allowed; exit 78 if anything is wrong.
     Check(CheckArgs),
@@ -80,6 +80,9 @@ pub struct CheckArgs {
     /// Files, or directories of them.
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
+    /// A domain may stand in several files of the reference's language, as with MERGE_DOMAIN_CONFIG.
+    #[arg(long)]
+    pub merge_domains: bool,
 }
 
 impl ServeArgs {

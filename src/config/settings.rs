@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use crate::engine::EngineSettings;
 use crate::limits::KeySecret;
+use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
+use crate::store::redis::RedisSettings;
 use crate::telemetry::LogSettings;
 
 pub use error::{SettingError, SettingErrors};
@@ -54,8 +56,8 @@ pub struct Settings {
 pub enum StoreSettings {
     /// In this process.
     Memory(MemorySettings),
-    /// In a Redis.
-    Redis(RedisPlace),
+    /// In a Redis, and what stands in for it when it is silent.
+    Redis(Box<RedisSettings>, FallbackSettings),
 }
 
 /// What is read to know what is limited.
@@ -89,25 +91,4 @@ pub struct RuntimeSettings {
     pub watch_root: bool,
     /// `RUNTIME_IGNOREDOTFILES`.
     pub ignore_dot_files: bool,
-}
-
-/// A Redis and how it is asked.
-#[derive(Clone)]
-pub struct RedisPlace {
-    /// All there is to know to connect, the password too.
-    pub url: String,
-    /// How long it has to answer. Default 10 ms.
-    pub timeout: Duration,
-    /// How many instances share it. Default 1.
-    pub instances: u32,
-}
-
-impl std::fmt::Debug for RedisPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { timeout, instances, .. } = self;
-        f.debug_struct("RedisPlace")
-            .field("timeout", timeout)
-            .field("instances", instances)
-            .finish_non_exhaustive()
-    }
 }

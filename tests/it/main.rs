@@ -13,6 +13,7 @@ mod http;
 mod native;
 mod products;
 mod reference_additions;
+mod process;
 mod reference_files;
 mod reference_model;
 mod keys;

@@ -8,6 +8,7 @@ use tollgate::config::settings::keys::{self, Key};
 use tollgate::config::settings::{InputPlace, Settings, StoreSettings};
 use tollgate::engine::{Enforcement, Switch};
 use tollgate::limits::KeySecret;
+use tollgate::store::redis::{RedisSettings, Secret};
 use tollgate::telemetry::LogFormat;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -41,9 +42,9 @@ fn settings_file(text: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-fn redis_url(environment: &[&str]) -> String {
+fn redis(environment: &[&str]) -> RedisSettings {
     match with(environment).store {
-        StoreSettings::Redis(redis) => redis.url.clone(),
+        StoreSettings::Redis(redis, _) => *redis,
         StoreSettings::Memory(_) => panic!("{environment:?} selects a Redis"),
     }
 }
@@ -91,7 +92,7 @@ fn the_settings_file_is_named_by_flag_or_environment_and_flags_win() {
     .store
     {
         StoreSettings::Memory(memory) => memory.max_keys,
-        StoreSettings::Redis(_) => panic!("memory is the default"),
+        StoreSettings::Redis(..) => panic!("memory is the default"),
     };
     let variable = format!("TOLLGATE_SETTINGS={first}");
     assert_eq!(max_keys(&[], &[&variable]), 11);
@@ -117,11 +118,10 @@ reference: {quota_mode: true, stop_when_over: true, headers: true, limit_header:
     assert_eq!(settings.listeners.admin.to_string(), "localhost:0");
     assert_eq!(settings.threads.get(), 3);
     assert_eq!(settings.drain_delay, Duration::ZERO);
-    let StoreSettings::Redis(redis) = &settings.store else { panic!("a Redis is named") };
-    assert_eq!(
-        (redis.url.as_str(), redis.timeout, redis.instances),
-        ("redis://:pw@r:1", Duration::from_millis(5), 4)
-    );
+    let StoreSettings::Redis(redis, fallback) = &settings.store else { panic!("a Redis is named") };
+    assert_eq!((&redis.url, &redis.password), (&Secret::new("redis://r:1"), &Some(Secret::new("pw"))));
+    assert_eq!((redis.op_timeout, redis.key_secret), (Duration::from_millis(5), settings.key_secret));
+    assert_eq!((fallback.instances, fallback.memory.max_keys), (4, 9));
     assert_eq!(settings.key_secret, Some(KeySecret([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])));
     assert_eq!((settings.log.level, settings.log.format), (LevelFilter::DEBUG, LogFormat::Json));
     assert!(settings.inputs.merge_domains);
@@ -225,21 +225,45 @@ fn a_redis_is_named_in_many_ways() {
         (vec!["REDIS_URL=redis:6379"], "redis://redis:6379"),
         (vec!["REDIS_URL=redis:6379", "REDIS_SOCKET_TYPE=tcp"], "redis://redis:6379"),
         (vec!["REDIS_URL=[::1]:6379"], "redis://[::1]:6379"),
-        (vec!["REDIS_URL=redis:6379", "REDIS_AUTH=p@ss"], "redis://:p%40ss@redis:6379"),
-        (vec!["REDIS_URL=redis:6379", "REDIS_AUTH=me:p:w"], "redis://me:p%3Aw@redis:6379"),
         (vec!["REDIS_URL=redis:6379", "REDIS_TLS=true"], "rediss://redis:6379"),
         (vec!["REDIS_URL=rediss://me:pw@redis:6379/0"], "rediss://me:pw@redis:6379/0"),
-        (vec!["REDIS_URL=redis://me:pw@redis/3", "REDIS_AUTH=other"], "redis://me:pw@redis/3"),
+        (vec!["REDIS_URL=redis://me:pw@redis/3"], "redis://me:pw@redis/3"),
         (vec!["REDIS_URL=/run/redis.sock", "REDIS_SOCKET_TYPE=unix"], "redis+unix:///run/redis.sock"),
         (vec!["REDIS_URL=/run/redis.sock"], "redis+unix:///run/redis.sock"),
-        (vec!["TOLLGATE_STORE=unix:///run/r", "REDIS_AUTH=u:p&w"], "redis+unix:///run/r?user=u&pass=p%26w"),
+        (vec!["TOLLGATE_STORE=unix:///run/redis.sock"], "redis+unix:///run/redis.sock"),
         (vec!["REDIS_URL=a:1", "TOLLGATE_STORE=redis://b:2"], "redis://b:2"),
         (vec!["REDIS_URL=a:1", "REDIS_TYPE=SINGLE", "BACKEND_TYPE=redis", "CONFIG_TYPE=FILE"], "redis://a:1"),
     ] {
-        assert_eq!(redis_url(&environment), url, "{environment:?}");
+        assert_eq!(redis(&environment).url, Secret::new(url), "{environment:?}");
+    }
+    for (auth, user, password) in [
+        ("REDIS_AUTH=p@ss", None, "p@ss"),
+        ("REDIS_AUTH=me:p:w", Some("me"), "p:w"),
+        ("REDIS_AUTH=:pw", None, "pw"),
+    ] {
+        let redis = redis(&["REDIS_URL=a:1", auth]);
+        assert_eq!((redis.user.as_deref(), redis.password), (user, Some(Secret::new(password))), "{auth}");
     }
     let memory = with(&["REDIS_URL=a:1", "TOLLGATE_STORE=memory"]).store;
     assert!(matches!(memory, StoreSettings::Memory(_)), "the own name beats the reference's");
+}
+
+#[test]
+fn certificates_are_read_from_the_file_that_is_named() {
+    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let (_folder, path) = settings_file(pem);
+    assert_eq!(redis(&["REDIS_URL=a:1", &format!("REDIS_TLS_CACERT={path}")]).ca.unwrap(), pem.as_bytes());
+    let (_folder, path) = settings_file("no certificate");
+    let wrong = said(&[&format!("REDIS_TLS_CACERT={path}")]);
+    assert!(wrong[0].ends_with("holds no certificate: name a file in PEM"), "{wrong:?}");
+    let missing = said(&["REDIS_TLS_CACERT=/nowhere/ca.pem"]);
+    assert!(missing[0].contains(r#""/nowhere/ca.pem" cannot be read"#), "{missing:?}");
+}
+
+#[test]
+fn the_last_of_a_flag_given_twice_holds() {
+    let settings = resolve(&["limits.yaml", "--http", ":1", "--http", ":2"], &[]).unwrap();
+    assert_eq!(settings.listeners.http.port, 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Found, begins_with, children, is_hidden, unreadable};
+use super::{Found, begins_with, children, is_hidden, unreadable, unusable};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::settings::RuntimeSettings;
 
@@ -21,6 +21,14 @@ pub(super) fn files(settings: &RuntimeSettings) -> Result<Vec<Found>, Diagnostic
     }
     let mut walk = Walk { settings, wanted, found: Vec::new() };
     match walk.enter(&base, "") {
+        Ok(()) if walk.found.is_empty() => {
+            // The reference goes on with no limits at all, which would let every call pass in silence.
+            let directory = settings.root.join(&settings.subdirectory).join(&settings.app_directory);
+            let message = "no file of limits is there, and every call would pass";
+            let mut wrong = Diagnostics::default();
+            wrong.add(unusable(&directory.display().to_string(), message, "put one there"));
+            Err(wrong)
+        }
         Ok(()) => Ok(walk.found),
         Err((path, error)) => {
             let mut wrong = Diagnostics::default();

@@ -14,7 +14,7 @@ struct Refused {
     instead: &'static str,
 }
 
-const REFUSED: [Refused; 8] = [
+const REFUSED: [Refused; 7] = [
     Refused {
         name: "CONFIG_TYPE",
         taken: &["FILE"],
@@ -40,16 +40,17 @@ const REFUSED: [Refused; 8] = [
         taken: &[],
         instead: "asks for a unix socket, which is not available: unset it and set GRPC_PORT",
     },
-    Refused { name: "REDIS_TLS_CACERT", taken: &[], instead: OWN_CERTIFICATES },
-    Refused { name: "REDIS_TLS_CLIENT_CERT", taken: &[], instead: OWN_CERTIFICATES },
+    Refused {
+        name: "REDIS_TLS_CLIENT_CERT",
+        taken: &[],
+        instead: "asks for a certificate of the client, which is not available yet: unset it and set REDIS_AUTH",
+    },
     Refused {
         name: "REDIS_TLS_SKIP_HOSTNAME_VERIFICATION",
         taken: &["false", "0", "f", "F", "FALSE", "False"],
         instead: "is not available: write false and a host that the certificate names",
     },
 ];
-
-const OWN_CERTIFICATES: &str = "asks for certificates of its own, which are not available yet: unset it, well-known authorities are trusted";
 
 /// What is asked for in `environment` and not to be had.
 pub(super) fn refused(environment: &BTreeMap<String, String>) -> impl Iterator<Item = SettingError> {

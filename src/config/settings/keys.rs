@@ -14,7 +14,7 @@ pub use deciding::{
 };
 pub use serving::{
     ADMIN, BIND_ALL, DRAIN_DELAY, GRPC, HTTP, INSTANCES, KEY_SECRET, LOG_FORMAT, LOG_LEVEL, MAX_KEYS,
-    SOCKET_TYPE, STORE, STORE_AUTH, STORE_TIMEOUT, STORE_TLS, THREADS,
+    SOCKET_TYPE, STORE, STORE_AUTH, STORE_CA, STORE_TIMEOUT, STORE_TLS, THREADS,
 };
 
 /// One setting and its names.
@@ -69,7 +69,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 33] = [
+pub const ALL: [Key; 34] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -80,6 +80,7 @@ pub const ALL: [Key; 33] = [
     STORE_AUTH,
     SOCKET_TYPE,
     STORE_TLS,
+    STORE_CA,
     STORE_TIMEOUT,
     INSTANCES,
     MAX_KEYS,

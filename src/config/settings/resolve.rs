@@ -8,17 +8,17 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Switch};
 use crate::limits::KeySecret;
+use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
+use crate::store::redis::RedisSettings;
 use crate::telemetry::{LogFormat, LogSettings};
 
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
 use super::listen::address;
 use super::read::{Parsed, Reader, at_least, header_name, secret, span, text, truth};
-use super::store::{Beside, Place, place, socket};
-use super::{
-    InputPlace, Inputs, Listeners, RedisPlace, RuntimeSettings, Settings, StoreSettings, elsewhere, keys,
-};
+use super::store::{Beside, Place, certificates, login, place, socket};
+use super::{InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSettings, elsewhere, keys};
 
 /// The longest drain delay: with it and the drain, the process is gone within 25 s of the signal.
 const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
@@ -39,12 +39,13 @@ impl Settings {
         errors.extend(elsewhere::refused(&sources.environment));
         let mut reader = Reader { merged: &merged, errors: &mut errors };
         let inputs = inputs(&mut reader, &mut warnings);
+        let key_secret = reader.optional(&keys::KEY_SECRET, secret).map(KeySecret);
         let settings = Self {
             listeners: listeners(&mut reader, &inputs.place),
             threads: threads(&mut reader),
             drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
-            store: store(&mut reader),
-            key_secret: reader.optional(&keys::KEY_SECRET, secret).map(KeySecret),
+            store: store(&mut reader, key_secret),
+            key_secret,
             log: log(&mut reader),
             engine: engine(&mut reader),
             inputs,
@@ -109,20 +110,26 @@ fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
     reader.optional(&keys::THREADS, at_least(NonZeroUsize::MIN)).unwrap_or_else(cores)
 }
 
-fn store(reader: &mut Reader<'_>) -> StoreSettings {
+fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSettings {
     let beside = Beside {
-        auth: reader.optional(&keys::STORE_AUTH, text),
         socket: reader.optional(&keys::SOCKET_TYPE, socket),
         tls: reader.value(&keys::STORE_TLS, truth),
     };
     let place = reader.value(&keys::STORE, place(&beside));
-    let max_keys = reader.value(&keys::MAX_KEYS, at_least(1));
+    let login = reader.optional(&keys::STORE_AUTH, login);
+    let ca = reader.optional(&keys::STORE_CA, certificates);
     let (shortest, longest) = STORE_TIMEOUTS;
-    let timeout = reader.value(&keys::STORE_TIMEOUT, span(shortest, longest));
-    let instances = reader.value(&keys::INSTANCES, at_least(1));
+    let op_timeout = reader.value(&keys::STORE_TIMEOUT, span(shortest, longest));
+    let memory = MemorySettings { max_keys: reader.value(&keys::MAX_KEYS, at_least(1)) };
+    let fallback = FallbackSettings { instances: reader.value(&keys::INSTANCES, at_least(1)), memory };
     match place {
-        Place::Memory => StoreSettings::Memory(MemorySettings { max_keys }),
-        Place::Redis(url) => StoreSettings::Redis(RedisPlace { url, timeout, instances }),
+        Place::Memory => StoreSettings::Memory(memory),
+        Place::Redis(url) => {
+            let (user, password) = login.map_or((None, None), |(user, password)| (user, Some(password)));
+            let redis =
+                RedisSettings { user, password, ca, op_timeout, key_secret, ..RedisSettings::new(url) };
+            StoreSettings::Redis(Box::new(redis), fallback)
+        }
     }
 }
 

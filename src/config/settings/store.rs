@@ -1,7 +1,9 @@
 //! Where counters are kept, in the many ways that is written.
 //!
 //! `memory`; `redis://…` and `rediss://…` whole; `HOST:PORT` and a path, as the reference's `REDIS_URL` has
-//! them. Every form of a Redis becomes one URL that holds all there is to know.
+//! them. Every form of a Redis becomes a URL, and a login beside it.
+
+use crate::store::redis::Secret;
 
 use super::read::Parsed;
 
@@ -17,8 +19,6 @@ pub(super) enum Place {
 /// What is known about a Redis beside its address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Beside {
-    /// `PASSWORD` or `USER:PASSWORD`.
-    pub(super) auth: Option<String>,
     /// What an address without a scheme is.
     pub(super) socket: Option<Socket>,
     /// Whether an address without a scheme is spoken to over TLS.
@@ -47,8 +47,8 @@ pub(super) fn socket(text: &str) -> Parsed<Socket> {
 pub(super) fn place(beside: &Beside) -> impl Fn(&str) -> Parsed<Place> {
     move |text| match text.split_once("://") {
         _ if text == "memory" => Ok(Place::Memory),
-        Some(("redis" | "rediss", rest)) => tcp(text, rest, beside.auth.as_deref()),
-        Some(("unix" | "redis+unix", path)) => unix(path, beside.auth.as_deref()),
+        Some(("redis" | "rediss", rest)) => tcp(text, rest),
+        Some(("unix" | "redis+unix", path)) => unix(path),
         Some((scheme @ ("redis+sentinel" | "redis+cluster"), _)) => Err(format!(
             "asks for {scheme}, which is not available yet: write redis://HOST:PORT of one primary"
         )),
@@ -64,28 +64,24 @@ const FORMS: &str = "is no store: write memory, redis://HOST:PORT, rediss://HOST
 
 fn without_scheme(text: &str, beside: &Beside) -> Parsed<Place> {
     let looks = if text.starts_with('/') { Socket::Unix } else { Socket::Tcp };
-    let auth = beside.auth.as_deref();
     match beside.socket.unwrap_or(looks) {
-        Socket::Unix => unix(text, auth),
+        Socket::Unix => unix(text),
         Socket::Tcp if !text.contains(':') => Err(FORMS.to_owned()),
-        Socket::Tcp if beside.tls => tcp(&format!("rediss://{text}"), text, auth),
-        Socket::Tcp => tcp(&format!("redis://{text}"), text, auth),
+        Socket::Tcp if beside.tls => tcp(&format!("rediss://{text}"), text),
+        Socket::Tcp => tcp(&format!("redis://{text}"), text),
     }
 }
 
-/// A URL over TCP, with `auth` put in where it names nobody.
-fn tcp(url: &str, rest: &str, auth: Option<&str>) -> Parsed<Place> {
+/// A URL over TCP, of which `rest` follows the scheme.
+fn tcp(url: &str, rest: &str) -> Parsed<Place> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, host) =
-        authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let database = path.split('?').next().unwrap_or_default();
-    if !is_host(host) || !(database.is_empty() || database.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err("is no address of a Redis: write redis://USER:PASSWORD@HOST:PORT/DATABASE".to_owned());
+    if is_host(host) && database.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(Place::Redis(url.to_owned()))
+    } else {
+        Err("is no address of a Redis: write redis://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
     }
-    Ok(Place::Redis(match (user, auth) {
-        (None, Some(auth)) => url.replacen("://", &format!("://{}@", credentials(auth)), 1),
-        _ => url.to_owned(),
-    }))
 }
 
 /// A host, with or without a port.
@@ -97,40 +93,34 @@ fn is_host(text: &str) -> bool {
     !host.is_empty() && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
-fn unix(path: &str, auth: Option<&str>) -> Parsed<Place> {
-    if !path.starts_with('/') {
-        return Err("is no path of a socket: write unix:///PATH".to_owned());
-    }
-    let (user, password) = auth.map_or((None, None), |auth| match auth.split_once(':') {
-        Some((user, password)) => (Some(user), Some(password)),
-        None => (None, Some(auth)),
-    });
-    let mut url = format!("redis+unix://{path}");
-    for (name, value) in [("user", user), ("pass", password)] {
-        if let Some(value) = value {
-            let joint = if url.contains('?') { '&' } else { '?' };
-            url = format!("{url}{joint}{name}={}", escaped(value));
-        }
-    }
-    Ok(Place::Redis(url))
-}
-
-/// `PASSWORD` or `USER:PASSWORD`, as a URL has it.
-fn credentials(auth: &str) -> String {
-    match auth.split_once(':') {
-        Some((user, password)) => format!("{}:{}", escaped(user), escaped(password)),
-        None => format!(":{}", escaped(auth)),
+fn unix(path: &str) -> Parsed<Place> {
+    if path.starts_with('/') {
+        Ok(Place::Redis(format!("redis+unix://{path}")))
+    } else {
+        Err("is no path of a socket: write unix:///PATH".to_owned())
     }
 }
 
-/// `text` with everything but letters, digits and a few marks written as `%XX`.
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut written, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            written.push(char::from(byte));
-        } else {
-            written.push_str(&format!("%{byte:02X}"));
-        }
-        written
+/// Who asks: a user, where one is named, and a password.
+pub(super) type Login = (Option<String>, Secret);
+
+/// Reads `PASSWORD` or `USER:PASSWORD`.
+pub(super) fn login(text: &str) -> Parsed<Login> {
+    Ok(match text.split_once(':') {
+        Some(("", password)) => (None, Secret::new(password)),
+        Some((user, password)) => (Some(user.to_owned()), Secret::new(password)),
+        None => (None, Secret::new(text)),
     })
 }
+
+/// Reads certificates out of the file of this name.
+pub(super) fn certificates(path: &str) -> Parsed<Vec<u8>> {
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read ({error}): name a file in PEM"))?;
+    if pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
+        Ok(pem)
+    } else {
+        Err("holds no certificate: name a file in PEM".to_owned())
+    }
+}
+
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";

@@ -3,18 +3,20 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the program may take to say where it listens.
+/// How long the program may take for anything that it should do at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `tollgate serve`.
 pub(crate) struct Tollgate {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    follower: Option<JoinHandle<()>>,
     grpc: SocketAddr,
     http: SocketAddr,
     admin: SocketAddr,
@@ -43,7 +45,7 @@ impl Tollgate {
         let (sender, addresses) = channel();
         let stderr = child.stderr.take().expect("a pipe");
         let copy = Arc::clone(&log);
-        std::thread::spawn(move || follow(stderr, &copy, &sender));
+        let follower = std::thread::spawn(move || follow(stderr, &copy, &sender));
         let [grpc, http, admin] = ["grpc", "http", "admin"].map(|listener| {
             wait_for(listener, &addresses).unwrap_or_else(|| {
                 child.kill().expect("stop tollgate");
@@ -51,7 +53,7 @@ impl Tollgate {
                 panic!("tollgate does not listen:\n{}", log.lock().expect("a log").join("\n"))
             })
         });
-        Self { child, log, grpc, http, admin }
+        Self { child, log, follower: Some(follower), grpc, http, admin }
     }
 
     /// Where gRPC is served.
@@ -79,6 +81,39 @@ impl Tollgate {
         self.child.kill().expect("stop tollgate");
         self.child.wait().expect("wait for tollgate");
     }
+}
+
+impl Tollgate {
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("a log").join("\n")
+    }
+
+    /// Sends it the signal of this name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().expect("start sh").success(), "{command}");
+    }
+
+    /// Waits for its end: how it ended, and all that it logged.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        const POLL: Duration = Duration::from_millis(10);
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+            if let Some(status) = self.child.try_wait().expect("look after tollgate") {
+                self.follower.take().map(JoinHandle::join).transpose().expect("follow the log");
+                return (status, self.log());
+            }
+            std::thread::sleep(POLL);
+        }
+        panic!("tollgate does not end")
+    }
+}
+
+/// Runs `tollgate` to its end, with nothing but `environment` in the environment.
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    command.output().expect("start tollgate")
 }
 
 impl Drop for Tollgate {

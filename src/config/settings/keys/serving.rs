@@ -92,6 +92,15 @@ pub const STORE_TLS: Key = Key::new(
 )
 .reference(&["REDIS_TLS"]);
 
+/// Who signs the certificate of Redis.
+pub const STORE_CA: Key = Key::new(
+    "store.ca",
+    "TOLLGATE_STORE_CA",
+    "",
+    "File in PEM with the certificates that sign the one of Redis; unset trusts the web's",
+)
+.reference(&["REDIS_TLS_CACERT"]);
+
 /// How long Redis has to answer.
 pub const STORE_TIMEOUT: Key = Key::new(
     "store.timeout",
