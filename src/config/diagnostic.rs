@@ -100,6 +100,11 @@ impl Report {
         self.push(Severity::Warning, at, message.into(), fix.into());
     }
 
+    /// Whether anything found so far is an error.
+    pub fn has_errors(&self) -> bool {
+        self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
     fn push(&mut self, severity: Severity, at: Position, message: String, fix: String) {
         self.found.push(Diagnostic { severity, file: self.file.clone(), at, message, fix });
     }

@@ -15,7 +15,7 @@ mod tier;
 mod value;
 mod window;
 
-use super::diagnostic::{Fields, Position, Report};
+use super::diagnostic::{Field, Fields, Position, Report};
 use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
@@ -138,13 +138,20 @@ pub(super) fn read(
     if let Some(field) = prices {
         prices::check(field, report);
     }
-    let written = fields.take("domains").and_then(|field| Fields::of(field.value, "'domains'", report));
-    let domains = written.map_or_else(Vec::new, |domains| {
-        let zone = zone.unwrap_or("UTC");
-        domains.rest().into_iter().filter_map(|field| domain::read(field, zone, report)).collect()
-    });
+    let domains = match fields.take("domains") {
+        Some(field) => domains(field, zone.unwrap_or("UTC"), report),
+        None => Vec::new(),
+    };
     fields.finish(report);
+    if domains.is_empty() && prices.is_none() && !report.has_errors() {
+        report.error(root.at, "the file has no domains", "write 'domains: {NAME: {limits: …}}'");
+    }
     Some(TollgateFile { domains, prices: prices.map(|field| field.at) })
+}
+
+fn domains(field: Field<'_>, zone: &str, report: &mut Report) -> Vec<WrittenDomain> {
+    let Some(fields) = Fields::of(field.value, "'domains'", report) else { return Vec::new() };
+    fields.rest().into_iter().filter_map(|field| domain::read(field, zone, report)).collect()
 }
 
 /// Says that `what` has no effect so far.

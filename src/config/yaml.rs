@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn counts_documents() {
-        for (text, documents) in [("", 0), ("# nothing\n", 0), ("a", 1), ("---\na\n---\nb\n...\n", 2)] {
+        for (text, documents) in
+            [("", 0), ("# nothing\n", 0), ("a", 1), ("---\na\n---\nb\n...\n", 2), ("{a: 1}\n}", 2)]
+        {
             let document = read(text);
             assert_eq!((document.documents, document.root.is_some()), (documents, documents > 0), "{text:?}");
         }
@@ -187,6 +189,7 @@ mod tests {
             ("a: {<<: 5}\n", 1, 9),
             ("ok: 1\nbad: \u{0}\n", 2, 6),
             ("a: b: c\n", 1, 5),
+            ("one\ntwo: three\n", 2, 4),
         ] {
             let error = refused(text);
             assert_eq!((error.at.line, error.at.column), (line, column), "{text:?}: {error}");

@@ -115,7 +115,7 @@ fn products_warn_of_what_is_not_built_yet() {
 
 #[test]
 fn the_environment_fills_addresses() {
-    let text = "alerts: {webhook: \"${HOOK}\"}\n";
+    let text = "alerts: {webhook: \"${HOOK}\"}\ndomains: {d: {limits: {l: 5/1m per ip}}}\n";
     let sources = [source("limits.yaml", text)];
     let with = |hook: &str| {
         let environment = |name: &str| (name == "HOOK").then(|| hook.to_owned());

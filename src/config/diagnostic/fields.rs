@@ -20,7 +20,6 @@ pub struct Field<'n> {
 #[derive(Debug)]
 pub struct Fields<'n> {
     what: String,
-    at: Position,
     left: Vec<Field<'n>>,
     known: Vec<&'static str>,
 }
@@ -49,12 +48,7 @@ impl<'n> Fields<'n> {
                 ),
             }
         }
-        Some(Self { what, at: node.at, left, known: Vec::new() })
-    }
-
-    /// Where the mapping stands.
-    pub fn at(&self) -> Position {
-        self.at
+        Some(Self { what, left, known: Vec::new() })
     }
 
     /// What the mapping describes.
@@ -85,17 +79,18 @@ impl<'n> Fields<'n> {
 
 /// What to write in place of the unknown `word`: the nearest of `known`, or one of all.
 pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> String {
-    if let Some(near) = nearest(word, known.clone()) {
-        return format!("did you mean '{near}'?");
-    }
     const SHOWN: usize = 24;
+    if let Some(near) = nearest(word, known.clone()) {
+        return format!("did you mean '{}'?", shorten(near));
+    }
     let mut words: Vec<&str> = known.into_iter().collect();
     words.sort_unstable();
+    let more = if words.len() > SHOWN { ", …" } else { "" };
+    let shown: Vec<String> = words.iter().take(SHOWN).map(|word| shorten(word)).collect();
     match words.len() {
         0 => "remove it".to_owned(),
-        many if many > SHOWN => format!("known are {}, …", words[..SHOWN].join(", ")),
-        1 => format!("known is only {}", words[0]),
-        _ => format!("known are {}", words.join(", ")),
+        1 => format!("known is only {}", shown[0]),
+        _ => format!("known are {}{more}", shown.join(", ")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late.
 
+use std::collections::HashSet;
+
 use super::name;
 use crate::calendar::Period;
 use crate::clock::Micros;
@@ -25,8 +27,9 @@ fn warn_of_unused(domain: &WrittenDomain, report: &mut Report) {
     if domain.routes.is_empty() {
         return;
     }
-    let is_charged = |limit: &WrittenLimit| domain.routes.iter().any(|route| stands_in(limit, route));
-    for limit in domain.limits.iter().filter(|limit| !is_charged(limit)) {
+    let charged: HashSet<&str> =
+        domain.routes.iter().flat_map(|route| &route.limits).map(|named| &*named.value).collect();
+    for limit in domain.limits.iter().filter(|limit| !charged.contains(&*limit.name.value)) {
         let message = format!("no route charges limit '{}'; only calls that name it do", name(limit));
         report.warning(limit.name.at, message, "add it to a route, or remove it");
     }

@@ -41,15 +41,20 @@ fn first_document(text: &Repaired<'_>) -> Result<Document, Refused> {
     let mut parser = Parser::new_from_str(text.text());
     let mut builder = Builder::default();
     let mut read = Document { root: None, documents: 0, duplicates: Vec::new() };
+    let mut has_ended = false;
     while let Some(next) = parser.next_event() {
         let (event, span) = match next {
             Ok(next) => next,
-            // What follows the first document is not read, so it cannot be wrong.
-            Err(_) if read.root.is_some() => break,
+            // What follows the first document is not read, so it cannot be wrong; but it is there.
+            Err(_) if has_ended => {
+                read.documents = read.documents.max(2);
+                break;
+            }
             Err(error) => return Err(Refused::Syntax(error)),
         };
         match event {
             Event::DocumentStart(_) => read.documents += 1,
+            Event::DocumentEnd => has_ended = true,
             Event::StreamEnd => break,
             _ if read.documents > 1 => {}
             event => {

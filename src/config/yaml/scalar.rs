@@ -40,11 +40,6 @@ impl Node {
         }
     }
 
-    /// Whether it is a scalar in quotes or tagged as a string.
-    pub fn is_quoted(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { style: Style::Quoted, .. })
-    }
-
     /// Whether it is null, or not there at all.
     pub fn is_null(&self) -> bool {
         self.plain().is_some_and(|text| NULL.contains(&text))
