@@ -5,7 +5,9 @@
 mod admin;
 mod algorithm;
 mod architecture;
+mod clients;
 mod config;
+mod envoy;
 mod fallback;
 mod files;
 mod grpc;

@@ -3,9 +3,12 @@
 pub(crate) mod calling;
 pub(crate) mod deciding;
 pub(crate) mod embedded;
+pub(crate) mod envoy;
+pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod recorded;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod tools;
+pub(crate) mod upstream;

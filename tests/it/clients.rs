@@ -1,0 +1,97 @@
+//! Clients that nobody here wrote: grpcio with the classes generated from Envoy's own protos, and grpcurl, which knows
+//! only what reflection tells it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::support::process::Tollgate;
+use crate::support::tools::Tool;
+
+const SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
+
+/// Runs a program and returns what it printed; panics with all of it when it fails.
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("start the program");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+/// What grpcurl answers to `arguments`, over plain text, with the address in the place of `ADDRESS`.
+fn grpcurl(service: &Tollgate, arguments: &[&str]) -> String {
+    let address = service.grpc().to_string();
+    let arguments =
+        arguments.iter().map(|argument| if *argument == "ADDRESS" { &address } else { *argument });
+    run(Command::new(Tool::Grpcurl.path()).arg("-plaintext").args(arguments))
+}
+
+#[test]
+fn grpcio_with_envoys_own_classes() {
+    let service = Tollgate::start(&["tests/data/edge.yaml"]);
+    let printed = run(Command::new(Tool::Python.path())
+        .args(["tests/client.py", &service.grpc().to_string()])
+        .current_dir(env!("CARGO_MANIFEST_DIR")));
+    assert!(printed.ends_with("all 10 checks passed\n"), "{printed}");
+}
+
+#[test]
+fn grpcurl_lists_and_describes_what_it_finds() {
+    let service = Tollgate::start(&["tests/data/edge.yaml"]);
+    let services = grpcurl(&service, &["ADDRESS", "list"]);
+    for name in [SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"] {
+        assert!(services.lines().any(|line| line == name), "{services}");
+    }
+    assert_eq!(grpcurl(&service, &["ADDRESS", "list", SERVICE]), format!("{SERVICE}.ShouldRateLimit\n"));
+    let entry = "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry";
+    let entry = grpcurl(&service, &["ADDRESS", "describe", entry]);
+    assert!(entry.contains("string key = 1;") && entry.contains("string value = 2;"), "{entry}");
+    let descriptor = "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor";
+    let descriptor = grpcurl(&service, &["ADDRESS", "describe", descriptor]);
+    assert!(descriptor.contains("bool is_negative_hits = 4;"), "{descriptor}");
+}
+
+#[test]
+fn grpcurl_calls_every_method() {
+    let service = Tollgate::start(&["tests/data/edge.yaml"]);
+    let question = r#"{"domain": "edge", "descriptors": [{"entries": [
+        {"key": "client", "value": "a"}, {"key": "limit", "value": "seats"}]}]}"#;
+    let method = format!("{SERVICE}/ShouldRateLimit");
+    let ask = || -> serde_json::Value {
+        let printed = grpcurl(&service, &["-d", question, "ADDRESS", &method]);
+        serde_json::from_str(&printed).expect("grpcurl prints JSON")
+    };
+    assert_eq!([&ask()["overallCode"], &ask()["overallCode"]], ["OK", "OK"]);
+    let refused = ask();
+    assert_eq!(refused["overallCode"], "OVER_LIMIT", "{refused}");
+    assert_eq!(refused["statuses"][0]["currentLimit"]["name"], "seats", "{refused}");
+    assert_eq!(refused["statuses"][0]["currentLimit"]["requestsPerUnit"], 2, "{refused}");
+
+    for name in ["", SERVICE] {
+        let question = format!(r#"{{"service": "{name}"}}"#);
+        let health = grpcurl(&service, &["-d", &question, "ADDRESS", "grpc.health.v1.Health/Check"]);
+        assert!(health.contains(r#""status": "SERVING""#), "{health}");
+    }
+    let seen = grpcurl_watch(&service);
+    assert!(seen.contains(r#""status": "SERVING""#), "{seen}");
+}
+
+/// The first answer of a watch of the service's health, which never ends by itself.
+fn grpcurl_watch(service: &Tollgate) -> String {
+    let address = service.grpc().to_string();
+    let mut watch = Command::new(Tool::Grpcurl.path())
+        .args(["-plaintext", "-d", r#"{"service": ""}"#, &address, "grpc.health.v1.Health/Watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start grpcurl");
+    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut seen = Vec::new();
+    for line in lines {
+        seen.push(line);
+        if seen.last().is_some_and(|line| line == "}") {
+            break;
+        }
+    }
+    watch.kill().expect("stop grpcurl");
+    watch.wait().expect("wait for grpcurl");
+    seen.concat()
+}
