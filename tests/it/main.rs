@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod native;
 mod products;
+mod readme;
 mod reference_additions;
 mod process;
 mod reference_files;
