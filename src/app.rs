@@ -22,7 +22,7 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
-use crate::engine::{Check, Engine, Switch};
+use crate::engine::{Check, Enforcement, Engine, Switch};
 use crate::limits::{KeySecret, LimitsHandle};
 use crate::store::Store;
 use crate::store::fallback::WithFallback;
@@ -72,6 +72,8 @@ fn say_what_is_odd(settings: &Settings) {
     }
     if settings.engine.switch == Switch::Off {
         tracing::error!("RATE_LIMIT_ENABLED=false: every call passes and nothing is counted");
+    } else if settings.engine.enforcement == Enforcement::Shadow {
+        tracing::warn!("SHADOW_MODE=true: every call is counted and passes");
     }
 }
 
@@ -123,6 +125,8 @@ impl<S: Store> App<S> {
         parts.add(async { http.await.context("the HTTP server failed") });
 
         health.set(Serving::Wanted);
+        let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());
+        tracing::info!(version, store, threads = settings.threads.get(), "serving");
         addresses.announce();
         let early = tokio::select! {
             () = stop => Ok(()),

@@ -5,7 +5,8 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Resolves when the process is asked to end, by SIGTERM or SIGINT.
+/// Resolves when the process is asked to end, by SIGTERM or SIGINT. Asked again, it ends at once: whoever
+/// presses Ctrl-C twice does not want to wait for the drain.
 ///
 /// # Errors
 ///
@@ -13,11 +14,19 @@ use tokio::sync::watch;
 pub fn signals() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let mut next = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            tracing::warn!("asked to end a second time: calls in progress are cut off");
+            std::process::exit(1);
+        });
     })
 }
 

@@ -60,6 +60,16 @@ pub enum StoreSettings {
     Redis(Box<RedisSettings>, FallbackSettings),
 }
 
+impl StoreSettings {
+    /// The kind of store, in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Redis(..) => "redis",
+        }
+    }
+}
+
 /// What is read to know what is limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inputs {

@@ -19,6 +19,8 @@ use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_
 
 use crate::support::process::{Tollgate, run};
 use crate::support::raw;
+use crate::support::redis::RedisServer;
+use crate::support::tools::Tool;
 
 const TWO_AN_HOUR: &str = "
 domain: shop
@@ -94,6 +96,58 @@ async fn an_interrupt_ends_it_as_well() {
     let service = Tollgate::start(&[&limits]);
     service.signal("INT");
     assert_eq!(service.wait().0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn asked_twice_it_does_not_wait_for_the_drain() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let service = Tollgate::with(&[&limits], &[("TOLLGATE_DRAIN_DELAY", "5s")]);
+    service.signal("INT");
+    service.logs("stopping");
+    service.signal("INT");
+    let (status, log) = service.wait();
+    assert_eq!((status.code(), log.contains("a second time")), (Some(1), true), "{log}");
+}
+
+#[tokio::test]
+async fn two_processes_over_one_redis_count_together() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let redis = RedisServer::start(Tool::Redis);
+    let (url, patience) = (redis.url(), ("TOLLGATE_STORE_TIMEOUT", "10s"));
+    let services = [0, 1].map(|_| Tollgate::with(&[&limits, "--store", &url], &[patience]));
+    for service in &services {
+        until_ready(service, "store: ready").await;
+    }
+    let mut seen = Vec::new();
+    for service in [&services[0], &services[1], &services[0], &services[1]] {
+        seen.extend(codes(service, 1).await);
+    }
+    assert_eq!(seen, [Code::Ok, Code::Ok, Code::OverLimit, Code::OverLimit]);
+}
+
+/// Waits until readiness says `words`.
+async fn until_ready(service: &Tollgate, words: &str) {
+    let mut told = String::new();
+    for _ in 0..1_000 {
+        told = raw::http(service.admin(), "GET", "/readyz", b"").await.body;
+        if told.contains(words) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{told}");
+}
+
+#[tokio::test]
+async fn changed_files_are_put_in_force_and_wrong_ones_are_not() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let service = Tollgate::start(&[&limits]);
+    fs::write(&limits, TWO_AN_HOUR.replace("2}", "many}")).unwrap();
+    until_ready(&service, "files: changed and wrong").await;
+    assert_eq!(codes(&service, 3).await, [Code::Ok, Code::Ok, Code::OverLimit]);
+    fs::write(&limits, TWO_AN_HOUR.replace("2}", "5}")).unwrap();
+    until_ready(&service, "files: ready").await;
+    assert_eq!(codes(&service, 1).await, [Code::Ok], "the counter is kept, the number is another");
 }
 
 #[tokio::test]

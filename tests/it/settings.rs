@@ -388,11 +388,13 @@ fn secrets_do_not_show_when_settings_are_printed() {
 fn env_example() -> String {
     let mut text = String::from(
         "# Every name that Tollgate reads from the environment, with its default. Flags beat TOLLGATE_*, which\n\
-         # beats the reference service's names, which beat the settings file. An empty value counts as unset.\n\n\
-         # A file of settings, in YAML.\n#TOLLGATE_SETTINGS=\n",
+         # beats the reference service's names, which beat the settings file. An empty value counts as unset.\n\
+         # In brackets: the place in the settings file, where `listen.grpc` is `listen: {grpc: …}`, and the flag.\n\n\
+         # A file of settings, in YAML. [--settings]\n#TOLLGATE_SETTINGS=\n",
     );
-    for Key { env, reference, default, help, .. } in keys::ALL {
-        text.push_str(&format!("\n# {help}.\n#{env}={default}\n"));
+    for Key { path, env, reference, flag, default, help, .. } in keys::ALL {
+        let flag = flag.map(|flag| format!(", {flag}")).unwrap_or_default();
+        text.push_str(&format!("\n# {help}. [{path}{flag}]\n#{env}={default}\n"));
         let parts: Vec<&str> = match reference {
             [_, _] => default.rsplitn(2, ':').collect::<Vec<_>>().into_iter().rev().collect(),
             _ => vec![default],

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long the program may take for anything that it should do at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether it has.
+const POLL: Duration = Duration::from_millis(10);
+
 /// A running `tollgate serve`.
 pub(crate) struct Tollgate {
     child: Child,
@@ -89,6 +92,17 @@ impl Tollgate {
         self.log.lock().expect("a log").join("\n")
     }
 
+    /// Waits until it has logged `words`.
+    pub(crate) fn logs(&self, words: &str) {
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+            if self.log().contains(words) {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+        panic!("{words:?} is not logged")
+    }
+
     /// Sends it the signal of this name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
@@ -97,7 +111,6 @@ impl Tollgate {
 
     /// Waits for its end: how it ended, and all that it logged.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
-        const POLL: Duration = Duration::from_millis(10);
         for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
             if let Some(status) = self.child.try_wait().expect("look after tollgate") {
                 self.follower.take().map(JoinHandle::join).transpose().expect("follow the log");
