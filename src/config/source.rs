@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostics, Report, nearest};
 use super::native_domain;
 use super::reference_file::{self, ReferenceFile};
 use super::tollgate_file::{self, TollgateFile};
-use super::yaml::{self, Document, Node};
+use super::yaml::{self, Document, Merging, Node};
 use crate::limits::{Domain, RuleSet};
 
 /// The keys at the top of a reference file by which it is known.
@@ -76,7 +76,10 @@ pub fn compile_in(
                 let file = tollgate_file::read(&document, root, environment, report);
                 native.extend(file.map(|file| (index, file)));
             }
-            None => reference.extend(reference_file::read(&document, index, report)),
+            None => {
+                let document = as_the_reference_merges(source, document);
+                reference.extend(reference_file::read(&document, index, report));
+            }
         }
     }
     once::check(&native, &reference, &mut reports);
@@ -120,6 +123,14 @@ fn tollgate_root(document: &Document) -> Option<&Node> {
     let all = || tollgate_file::TOP_KEYS.into_iter().chain(REFERENCE_KEYS);
     let meant = keys().find_map(|key| nearest(key, all()))?;
     tollgate_file::TOP_KEYS.contains(&meant).then_some(root)
+}
+
+/// `document`, with merge keys read as the reference reads them where there are any.
+fn as_the_reference_merges(source: &Source, document: Document) -> Document {
+    if !source.text.contains("<<") {
+        return document;
+    }
+    yaml::parse_merging(&source.text, Merging::LastWins).unwrap_or(document)
 }
 
 /// The first document of `source`.

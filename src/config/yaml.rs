@@ -79,13 +79,32 @@ pub struct InvalidYaml {
     pub fix: &'static str,
 }
 
+/// Which value a mapping has for a key that stands in it and in what `<<` merges into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Merging {
+    /// Its own: what YAML says.
+    #[default]
+    OwnWins,
+    /// The one that stands further down: what Go's yaml.v2 does.
+    LastWins,
+}
+
 /// Reads the first document of `text`.
 ///
 /// # Errors
 ///
 /// The first place at which the text is not YAML, or beyond the bounds on depth and on what aliases bring in.
 pub fn parse(text: &str) -> Result<Document, InvalidYaml> {
-    build::document(text)
+    parse_merging(text, Merging::OwnWins)
+}
+
+/// [`parse`], with a say in what `<<` does.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_merging(text: &str, merging: Merging) -> Result<Document, InvalidYaml> {
+    build::document(text, merging)
 }
 
 impl Node {
@@ -102,7 +121,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, InvalidYaml, Kind, Node, parse};
+    use super::{Document, InvalidYaml, Kind, Merging, Node, parse, parse_merging};
     use crate::config::diagnostic::Position;
 
     fn read(text: &str) -> Document {
@@ -124,6 +143,23 @@ mod tests {
                 format!("{{{}}}", entries.join(" "))
             }
         }
+    }
+
+    #[test]
+    fn merges_own_or_last() {
+        for (text, own, last) in [
+            ("{a: 1, <<: {a: 2, b: 3}}", "{a=1 b=3}", "{a=2 b=3}"),
+            ("{<<: {a: 2, b: 3}, a: 1}", "{b=3 a=1}", "{a=1 b=3}"),
+            ("{<<: [{a: 1}, {a: 2, b: 3}]}", "{a=1 b=3}", "{a=1 b=3}"),
+            ("{<<: {a: 1}, a: 2, <<: {a: 3}}", "{a=2}", "{a=3}"),
+        ] {
+            for (merging, expected) in [(Merging::OwnWins, own), (Merging::LastWins, last)] {
+                let root = parse_merging(text, merging).unwrap_or_else(|error| panic!("{error}")).root;
+                assert_eq!(flat(&root.unwrap()), expected, "{text} {merging:?}");
+            }
+        }
+        let twice = parse_merging("{a: 1, <<: {a: 2}, a: 3}", Merging::LastWins).unwrap();
+        assert_eq!(twice.duplicates.len(), 1);
     }
 
     #[test]

@@ -46,3 +46,49 @@ fn identities(rules: &RuleSet) -> Identities {
 fn counted(domain: &ReferenceDomain) -> impl Iterator<Item = &ReferenceLimit> {
     domain.limits().into_iter().filter(|limit| limit.number != Number::Unlimited)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::between;
+    use crate::config::source::{SameDomain, Source, compile};
+    use crate::limits::RuleSet;
+
+    fn rules(text: &str) -> RuleSet {
+        let source = Source { name: "limits.yaml".into(), text: text.to_owned() };
+        compile(&[source], SameDomain::Refuse).unwrap_or_else(|found| panic!("{found}")).rules
+    }
+
+    fn reference(limits: &str) -> RuleSet {
+        rules(&format!("domain: d\ndescriptors: [{{key: a, rate_limits: [{limits}]}}]"))
+    }
+
+    fn native(limit: &str) -> RuleSet {
+        rules(&format!("domains: {{d: {{limits: {{a: {limit}}}, routes: {{'*': [a]}}}}}}"))
+    }
+
+    #[test]
+    fn only_another_identity_starts_empty() {
+        let hour = "{unit: hour, requests_per_unit: 1}";
+        for (before, after, restarted) in [
+            (reference(hour), reference("{unit: hour, requests_per_unit: 2, name: n}"), false),
+            (reference(hour), reference("{unit: minute, requests_per_unit: 1, unit_multiplier: 60}"), false),
+            (reference(hour), reference(&format!("{hour}, {{unit: day, requests_per_unit: 9}}")), false),
+            (reference(hour), reference("{unlimited: true}"), false),
+            (reference(hour), rules("domain: d\ndescriptors: []"), false),
+            (reference(hour), reference("{unit: day, requests_per_unit: 1}"), true),
+            (
+                reference(hour),
+                reference("{unit: hour, requests_per_unit: 1, algorithm: sliding_window}"),
+                true,
+            ),
+            (native("5/1m per user"), native("9/1m per user"), false),
+            (native("5/1m per user"), native("5/1h per user"), true),
+            (native("5/1m per user"), native("5/1m fixed per user"), true),
+            (native("5/1m per user"), native("5/1m per ip"), true),
+            (native("3/day per user"), native("{limit: 3/day per user, timezone: Europe/Berlin}"), true),
+        ] {
+            let expected: &[&str] = if restarted { &["d.a"] } else { &[] };
+            assert_eq!(between(&before, &after), expected, "{before:?}\n{after:?}");
+        }
+    }
+}

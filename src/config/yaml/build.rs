@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::merge::close_map;
 use super::repair::Repaired;
-use super::{Document, Duplicate, InvalidYaml, Kind, Node, Style};
+use super::{Document, Duplicate, InvalidYaml, Kind, Merging, Node, Style};
 use crate::config::diagnostic::Position;
 
 /// The most mappings and lists inside each other.
@@ -15,12 +15,12 @@ const MAX_DEPTH: usize = 64;
 const MAX_ALIASED: usize = 100_000;
 
 /// Reads the first document of `text`.
-pub(super) fn document(text: &str) -> Result<Document, InvalidYaml> {
+pub(super) fn document(text: &str, merging: Merging) -> Result<Document, InvalidYaml> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     refuse_control_characters(text)?;
     let mut repaired = Repaired::new(text);
     loop {
-        match first_document(&repaired) {
+        match first_document(&repaired, merging) {
             Err(Refused::Syntax(error)) if repaired.repair(&error) => {}
             Err(Refused::Syntax(error)) => {
                 return Err(syntax(text, repaired.position(*error.marker()), error.info()));
@@ -37,9 +37,9 @@ enum Refused {
     Bounds(InvalidYaml),
 }
 
-fn first_document(text: &Repaired<'_>) -> Result<Document, Refused> {
+fn first_document(text: &Repaired<'_>, merging: Merging) -> Result<Document, Refused> {
     let mut parser = Parser::new_from_str(text.text());
-    let mut builder = Builder::default();
+    let mut builder = Builder { merging, ..Builder::default() };
     let mut read = Document { root: None, documents: 0, duplicates: Vec::new() };
     let mut has_ended = false;
     while let Some(next) = parser.next_event() {
@@ -71,6 +71,7 @@ fn first_document(text: &Repaired<'_>) -> Result<Document, Refused> {
 
 #[derive(Default)]
 struct Builder {
+    merging: Merging,
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     aliased: usize,
@@ -137,7 +138,9 @@ impl Builder {
         let Some(Open { at, anchor, kind, extent }) = self.open.pop() else { return Ok(None) };
         let kind = match kind {
             OpenKind::List(items) => Kind::List(items),
-            OpenKind::Map { entries, .. } => Kind::Map(close_map(entries, &mut self.duplicates)?),
+            OpenKind::Map { entries, .. } => {
+                Kind::Map(close_map(entries, self.merging, &mut self.duplicates)?)
+            }
         };
         let extent = Extent { height: extent.height + 1, nodes: extent.nodes + 1 };
         Ok(self.place(Node { at, kind }, anchor, extent))

@@ -2,17 +2,29 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Duplicate, InvalidYaml, Kind, Node, Style};
+use super::{Duplicate, InvalidYaml, Kind, Merging, Node, Style};
 
 type Entries = Vec<(Node, Node)>;
 
 /// The entries of a mapping that has ended: of keys that stand twice the last, and what `<<` brings in for
 /// keys that the mapping has not itself. The earlier of several merged mappings wins.
-pub(super) fn close_map(entries: Entries, duplicates: &mut Vec<Duplicate>) -> Result<Entries, InvalidYaml> {
-    let entries = without_duplicates(entries, duplicates);
+///
+/// [`Merging::LastWins`] lets what `<<` brings in win over what the mapping says before it.
+pub(super) fn close_map(
+    entries: Entries,
+    merging: Merging,
+    duplicates: &mut Vec<Duplicate>,
+) -> Result<Entries, InvalidYaml> {
     if !entries.iter().any(|(key, _)| is_merge(key)) {
-        return Ok(entries);
+        return Ok(without_duplicates(entries, duplicates));
     }
+    match merging {
+        Merging::OwnWins => own_wins(without_duplicates(entries, duplicates)),
+        Merging::LastWins => last_wins(entries, duplicates),
+    }
+}
+
+fn own_wins(entries: Entries) -> Result<Entries, InvalidYaml> {
     let mut taken: HashSet<Box<str>> =
         entries.iter().filter(|(key, _)| !is_merge(key)).filter_map(|(key, _)| owned(key)).collect();
     let mut merged = Vec::with_capacity(entries.len());
@@ -27,6 +39,21 @@ pub(super) fn close_map(entries: Entries, duplicates: &mut Vec<Duplicate>) -> Re
         }
     }
     Ok(merged)
+}
+
+fn last_wins(entries: Entries, duplicates: &mut Vec<Duplicate>) -> Result<Entries, InvalidYaml> {
+    let mut spread = Vec::with_capacity(entries.len());
+    let mut own = Vec::new();
+    for (key, value) in entries {
+        if is_merge(&key) {
+            spread.extend(sources(value)?.into_iter().rev().flatten());
+        } else {
+            own.push((key.clone(), value.clone()));
+            spread.push((key, value));
+        }
+    }
+    without_duplicates(own, duplicates);
+    Ok(without_duplicates(spread, &mut Vec::new()))
 }
 
 fn without_duplicates(entries: Entries, duplicates: &mut Vec<Duplicate>) -> Entries {
