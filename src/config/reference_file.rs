@@ -1,6 +1,6 @@
 //! Files written for the reference service: what it takes is taken, what it refuses is an error.
 //!
-//! A file is read in two steps: [`read`] checks keys and values of one file, [`build`] puts the files of a
+//! A file is read in two steps: [`read`] checks keys and values of one file, [`build()`] puts the files of a
 //! domain together. What the reference takes and silently ignores is a warning here.
 //! Additions, off unless written: `atomic` at the top, `rate_limits` beside `descriptors`, `algorithm` and
 //! `unit_multiplier` inside `rate_limit`.

@@ -1,7 +1,7 @@
 //! Calls of native domains: limits, tiers, routes, and one answer for all of them.
 //!
 //! A call is charged to every limit it touches in one step of the store, or to none. What a descriptor
-//! touches is found by [`select`](super::select); this module turns that into charges and the outcomes into
+//! touches is found by [`select`]; this module turns that into charges and the outcomes into
 //! a decision.
 
 mod answer;
