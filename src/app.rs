@@ -45,6 +45,9 @@ use workers::{Desk, Thread};
 
 /// Serves by `settings` until `stop` resolves and the calls in progress have ended.
 ///
+/// Files that cannot be used end it before it begins, also with `RUNTIME_ROOT`: the reference starts without
+/// limits there, and Envoy lets every call pass until somebody notices.
+///
 /// # Errors
 ///
 /// [`Diagnostics`](crate::config::diagnostic::Diagnostics) of files that cannot be used, [`NoListener`] for an
