@@ -286,6 +286,10 @@ fn what_is_wrong_is_named_with_its_place_and_the_fix() {
             r#"environment TOLLGATE_THREADS: "0" is no whole number of 1 or more: write digits only"#,
         ),
         (
+            "TOLLGATE_THREADS=5000",
+            r#"environment TOLLGATE_THREADS: "5000" is too many: write 1 to 1024; more than there are cores do not help"#,
+        ),
+        (
             "TOLLGATE_STORE_TIMEOUT=10",
             r#"environment TOLLGATE_STORE_TIMEOUT: "10" is no span of time: write a number and ms, s or m, such as 10ms"#,
         ),

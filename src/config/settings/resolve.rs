@@ -23,6 +23,9 @@ use super::{InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSetti
 /// The longest drain delay: with it and the drain, the process is gone within 25 s of the signal.
 const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
 
+/// More threads than this are a slip of the pen.
+const MOST_THREADS: usize = 1024;
+
 /// The range of the deadline of Redis.
 const STORE_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
 
@@ -107,7 +110,11 @@ fn listeners(reader: &mut Reader<'_>, inputs: &InputPlace) -> Listeners {
 
 fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    reader.optional(&keys::THREADS, at_least(NonZeroUsize::MIN)).unwrap_or_else(cores)
+    let few = |text: &str| match at_least(NonZeroUsize::MIN)(text)? {
+        count if count.get() <= MOST_THREADS => Ok(count),
+        _ => Err(format!("is too many: write 1 to {MOST_THREADS}; more than there are cores do not help")),
+    };
+    reader.optional(&keys::THREADS, few).unwrap_or_else(cores)
 }
 
 fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSettings {
