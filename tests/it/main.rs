@@ -20,6 +20,7 @@ mod products;
 mod readme;
 mod reference_additions;
 mod reference_files;
+mod reference_metadata;
 mod reference_model;
 mod reload;
 mod replay;

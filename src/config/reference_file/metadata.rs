@@ -46,8 +46,9 @@ fn inner_key(key: &Node) -> Option<Box<str>> {
         return Some("<nil>".into());
     }
     let of_truth = key.as_bool().map(|truth| truth.to_string());
-    let of_number = || key.as_integer().map(|number| number.to_string());
-    match of_truth.or_else(of_number) {
+    let of_integer = || key.as_integer().map(|number| number.to_string());
+    let of_fraction = || key.as_float().map(|number| number.to_string());
+    match of_truth.or_else(of_integer).or_else(of_fraction) {
         Some(text) => Some(text.into()),
         None => key.literal().map(Into::into),
     }

@@ -34,7 +34,12 @@ fn descriptor(descriptor: &Descriptor<'_>) -> Metadata {
     let entries = descriptor.entries.iter().map(|sent| entry(sent.key, sent.value)).collect();
     let mut fields = Fields::from([("entries".into(), Metadata::List(entries))]);
     if let Some(own) = &descriptor.number {
-        let shown = format!("requests_per_unit:{} unit:{}", own.requests_per_unit, own.unit.name());
+        let unit = own.unit.name();
+        // In protobuf text a field that is 0 is not there.
+        let shown = match own.requests_per_unit {
+            0 => format!("unit:{unit}"),
+            number => format!("requests_per_unit:{number} unit:{unit}"),
+        };
         fields.insert("limit".into(), Metadata::Text(shown.into()));
     }
     #[expect(clippy::cast_precision_loss, reason = "hits are below 2^53, which a double holds")]
