@@ -196,7 +196,7 @@ async fn quotas_refuse_only_together<S: Store>(bench: Bench<S>) {
     assert_eq!(admitted(&bench.all(&[quota(1, 1), quota(2, 2)]).await), [true, true]);
     assert_eq!(admitted(&bench.all(&[quota(1, 1), quota(2, 2)]).await), [false, true]);
     assert_eq!((bench.spent(1, &MINUTE).await, bench.spent(2, &MINUTE).await), (2, 2), "one had room");
-    assert_eq!(admitted(&bench.all(&[quota(1, 1), quota(2, 2), take(3, &MINUTE, 9, 1)]).await)[2], true);
+    assert!(admitted(&bench.all(&[quota(1, 1), quota(2, 2), take(3, &MINUTE, 9, 1)]).await)[2]);
     assert_eq!((bench.spent(1, &MINUTE).await, bench.spent(3, &MINUTE).await), (2, 0), "none had room");
 }
 
