@@ -38,10 +38,17 @@ fn grpcio_with_envoys_own_classes() {
 fn grpcurl_lists_and_describes_what_it_finds() {
     let service = Tollgate::start(&["tests/data/edge.yaml"]);
     let services = grpcurl(&service, &["ADDRESS", "list"]);
-    for name in [SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"] {
-        assert!(services.lines().any(|line| line == name), "{services}");
-    }
-    assert_eq!(grpcurl(&service, &["ADDRESS", "list", SERVICE]), format!("{SERVICE}.ShouldRateLimit\n"));
+    let methods: String =
+        services.lines().map(|name| grpcurl(&service, &["ADDRESS", "list", name])).collect();
+    // Whoever adds a method calls it in the test below.
+    let called = [
+        "envoy.service.ratelimit.v3.RateLimitService.ShouldRateLimit",
+        "grpc.health.v1.Health.Check",
+        "grpc.health.v1.Health.Watch",
+        "grpc.reflection.v1.ServerReflection.ServerReflectionInfo",
+        "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+    ];
+    assert_eq!(methods.lines().collect::<Vec<_>>(), called);
     let entry = "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry";
     let entry = grpcurl(&service, &["ADDRESS", "describe", entry]);
     assert!(entry.contains("string key = 1;") && entry.contains("string value = 2;"), "{entry}");
@@ -73,6 +80,12 @@ fn grpcurl_calls_every_method() {
     }
     let seen = grpcurl_watch(&service);
     assert!(seen.contains(r#""status": "SERVING""#), "{seen}");
+
+    for version in ["v1", "v1alpha"] {
+        let method = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let listed = grpcurl(&service, &["-d", r#"{"list_services": "*"}"#, "ADDRESS", &method]);
+        assert!(listed.contains(SERVICE), "{listed}");
+    }
 }
 
 /// The first answer of a watch of the service's health, which never ends by itself.
