@@ -8,6 +8,7 @@ mod architecture;
 mod clients;
 mod config;
 mod envoy;
+mod exactness;
 mod fallback;
 mod files;
 mod grpc;
