@@ -129,10 +129,10 @@ impl RedisStore {
         }
     }
 
-    /// Asks for what `call` comes to; once more if the script has to be loaded or the time was not known.
+    /// Asks for what `call` comes to; again if the script has to be loaded, or if the time was not known.
     async fn ask(&self, open: Arc<Open>, call: Call<'_>) -> Result<Answer, Failure> {
         let mut connection = open.connection();
-        for _ in 0..2 {
+        for _ in 0..3 {
             let reply = match self.command(&call).query_async::<Vec<i64>>(&mut connection).await {
                 Err(error) if classify(&error).1 == Remedy::Load => {
                     self.script.load_async(&mut connection).await?;

@@ -116,11 +116,19 @@ local function read(call_at)
     local kind, op, binding, room, amount, most, p1, p2, p3, p4 =
       unpack('<BBBddddddd', args, HEAD + 1 + (i - 1) * RECORD)
     key_at = key_at + 1
-    charges[i] = {
+    -- Few fields: making this table is a good part of a charge's cost.
+    local p = {
       key = KEYS[key_at], reply = key_at * 4 - 2, kind = kind, op = op, binding = binding,
-      room = room, amount = amount, most = most,
-      width = p1, units = p1, forget = p1, length = p2, before = p1, start = p2, stop = p3, beyond = p4,
+      room = room, amount = amount, most = most, width = p1,
     }
+    if kind == BUCKET then
+      p.units, p.length = p1, p2
+    elseif kind == CALENDAR then
+      p.before, p.start, p.stop, p.beyond = p1, p2, p3, p4
+    elseif kind == TOTAL then
+      p.forget = p1
+    end
+    charges[i] = p
   end
   return admission, charges
 end
