@@ -5,6 +5,8 @@
 //! overfull only if admits that were sent and answered within it are, and a refusal is unjustified only if not
 //! even all the admits that may have been decided before it leave no room.
 
+use std::time::Duration;
+
 use tollgate::clock::{Clock, Micros};
 use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
@@ -68,10 +70,12 @@ async fn three_instances_over_one_redis_are_exact() {
 async fn connected(tollgate: &Tollgate) -> RateLimitServiceClient<Channel> {
     let client = RateLimitServiceClient::connect(format!("http://{}", tollgate.grpc())).await.unwrap();
     for _ in 0..2000 {
-        if raw::http(tollgate.admin(), "GET", "/readyz", b"").await.body.contains("store: ready") {
+        let asked = raw::http(tollgate.admin(), "GET", "/readyz", b"");
+        let answer = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("the operator's port");
+        if answer.body.contains("store: ready") {
             return client;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never ready")
 }
@@ -105,7 +109,7 @@ async fn keep_asking(
         let answered = clock.now().0;
         let admitted = answer.overall_code == i32::from(Code::Ok);
         asks.push(Ask { instance, key, hits, sent, answered, admitted });
-        tokio::time::sleep(std::time::Duration::from_micros(random >> 52)).await;
+        tokio::time::sleep(Duration::from_micros(random >> 52)).await;
     }
     asks
 }

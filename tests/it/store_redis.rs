@@ -319,8 +319,8 @@ async fn a_busy_redis_says_so() {
         redis::cmd("EVAL").arg("while true do end").arg(0).query::<redis::Value>(&mut connection)
     });
     until(&store, &Err(refused("BUSY"))).await;
-    let _: redis::RedisResult<redis::Value> =
-        redis::cmd("SCRIPT").arg("KILL").query(&mut server.connection_while_busy());
+    let kill = redis::cmd("SCRIPT").arg("KILL").query::<redis::Value>(&mut server.connection_while_busy());
+    assert_eq!(kill, Ok(redis::Value::Okay));
     assert!(busy.join().unwrap().is_err());
     until(&store, &Ok(())).await;
 }
