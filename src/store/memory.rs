@@ -149,14 +149,18 @@ impl Step<'_, '_> {
     }
 
     fn all_or_none(&mut self, call: Call<'_>) -> Vec<Outcome> {
-        let outcomes: Vec<Outcome> = call
+        let mut outcomes: Vec<Outcome> = call
             .charges
             .iter()
             .map(|charge| self.charge(charge, charge.op, charge.binding.overrun()))
             .collect();
         if call.is_refused(&outcomes) {
             self.changed.clear();
-            return call.charges.iter().map(|charge| self.look(charge, charge.op)).collect();
+            // The verdicts stand: charges of one counter may find no room only together.
+            for (outcome, charge) in outcomes.iter_mut().zip(call.charges) {
+                outcome.standing = self.look(charge, charge.op).standing;
+            }
+            return outcomes;
         }
         self.commit();
         outcomes

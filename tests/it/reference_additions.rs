@@ -93,6 +93,16 @@ async fn several_limits_of_one_descriptor() {
     assert_eq!((&status["code"], &status["name"]), (&json!("OVER_LIMIT"), &json!("daily")));
 }
 
+/// Two descriptors of a call may be the same; what they ask for together has to fit.
+#[tokio::test]
+async fn one_limit_twice_in_a_call() {
+    let decides = deciding("atomic: true");
+    for _ in 0..2 {
+        assert_eq!(ask(&decides, &["one", "one"]).await, (false, vec![(true, 1), (false, 0)]));
+    }
+    assert_eq!(ask(&decides, &["one"]).await, (true, vec![(true, 0)]));
+}
+
 /// As the reference counts, a refused call is charged; with `atomic` it is charged nowhere.
 #[tokio::test]
 async fn all_or_nothing() {

@@ -70,10 +70,11 @@ end
 local function look(p) return charge(p, 0, false) end
 
 local function all_or_none(charges)
-  local refused, quotas, over = false, 0, 0
+  local waits, refused, quotas, over = {}, false, 0, 0
   for i = 1, #charges do
     local p = charges[i]
     local wait = charge(p, p.amount, p.binding ~= ENFORCED)
+    waits[i] = wait
     if p.binding == ENFORCED then
       refused = refused or wait ~= ADMITTED
     elseif p.binding == QUOTA then
@@ -83,7 +84,11 @@ local function all_or_none(charges)
   end
   if refused or (quotas > 0 and over == quotas) then
     changed = {}
-    for i = 1, #charges do look(charges[i]) end
+    -- The verdicts stand: charges of one counter may find no room only together.
+    for i = 1, #charges do
+      look(charges[i])
+      reply[charges[i].reply + 2] = waits[i]
+    end
   end
 end
 
