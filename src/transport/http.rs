@@ -1,7 +1,7 @@
 //! HTTP: `/json`, the rate limit call as JSON, and `/healthcheck`, as the reference service serves them.
 //!
-//! `/json` answers 200 or 429 with the whole decision, and 400 with what is wrong with the request. The headers
-//! of a decision stand in its body, for the caller to pass on.
+//! `/json` answers 200 or 429 with the whole decision, 400 with what is wrong with the request, and 500 for a
+//! decision that JSON has no words for. The headers of a decision stand in its body, for the caller to pass on.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::{Check, Code};
 
-use super::grpc::json;
+use super::grpc::json::{self, JsonError};
 use super::health::{Health, Serving};
 
 /// What a call may take beyond its timeout until its answer is written.
@@ -97,7 +97,13 @@ async fn decide<C: Check>(data: &Data<C>, body: Body) -> Response {
     };
     match json::answer(&data.check, &body).await {
         Ok(answer) => in_json(status(answer.code), answer.body),
-        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error @ JsonError::Answer(_)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a call was decided and not answered");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+        }
+        Err(error @ (JsonError::Form(_) | JsonError::Field(_))) => {
+            refuse(StatusCode::BAD_REQUEST, &error.to_string())
+        }
     }
 }
 

@@ -142,6 +142,32 @@ async fn the_whole_decision_stands_in_the_body() {
     server.stop().await;
 }
 
+/// What JSON cannot say is an error to one caller, and nothing to the next.
+#[tokio::test]
+async fn an_answer_without_json_is_an_error() {
+    let nested = (0..64).fold(Metadata::Null, |inner, _| Metadata::Map([("n".into(), inner)].into()));
+    for metadata in [Metadata::Number(f64::NAN), Metadata::Number(f64::INFINITY), nested] {
+        let decision = Decision { metadata: Some([("m".into(), metadata)].into()), ..Decision::pass(1) };
+        let server = TestServer::of(Fixed(decision), GrpcSettings::default()).await;
+        let got = http(server.http, "POST", "/json", HEALTHY.as_bytes()).await;
+        assert_eq!((got.status, got.content_type.as_str()), (500, "application/json"));
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_override_of_ten_thousand_years_is_answered() {
+    let server = server().await;
+    let body = concat!(
+        r#"{"domain":"cf","descriptors":[{"entries":[{"key":"hr","value":"j"}],"#,
+        r#""limit":{"requests_per_unit":5,"unit":"YEAR","unit_multiplier":4294967295}}]}"#
+    );
+    let got = http(server.http, "POST", "/json", body.as_bytes()).await;
+    let json: Value = serde_json::from_str(&got.body).unwrap();
+    assert_eq!((got.status, &json["statuses"][0]["limitRemaining"]), (200, &json!(4)), "{json}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn bodies_that_are_too_long_are_refused() {
     let server = server().await;

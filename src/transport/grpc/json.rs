@@ -3,6 +3,7 @@
 //! Field names are read in both spellings and written in lowerCamel; fields that say nothing are left out.
 //! A field that the messages do not have is an error, because a caller who writes it means something by it.
 
+use std::error::Error;
 use std::sync::LazyLock;
 
 use prost::Message;
@@ -10,7 +11,7 @@ use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageD
 
 use crate::engine::{Check, Code, InvalidRequest};
 
-use super::proto::envoy::service::ratelimit::v3::RateLimitRequest;
+use super::proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use super::{DESCRIPTORS, convert};
 
 /// An answer as JSON.
@@ -22,30 +23,36 @@ pub(crate) struct JsonAnswer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why a body is no request.
+/// Why a body has no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvalidJson {
+pub(crate) enum JsonError {
     /// It is not the JSON of a request.
     #[error("the body is not a rate limit request: {0}")]
     Form(String),
     /// It is, and a field is wrong.
     #[error(transparent)]
     Field(#[from] InvalidRequest),
+    /// JSON has no words for the answer: its metadata holds a number that is not finite, or is nested too deep.
+    #[error("the answer cannot be written as JSON")]
+    Answer(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Decides the request in `body`.
-pub(crate) async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, InvalidJson> {
+pub(crate) async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, JsonError> {
     let message = read(body)?;
     let decision = check.check(convert::request(&message)).await?;
     let code = decision.code;
-    let message =
-        DynamicMessage::decode(SHAPES.response.clone(), &*convert::response(decision).encode_to_vec())
-            .expect("both are compiled from the same file");
-    Ok(JsonAnswer { code, body: serde_json::to_vec(&message).expect("a message is a tree of plain values") })
+    let body = write(&convert::response(decision)).map_err(JsonError::Answer)?;
+    Ok(JsonAnswer { code, body })
 }
 
-fn read(body: &[u8]) -> Result<RateLimitRequest, InvalidJson> {
-    let form = |error: serde_json::Error| InvalidJson::Form(error.to_string());
+fn write(response: &RateLimitResponse) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let message = DynamicMessage::decode(SHAPES.response.clone(), &*response.encode_to_vec())?;
+    Ok(serde_json::to_vec(&message)?)
+}
+
+fn read(body: &[u8]) -> Result<RateLimitRequest, JsonError> {
+    let form = |error: serde_json::Error| JsonError::Form(error.to_string());
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let mut json = serde_json::Deserializer::from_slice(body);
     let message = DynamicMessage::deserialize_with_options(SHAPES.request.clone(), &mut json, &options)
