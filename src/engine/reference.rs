@@ -9,7 +9,6 @@ mod metadata;
 use std::collections::HashSet;
 
 use crate::algorithm::{Op, Outcome, Rule};
-use crate::clock::Micros;
 use crate::limits::{
     CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Window, WireUnit,
 };
@@ -90,8 +89,7 @@ fn find<'a>(domain: &'a ReferenceDomain, descriptor: &Descriptor<'a>, secret: Ke
         Touch { limit, window, number, key, overflow }
     };
     if let Some(sent) = descriptor.number {
-        let seconds = sent.unit.seconds() * u64::from(sent.multiplier.max(1));
-        let window = Window::Fixed { length: Micros::from_secs(seconds) };
+        let window = Window::Fixed { length: sent.length() };
         let number = Number::AtMost(u64::from(sent.requests_per_unit));
         let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
         return Match::Limits(vec![touch(Shown::Sent(sent), window, number, &values)]);

@@ -1,5 +1,6 @@
 //! A call as the engine takes it: borrowed from the wire, bytes throughout, and its bounds.
 
+use crate::clock::Micros;
 use crate::limits::{Entry, MAX_AMOUNT, WireUnit};
 
 /// The most descriptors of a call.
@@ -8,6 +9,8 @@ const MAX_DESCRIPTORS: usize = 32;
 const MAX_ENTRIES: usize = 16;
 /// The longest key of an entry, in bytes. Values have no bound: they are hashed whole.
 const MAX_KEY_BYTES: usize = 64;
+/// The longest window of an override: ten thousand years, which is as long as a protobuf duration may be.
+const LONGEST_WINDOW: Micros = Micros::from_secs(315_576_000_000);
 
 /// May this pass?
 #[derive(Clone, Debug, Default)]
@@ -121,6 +124,14 @@ pub enum InvalidRequest {
         /// Which entry.
         entry: usize,
     },
+}
+
+impl Override {
+    /// How long its window is; longer ones than ten thousand years are that long.
+    pub fn length(&self) -> Micros {
+        let seconds = self.unit.seconds().saturating_mul(u64::from(self.multiplier.max(1)));
+        Micros::from_secs(seconds).min(LONGEST_WINDOW)
+    }
 }
 
 impl CheckRequest<'_> {

@@ -294,6 +294,13 @@ fn shadow_is_counted_and_never_refuses() {
 }
 
 #[test]
+fn a_number_for_an_endless_window_is_no_number_for_a_minute() {
+    let shop = shop();
+    let edge = ask("limit=loose user=u").number(9, WireUnit::Year, u32::MAX);
+    assert_eq!(shop.passes(&edge, 5), 3);
+}
+
+#[test]
 fn an_own_number_needs_the_same_window_and_never_lifts_a_zero() {
     let shop = shop();
     let shown =

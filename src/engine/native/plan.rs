@@ -168,13 +168,12 @@ fn overridden(number: Number, limit: &Limit, own: Option<Override>) -> Number {
 }
 
 fn same_window(window: &Window, own: &Override) -> bool {
-    let multiplier = u64::from(own.multiplier.max(1));
     match window {
         Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
-            length.0 == own.unit.seconds() * multiplier * 1_000_000
+            *length == own.length()
         }
         Window::Calendar(calendar) => {
-            multiplier == 1
+            own.multiplier <= 1
                 && own.unit
                     == match calendar.period() {
                         Period::Day => WireUnit::Day,
