@@ -58,8 +58,9 @@ pub(super) async fn check<S: Store>(
     for (descriptor, address) in request.descriptors.iter().zip(&addresses) {
         plan.add(domain, request, descriptor, address.as_deref());
     }
-    if engine.settings.enforcement == Enforcement::Shadow {
-        plan.unbind();
+    match engine.settings.enforcement {
+        Enforcement::Enforced => plan.spare_the_unnamed(),
+        Enforcement::Shadow => plan.unbind(),
     }
     let (at, outcomes) = charge(engine, &plan).await;
     let settled: Vec<Vec<Settled<'_>>> = plan

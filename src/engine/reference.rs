@@ -14,10 +14,9 @@ use crate::limits::{
 };
 use crate::store::{Admission, Binding, Call, Charge, Store};
 
-use super::Engine;
-use super::ReferenceSettings;
 use super::decision::Decision;
 use super::request::{CheckRequest, Descriptor, Direction, Override};
+use super::{Enforcement, Engine, ReferenceSettings};
 
 /// What one descriptor came to.
 enum Match<'a> {
@@ -64,7 +63,10 @@ pub(super) async fn check<S: Store>(
         request.descriptors.iter().map(|descriptor| find(domain, descriptor, secret)).collect();
     replace(&mut matches);
     let settings = &engine.settings.reference;
-    let charges = charges(domain, request, &matches, settings);
+    let mut charges = charges(domain, request, &matches, settings);
+    if engine.settings.enforcement == Enforcement::Shadow {
+        charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
+    }
     let admission = match (domain.atomic, settings.stop_when_over) {
         (true, _) => Admission::AllOrNone,
         (false, true) => Admission::EachUnlessOver,

@@ -406,6 +406,9 @@ fn a_server_on_trial_counts_and_lets_pass() {
     assert_eq!(shop.passes(&login, 5), 5);
     let shown = shop.ask(&login);
     assert_eq!((shown.code, shown.statuses[0].code, shown.body), (Code::Ok, Code::OverLimit, None));
+    shop.ask(&ask("path=/session user=u"));
+    let every = shop.ask(&ask("route=none user=u").hits(0));
+    assert_eq!(every.statuses[0].remaining, 99, "without its subject a call counts as well");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollgate::config::source::{SameDomain, Source, compile};
-use tollgate::engine::EngineSettings;
+use tollgate::engine::{Enforcement, EngineSettings};
 
 use crate::support::deciding::InProcess;
 use crate::support::recorded::{Asked, Call, Decides};
@@ -21,9 +21,13 @@ descriptors:
 ";
 
 fn deciding(atomic: &str) -> InProcess<impl tollgate::engine::Check> {
+    deciding_with(atomic, EngineSettings::default())
+}
+
+fn deciding_with(atomic: &str, settings: EngineSettings) -> InProcess<impl tollgate::engine::Check> {
     let source = Source { name: "limits.yaml".into(), text: FILE.replace("ATOMIC", atomic) };
     let compiled = compile(&[source], SameDomain::Refuse).unwrap_or_else(|found| panic!("{found}"));
-    InProcess::over_memory(compiled.rules, EngineSettings::default())
+    InProcess::over_memory(compiled.rules, settings)
 }
 
 /// What `keys`, asked for together, come to: for each whether it passed and what is left.
@@ -91,6 +95,19 @@ async fn several_limits_of_one_descriptor() {
     decides.pass(1).await;
     let status = &answer(&decides, &["both"]).await["statuses"][0];
     assert_eq!((&status["code"], &status["name"]), (&json!("OVER_LIMIT"), &json!("daily")));
+}
+
+/// A server that refuses nothing counts everything.
+#[tokio::test]
+async fn a_shadow_server_counts_what_it_would_refuse() {
+    for atomic in ["", "atomic: true"] {
+        let shadow = EngineSettings { enforcement: Enforcement::Shadow, ..EngineSettings::default() };
+        let decides = deciding_with(atomic, shadow);
+        for (left, passes) in [(9, true), (8, false), (7, false)] {
+            let expected = (true, vec![(true, left), (passes, 0)]);
+            assert_eq!(ask(&decides, &["ten", "one"]).await, expected, "{atomic:?}");
+        }
+    }
 }
 
 /// Two descriptors of a call may be the same; what they ask for together has to fit.

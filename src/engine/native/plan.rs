@@ -53,6 +53,10 @@ impl<'a> Plan<'a> {
             }
         }
         self.touched.push(touched);
+    }
+
+    /// Charges nothing where a missing subject refuses the call.
+    pub(super) fn spare_the_unnamed(&mut self) {
         if self.touched.iter().flatten().any(|touch| matches!(touch.part, Part::Unnamed)) {
             self.charges.iter_mut().for_each(|charge| charge.op = charge.op.peek());
         }
