@@ -13,7 +13,7 @@
 //! | [`limits`] | the compiled, immutable rule set |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
-//! listener, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and
+//! listener, [`telemetry`] the log, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and
 //! [`money`] are values that all may use.
 //!
 //! # Invariants

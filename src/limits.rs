@@ -9,7 +9,6 @@ mod key;
 mod limit;
 mod native;
 mod number;
-
 mod reference;
 mod route;
 mod subject;
