@@ -10,8 +10,8 @@ pub mod redis;
 
 use std::future::Future;
 
-use crate::algorithm::{Op, Outcome, Rule};
-use crate::clock::Timestamp;
+use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
+use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError};
 
 /// What one call does to one counter.
@@ -105,6 +105,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl Charge<'_> {
+    /// What stands in for an outcome when no counter has one, by the limit's policy. `local` passes: those who
+    /// can count locally have done so before.
+    pub fn stand_in(&self) -> Outcome {
+        let standing =
+            Standing { used: 0, held: 0, remaining: self.rule.number.left_after(0), reset_after: None };
+        match (self.on_error, self.op) {
+            // What is given back is never refused, even where it is lost.
+            (OnError::Deny, Op::Take { .. }) => Outcome {
+                verdict: Verdict::Refused(Retry::After(Micros::from_secs(1))),
+                standing: Standing { remaining: 0, ..standing },
+            },
+            _ => Outcome { verdict: Verdict::Admitted, standing },
+        }
+    }
 }
 
 impl Call<'_> {

@@ -5,7 +5,7 @@
 
 use crate::algorithm::Outcome;
 use crate::clock::Timestamp;
-use crate::store::{Call, Charge, Store, memory};
+use crate::store::{Call, Charge, Store};
 
 /// The store's outcomes, or those that stand in for them.
 pub(super) async fn ask<S: Store>(store: &S, call: Call<'_>) -> (Timestamp, Vec<Outcome>) {
@@ -13,8 +13,7 @@ pub(super) async fn ask<S: Store>(store: &S, call: Call<'_>) -> (Timestamp, Vec<
         Ok(answer) => (answer.at, answer.outcomes),
         Err(error) => {
             tracing::debug!(%error, "answered by policy");
-            let stand_in = |charge: &Charge<'_>| memory::stand_in(charge);
-            (Timestamp::default(), call.charges.iter().map(stand_in).collect())
+            (Timestamp::default(), call.charges.iter().map(Charge::stand_in).collect())
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::algorithm::{Op, Rule, Verdict};
 use crate::clock::Clock;
 use crate::limits::{KeySecret, Number, OnError, Window};
 
-use super::memory::{MemorySettings, MemoryStore, stand_in};
+use super::memory::{MemorySettings, MemoryStore};
 use super::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
 
 /// A store that always has an answer.
@@ -85,7 +85,7 @@ impl<S: Store> WithFallback<S> {
         let mut answer = self.local.charge_now(Call { charges: &charges, admission: call.admission });
         for (outcome, charge) in answer.outcomes.iter_mut().zip(call.charges) {
             if of_policy(charge) {
-                *outcome = stand_in(charge);
+                *outcome = charge.stand_in();
             }
         }
         Answer { degraded: Some(reason), ..answer }

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::algorithm::{Op, Outcome, Overrun, Retry, Standing, State, Verdict};
+use crate::algorithm::{Op, Outcome, Overrun, State};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
@@ -190,7 +190,7 @@ impl Step<'_, '_> {
 
     fn charge(&mut self, charge: &Charge<'_>, op: Op, overrun: Overrun) -> Outcome {
         let Some((key, mut state)) = self.find(charge) else {
-            return stand_in(charge);
+            return charge.stand_in();
         };
         let outcome = state.charge(charge.rule, op, overrun, self.at);
         if op.changes() && (outcome.is_admitted() || overrun == Overrun::Count) {
@@ -204,7 +204,7 @@ impl Step<'_, '_> {
     /// What a charge would come to, with nothing changed.
     fn look(&mut self, charge: &Charge<'_>, op: Op) -> Outcome {
         self.find(charge).map_or_else(
-            || stand_in(charge),
+            || charge.stand_in(),
             |(_, mut state)| state.charge(charge.rule, op.peek(), Overrun::Refuse, self.at),
         )
     }
@@ -260,20 +260,6 @@ impl super::Binding {
             Self::Enforced => Overrun::Refuse,
             Self::Quota | Self::Counted => Overrun::Count,
         }
-    }
-}
-
-/// The outcome of a charge that has no counter, by its limit's policy.
-pub(crate) fn stand_in(charge: &Charge<'_>) -> Outcome {
-    let remaining = charge.rule.number.left_after(0);
-    let standing = Standing { used: 0, held: 0, remaining, reset_after: None };
-    let second = Retry::After(crate::clock::Micros::from_secs(1));
-    match charge.on_error {
-        // What is given back is never refused, even where it is lost.
-        OnError::Deny if matches!(charge.op, Op::Take { .. }) => {
-            Outcome { verdict: Verdict::Refused(second), standing: Standing { remaining: 0, ..standing } }
-        }
-        _ => Outcome { verdict: Verdict::Admitted, standing },
     }
 }
 
