@@ -5,25 +5,26 @@
 //! become as good as fresh is idle and its place is reused; a live one is never evicted. When a shard is
 //! full of live counters, a newcomer follows its limit's [`OnError`].
 
+mod shard;
+
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::algorithm::{Op, Outcome, Overrun, State};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
 use super::{Admission, Answer, Call, Charge, Store, StoreError};
+use shard::{Counter, Counters, Shard};
 
 const SHARDS: usize = 64;
-
-/// How many idle counters a newcomer to a full shard looks for at most; keeps the worst case short.
-const SWEEP: usize = 64;
 
 /// Counters in this process's memory.
 #[derive(Debug)]
 pub struct MemoryStore {
     shards: Vec<Mutex<Shard>>,
+    /// The counters that newcomers of full shards share, one a limit. Locked after the shards of a call, and
+    /// only by a call that needs one: or else every call of a limit would wait for every other.
+    overflow: Mutex<Counters>,
     clock: Clock,
     secret: KeySecret,
 }
@@ -41,58 +42,30 @@ impl Default for MemorySettings {
     }
 }
 
-#[derive(Debug)]
-struct Shard {
-    counters: HashMap<u128, Counter, BuildHasherDefault<AlreadyHashed>>,
-    most: usize,
-}
-
-#[derive(Debug)]
-struct Counter {
-    state: State,
-    idle_from: Option<Timestamp>,
-}
-
-/// Keys are uniform already; hashing them again would be work for nothing.
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = (key >> 64) as u64;
-    }
-}
-
 impl MemoryStore {
     /// An empty store whose time is `clock` and whose keys are made under `secret`.
     pub fn new(settings: MemorySettings, clock: Clock, secret: KeySecret) -> Self {
         let most = settings.max_keys.div_ceil(SHARDS).max(1);
-        let shard = || Mutex::new(Shard { counters: HashMap::default(), most });
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), clock, secret }
+        let shard = || Mutex::new(Shard::new(most));
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { shards, overflow: Mutex::default(), clock, secret }
     }
 
     /// Does all that `call` asks, now.
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
-        let mut shards = self.lock(call.charges);
-        let mut step = Step { shards: &mut shards, at, changed: Vec::with_capacity(call.charges.len()) };
+        let shards = self.lock(call.charges);
+        let overflow = Overflow { mutex: &self.overflow, locked: None };
+        let changed = Vec::with_capacity(call.charges.len());
+        let mut step = Step { shards, overflow, at, changed };
         let outcomes = step.run(call);
         Answer { at, outcomes, degraded: None }
     }
 
     /// How many counters are kept, idle ones included.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().counters.len()).sum()
+        let in_shards: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
+        in_shards + self.overflow.lock().len()
     }
 
     /// Whether nothing was ever counted.
@@ -101,8 +74,7 @@ impl MemoryStore {
     }
 
     fn lock(&self, charges: &[Charge<'_>]) -> Vec<(usize, MutexGuard<'_, Shard>)> {
-        let mut wanted: Vec<usize> =
-            charges.iter().flat_map(|charge| [shard_of(charge.key), shard_of(charge.overflow)]).collect();
+        let mut wanted: Vec<usize> = charges.iter().map(|charge| shard_of(charge.key)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.into_iter().map(|index| (index, self.shards[index].lock())).collect()
@@ -128,13 +100,36 @@ impl Store for MemoryStore {
 }
 
 /// One call in progress: what it changes is kept aside until it is known to pass.
-struct Step<'s, 'm> {
-    shards: &'s mut [(usize, MutexGuard<'m, Shard>)],
+struct Step<'m> {
+    shards: Vec<(usize, MutexGuard<'m, Shard>)>,
+    overflow: Overflow<'m>,
     at: Timestamp,
-    changed: Vec<(CounterKey, State, Option<Timestamp>)>,
+    changed: Vec<(Place, Counter)>,
 }
 
-impl Step<'_, '_> {
+/// Where a counter is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the shard of its key.
+    Own(CounterKey),
+    /// Among those that newcomers share.
+    Shared(CounterKey),
+}
+
+/// The shared counters, locked by the first who needs one.
+struct Overflow<'m> {
+    mutex: &'m Mutex<Counters>,
+    locked: Option<MutexGuard<'m, Counters>>,
+}
+
+impl Overflow<'_> {
+    fn counters(&mut self) -> &mut Counters {
+        let mutex = self.mutex;
+        self.locked.get_or_insert_with(|| mutex.lock())
+    }
+}
+
+impl Step<'_> {
     fn run(&mut self, call: Call<'_>) -> Vec<Outcome> {
         match call.admission {
             Admission::AllOrNone => self.all_or_none(call),
@@ -189,14 +184,14 @@ impl Step<'_, '_> {
     }
 
     fn charge(&mut self, charge: &Charge<'_>, op: Op, overrun: Overrun) -> Outcome {
-        let Some((key, mut state)) = self.find(charge) else {
+        let Some((place, mut state)) = self.find(charge) else {
             return charge.stand_in();
         };
         let outcome = state.charge(charge.rule, op, overrun, self.at);
         if op.changes() && (outcome.is_admitted() || overrun == Overrun::Count) {
             let idle_from = state.idle_from(charge.rule);
-            self.changed.retain(|(other, ..)| *other != key);
-            self.changed.push((key, state, idle_from));
+            self.changed.retain(|(other, _)| *other != place);
+            self.changed.push((place, Counter { state, idle_from }));
         }
         outcome
     }
@@ -210,29 +205,33 @@ impl Step<'_, '_> {
     }
 
     /// The counter that `charge` is made to, as this call has left it so far; `None` if it has no place.
-    fn find(&mut self, charge: &Charge<'_>) -> Option<(CounterKey, State)> {
-        let at = self.at;
-        let kept = |step: &mut Self, key: CounterKey| {
-            let changed = step.changed.iter().find(|(other, ..)| *other == key);
-            if let Some((_, state, _)) = changed {
-                return Some(state.clone());
-            }
-            step.shard(key).counters.get(&key.id).map(|counter| counter.state.clone())
-        };
-        let keyless = matches!(charge.rule.window, Window::Request);
-        if keyless {
-            return Some((charge.key, State::Nothing));
+    fn find(&mut self, charge: &Charge<'_>) -> Option<(Place, State)> {
+        let own = Place::Own(charge.key);
+        if matches!(charge.rule.window, Window::Request) {
+            return Some((own, State::Nothing));
         }
-        if let Some(state) = kept(self, charge.key) {
-            return Some((charge.key, state));
+        if let Some(state) = self.kept(own) {
+            return Some((own, state));
         }
-        let fresh = State::fresh(charge.rule.window);
+        let (fresh, at) = (State::fresh(charge.rule.window), self.at);
         if !charge.op.changes() || self.shard(charge.key).make_room(at) {
-            return Some((charge.key, fresh));
+            return Some((own, fresh));
         }
         // The one shared counter of newcomers has a place of its own, beyond the bound: there is one a limit.
-        (charge.on_error == OnError::Local)
-            .then(|| (charge.overflow, kept(self, charge.overflow).unwrap_or(fresh)))
+        let shared = Place::Shared(charge.overflow);
+        (charge.on_error == OnError::Local).then(|| (shared, self.kept(shared).unwrap_or(fresh)))
+    }
+
+    /// The counter at `place`, as this call has left it so far.
+    fn kept(&mut self, place: Place) -> Option<State> {
+        if let Some((_, counter)) = self.changed.iter().find(|(other, _)| *other == place) {
+            return Some(counter.state.clone());
+        }
+        let counter = match place {
+            Place::Own(key) => self.shard(key).get(key),
+            Place::Shared(key) => self.overflow.counters().get(&key.id),
+        };
+        counter.map(|counter| counter.state.clone())
     }
 
     fn shard(&mut self, key: CounterKey) -> &mut Shard {
@@ -242,12 +241,12 @@ impl Step<'_, '_> {
     }
 
     fn commit(&mut self) {
-        for (key, state, idle_from) in std::mem::take(&mut self.changed) {
-            let counters = &mut self.shard(key).counters;
-            if state == State::Nothing {
-                continue;
+        let changed = std::mem::take(&mut self.changed);
+        for (place, counter) in changed.into_iter().filter(|(_, counter)| counter.state != State::Nothing) {
+            match place {
+                Place::Own(key) => self.shard(key).keep(key, counter),
+                Place::Shared(key) => _ = self.overflow.counters().insert(key.id, counter),
             }
-            counters.insert(key.id, Counter { state, idle_from });
         }
     }
 }
@@ -260,25 +259,5 @@ impl super::Binding {
             Self::Enforced => Overrun::Refuse,
             Self::Quota | Self::Counted => Overrun::Count,
         }
-    }
-}
-
-impl Shard {
-    /// Whether one more counter has a place, after a few idle ones have been let go.
-    fn make_room(&mut self, at: Timestamp) -> bool {
-        if self.counters.len() < self.most {
-            return true;
-        }
-        let idle: Vec<u128> = self
-            .counters
-            .iter()
-            .filter(|(_, counter)| counter.idle_from.is_some_and(|idle| idle <= at))
-            .map(|(key, _)| *key)
-            .take(SWEEP)
-            .collect();
-        for key in idle {
-            self.counters.remove(&key);
-        }
-        self.counters.len() < self.most
     }
 }
