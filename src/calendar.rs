@@ -22,6 +22,18 @@ pub enum Period {
     Year,
 }
 
+impl Period {
+    /// Its word: `day`, `week`, `month`, `year`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+}
+
 /// A recurring period in a zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calendar {

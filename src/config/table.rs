@@ -1,7 +1,6 @@
 //! What `tollgate check` prints of a rule set: every limit of every tier, as a table a person can compare with
 //! what was meant. It reads the compiled rules, so it shows what will be enforced and not what was written.
 
-use crate::calendar::Period;
 use crate::clock::Micros;
 use crate::limits::{
     Domain, Limit, Mode, NativeDomain, Number, OnMissing, ReferenceDomain, RuleSet, Subjects, Unit, Window,
@@ -79,13 +78,7 @@ fn window(limit: &Limit) -> String {
             format!("{} burst {}", span(*length), amount(Number::AtMost(*burst), limit.unit))
         }
         Window::Calendar(calendar) => {
-            let period = match calendar.period() {
-                Period::Day => "day",
-                Period::Week => "week",
-                Period::Month => "month",
-                Period::Year => "year",
-            };
-            format!("{period} ({})", calendar.zone_name())
+            format!("{} ({})", calendar.period().name(), calendar.zone_name())
         }
         Window::Concurrent { .. } => "concurrent".to_owned(),
         Window::Total { .. } => "total".to_owned(),

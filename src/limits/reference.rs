@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::calendar::Period;
+
 use super::entry::Entries;
 use super::number::Number;
 use super::window::Window;
@@ -121,6 +123,17 @@ pub enum Metadata {
     List(Vec<Metadata>),
     /// A mapping.
     Map(BTreeMap<Box<str>, Metadata>),
+}
+
+impl From<Period> for WireUnit {
+    fn from(period: Period) -> Self {
+        match period {
+            Period::Day => Self::Day,
+            Period::Week => Self::Week,
+            Period::Month => Self::Month,
+            Period::Year => Self::Year,
+        }
+    }
 }
 
 impl WireUnit {

@@ -1,11 +1,10 @@
 //! What a call charges: one charge for each limit and subject, however many descriptors touch it.
 
 use crate::algorithm::{Op, Rule};
-use crate::calendar::Period;
 use crate::engine::request::{CheckRequest, Descriptor, Direction, Override};
 use crate::limits::{
     CounterKey, KeyHasher, KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, OnMissing, Subject,
-    Unit, Window, WireUnit,
+    Unit, Window,
 };
 use crate::money::NANOS_PER_MICRO;
 use crate::store::{Binding, Charge};
@@ -176,16 +175,7 @@ fn same_window(window: &Window, own: &Override) -> bool {
         Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
             *length == own.length()
         }
-        Window::Calendar(calendar) => {
-            own.multiplier <= 1
-                && own.unit
-                    == match calendar.period() {
-                        Period::Day => WireUnit::Day,
-                        Period::Week => WireUnit::Week,
-                        Period::Month => WireUnit::Month,
-                        Period::Year => WireUnit::Year,
-                    }
-        }
+        Window::Calendar(calendar) => own.multiplier <= 1 && own.unit == calendar.period().into(),
         Window::Concurrent { .. } | Window::Total { .. } | Window::Request => false,
     }
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use crate::algorithm::{Retry, Verdict};
-use crate::calendar::Period;
 use crate::clock::Micros;
 use crate::engine::decision::CurrentLimit;
 use crate::limits::{Mode, Number, Unit, Window, WireUnit};
@@ -88,13 +87,7 @@ pub(super) fn length(window: &Window) -> Option<Micros> {
 /// The largest unit of time that divides a window, and how often it does.
 fn wire_window(window: &Window) -> (WireUnit, u32) {
     if let Window::Calendar(calendar) = window {
-        let unit = match calendar.period() {
-            Period::Day => WireUnit::Day,
-            Period::Week => WireUnit::Week,
-            Period::Month => WireUnit::Month,
-            Period::Year => WireUnit::Year,
-        };
-        return (unit, 1);
+        return (calendar.period().into(), 1);
     }
     let Some(length) = length(window) else {
         return (WireUnit::Unknown, 1);

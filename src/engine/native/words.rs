@@ -1,6 +1,5 @@
 //! A limit in words, as the body of a refusal says it: `10 per 1 minute`, `$5.00 in total`.
 
-use crate::calendar::Period;
 use crate::limits::{NativeDomain, Number, Unit, Window};
 use crate::money::NanoUsd;
 
@@ -27,20 +26,11 @@ pub(super) fn what(domain: &NativeDomain, settled: &Settled<'_>) -> String {
         Unit::Money => NanoUsd(most).to_string(),
     };
     match &limit.window {
-        Window::Calendar(calendar) => format!("{amount} per {}", period(calendar.period())),
+        Window::Calendar(calendar) => format!("{amount} per {}", calendar.period().name()),
         Window::Concurrent { .. } => format!("{amount} concurrent"),
         Window::Total { .. } => format!("{amount} in total"),
         Window::Request => format!("at most {amount} per request"),
         window => format!("{amount} per {}", span(length(window).map_or(0, |length| length.0 / 1_000_000))),
-    }
-}
-
-fn period(period: Period) -> &'static str {
-    match period {
-        Period::Day => "day",
-        Period::Week => "week",
-        Period::Month => "month",
-        Period::Year => "year",
     }
 }
 
