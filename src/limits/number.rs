@@ -14,14 +14,6 @@ pub enum Number {
 }
 
 impl Number {
-    /// Whether `amount` is within the number.
-    pub const fn holds(self, amount: u64) -> bool {
-        match self {
-            Self::Unlimited => true,
-            Self::AtMost(most) => amount <= most,
-        }
-    }
-
     /// What is left once `spent` is gone; `u64::MAX` if unlimited.
     pub const fn left_after(self, spent: u64) -> u64 {
         match self {

@@ -172,11 +172,6 @@ impl Routes {
         &self.routes[id.0].name
     }
 
-    /// Every route, in the order written.
-    pub fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
-        (0..self.routes.len()).map(RouteId)
-    }
-
     /// The route that a caller names: a named route, or a pattern by its own text.
     pub fn named(&self, name: &[u8]) -> Option<RouteId> {
         self.by_name.get(name).copied()
