@@ -1,6 +1,6 @@
 //! YAML with places: the first document of a text as a tree whose every node knows its line and column.
 //!
-//! Scalars keep their literal text; what it means is asked for by type ([`scalar`]). Anchors, aliases and merge
+//! Scalars keep their literal text; what it means is asked for by type (`scalar`). Anchors, aliases and merge
 //! keys are resolved here, within bounds, so no text can make the tree large or deep. Nothing is known of what
 //! a file is about, and no input panics.
 
