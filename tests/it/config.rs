@@ -136,6 +136,32 @@ fn the_example_loads_without_a_word() {
     assert!(rules.domains.contains_key(&b"shop"[..]));
 }
 
+/// Whatever a message offers as a known key stands in the example that explains them all, commented on or in force.
+#[test]
+fn the_example_of_every_key_has_every_key() {
+    let example = include_str!("../../examples/every-key.yaml");
+    let Compiled { warnings, .. } = compiled(example);
+    assert!(warnings.is_empty(), "{warnings}");
+    let unknown = "xxxxxxxx: 1
+domains:
+  d:
+    xxxxxxxx: 1
+    headers: {xxxxxxxx: 1}
+    tier: {xxxxxxxx: 1}
+    limits: {a: {limit: 1/1s, xxxxxxxx: 1}}
+    tiers: {t: {}}
+";
+    let found = compile(unknown).expect_err("unknown keys").to_string();
+    let keys =
+        found.lines().filter_map(|line| line.split_once("known are ")).flat_map(|(_, keys)| keys.split(", "));
+    let mut known = 0;
+    for key in keys {
+        assert!(example.contains(&format!("{key}:")) || example.contains(&format!("`{key}`")), "{key}");
+        known += 1;
+    }
+    assert!(known > 30, "{known} keys in {found}");
+}
+
 #[test]
 fn every_mistake_is_named_with_its_place_and_its_fix() {
     let mut mistakes = 0;

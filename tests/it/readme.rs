@@ -13,6 +13,7 @@ use crate::support::tools::Tool;
 
 const README: &str = include_str!("../../README.md");
 const EXAMPLE: &str = include_str!("../../examples/tollgate.yaml");
+const ENVOY: &str = include_str!("../../examples/envoy.yaml");
 const SERVE: &str = "cargo run --release -- serve examples/tollgate.yaml\n";
 const TEST: &str = "tests/all\n";
 
@@ -123,9 +124,7 @@ fn its_files_of_limits_are_right() {
 
 #[test]
 fn its_filters_are_taken_by_envoy() {
-    let shown =
-        blocks().into_iter().find(|(_, text)| text.starts_with("http_filters:")).expect("the filters").1;
-    let indented: String = shown.lines().map(|line| format!("              {line}\n")).collect();
+    let indented: String = filters().lines().map(|line| format!("              {line}\n")).collect();
     let manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     let text = format!(
         r#"
@@ -143,9 +142,27 @@ static_resources:
   clusters: [{{ name: tollgate, type: STATIC }}]
 "#
     );
+    validate(&text);
+}
+
+#[test]
+fn its_envoy_is_one_that_envoy_takes() {
+    let bare = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let filters = bare(filters().split_once('\n').expect("a first line").1);
+    assert!(bare(ENVOY).contains(&filters), "{filters}");
+    validate(ENVOY);
+}
+
+/// The filters that the README shows.
+fn filters() -> &'static str {
+    blocks().into_iter().find(|(_, text)| text.starts_with("http_filters:")).expect("the filters").1
+}
+
+/// Asks Envoy whether it would start with `text`.
+fn validate(text: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("envoy.yaml");
-    std::fs::write(&file, &text).expect("write a file");
+    std::fs::write(&file, text).expect("write a file");
     let mut envoy = Command::new(Tool::Envoy.path());
     envoy.args(["--mode", "validate", "--disable-hot-restart", "-c"]).arg(&file);
     let output = envoy.output().expect("start Envoy");
