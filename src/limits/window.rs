@@ -57,8 +57,9 @@ impl Window {
         matches!(self, Self::Concurrent { .. } | Self::Total { .. })
     }
 
-    /// The canonical text of what makes a counter another counter: kind, length and zone. The number,
-    /// the burst and the time to live are left out, so they may change under a living counter.
+    /// The canonical text of what makes a counter another counter: kind, length and zone. The life of a hold is
+    /// the length of its window. The number, the burst and the time after which a capacity forgets are left out,
+    /// so they may change under a living counter.
     pub fn identity(&self) -> String {
         match self {
             Self::Sliding { length } => format!("sliding {}", length.0),
@@ -67,7 +68,7 @@ impl Window {
             Self::Calendar(calendar) => {
                 format!("calendar {:?} {} {}", calendar.period(), calendar.zone_name(), calendar.anchor())
             }
-            Self::Concurrent { .. } => "concurrent".to_owned(),
+            Self::Concurrent { max_age } => format!("concurrent {}", max_age.0),
             Self::Total { .. } => "total".to_owned(),
             Self::Request => "request".to_owned(),
         }

@@ -271,6 +271,9 @@ fn a_counter_is_its_domain_limit_and_window_but_never_its_number() {
         identity("d", "l", "5/month"),
         identity("d", "l", "{limit: 5, window: month, anchor: 2}"),
         identity("d", "l", "{limit: 5, window: month, timezone: Europe/Berlin}"),
+        identity("d", "l", "5 concurrent"),
+        // How long a hold lives is the length of its window: its cells are cut by it.
+        identity("d", "l", "{limit: 5, window: concurrent, max_age: 1m}"),
     ];
     let all: std::collections::HashSet<u128> = others.into_iter().chain([one]).collect();
     assert_eq!(all.len(), others.len() + 1);

@@ -85,6 +85,13 @@ mod tests {
             (native("5/1m per user"), native("5/1h per user"), true),
             (native("5/1m per user"), native("5/1m fixed per user"), true),
             (native("5/1m per user"), native("5/1m per ip"), true),
+            (native("5 concurrent per user"), native("6 concurrent per user"), false),
+            (
+                native("{limit: 5 concurrent per user, max_age: 1m}"),
+                native("{limit: 5 concurrent per user, max_age: 1h}"),
+                true,
+            ),
+            (native("5 total per user"), native("{limit: 5 total per user, forget: 1h}"), false),
             (native("3/day per user"), native("{limit: 3/day per user, timezone: Europe/Berlin}"), true),
         ] {
             let expected: &[&str] = if restarted { &["d.a"] } else { &[] };
