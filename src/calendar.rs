@@ -65,6 +65,11 @@ impl Calendar {
         Ok(Self { period, zone: found, zone_name: zone.into(), anchor })
     }
 
+    /// The same periods, begun on every day of the month in turn; none for days and weeks, which have no anchor.
+    pub fn on_every_anchor(&self) -> impl Iterator<Item = Self> {
+        (1..=31).filter(|_| self.has_anchor()).map(|anchor| Self { anchor, ..self.clone() })
+    }
+
     /// How long a period is.
     pub fn period(&self) -> Period {
         self.period
@@ -78,6 +83,18 @@ impl Calendar {
     /// The day of the month on which months and years begin.
     pub fn anchor(&self) -> u8 {
         self.anchor
+    }
+
+    /// The period and, where it makes one begin on another day than the first, the anchor: `month anchor 15`.
+    pub fn in_words(&self) -> String {
+        match self.anchor {
+            anchor if self.has_anchor() && anchor != 1 => format!("{} anchor {anchor}", self.period.name()),
+            _ => self.period.name().to_owned(),
+        }
+    }
+
+    fn has_anchor(&self) -> bool {
+        matches!(self.period, Period::Month | Period::Year)
     }
 
     /// Four boundaries around `at`: the starts of the previous period, of the one that holds `at`,

@@ -11,7 +11,8 @@ use std::collections::HashMap;
 
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, WrittenDomain, WrittenLimit};
-use crate::limits::{Limit, LimitId, NativeDomain, Number, Subjects, identity};
+use crate::calendar::Calendar;
+use crate::limits::{Anchored, Limit, LimitId, NativeDomain, Number, Subjects, Window, identity};
 
 /// The limits of a domain by name.
 type Names<'d> = HashMap<&'d str, LimitId>;
@@ -60,11 +61,15 @@ fn limit(
         );
         Subjects::ALL
     });
-    let window = meaning.window.identity();
+    let named = [&domain.name.value, &written.name.value].map(|name| name.as_bytes());
+    let identity_of = |window: &Window| identity(&[named[0], named[1], window.identity().as_bytes()]);
+    let anchored =
+        anchored(&meaning.window).map(|window| Anchored { identity: identity_of(&window), window });
     Some(Limit {
         name: written.name.value.clone(),
-        identity: identity(&[domain.name.value.as_bytes(), written.name.value.as_bytes(), window.as_bytes()]),
+        identity: identity_of(&meaning.window),
         unit: meaning.unit,
+        anchored: anchored.collect(),
         window: meaning.window.clone(),
         numbers,
         subjects,
@@ -73,6 +78,15 @@ fn limit(
         mode: meaning.mode,
         refundable: meaning.refundable,
     })
+}
+
+/// The windows that calls choose among, by the day on which they begin.
+fn anchored(window: &Window) -> impl Iterator<Item = Window> {
+    let calendar = match window {
+        Window::Calendar(calendar) => Some(calendar),
+        _ => None,
+    };
+    calendar.into_iter().flat_map(Calendar::on_every_anchor).map(Window::Calendar)
 }
 
 fn name(limit: &WrittenLimit) -> String {

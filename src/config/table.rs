@@ -78,7 +78,7 @@ fn window(limit: &Limit) -> String {
             format!("{} burst {}", span(*length), amount(Number::AtMost(*burst), limit.unit))
         }
         Window::Calendar(calendar) => {
-            format!("{} ({})", calendar.period().name(), calendar.zone_name())
+            format!("{} ({})", calendar.in_words(), calendar.zone_name())
         }
         Window::Concurrent { .. } => "concurrent".to_owned(),
         Window::Total { .. } => "total".to_owned(),

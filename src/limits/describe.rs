@@ -93,7 +93,7 @@ fn window_text(window: &Window) -> String {
             format!("token bucket {}s burst {burst}", seconds(*length))
         }
         Window::Calendar(calendar) => {
-            format!("calendar {} {}", calendar.period().name(), calendar.zone_name())
+            format!("calendar {} {}", calendar.in_words(), calendar.zone_name())
         }
         Window::Concurrent { .. } => "concurrent".to_owned(),
         Window::Total { .. } => "total".to_owned(),

@@ -20,6 +20,8 @@ pub struct Limit {
     pub unit: Unit,
     /// When it forgets.
     pub window: Window,
+    /// Months and years as calls may begin them, by day of the month less one; empty for other windows.
+    pub anchored: Vec<Anchored>,
     /// How much it allows on each tier of its domain.
     pub numbers: Vec<Number>,
     /// Whose counters it keeps.
@@ -32,6 +34,15 @@ pub struct Limit {
     pub mode: Mode,
     /// Whether hits may be given back.
     pub refundable: bool,
+}
+
+/// The window of a limit for calls that say themselves on which day of the month it begins.
+#[derive(Clone, Debug)]
+pub struct Anchored {
+    /// When it forgets.
+    pub window: Window,
+    /// As [`Limit::identity`], of this window.
+    pub identity: u128,
 }
 
 /// Whether a limit refuses.
@@ -83,6 +94,16 @@ impl Limit {
     /// How much the limit allows on `tier`.
     pub fn number(&self, tier: TierId) -> Number {
         self.numbers[tier.0]
+    }
+
+    /// The window and the identity for a call whose periods begin on the day `anchor` of the month. `None`, and
+    /// a day that no month has, are as configured.
+    pub fn window_on(&self, anchor: Option<u8>) -> (&Window, u128) {
+        let index = anchor.and_then(|day| usize::from(day).checked_sub(1));
+        match index.and_then(|index| self.anchored.get(index)) {
+            Some(anchored) => (&anchored.window, anchored.identity),
+            None => (&self.window, self.identity),
+        }
     }
 
     /// Whether hits can be given back to it.

@@ -427,3 +427,162 @@ fn hits_of_the_call_weigh_every_descriptor_that_has_none() {
     let left = |user: &str| shop.ask(&ask(&format!("limit=loose user={user}")).hits(0)).statuses[0].remaining;
     assert_eq!((left("a"), left("b")), (0, 2));
 }
+
+#[test]
+fn a_month_begins_where_the_file_or_the_entry_says() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {
+             month: 1/month, anchored: {limit: 1/month, anchor: 15}, year: 1/year, week: 1/week}}}",
+    );
+    let day = |days: u64| Some((days * 86_400 + 12 * 3_600).to_string());
+    let wait = |entries: &str| {
+        let ask = Ask::new("d", &format!("user=u limit={entries}"));
+        assert_eq!(tollgate.passes(&ask, 2), 1, "{entries}");
+        header(&tollgate.ask(&ask), "Retry-After").map(str::to_owned)
+    };
+    // It is noon of Saturday, the 21st of November.
+    assert_eq!(wait("month"), day(9));
+    assert_eq!(wait("anchored"), day(23), "the 15th of December");
+    assert_eq!(wait("anchored anchor=22"), day(0), "the entry beats the file");
+    assert_eq!(wait("month anchor=21"), day(29), "begun today");
+    assert_eq!(wait("month anchor=31"), day(8), "November has 30 days");
+    assert_eq!(wait("year anchor=10"), day(49));
+    assert_eq!(wait("week anchor=3"), day(1), "weeks have no anchor");
+    for other in ["", "0", "32", "1.5", "-1", "%FF", "first", "256"] {
+        let ask = Ask::new("d", &format!("user=u limit=month anchor={other}"));
+        assert_eq!(tollgate.passes(&ask, 1), 0, "'{other}' is no day: as the file says");
+    }
+    let month = Ask::new("d", "user=v limit=month anchor=22");
+    assert_eq!(tollgate.passes(&month, 2), 1);
+    tollgate.wait(12 * 3_600 - 1);
+    assert_eq!(tollgate.passes(&month, 1), 0);
+    tollgate.wait(1);
+    assert_eq!(tollgate.passes(&month, 2), 1);
+}
+
+#[test]
+fn nobody_chooses_his_month_in_a_path() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {month: 1/month}, routes: {'GET /docks/{anchor}': month}}}",
+    );
+    let ask = |dock: u8| Ask::new("d", &format!("user=u method=GET path=/docks/{dock}"));
+    assert_eq!((1..=31).filter(|dock| tollgate.ask(&ask(*dock)).code == Code::Ok).count(), 1);
+}
+
+#[test]
+fn a_look_passes_where_the_number_is_reached_and_changes_nothing() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {
+             sliding: 3/1m, fixed: 3/1m fixed, bucket: 3/1m burst 3, calendar: 3/day, held: 3 concurrent,
+             total: 3 total, size: 3/request, tokens: 3 tokens/1m, money: $0.000003/day, none: 0/1m, all: -1/1m}}}",
+    );
+    let ask = |limit: &str, hits: u64| {
+        tollgate.ask(&Ask::new("d", &format!("user=u limit={limit}")).hits(hits)).code
+    };
+    for limit in ["sliding", "fixed", "bucket", "calendar", "held", "total", "size", "all"] {
+        assert_eq!((ask(limit, 3), ask(limit, 0), ask(limit, 0)), (Code::Ok, Code::Ok, Code::Ok), "{limit}");
+    }
+    for limit in ["sliding", "fixed", "bucket", "calendar", "held", "total"] {
+        assert_eq!(ask(limit, 1), Code::OverLimit, "{limit}");
+    }
+    for limit in ["tokens", "money"] {
+        assert_eq!((ask(limit, 0), ask(limit, 2), ask(limit, 0)), (Code::Ok, Code::Ok, Code::Ok), "{limit}");
+        assert_eq!((ask(limit, 1), ask(limit, 0)), (Code::Ok, Code::OverLimit), "{limit}: no unit is left");
+    }
+    assert_eq!((ask("none", 0), ask("none", 1)), (Code::OverLimit, Code::OverLimit));
+}
+
+#[test]
+fn what_is_more_than_the_whole_is_not_told_to_wait() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {
+             sliding: 3/1m, fixed: 3/1m fixed, bucket: 3/1m burst 9, calendar: 3/day, held: 3 concurrent,
+             total: 3 total, size: 3/request, tokens: 3 tokens/1m, money: $0.000003/day}}}",
+    );
+    let limits = ["sliding", "fixed", "bucket", "calendar", "held", "total", "size", "tokens", "money"];
+    for (limit, most) in limits.iter().zip([3, 3, 9, 3, 3, 3, 3, 3, 3]) {
+        let ask = |hits: u64| tollgate.ask(&Ask::new("d", &format!("user=u limit={limit}")).hits(hits));
+        let refused = ask(most + 1);
+        assert_eq!((refused.code, header(&refused, "Retry-After")), (Code::OverLimit, None), "{limit}");
+        assert_eq!(ask(most).code, Code::Ok, "{limit}: exactly the whole");
+    }
+}
+
+#[test]
+fn what_waiting_never_helps_is_shown_before_the_longest_wait() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {year: 1/year, never: 1 total, minute: 1/1m}, routes: {all: [year, never, minute]}}}",
+    );
+    let call = Ask::new("d", "route=all user=u");
+    assert_eq!(tollgate.passes(&call, 1), 1);
+    let refused = tollgate.ask(&call);
+    assert_eq!(refused.statuses[0].limit.as_ref().map(|limit| limit.name.as_str()), Some("never"));
+    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("never"));
+    assert_eq!(header(&refused, "Retry-After"), None, "one of them never gives way");
+    tollgate.ask(&Ask::new("d", "limit=never user=u").give_back());
+    let refused = tollgate.ask(&call);
+    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("year"), "the longest wait");
+    let apart = Ask::new("d", "limit=minute user=u").and("limit=year user=u");
+    assert_eq!(header(&tollgate.ask(&apart), "X-Tollgate-Limit"), Some("year"), "over all descriptors");
+    assert_eq!(
+        tollgate.ask(&apart).statuses[0].limit.as_ref().map(|limit| limit.name.as_str()),
+        Some("minute")
+    );
+}
+
+#[test]
+fn what_the_wire_cannot_hold_is_shown_as_its_largest() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, limits: {hits: 9007199254740991/1m, money: $9000000/day, cheap: $4294/day}}}",
+    );
+    let shown = |limit: &str| {
+        let decision = tollgate.ask(&Ask::new("d", &format!("user=u limit={limit}")).hits(0));
+        let status = decision.statuses[0].clone();
+        let most = status.limit.map(|limit| limit.requests_per_unit);
+        (most, status.remaining, header(&decision, "X-RateLimit-Limit").map(str::to_owned))
+    };
+    assert_eq!(shown("hits"), (Some(u32::MAX), u32::MAX, Some("9007199254740991".to_owned())));
+    assert_eq!(shown("money"), (Some(u32::MAX), u32::MAX, Some("9000000000000".to_owned())), "micro-USD");
+    assert_eq!(shown("cheap"), (Some(4_294_000_000), 4_294_000_000, Some("4294000000".to_owned())));
+}
+
+#[test]
+fn a_number_of_the_callers_own_stands_beside_the_one_limit_of_a_route() {
+    let shop = shop();
+    let login = ask("method=POST path=/login email=e user=u").number(9, WireUnit::Minute, 15);
+    assert_eq!(shop.passes(&login, 12), 9, "the star is no limit of the route");
+    let every = shop.ask(&ask("route=none user=u").hits(0));
+    assert_eq!(header(&every, "X-RateLimit-Limit"), Some("100"), "and keeps its own number");
+    let lower = ask("limit=loose user=u").number(1, WireUnit::Hour, 1);
+    assert_eq!(shop.passes(&lower, 3), 1);
+    assert_eq!(shop.passes(&ask("limit=loose user=u"), 3), 2, "a call without one has the limit's");
+}
+
+#[test]
+fn addresses_count_by_the_prefix_that_the_domain_says() {
+    for (prefix, shared, others) in
+        [(48, "2001:db8:0:9::1", "2001:db8:9::1"), (128, "2001:db8::1", "2001:db8::2")]
+    {
+        let tollgate =
+            Embedded::new(&format!("domains: {{d: {{ipv6_prefix: {prefix}, limits: {{l: 1/1h per ip}}}}}}"));
+        let ask = |address: &str| Ask::new("d", "limit=l").entry(b"remote_address", address.as_bytes());
+        assert_eq!(tollgate.passes(&ask("2001:db8::1"), 1), 1);
+        assert_eq!(tollgate.passes(&ask(shared), 1), 0, "/{prefix}");
+        assert_eq!(tollgate.passes(&ask(others), 1), 1, "/{prefix}");
+    }
+}
+
+#[test]
+fn giving_back_reaches_what_is_blocked_and_leaves_the_rest_alone() {
+    let shop = shop();
+    assert_eq!(shop.passes(&ask("limit=assets user=u tier=pro"), 5), 5);
+    let back = shop.ask(&ask("method=POST path=/assets user=u tier=guest").hits(2).give_back());
+    assert_eq!(back.code, Code::Ok, "deleting is never refused, not even where nothing is allowed");
+    assert_eq!(shop.ask(&ask("limit=assets user=u tier=pro").hits(0)).statuses[0].remaining, 2);
+    let many = ask("limit=kits user=u kit=a").and("limit=login email=e").and("limit=fixed user=u");
+    assert_eq!(shop.passes(&many, 1), 1);
+    let mixed = shop.ask(&ask("limit=kits user=u kit=a").give_back().and("limit=fixed user=u"));
+    assert_eq!(mixed.code, Code::Ok);
+    assert_eq!(shop.passes(&ask("limit=kits user=u kit=a"), 2), 1);
+    assert_eq!(shop.passes(&ask("limit=fixed user=u"), 1), 0, "the other descriptor was charged");
+}

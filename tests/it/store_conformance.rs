@@ -360,6 +360,28 @@ async fn a_day_is_a_day_where_clocks_change<S: Store>(bench: Bench<S>) {
     }
 }
 
+async fn a_month_begins_on_its_anchor<S: Store>(bench: Bench<S>) {
+    let day = 86_400_000_000_u64;
+    // 2024-01-31 and, clamped, the 29th of February and the 31st of March.
+    let starts = [1_706_659_200_000_000, 1_709_164_800_000_000, 1_711_843_200_000_000];
+    let anchored = |day| Window::Calendar(Calendar::new(Period::Month, "UTC", day).unwrap());
+    let last = anchored(31);
+    let ask = || take(1, &last, 1, 1);
+    for (start, days) in starts.into_iter().zip([29, 31, 30]) {
+        bench.clock.set(Timestamp(start));
+        assert!(bench.one(ask()).await.is_admitted());
+        assert_eq!(bench.one(ask()).await.verdict, after(days * day));
+        bench.clock.set(Timestamp(start + days * day - 1));
+        assert_eq!(bench.one(ask()).await.verdict, after(1));
+    }
+    let (first, middle) = (anchored(1), anchored(15));
+    let both = [take(2, &first, 1, 1), take(3, &middle, 1, 1)];
+    bench.clock.set(Timestamp(starts[0]));
+    assert_eq!(admitted(&bench.all(&both).await), [true, true]);
+    let waits: Vec<Verdict> = bench.all(&both).await.iter().map(|outcome| outcome.verdict).collect();
+    assert_eq!(waits, [after(day), after(15 * day)]);
+}
+
 async fn numbers_may_change_under_a_counter<S: Store>(bench: Bench<S>) {
     for (id, window) in (1..).zip([MINUTE, FIXED, HELD, CAPACITY]) {
         bench.one(take(id, &window, 5, 5)).await;
@@ -408,6 +430,7 @@ conformance!(
     time_that_runs_backwards_stands_still,
     ten_thousand_counters_do_not_mix,
     a_day_is_a_day_where_clocks_change,
+    a_month_begins_on_its_anchor,
     numbers_may_change_under_a_counter,
     a_call_without_charges_is_answered,
 );

@@ -9,7 +9,7 @@ use crate::limits::{
 use crate::money::NANOS_PER_MICRO;
 use crate::store::{Binding, Charge};
 
-use super::select::{Reached, select};
+use super::select::{Reached, anchor, select};
 use super::{Part, Touch};
 
 /// What a call charges, and which descriptor touches what.
@@ -36,6 +36,7 @@ impl<'a> Plan<'a> {
     ) {
         let selection = select(domain, descriptor, address);
         let tier = domain.tiers.of(&selection.entries);
+        let anchor = anchor(descriptor);
         let hits = request.hits_of(descriptor);
         let alone = selection.limits.iter().filter(|(_, reached)| *reached != Reached::Every).count() == 1;
         let mut touched = Vec::with_capacity(selection.limits.len());
@@ -47,7 +48,7 @@ impl<'a> Plan<'a> {
             let Some(op) = op(limit, number, reached, descriptor.direction, hits) else {
                 continue;
             };
-            if let Some(part) = self.charge(limit, number, &subject, op) {
+            if let Some(part) = self.charge(limit, anchor, number, &subject, op) {
                 touched.push(Touch { id, limit, tier, number, part });
             }
         }
@@ -66,7 +67,14 @@ impl<'a> Plan<'a> {
         self.charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
     }
 
-    fn charge(&mut self, limit: &'a Limit, number: Number, subject: &Subject<'_>, op: Op) -> Option<Part> {
+    fn charge(
+        &mut self,
+        limit: &'a Limit,
+        anchor: Option<u8>,
+        number: Number,
+        subject: &Subject<'_>,
+        op: Op,
+    ) -> Option<Part> {
         if subject.is_incomplete() {
             match (limit.on_missing, limit.mode) {
                 (OnMissing::Share, _) => {}
@@ -74,7 +82,8 @@ impl<'a> Plan<'a> {
                 (OnMissing::Skip | OnMissing::Refuse, _) => return None,
             }
         }
-        let key = self.key(limit, subject);
+        let (window, identity) = limit.window_on(anchor);
+        let key = self.key(identity, subject);
         let same = |charge: &Charge<'_>| charge.key == key && same_kind(charge.op, op);
         if let Some(index) = self.charges.iter().position(same) {
             let charge = &mut self.charges[index];
@@ -84,8 +93,8 @@ impl<'a> Plan<'a> {
         }
         self.charges.push(Charge {
             key,
-            overflow: self.overflow_key(limit),
-            rule: Rule { window: &limit.window, number },
+            overflow: self.overflow_key(identity),
+            rule: Rule { window, number },
             op,
             binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
             on_error: limit.on_error,
@@ -93,24 +102,24 @@ impl<'a> Plan<'a> {
         Some(Part::Charged(self.charges.len() - 1))
     }
 
-    fn key(&self, limit: &Limit, subject: &Subject<'_>) -> CounterKey {
+    fn key(&self, identity: u128, subject: &Subject<'_>) -> CounterKey {
         let mut tag = KeyHasher::new(self.secret);
         match subject.root() {
             Some((name, value)) => {
                 tag.piece(name);
                 tag.piece(value);
             }
-            None => tag.fixed(limit.identity),
+            None => tag.fixed(identity),
         }
         let mut id = KeyHasher::new(self.secret);
-        id.fixed(limit.identity);
+        id.fixed(identity);
         subject.hash_into(&mut id);
         CounterKey { tag: tag.finish_tag(), id: id.finish() }
     }
 
-    fn overflow_key(&self, limit: &Limit) -> CounterKey {
+    fn overflow_key(&self, identity: u128) -> CounterKey {
         let mut id = KeyHasher::new(self.secret);
-        id.fixed(limit.identity);
+        id.fixed(identity);
         id.piece(b"overflow");
         CounterKey { tag: id.finish_tag(), id: id.finish() }
     }

@@ -69,6 +69,12 @@ fn value<'a>(entries: &Entries<'a>, key: &[u8]) -> Option<&'a [u8]> {
     entries.iter().find(|entry| entry.key == key).map(|entry| entry.value)
 }
 
+/// The day of the month on which months and years begin for this call, by its entry `anchor`. Only what was sent
+/// counts: whoever could choose it in a path would choose a fresh counter.
+pub(super) fn anchor(descriptor: &Descriptor<'_>) -> Option<u8> {
+    std::str::from_utf8(value(&descriptor.entries, b"anchor")?).ok()?.parse().ok()
+}
+
 /// The caller's address in each descriptor, in one form for all the ways in which it can be written.
 pub(super) fn addresses(request: &CheckRequest<'_>, ipv6_prefix: u8) -> Vec<Option<Vec<u8>>> {
     let address = |descriptor: &Descriptor<'_>| {
