@@ -280,6 +280,51 @@ fn a_counter_is_its_domain_limit_and_window_but_never_its_number() {
 }
 
 #[test]
+fn each_file_has_its_own_time_zone_and_the_table_shows_it() {
+    let files = [
+        source(
+            "a.yaml",
+            "timezone: Europe/Berlin\ndomains: {a: {per: user, limits: {l: 1/day, m: {limit: 1/week, timezone: Asia/Kolkata}}}}\n",
+        ),
+        source("b.yaml", "domains: {b: {per: user, limits: {l: 1/day, m: {limit: 1/month, anchor: 15}}}}\n"),
+    ];
+    let shown = table(&compile_all(&files).unwrap().rules);
+    let windows: Vec<&str> =
+        shown.lines().filter(|line| line.contains(" user ")).map(|line| line.trim()).collect();
+    assert_eq!(
+        windows,
+        [
+            "l      user  day (Europe/Berlin)  1",
+            "m      user  week (Asia/Kolkata)  1",
+            "l      user  day (UTC)              1",
+            "m      user  month anchor 15 (UTC)  1",
+        ]
+    );
+}
+
+#[test]
+fn the_unit_beats_the_window_in_what_happens_without_a_store() {
+    for (form, policy) in [
+        ("5/1m", OnError::Local),
+        ("5/1m fixed", OnError::Local),
+        ("5/1m burst 9", OnError::Local),
+        ("5/month", OnError::Local),
+        ("5/request", OnError::Local),
+        ("5 concurrent", OnError::Allow),
+        ("5 total", OnError::Allow),
+        ("5 tokens/1m", OnError::Deny),
+        ("5 tokens total", OnError::Deny),
+        ("$5/1m", OnError::Deny),
+        ("$5/day", OnError::Deny),
+        ("$5.00 total", OnError::Deny),
+        ("{limit: $5.00 total, on_error: allow}", OnError::Allow),
+    ] {
+        let rules = compiled(&format!("domains: {{d: {{per: user, limits: {{l: {form}}}}}}}")).rules;
+        assert_eq!(limit(native(&rules, "d"), "l").on_error, policy, "{form}");
+    }
+}
+
+#[test]
 fn what_stands_once_names_both_places() {
     let shop = "domains: {shop: {per: user, limits: {login: 5/15m}}}\n";
     let prices = "prices: {models: {m: {input: 1}}}\n";
