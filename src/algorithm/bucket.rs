@@ -1,7 +1,9 @@
 //! The token bucket, as the generic cell rate algorithm keeps it: one level that leaks.
 //!
-//! GCRA (ITU-T I.371, in its form as a leaky bucket) with burst B, refilled with N every W. The level starts
-//! at 0, a charge raises it, time lowers it by N/W, and a charge fits while the level stays within B.
+//! GCRA with burst B, refilled with N every W. The level starts at 0, a charge raises it, time lowers it by N/W,
+//! and a charge fits while the level stays within B.
+//!
+//! **Source.** ITU-T I.371, the generic cell rate algorithm in its form as a continuous-state leaky bucket.
 //!
 //! **Bound.** Any interval of length t admits at most B + N·t/W. The level is a whole number of units as of an
 //! instant `at`. When a charge is made after k units have leaked, `at` moves on by k·W/N rounded up to a

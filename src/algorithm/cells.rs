@@ -11,7 +11,8 @@
 //! Anonymous holds of a `concurrent` limit are the same arithmetic, with the time to live as the window: an
 //! abandoned slot comes back between one and 1.02 lifetimes after it was taken. Giving back ends the oldest.
 //!
-//! The idea of sub-cells is the sliding window counter's; the difference is that nothing is interpolated.
+//! **Source.** The idea of sub-cells is the sliding window counter's; that nothing is interpolated, and the bound
+//! that follows, are derived here. A slot that lapses by itself is a lease (Gray and Cheriton, SOSP 1989).
 
 use std::collections::VecDeque;
 

@@ -3,6 +3,9 @@
 //! **Bound.** At most N between two boundaries, so at most 2·N in an interval of a period's length that
 //! crosses one. Fixed windows are aligned to the Unix epoch, as the reference service's are; the boundaries
 //! of calendar windows come from [`crate::calendar`].
+//!
+//! **Source.** The fixed window counter as the reference service, envoyproxy/ratelimit, keeps it in Redis: one
+//! key for each start of a window. Here one state says which start it counts from.
 
 use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Window};

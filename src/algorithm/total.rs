@@ -2,6 +2,8 @@
 //!
 //! **Bound.** At most N at any time. A counter that is told to `forget` starts anew once nothing was charged
 //! to it or given back for that long.
+//!
+//! **Source.** The counting semaphore (Dijkstra, EWD 123, 1965), whose waiters are turned away instead of queued.
 
 use crate::clock::{Micros, Timestamp};
 use crate::limits::MAX_AMOUNT;

@@ -41,6 +41,8 @@ struct Source {
     name: String,
     /// Up to the inline tests, without comments.
     code: String,
+    /// What it opens with.
+    purpose: String,
     lines: usize,
 }
 
@@ -69,6 +71,7 @@ fn read(root: &Path, path: &PathBuf) -> Source {
     Source {
         name: path.strip_prefix(root).unwrap().with_extension("").to_string_lossy().into_owned(),
         code: before_tests.lines().filter(is_code).collect::<Vec<_>>().join("\n"),
+        purpose: text.lines().take_while(|line| line.starts_with("//!")).collect(),
         lines: before_tests.lines().count(),
     }
 }
@@ -175,4 +178,16 @@ fn files_are_short_and_open_with_their_purpose() {
 fn the_reader_of_imports_reads_all_forms() {
     let code = "use crate::a::b;\nuse crate::{c, d::{e, f}, g};\nlet x = crate::h::i();";
     assert_eq!(named_after(code, "crate::"), ["a", "c", "d", "g", "h"]);
+}
+
+#[test]
+fn every_algorithm_states_its_bound_and_its_source() {
+    let arithmetic: Vec<Source> =
+        sources().into_iter().filter(|source| source.name.starts_with("algorithm/")).collect();
+    assert_eq!(arithmetic.len(), 4);
+    for source in arithmetic {
+        for part in ["**Bound.**", "**Source.**"] {
+            assert!(source.purpose.contains(part), "{}: no {part}", source.name);
+        }
+    }
 }
