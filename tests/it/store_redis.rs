@@ -349,10 +349,37 @@ async fn what_would_lose_counts_is_found() {
     let server = RedisServer::start(Tool::Valkey);
     tell(&server, &["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
     let store = server.store(Clock::System).await;
-    let evicts = Finding::Evicts("volatile-ttl".to_owned());
+    finds(&store, |finding| *finding == Finding::Evicts("volatile-ttl".to_owned())).await;
+    finds(&store, |finding| *finding == Finding::NotPersistent).await;
+}
+
+#[tokio::test]
+async fn what_its_user_may_not_do_is_found() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        for command in ["-evalsha", "-psetex", "-del", "-time"] {
+            let server = RedisServer::start(tool);
+            let user = ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", command];
+            tell(&server, &user);
+            let mut settings = server.settings();
+            settings.user = Some("tollgate".to_owned());
+            settings.password = Some(Secret::new("swordfish"));
+            let store = RedisStore::start(settings, Clock::System).unwrap();
+            finds(&store, |finding| matches!(finding, Finding::Refuses(_))).await;
+        }
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        finds(&store, |finding| *finding == Finding::NotPersistent).await;
+        let refuses = store.findings().iter().any(|finding| matches!(finding, Finding::Refuses(_)));
+        assert!(!refuses, "{tool:?}: {:?}", store.findings());
+        let left: Vec<String> =
+            redis::cmd("KEYS").arg("tollgate:{*").query(&mut server.connection()).unwrap();
+        assert_eq!(left, Vec::<String>::new(), "looking leaves nothing behind");
+    }
+}
+
+async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
     for _ in 0..2000 {
-        let findings = store.findings();
-        if findings.contains(&evicts) && findings.contains(&Finding::NotPersistent) {
+        if store.findings().iter().any(&wanted) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

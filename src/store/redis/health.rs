@@ -7,7 +7,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use deadpool_redis::Pool;
-use redis::FromRedisValue;
+use redis::{FromRedisValue, RedisResult, Script};
+
+use crate::algorithm::{Op, Rule};
+use crate::clock::{Micros, Timestamp};
+use crate::limits::{CounterKey, Number, OnError, Window};
+use crate::store::{Admission, Binding, Call, Charge, StoreError};
+
+use super::errors::{Remedy, classify};
+use super::keys;
+use super::script::{self, Time};
 
 /// Something that an operator of this Redis should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +33,8 @@ pub enum Finding {
     Replica,
     /// A node of a cluster, asked as if it were alone.
     Cluster,
+    /// It takes no charges, with the code it gives: its user may not, or its memory or disk is full.
+    Refuses(String),
 }
 
 impl fmt::Display for Finding {
@@ -37,6 +48,12 @@ impl fmt::Display for Finding {
             Self::NotPersistent => f.write_str("nothing is persisted; set appendonly yes to keep counts"),
             Self::Replica => f.write_str("it is a replica; name the primary"),
             Self::Cluster => f.write_str("it is a node of a cluster, which is not supported"),
+            Self::Refuses(code) => {
+                write!(
+                    f,
+                    "it refuses charges ({code}); look at the permissions of its user and at its memory"
+                )
+            }
         }
     }
 }
@@ -49,7 +66,37 @@ pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
     let mut save = redis::cmd("CONFIG");
     save.arg("GET").arg("save");
     let snapshots = ask::<Vec<String>>(pool, save).await.and_then(|reply| reply.into_iter().nth(1));
-    judge(&info, snapshots.as_deref())
+    let mut findings = judge(&info, snapshots.as_deref());
+    if let Err(error) = rehearse(pool).await
+        && let (StoreError::Refused { code }, Remedy::Keep) = classify(&error)
+    {
+        findings.insert(Finding::Refuses(code));
+    }
+    findings
+}
+
+/// Does all that decisions do, on keys that nobody counts on, and leaves nothing behind: permissions are given
+/// by command and key, and only this tells whether all of them are.
+async fn rehearse(pool: &Pool) -> RedisResult<()> {
+    let windows = [Window::Sliding { length: Micros::from_secs(1) }, Window::Total { forget: None }];
+    let charge = |op| {
+        (0..).zip(&windows).map(move |(id, window)| {
+            let key = CounterKey { tag: 0, id };
+            let rule = Rule { window, number: Number::Unlimited };
+            Charge { key, overflow: key, rule, op, binding: Binding::Counted, on_error: OnError::Allow }
+        })
+    };
+    let script = Script::new(script::SOURCE);
+    let mut invocation = script.prepare_invoke();
+    invocation.arg(Time::Redis.pack());
+    for op in [Op::Take { room: 1, charge: 1 }, Op::GiveBack { units: 1 }] {
+        let charges: Vec<Charge<'_>> = charge(op).collect();
+        charges.iter().for_each(|charge| _ = invocation.key(keys::counter(charge.key)));
+        let call = Call { charges: &charges, admission: Admission::AllOrNone };
+        invocation.arg(script::pack(&call, Timestamp::default()));
+    }
+    let Ok(mut connection) = pool.get().await else { return Ok(()) };
+    invocation.invoke_async::<redis::Value>(&mut connection).await.map(|_| ())
 }
 
 async fn ask<T: FromRedisValue>(pool: &Pool, command: redis::Cmd) -> Option<T> {
