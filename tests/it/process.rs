@@ -150,6 +150,33 @@ async fn changed_files_are_put_in_force_and_wrong_ones_are_not() {
     assert_eq!(codes(&service, 1).await, [Code::Ok], "the counter is kept, the number is another");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_that_starts_empty_is_told() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let service = Tollgate::start(&[&limits]);
+    assert_eq!(codes(&service, 3).await, [Code::Ok, Code::Ok, Code::OverLimit]);
+    fs::write(&limits, TWO_AN_HOUR.replace("hour", "day")).unwrap();
+    tokio::task::block_in_place(|| service.logs("the limits were reloaded"));
+    assert!(service.log().contains("its counters start empty limit=\"shop.user\""), "{}", service.log());
+    assert_eq!(codes(&service, 3).await, [Code::Ok, Code::Ok, Code::OverLimit]);
+}
+
+#[test]
+fn what_is_not_enforced_yet_is_said_at_start_and_by_check() {
+    let products = "tests/data/products.yaml";
+    let service = Tollgate::start(&[products]);
+    let checked = run(&["check", products], &[]);
+    assert_eq!(checked.status.code(), Some(0));
+    assert_eq!(String::from_utf8(checked.stdout.clone()).unwrap(), include_str!("../data/products.txt"));
+    let said = stderr(&checked);
+    for part in
+        ["'alerts' is not enforced yet", "'lease' is", "'on_limit: trip' is", "'reset' is", "'prices' is"]
+    {
+        assert!(said.contains(part) && service.log().contains(part), "{part} in {said}\n{}", service.log());
+    }
+    assert!(said.lines().all(|line| line.starts_with("tests/data/products.yaml:")), "{said}");
+}
+
 #[tokio::test]
 async fn a_memory_is_each_process_s_own() {
     let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);

@@ -2,15 +2,18 @@
 //! it is away, slow, full, busy, read-only or in bad shape.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
+use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
 
+use crate::support::embedded::rules;
 use crate::support::redis::{RedisServer, until_ready};
 use crate::support::tools::Tool;
 
@@ -342,6 +345,64 @@ async fn all_instances_name_counters_under_one_secret() {
     let kept: Option<Vec<u8>> =
         redis::cmd("GET").arg("tollgate:secret").query(&mut other.connection()).unwrap();
     assert_eq!(kept, None, "what the operator keeps is not kept twice");
+}
+
+#[tokio::test]
+async fn keys_and_states_tell_nothing_of_whom_they_count_and_share_a_tag() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    let document = "
+domains:
+  shop:
+    per: user
+    limits: {a: 5/1m, b: 5/1m fixed, c: 5/1m burst 9, d: 5/day, e: 5 concurrent, f: 5 total, g: 5 total per user+kit}
+    routes: {all: [a, b, c, d, e, f, g]}
+";
+    let limits = LimitsHandle::new(rules(document));
+    let engine = Arc::new(Engine::new(limits, store, EngineSettings::default()));
+    let entries = [("route", "all"), ("user", "ann.secret@example.org"), ("kit", "kit-secret")];
+    let entries = entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+    let descriptors = vec![Descriptor { entries: entries.to_vec(), ..Descriptor::default() }];
+    engine.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
+
+    let mut connection = server.connection();
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    keys.retain(|key| !["tollgate:secret", "tollgate:probe"].contains(&key.as_str()));
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    let tag = &keys[0][..27];
+    for key in &keys {
+        let hex = |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let (front, id) = key.rsplit_once(':').unwrap();
+        assert!(hex(&front[10..26], 16) && hex(id, 32), "{key}");
+        assert_eq!((&key[..10], front), ("tollgate:{", tag), "one user, one slot");
+        let state: Vec<u8> = redis::cmd("GET").arg(key).query(&mut connection).unwrap();
+        assert!(!state.windows(6).any(|part| part == b"secret"), "{key}");
+    }
+}
+
+/// Answers every command as a server does that still reads its data.
+fn loading(listener: &std::net::TcpListener) {
+    use std::io::{Read as _, Write as _};
+    while let Ok((mut client, _)) = listener.accept() {
+        let mut asked = [0; 4096];
+        while let Ok(1..) = client.read(&mut asked) {
+            if client.write_all(b"-LOADING Redis is loading the dataset in memory\r\n").is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_still_loading_has_no_answers() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || loading(&listener));
+    let store = RedisStore::start(RedisSettings::new(url), Clock::System).unwrap();
+    for _ in 0..20 {
+        assert_eq!(take(&store).await.unwrap_err(), StoreError::Unavailable, "nobody waits for it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
