@@ -37,8 +37,14 @@ impl Street {
 
     /// Waits until the service has answered `count` calls: Envoy does not wait for those at a stream's end.
     fn settled(&self, count: u64) {
+        self.asked("service", count);
+    }
+
+    /// Waits until the cluster of this name, in Envoy's words, has answered `count` calls.
+    fn asked(&self, cluster: &str, count: u64) {
+        let name = format!("cluster.{cluster}.upstream_rq_completed");
         for _ in 0..1_000 {
-            if self.envoy.stat("cluster.service.upstream_rq_completed") >= count {
+            if self.envoy.stat(&name) >= count {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -336,4 +342,36 @@ fn a_platform_limits_each_kind_of_work() {
     assert_eq!(street.statuses(6, call), [200, 200, 200, 200, 200, 429]);
     let call = || post("/v1").host("blueprint.test").header("x-user", "ada").header("x-route", "llm");
     assert_eq!(street.statuses(11, call), [[200; 10].as_slice(), &[429]].concat());
+}
+
+#[test]
+fn the_example_gives_a_slot_back_when_a_call_ends_but_not_for_a_refused_one() {
+    let service = Tollgate::start(&["examples/tollgate.yaml"]);
+    let upstream = Upstream::start();
+    let envoy = Envoy::example(service.grpc(), upstream.address);
+    let street = Street { envoy, service, upstream };
+    let slot = |ends: bool| {
+        let entries = r#"[{"key": "limit", "value": "streams"}, {"key": "user", "value": "ada"}]"#;
+        let body = format!(
+            r#"{{"domain": "shop", "descriptors": [{{"entries": {entries}, "isNegativeHits": {ends}}}]}}"#
+        );
+        assert_eq!(post("/json").body(body).send(street.service.http()).status, 200);
+    };
+    let call = || get("/events/stream").header("x-user", "ada").send(street.envoy.open).status;
+
+    let mut asked = 0;
+    let mut expect = |status: u16| {
+        assert_eq!(call(), status);
+        asked += 2; // before the call, and at its end
+        street.asked("tollgate", asked);
+    };
+    // One after the other, each gives back what it took.
+    (0..4).for_each(|_| expect(200));
+    slot(false);
+    slot(false);
+    // Others hold both slots: refused calls leave them to them.
+    (0..3).for_each(|_| expect(429));
+    slot(true);
+    expect(200);
+    assert_eq!(street.upstream.served(), 5);
 }

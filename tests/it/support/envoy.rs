@@ -25,12 +25,32 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts Envoy in front of `upstream`, asking `service`, and waits until it takes calls.
     pub(crate) fn start(service: SocketAddr, upstream: SocketAddr) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for Envoy");
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/envoy.yaml");
         let text = std::fs::read_to_string(template).expect("Envoy's configuration");
         let text = text
             .replace("UPSTREAM_PORT", &upstream.port().to_string())
             .replace("SERVICE_PORT", &service.port().to_string());
+        let (mut envoy, listeners) = Self::of(&text, 3);
+        (envoy.open, envoy.draft, envoy.closed) =
+            (listeners["open"], listeners["draft"], listeners["closed"]);
+        envoy
+    }
+
+    /// Starts the one that `examples/envoy.yaml` describes; only its ports are others.
+    pub(crate) fn example(service: SocketAddr, upstream: SocketAddr) -> Self {
+        let text = include_str!("../../../examples/envoy.yaml")
+            .replace("port_value: 10000", "port_value: 0")
+            .replace("port_value: 9000", &format!("port_value: {}", upstream.port()))
+            .replace("port_value: 8081", &format!("port_value: {}", service.port()));
+        let admin = "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }";
+        let (mut envoy, listeners) = Self::of(&format!("{admin}\n{text}"), 1);
+        envoy.open = listeners["calls"];
+        envoy
+    }
+
+    /// Starts one of `text`, and waits for its listeners, `count` of them.
+    fn of(text: &str, count: usize) -> (Self, HashMap<String, SocketAddr>) {
+        let folder = tempfile::tempdir().expect("a folder for Envoy");
         std::fs::write(folder.path().join("envoy.yaml"), text).expect("write Envoy's configuration");
         let child = spawn(folder.path());
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -39,11 +59,9 @@ impl Envoy {
         envoy.admin = envoy.wait(Self::admin_address);
         let listeners = envoy.wait(|envoy| {
             let ready = http::get("/ready").send(envoy.admin).status == 200;
-            ready.then(|| envoy.listeners()).filter(|found| found.len() == 3)
+            ready.then(|| envoy.listeners()).filter(|found| found.len() == count)
         });
-        (envoy.open, envoy.draft, envoy.closed) =
-            (listeners["open"], listeners["draft"], listeners["closed"]);
-        envoy
+        (envoy, listeners)
     }
 
     /// Envoy's statistics whose whole name is `name`; 0 if it has not counted that yet.

@@ -13,6 +13,7 @@ pub(crate) struct Call {
     path: Vec<u8>,
     host: &'static str,
     headers: Vec<(String, Vec<u8>)>,
+    body: String,
 }
 
 /// What came back.
@@ -36,7 +37,7 @@ pub(crate) fn post(path: impl AsRef<[u8]>) -> Call {
 }
 
 fn call(method: &'static str, path: impl AsRef<[u8]>) -> Call {
-    Call { method, path: path.as_ref().to_vec(), host: "edge.test", headers: Vec::new() }
+    Call { method, path: path.as_ref().to_vec(), host: "edge.test", headers: Vec::new(), body: String::new() }
 }
 
 impl Call {
@@ -49,6 +50,12 @@ impl Call {
     /// Adds a header.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// What a POST says.
+    pub(crate) fn body(mut self, body: String) -> Self {
+        self.body = body;
         self
     }
 
@@ -82,14 +89,15 @@ impl Call {
 
     fn write(mut self, to: SocketAddr) -> TcpStream {
         if self.method == "POST" {
-            self = self.header("content-length", "0");
+            let length = self.body.len().to_string();
+            self = self.header("content-length", length);
         }
         let mut bytes = [self.method.as_bytes(), b" ", &self.path, b" HTTP/1.1\r\nhost: "].concat();
         bytes.extend([self.host.as_bytes(), b"\r\n"].concat());
         for (name, value) in &self.headers {
             bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
-        bytes.extend(b"\r\n");
+        bytes.extend([b"\r\n", self.body.as_bytes()].concat());
         let mut stream = TcpStream::connect(to).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("set a time limit");
         stream.write_all(&bytes).expect("send a call");
