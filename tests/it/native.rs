@@ -586,3 +586,44 @@ fn giving_back_reaches_what_is_blocked_and_leaves_the_rest_alone() {
     assert_eq!(shop.passes(&ask("limit=kits user=u kit=a"), 2), 1);
     assert_eq!(shop.passes(&ask("limit=fixed user=u"), 1), 0, "the other descriptor was charged");
 }
+
+#[test]
+fn a_call_is_found_by_the_names_that_envoy_gives_to_what_it_sends() {
+    let shop = shop();
+    let star = |shop: &Embedded| shop.ask(&ask("route=none user=u").hits(0)).statuses[0].remaining;
+    let sent = [
+        "method=POST path=/login email=e user=u",
+        ":method=POST :path=/login?next=/home email=e user=u",
+        "method=POST :path=/login? email=e user=u",
+    ];
+    let passed: Vec<usize> = sent.iter().map(|entries| shop.passes(&ask(entries), 1)).collect();
+    assert_eq!(passed, [1, 1, 0], "one route, one counter");
+    for elsewhere in [
+        "method=post path=/login email=e user=u",
+        "path=/login email=e user=u",
+        "method=POST path=/Login email=e user=u",
+        "method=POST path=/login/ email=e user=u",
+        "method=POST path=/%6cogin email=e user=u",
+        "method=POST path=login email=e user=u",
+        "route=unknown method=POST path=/login email=e user=u",
+    ] {
+        let before = star(&shop);
+        assert_eq!(shop.passes(&ask(elsewhere), 1), 1, "{elsewhere}: bytes are exact");
+        assert_eq!(star(&shop), before - 1, "{elsewhere}: still a call");
+    }
+    let limit = ask("limit=loose route=llm method=POST path=/login email=e user=u");
+    assert_eq!(shop.ask(&limit).statuses[0].limit.as_ref().map(|limit| limit.name.as_str()), Some("loose"));
+    let route = ask("route=llm method=POST path=/login email=e user=u");
+    assert_eq!(shop.passes(&route, 1), 1, "the route before the path");
+}
+
+#[test]
+fn the_tier_is_read_where_the_domain_says() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, tier: {from: plan, default: a}, limits: {l: 1h}, tiers: {a: {l: 1}, b: {l: 2}}}}",
+    );
+    let passes = |entries: &str| tollgate.passes(&Ask::new("d", entries), 3);
+    assert_eq!(passes("limit=l user=u plan=b"), 2);
+    assert_eq!(passes("limit=l user=v tier=b"), 1);
+    assert_eq!(passes("limit=l user=w plan=c"), 1, "one that does not exist is the default");
+}

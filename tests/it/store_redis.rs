@@ -380,6 +380,25 @@ domains:
     }
 }
 
+#[tokio::test]
+async fn a_decision_is_one_command_however_many_limits_it_touches() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    finds(&store, |finding| *finding == Finding::NotPersistent).await;
+    tell(&server, &["CONFIG", "RESETSTAT"]);
+    let charges: Vec<Charge<'_>> =
+        (0..60).map(|id| charge(id, &MINUTE, Op::Take { room: 1, charge: 1 })).collect();
+    for _ in 0..20 {
+        store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+    }
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+    let calls = |command: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
+    };
+    assert_eq!((calls("evalsha"), calls("eval"), calls("script|load")), (20, 0, 0), "{stats}");
+}
+
 /// Answers every command as a server does that still reads its data.
 fn loading(listener: &std::net::TcpListener) {
     use std::io::{Read as _, Write as _};
