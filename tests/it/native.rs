@@ -1,7 +1,7 @@
 //! What a call of a native domain is charged, and what its answer says.
 
 use tollgate::engine::{Code, Enforcement, EngineSettings, InvalidRequest, Switch};
-use tollgate::limits::WireUnit;
+use tollgate::limits::{Metadata, WireUnit};
 
 use crate::support::embedded::{Ask, Embedded, NOON, header};
 
@@ -626,4 +626,76 @@ fn the_tier_is_read_where_the_domain_says() {
     assert_eq!(passes("limit=l user=u plan=b"), 2);
     assert_eq!(passes("limit=l user=v tier=b"), 1);
     assert_eq!(passes("limit=l user=w plan=c"), 1, "one that does not exist is the default");
+}
+
+#[test]
+fn a_limit_is_shown_in_the_largest_unit_of_its_window_and_told_in_words() {
+    for (limit, unit, multiplier, words) in [
+        ("1/1s", WireUnit::Second, 1, "1 per 1 second"),
+        ("1/90s", WireUnit::Second, 90, "1 per 90 second"),
+        ("1/60s", WireUnit::Minute, 1, "1 per 1 minute"),
+        ("1/15m fixed", WireUnit::Minute, 15, "1 per 15 minute"),
+        ("1/24h", WireUnit::Day, 1, "1 per 1 day"),
+        ("1/36h", WireUnit::Hour, 36, "1 per 36 hour"),
+        ("1/7d", WireUnit::Week, 1, "1 per 7 day"),
+        ("1/30d", WireUnit::Month, 1, "1 per 30 day"),
+        ("1/366d", WireUnit::Day, 366, "1 per 366 day"),
+        ("1/2m burst 1", WireUnit::Minute, 2, "1 per 2 minute"),
+        ("1/day", WireUnit::Day, 1, "1 per day"),
+        ("1/week", WireUnit::Week, 1, "1 per week"),
+        ("1/month", WireUnit::Month, 1, "1 per month"),
+        ("1/year", WireUnit::Year, 1, "1 per year"),
+        ("1 concurrent", WireUnit::Unknown, 1, "1 concurrent"),
+        ("1 total", WireUnit::Unknown, 1, "1 in total"),
+        ("1/request", WireUnit::Unknown, 1, "at most 1 per request"),
+        ("1 tokens/1m", WireUnit::Minute, 1, "1 tokens per 1 minute"),
+        ("$0.000001 total", WireUnit::Unknown, 1, "$0.000001 in total"),
+        ("0/1m", WireUnit::Minute, 1, "not available"),
+    ] {
+        let tollgate = Embedded::new(&format!("domains: {{d: {{per: user, limits: {{l: {limit}}}}}}}"));
+        let refused = tollgate.ask(&Ask::new("d", "limit=l user=u").hits(2));
+        let shown = refused.statuses[0].limit.clone().unwrap();
+        assert_eq!((shown.unit, shown.multiplier), (unit, multiplier), "{limit}");
+        let body = format!(r#"{{"error":"Rate limit exceeded: {words}"}}"#);
+        assert_eq!(refused.body, Some(body), "{limit}");
+    }
+}
+
+#[test]
+fn every_standing_is_told_where_the_domain_says_so() {
+    let tollgate = Embedded::new(
+        "domains: {d: {per: user, headers: {standings: true, body: '{\"in\":{retry_after}}'},
+             limits: {a: 5/1m, b: 3 concurrent, c: 1 total, d: -1/1m}, routes: {all: [a, b, c, d]}}}",
+    );
+    let call = Ask::new("d", "route=all user=u");
+    let told = |decision: &tollgate::engine::Decision| {
+        let Some(Metadata::Map(standings)) = decision.metadata.as_ref().unwrap().get("standings").cloned()
+        else {
+            panic!("{decision:?}")
+        };
+        let number =
+            |fields: &std::collections::BTreeMap<Box<str>, Metadata>, name: &str| match fields.get(name) {
+                Some(Metadata::Number(number)) => Some(*number),
+                _ => None,
+            };
+        let standing = |(name, standing): (&str, &Metadata)| {
+            let Metadata::Map(fields) = standing else { panic!("{standing:?}") };
+            let numbers = ["used", "held", "limit", "remaining"].map(|name| number(fields, name));
+            (name.to_string(), numbers, fields["refused"] == Metadata::Bool(true))
+        };
+        standings.iter().map(|(name, fields)| standing((name, fields))).collect::<Vec<_>>()
+    };
+    let expected = |refused: bool| {
+        let some = |numbers: [f64; 4]| numbers.map(Some);
+        vec![
+            ("a".to_owned(), some([1.0, 0.0, 5.0, 4.0]), false),
+            ("b".to_owned(), some([0.0, 1.0, 3.0, 2.0]), false),
+            ("c".to_owned(), some([1.0, 0.0, 1.0, 0.0]), refused),
+            ("d".to_owned(), [Some(1.0), Some(0.0), None, None], false),
+        ]
+    };
+    assert_eq!(told(&tollgate.ask(&call)), expected(false));
+    let refused = tollgate.ask(&call);
+    assert_eq!(told(&refused), expected(true), "and the refused call was charged nowhere");
+    assert_eq!(refused.body.as_deref(), Some(r#"{"in":null}"#), "waiting does not help");
 }
