@@ -181,6 +181,8 @@ fn the_subject_is_the_first_alternative_that_has_a_value() {
     assert_eq!(shop.passes(&ask("limit=login email=1.1.1.1"), 3), 2, "an email is no address");
     assert_eq!(shop.passes(&ask("limit=login masked_remote_address=2001:db8::1"), 3), 2);
     assert_eq!(shop.passes(&ask("limit=login ip=2001:db8::ffff"), 1), 0, "one /64");
+    let masked = ask("limit=login masked_remote_address=2001:db8::abcd/128");
+    assert_eq!(shop.passes(&masked, 1), 0, "the same /64, with the mask that Envoy writes behind it");
     assert_eq!(shop.passes(&ask("limit=login"), 3), 2, "all that name nobody share one counter");
 }
 

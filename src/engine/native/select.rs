@@ -87,16 +87,35 @@ pub(super) fn addresses(request: &CheckRequest<'_>, ipv6_prefix: u8) -> Vec<Opti
     request.descriptors.iter().map(address).collect()
 }
 
-/// IPv4 inside IPv6 is IPv4; IPv6 counts by its prefix; what is no address is taken as it is.
+/// IPv4 inside IPv6 is IPv4; IPv6 counts by its prefix; what is no address is taken as it is. Envoy writes its
+/// mask behind a masked address, and none is all of it: a wider one stays, a narrower one splits nothing.
 fn normal_form(sent: &[u8], ipv6_prefix: u8) -> Vec<u8> {
-    let parsed = std::str::from_utf8(sent).ok().and_then(|text| text.parse::<IpAddr>().ok());
-    match parsed.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.to_string().into_bytes(),
-        Some(IpAddr::V6(address)) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(ipv6_prefix.min(128))).unwrap_or(0);
-            format!("{}/{ipv6_prefix}", Ipv6Addr::from(u128::from(address) & mask)).into_bytes()
+    let Some((address, mask)) = std::str::from_utf8(sent).ok().and_then(masked) else {
+        return sent.to_vec();
+    };
+    match address {
+        IpAddr::V4(address) if mask >= 32 => address.to_string().into_bytes(),
+        IpAddr::V4(address) => format!("{address}/{mask}").into_bytes(),
+        IpAddr::V6(address) => {
+            let prefix = mask.min(ipv6_prefix);
+            let bits = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+            format!("{}/{prefix}", Ipv6Addr::from(u128::from(address) & bits)).into_bytes()
         }
-        None => sent.to_vec(),
+    }
+}
+
+/// `ADDRESS` or `ADDRESS/MASK`, and how many leading bits count.
+fn masked(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, mask) = match text.split_once('/') {
+        Some((address, mask)) => (address, mask.parse().ok()?),
+        None => (text, 128),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    match address.to_canonical() {
+        // A mask that leaves out a part of the prefix of IPv4 inside IPv6 leaves nothing of the address.
+        IpAddr::V4(_) if address.is_ipv6() && mask < 96 => None,
+        IpAddr::V4(inner) if address.is_ipv6() => Some((IpAddr::V4(inner), mask - 96)),
+        address => Some((address, mask)),
     }
 }
 
@@ -113,6 +132,16 @@ mod tests {
             ("2001:0DB8:0:0:1::9", "2001:db8::/64"),
             ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
             ("10.0.0.0/24", "10.0.0.0/24"),
+            ("10.0.0.1/32", "10.0.0.1"),
+            ("::ffff:10.0.0.1/128", "10.0.0.1"),
+            ("::ffff:10.0.0.0/120", "10.0.0.0/24"),
+            ("::ffff:0:0/90", "::ffff:0:0/90"),
+            ("2001:db8::1/128", "2001:db8::/64"),
+            ("2001:db8:0:0:1::/80", "2001:db8::/64"),
+            ("2001:db8::/48", "2001:db8::/48"),
+            ("2001:db8::1/x", "2001:db8::1/x"),
+            ("2001:db8::1/300", "2001:db8::1/300"),
+            ("::/0", "::/0"),
             ("unknown", "unknown"),
         ] {
             assert_eq!(normal_form(sent.as_bytes(), 64), form.as_bytes(), "{sent}");
