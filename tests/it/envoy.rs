@@ -231,6 +231,17 @@ fn strange_paths_are_counted_and_refused_like_any_other() {
 }
 
 #[test]
+fn a_masked_address_counts_by_the_prefix_of_the_domain() {
+    let street = Street::edge();
+    let addresses =
+        ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8:0:1::1", "203.0.113.1"];
+    let status =
+        |address: &&str| get("/masked").header("x-forwarded-for", *address).send(street.envoy.open).status;
+    let statuses: Vec<u16> = addresses.iter().map(status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429, 200, 200]);
+}
+
+#[test]
 fn bytes_that_are_not_text_are_counted_and_refused_like_any_other() {
     let street = Street::edge();
     let values: [&[u8]; 5] = [b"\xff\xfe", b"\x80", b"caf\xe9", b"\xc3\x28", b"\xed\xa0\x80"];
