@@ -50,8 +50,10 @@ pub struct GrpcSettings {
     pub timeout: Duration,
     /// Calls in progress on one connection. Default 1024.
     pub max_concurrent_streams: u32,
-    /// Calls reset by the peer before they were begun, above which a connection is closed. Default 100: Envoy
-    /// resets calls when its own timeout passes, in bursts.
+    /// Calls reset by the peer before they were begun, above which a connection is closed. Default 65,536: the
+    /// peer is the operator's Envoy, which carries the calls of all its clients on one connection and passes on
+    /// as a reset whatever one of them gives up, in bursts of thousands. Closing the connection would fail the
+    /// calls of all others, and Envoy lets those pass; a reset call costs some hundred bytes until it is looked at.
     pub max_pending_reset_streams: usize,
     /// Calls that this side had to reset over the life of a connection, above which it is closed. Default 1024.
     pub max_error_reset_streams: usize,
@@ -78,7 +80,7 @@ impl Default for GrpcSettings {
             max_message_bytes: 512 * 1024,
             timeout: Duration::from_secs(1),
             max_concurrent_streams: 1024,
-            max_pending_reset_streams: 100,
+            max_pending_reset_streams: 64 * 1024,
             max_error_reset_streams: 1024,
             max_header_list_bytes: 16 * 1024,
             stream_window_bytes: 64 * 1024,

@@ -459,6 +459,16 @@ async fn open(server: &TestServer) -> TcpStream {
     stream
 }
 
+/// Kind, flags and stream of the next frame that the server sends.
+async fn next_frame(stream: &mut TcpStream) -> (u8, u8, u32) {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.expect("the connection is open");
+    let [_, high, low, kind, flags, stream_id @ ..] = head;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    stream.read_exact(&mut vec![0; length]).await.expect("a frame is whole");
+    (kind, flags, u32::from_be_bytes(stream_id))
+}
+
 /// Whether the server closes the connection on `frames` sent for each of so many calls.
 async fn is_closed_by(server: &TestServer, calls: u32, frames: impl Fn(u32) -> Vec<u8>) -> bool {
     let mut stream = open(server).await;
@@ -492,11 +502,48 @@ async fn floods_of_resets_cost_the_flooder_its_connection_and_nobody_else() {
         [frame(1, 4, stream_id, &request_headers()), frame(8, 0, stream_id, &[0x7f, 0xff, 0xff, 0xff])]
             .concat()
     };
-    assert!(!is_closed_by(&server, 90, reset).await, "a burst of calls given up is honest");
-    assert!(is_closed_by(&server, 20_000, reset).await, "calls reset by the peer");
+    assert!(!is_closed_by(&server, 20_000, reset).await, "calls given up in bursts are honest");
     assert!(!is_closed_by(&server, 500, overflow).await);
     assert!(is_closed_by(&server, 2_000, overflow).await, "calls that the server has to reset");
     client.should_rate_limit(user("ann")).await.unwrap();
+    server.stop().await;
+
+    let (check, _asked) = Canned::new(Decision::pass(1));
+    let strict = GrpcSettings { max_pending_reset_streams: 100, ..GrpcSettings::default() };
+    let server = TestServer::of(check, strict).await;
+    let mut client = server.client().await;
+    assert!(!is_closed_by(&server, 90, reset).await);
+    assert!(is_closed_by(&server, 20_000, reset).await, "more calls reset by the peer than are put up with");
+    client.should_rate_limit(user("ann")).await.unwrap();
+    server.stop().await;
+}
+
+/// Envoy carries the calls of all its clients on one connection. A client that gives up its own by the thousand
+/// must not cost another its answer.
+#[tokio::test]
+async fn calls_given_up_by_the_thousand_leave_the_others_of_their_connection_alone() {
+    let (check, _asked) = Canned::new(Decision::pass(1));
+    let settings = GrpcSettings { timeout: Duration::from_secs(3600), ..GrpcSettings::default() };
+    let server = TestServer::of(check, settings).await;
+    let mut stream = open(&server).await;
+    let call = |stream_id| frame(1, 4, stream_id, &request_headers());
+    let body = |stream_id| frame(0, 1, stream_id, &framed(&user("ann").encode_to_vec()));
+    let given_up = (1..=5_000).flat_map(|call_number| {
+        let stream_id = 2 * call_number + 1;
+        [call(stream_id), frame(3, 0, stream_id, &[0, 0, 0, 8])].concat()
+    });
+    let after = 2 * 5_001 + 1;
+    let burst = [call(1), given_up.collect(), body(1), call(after), body(after)].concat();
+    stream.write_all(&burst).await.unwrap();
+    let mut unanswered = vec![1, after];
+    while !unanswered.is_empty() {
+        let (kind, flags, stream_id) = next_frame(&mut stream).await;
+        assert_ne!((kind, stream_id), (7, 0), "the connection is given up with {unanswered:?} unanswered");
+        if (kind, flags & 1) == (1, 1) {
+            unanswered.retain(|unanswered| *unanswered != stream_id);
+        }
+    }
+    drop(stream);
     server.stop().await;
 }
 
