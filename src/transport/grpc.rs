@@ -57,7 +57,9 @@ pub struct GrpcSettings {
     pub max_pending_reset_streams: usize,
     /// Calls that this side had to reset over the life of a connection, above which it is closed. Default 1024.
     pub max_error_reset_streams: usize,
-    /// The largest header list, in bytes. Default 16 KiB.
+    /// The largest header list, in bytes. Default 256 KiB: Envoy's tracers copy headers of its clients into the
+    /// call, `tracestate` among them, of which Envoy takes 60 KiB unless told to take more. A call refused for
+    /// them would pass.
     pub max_header_list_bytes: u32,
     /// How much of one request a peer may send ahead of its being read, in bytes. Default 64 KiB.
     pub stream_window_bytes: u32,
@@ -82,7 +84,7 @@ impl Default for GrpcSettings {
             max_concurrent_streams: 1024,
             max_pending_reset_streams: 64 * 1024,
             max_error_reset_streams: 1024,
-            max_header_list_bytes: 16 * 1024,
+            max_header_list_bytes: 256 * 1024,
             stream_window_bytes: 64 * 1024,
             connection_window_bytes: 1024 * 1024,
             keepalive_interval: Duration::from_secs(30),

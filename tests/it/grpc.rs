@@ -278,6 +278,19 @@ async fn large_messages_pass_and_larger_ones_are_refused_unread() {
     server.stop().await;
 }
 
+/// Envoy's tracers copy `tracestate` of its client into the call, as long as it may be.
+#[tokio::test]
+async fn long_headers_of_envoys_clients_are_no_reason_to_fail() {
+    let server = TestServer::start(per_key("api", &TEN_PER_HOUR)).await;
+    let mut client = server.client().await;
+    let mut call = tonic::Request::new(user("ann"));
+    let states = format!("a={}", "b".repeat(60 * 1024));
+    call.metadata_mut().insert("tracestate", states.parse().unwrap());
+    let answer = client.should_rate_limit(call).await.unwrap().into_inner();
+    assert_eq!(remaining(&answer), 9);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn calls_that_are_no_calls_get_the_codes_of_grpc() {
     let server = TestServer::start(per_key("api", &TEN_PER_HOUR)).await;
@@ -726,7 +739,7 @@ async fn protections_are_announced() {
         .collect();
     assert_eq!(settings.get(&3), Some(&1024), "MAX_CONCURRENT_STREAMS of {settings:?}");
     assert_eq!(settings.get(&4).copied().unwrap_or(65_535), 65_536, "INITIAL_WINDOW_SIZE of {settings:?}");
-    assert_eq!(settings.get(&6), Some(&16_384), "MAX_HEADER_LIST_SIZE of {settings:?}");
+    assert_eq!(settings.get(&6), Some(&262_144), "MAX_HEADER_LIST_SIZE of {settings:?}");
     drop(stream);
     server.stop().await;
 }
