@@ -29,7 +29,6 @@ use crate::store::fallback::WithFallback;
 use crate::store::memory::MemoryStore;
 use crate::store::redis::RedisStore;
 use crate::transport::accept::{self, Worker};
-use crate::transport::grpc::GrpcSettings;
 use crate::transport::health::{Health, Serving};
 use crate::transport::http::{self, HttpSettings};
 
@@ -119,7 +118,7 @@ impl<S: Store> App<S> {
         let desk = Desk {
             check: engine.clone(),
             health: health.clone(),
-            settings: GrpcSettings::default(),
+            settings: settings.grpc.clone(),
             stop: stopping.clone(),
         };
         let inboxes = staff(settings.threads, &desk, &mut parts)?;

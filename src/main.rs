@@ -11,7 +11,7 @@ use tollgate::telemetry;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(arguments) => serve(arguments),
+        Command::Serve(arguments) => serve(*arguments),
         Command::Check(arguments) => app::check(arguments),
     };
     match done {

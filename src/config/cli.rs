@@ -33,7 +33,7 @@ Examples:
 pub enum Command {
     /// Answer calls by the limits in FILES, and follow changes of them.
     #[command(after_help = SERVE_NOTES, args_override_self = true)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Check FILES and print what every tier is allowed; exit 78 if anything is wrong.
     Check(CheckArgs),
 }
@@ -63,6 +63,10 @@ pub struct ServeArgs {
     /// How many threads decide [default: one for each core] [env: TOLLGATE_THREADS].
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
+    /// The largest gRPC message in bytes; nine descriptors that repeat a path of 59 KB need more
+    /// [default: 524288] [env: TOLLGATE_GRPC_MAX_MESSAGE].
+    #[arg(long, value_name = "BYTES")]
+    pub grpc_max_message: Option<String>,
     /// A file of settings, in YAML [env: TOLLGATE_SETTINGS].
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
@@ -97,6 +101,7 @@ impl ServeArgs {
             one(keys::ADMIN, self.admin),
             one(keys::STORE, self.store),
             one(keys::THREADS, self.threads),
+            one(keys::GRPC_MAX_MESSAGE, self.grpc_max_message),
             one(keys::LOG_LEVEL, self.log_level),
             one(keys::LOG_FORMAT, self.log_format),
         ];

@@ -23,6 +23,7 @@ use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
 use crate::telemetry::LogSettings;
+use crate::transport::grpc::GrpcSettings;
 
 pub use error::{SettingError, SettingErrors};
 pub use layers::Sources;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub threads: NonZeroUsize,
     /// How long new calls are still taken after the signal to stop. Default 2 s.
     pub drain_delay: Duration,
+    /// How gRPC connections and calls are treated.
+    pub grpc: GrpcSettings,
     /// Where counters are kept.
     pub store: StoreSettings,
     /// The secret under which counters are named, where it is given.

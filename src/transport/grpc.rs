@@ -42,8 +42,9 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 /// How the gRPC server treats connections and calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcSettings {
-    /// The largest request, in bytes. A larger one is refused unread with INVALID_ARGUMENT. Default 512 KiB;
-    /// Envoy cannot make one from headers that it accepts.
+    /// The largest request, in bytes. A larger one is refused unread with INVALID_ARGUMENT. Default 512 KiB:
+    /// eight times the headers that Envoy takes. It makes a larger one where more descriptors than that repeat
+    /// a header, such as nine with a path of 59 KB.
     pub max_message_bytes: usize,
     /// The longest a call may take when its caller sets no shorter deadline. Default 1 s; decisions are bounded
     /// by the store's own deadline long before.

@@ -278,6 +278,23 @@ async fn large_messages_pass_and_larger_ones_are_refused_unread() {
     server.stop().await;
 }
 
+/// What Envoy makes of a path of 59 KB, where nine descriptors hold it.
+#[tokio::test]
+async fn nine_descriptors_that_repeat_a_long_path_fit_where_the_cap_is_raised() {
+    let path = "/".repeat(59 * 1024);
+    let mut message = user("ann");
+    let repeated = RateLimitDescriptor { entries: vec![entry("path", path)], ..Default::default() };
+    message.descriptors.extend(vec![repeated; 9]);
+    for (max_message_bytes, wanted) in [(512 * 1024, Grpc::InvalidArgument), (1024 * 1024, Grpc::Ok)] {
+        let (check, _asked) = Canned::new(Decision::pass(10));
+        let settings = GrpcSettings { max_message_bytes, ..GrpcSettings::default() };
+        let server = TestServer::of(check, settings).await;
+        let answer = server.client().await.should_rate_limit(message.clone()).await;
+        assert_eq!(answer.map_or_else(|refused| refused.code(), |_| Grpc::Ok), wanted);
+        server.stop().await;
+    }
+}
+
 /// Envoy's tracers copy `tracestate` of its client into the call, as long as it may be.
 #[tokio::test]
 async fn long_headers_of_envoys_clients_are_no_reason_to_fail() {

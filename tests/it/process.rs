@@ -91,6 +91,17 @@ async fn serves_on_three_listeners_and_ends_in_peace() {
 }
 
 #[tokio::test]
+async fn the_largest_message_is_as_it_was_told() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let service = Tollgate::start(&[&limits, "--grpc-max-message", "1048576"]);
+    let mut client = RateLimitServiceClient::new(channel(&service).await);
+    let answer = client.should_rate_limit(request(&"a".repeat(600 * 1024))).await.unwrap().into_inner();
+    assert_eq!(answer.statuses[0].limit_remaining, 1);
+    let refused = client.should_rate_limit(request(&"a".repeat(1024 * 1024))).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_it_as_well() {
     let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
     let service = Tollgate::start(&[&limits]);

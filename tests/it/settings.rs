@@ -56,6 +56,7 @@ fn defaults_are_safe_and_need_nothing() {
     assert_eq!(settings.listeners.http.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.listeners.admin.to_string(), "127.0.0.1:6070");
     assert!(matches!(settings.store, StoreSettings::Memory(memory) if memory.max_keys == 1_000_000));
+    assert_eq!(settings.grpc, Default::default());
     assert_eq!(settings.engine, Default::default());
     assert_eq!(settings.drain_delay, Duration::from_secs(2));
     assert_eq!((settings.log.level, settings.log.format), (LevelFilter::INFO, LogFormat::Text));
@@ -152,6 +153,18 @@ fn names_of_the_reference_mean_what_they_mean_there() {
     let renamed = ["LIMIT_LIMIT_HEADER=a", "LIMIT_REMAINING_HEADER=b", "LIMIT_RESET_HEADER=c"];
     let renamed = [&renamed[..], &["LIMIT_RESPONSE_HEADERS_ENABLED=T"]].concat();
     assert_eq!(names(&renamed), Some(["a", "b", "c"].map(str::to_owned)));
+}
+
+#[test]
+fn the_largest_message_is_set_in_bytes() {
+    let (_folder, file) = settings_file("server: {grpc_max_message: 2000000}\n");
+    for (arguments, environment, bytes) in [
+        (vec!["a.yaml"], vec!["TOLLGATE_GRPC_MAX_MESSAGE=1048576"], 1_048_576),
+        (vec!["a.yaml", "--grpc-max-message", "65536"], vec!["TOLLGATE_GRPC_MAX_MESSAGE=1"], 65_536),
+        (vec!["a.yaml", "--settings", &file], vec![], 2_000_000),
+    ] {
+        assert_eq!(resolve(&arguments, &environment).unwrap().grpc.max_message_bytes, bytes);
+    }
 }
 
 #[test]
@@ -296,6 +309,10 @@ fn what_is_wrong_is_named_with_its_place_and_the_fix() {
         (
             "TOLLGATE_DRAIN_DELAY=1m",
             r#"environment TOLLGATE_DRAIN_DELAY: "1m" is out of range: write 0s to 5s"#,
+        ),
+        (
+            "TOLLGATE_GRPC_MAX_MESSAGE=512 KiB",
+            r#"environment TOLLGATE_GRPC_MAX_MESSAGE: "512 KiB" is no whole number of 65536 or more: write digits only"#,
         ),
         (
             "LOG_LEVEL=loud",

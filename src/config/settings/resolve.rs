@@ -12,6 +12,7 @@ use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
 use crate::telemetry::{LogFormat, LogSettings};
+use crate::transport::grpc::GrpcSettings;
 
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
@@ -25,6 +26,9 @@ const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// More threads than this are a slip of the pen.
 const MOST_THREADS: usize = 1024;
+
+/// A cap below this would refuse ordinary calls, and Envoy lets a call pass that is refused for its form.
+const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// The range of the deadline of Redis.
 const STORE_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
@@ -47,6 +51,7 @@ impl Settings {
             listeners: listeners(&mut reader, &inputs.place),
             threads: threads(&mut reader),
             drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
+            grpc: grpc(&mut reader),
             store: store(&mut reader, key_secret),
             key_secret,
             log: log(&mut reader),
@@ -115,6 +120,11 @@ fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
         _ => Err(format!("is too many: write 1 to {MOST_THREADS}; more than there are cores do not help")),
     };
     reader.optional(&keys::THREADS, few).unwrap_or_else(cores)
+}
+
+fn grpc(reader: &mut Reader<'_>) -> GrpcSettings {
+    let max_message_bytes = reader.value(&keys::GRPC_MAX_MESSAGE, at_least(LEAST_MESSAGE_BYTES));
+    GrpcSettings { max_message_bytes, ..GrpcSettings::default() }
 }
 
 fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSettings {

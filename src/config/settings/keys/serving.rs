@@ -53,6 +53,15 @@ pub const DRAIN_DELAY: Key = Key::new(
     "How long new calls are still taken after SIGTERM, while health says NOT_SERVING; 0s to 5s",
 );
 
+/// The largest gRPC message.
+pub const GRPC_MAX_MESSAGE: Key = Key::new(
+    "server.grpc_max_message",
+    "TOLLGATE_GRPC_MAX_MESSAGE",
+    "524288",
+    "The largest gRPC message in bytes, others are refused unread; nine descriptors that repeat a path of 59 KB need more",
+)
+.flag("--grpc-max-message");
+
 /// Where counters are kept.
 pub const STORE: Key = Key::new(
     "store.url",
