@@ -24,7 +24,7 @@ pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, identity};
 pub use limit::{Anchored, Limit, LimitId, Mode, OnError, OnMissing};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
-pub use number::{MAX_AMOUNT, Number};
+pub use number::{MAX_AMOUNT, MOST_LIMITS, Number};
 pub use reference::{
     Metadata, Node, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };

@@ -4,6 +4,10 @@
 /// that a double (and so a Redis script) holds exactly together with all below it.
 pub const MAX_AMOUNT: u64 = (1 << 53) - 1;
 
+/// The most limits that one route or one descriptor of a file may list. A call's work is bounded by it: 32
+/// descriptors touch their routes' limits and those of every call.
+pub const MOST_LIMITS: usize = 256;
+
 /// How much a limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Number {

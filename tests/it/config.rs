@@ -477,3 +477,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_route_lists_a_bounded_number_of_limits() {
+    let document = |count: u32| {
+        let limits: String = (1..=count).map(|n| format!("      l{n}: 1/1m per ip\n")).collect();
+        let names: Vec<String> = (1..=count).map(|n| format!("l{n}")).collect();
+        format!("domains:\n  d:\n    limits:\n{limits}    routes:\n      /: [{}]\n", names.join(", "))
+    };
+    assert!(compile(&document(256)).is_ok());
+    let found = compile(&document(257)).unwrap_err().to_string();
+    assert!(found.contains("route '/' lists 257 limits; list 256 at most"), "{found}");
+}

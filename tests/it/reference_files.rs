@@ -239,3 +239,15 @@ fn additions() {
         assert!(!taken && lines.iter().any(|line| line.contains(part)), "{part} in {lines:#?}");
     }
 }
+
+#[test]
+fn a_descriptor_lists_a_bounded_number_of_limits() {
+    let list = |count: u32| {
+        let limit = |n: u32| format!("{{unit: second, unit_multiplier: {n}, requests_per_unit: 1}}");
+        let limits: Vec<String> = (1..=count).map(limit).collect();
+        said(file(&format!("{{key: a, rate_limits: [{}]}}", limits.join(", "))))
+    };
+    assert!(list(256).0);
+    let (taken, found) = list(257);
+    assert!(!taken && found.iter().any(|line| line.contains("the list holds 257 limits")), "{found:?}");
+}

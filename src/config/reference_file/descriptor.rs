@@ -4,7 +4,7 @@ use super::value::{Values, quoted};
 use super::{Written, WrittenLimit, limit, metadata};
 use crate::config::diagnostic::Report;
 use crate::config::yaml::Node;
-use crate::limits::Number;
+use crate::limits::{MOST_LIMITS, Number};
 
 /// The descriptors of a mapping.
 pub(super) fn list(values: &Values<'_>, report: &mut Report) -> Vec<Written> {
@@ -53,6 +53,14 @@ fn limits(values: Values<'_>, report: &mut Report) -> Vec<WrittenLimit> {
     let several = values.mappings("rate_limits", report);
     if let (Some(at), true) = (values.at("rate_limits"), values.get("rate_limit").is_some()) {
         report.error(at, "'rate_limits' stands beside 'rate_limit'", "put all limits into 'rate_limits'");
+    }
+    if let (Some(at), true) = (values.at("rate_limits"), several.len() > MOST_LIMITS) {
+        report.error(
+            at,
+            format!("the list holds {} limits", several.len()),
+            format!("list {MOST_LIMITS} at most"),
+        );
+        return Vec::new();
     }
     let mut limits: Vec<WrittenLimit> = one.into_iter().collect();
     for node in several {

@@ -3,6 +3,7 @@
 use super::{At, Named, WrittenRoute};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::yaml::{Kind, Node};
+use crate::limits::MOST_LIMITS;
 
 /// Reads all routes of a domain.
 pub(super) fn all(field: Field<'_>, report: &mut Report) -> Vec<WrittenRoute> {
@@ -25,6 +26,10 @@ fn read(field: Field<'_>, report: &mut Report) -> WrittenRoute {
             continue;
         }
         limits.push(At { at: item.at, value: name.into() });
+    }
+    if limits.len() > MOST_LIMITS {
+        let message = format!("route '{route}' lists {} limits", limits.len());
+        report.error(field.at, message, format!("list {MOST_LIMITS} at most"));
     }
     if limits.is_empty() && items(field.value).is_empty() {
         let message = format!("route '{route}' charges no limits of its own");
