@@ -8,6 +8,7 @@ pub mod fallback;
 pub mod memory;
 pub mod redis;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
@@ -36,8 +37,11 @@ pub struct Charge<'a> {
 pub enum Binding {
     /// A refusal of this charge refuses the call.
     Enforced,
-    /// The call is refused if all charges of this kind refuse.
-    Quota,
+    /// The call is refused if in every group of quotas one refuses.
+    Quota {
+        /// Which group: a descriptor may have several limits, and is over when one of them is.
+        group: u16,
+    },
     /// Counted and reported; never refuses.
     Counted,
 }
@@ -127,11 +131,15 @@ impl Charge<'_> {
 impl Call<'_> {
     /// Whether `outcomes` of the charges refuse the call as a whole.
     pub fn is_refused(&self, outcomes: &[Outcome]) -> bool {
-        let of = |binding: Binding| {
-            self.charges.iter().zip(outcomes).filter(move |(charge, _)| charge.binding == binding)
-        };
-        let mut quotas = of(Binding::Quota).peekable();
-        of(Binding::Enforced).any(|(_, outcome)| !outcome.is_admitted())
-            || (quotas.peek().is_some() && quotas.all(|(_, outcome)| !outcome.is_admitted()))
+        let (mut passing, mut over) = (BTreeSet::new(), BTreeSet::new());
+        for (charge, outcome) in self.charges.iter().zip(outcomes) {
+            match (charge.binding, outcome.is_admitted()) {
+                (Binding::Enforced, false) => return true,
+                (Binding::Quota { group }, true) => _ = passing.insert(group),
+                (Binding::Quota { group }, false) => _ = over.insert(group),
+                (Binding::Enforced, true) | (Binding::Counted, _) => {}
+            }
+        }
+        !over.is_empty() && passing.is_subset(&over)
     }
 }

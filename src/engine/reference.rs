@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::store::{Admission, Binding, Call, Charge, Store};
 
-use super::decision::Decision;
+use super::decision::{Code, Decision};
 use super::request::{CheckRequest, Descriptor, Direction, Override};
 use super::{Enforcement, Engine, ReferenceSettings};
 
@@ -63,7 +63,7 @@ pub(super) async fn check<S: Store>(
         request.descriptors.iter().map(|descriptor| find(domain, descriptor, secret)).collect();
     replace(&mut matches);
     let settings = &engine.settings.reference;
-    let mut charges = charges(domain, request, &matches, settings);
+    let mut charges = charges(request, &matches, settings);
     if engine.settings.enforcement == Enforcement::Shadow {
         charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
     }
@@ -72,15 +72,14 @@ pub(super) async fn check<S: Store>(
         (false, true) => Admission::EachUnlessOver,
         (false, false) => Admission::Each,
     };
-    let outcomes = if charges.is_empty() {
-        Vec::new()
-    } else {
-        super::failure::ask(&engine.store, Call { charges: &charges, admission }).await.1
-    };
+    let call = Call { charges: &charges, admission };
+    let outcomes =
+        if charges.is_empty() { Vec::new() } else { super::failure::ask(&engine.store, call).await.1 };
+    let code = if call.is_refused(&outcomes) { Code::OverLimit } else { Code::Ok };
     let mut outcomes = outcomes.into_iter();
     let settled: Vec<Option<Vec<Settled<'_>>>> =
         matches.iter().map(|found| settle(found, &mut outcomes)).collect();
-    answer::decide(request, settings, engine.settings.enforcement, &settled)
+    answer::decide(request, settings, code, &settled)
 }
 
 fn find<'a>(domain: &'a ReferenceDomain, descriptor: &Descriptor<'a>, secret: KeySecret) -> Match<'a> {
@@ -148,14 +147,13 @@ fn replace(matches: &mut [Match<'_>]) {
 }
 
 fn charges<'a>(
-    domain: &ReferenceDomain,
     request: &CheckRequest<'_>,
     matches: &'a [Match<'_>],
     settings: &ReferenceSettings,
 ) -> Vec<Charge<'a>> {
-    let unmatched_passes = settings.all_quota && matches.iter().any(|found| matches!(found, Match::Nothing));
+    let a_quota_passes = matches.iter().any(|found| found.is_passing_quota(settings));
     let mut charges = Vec::new();
-    for (descriptor, found) in request.descriptors.iter().zip(matches) {
+    for (group, (descriptor, found)) in (0..).zip(request.descriptors.iter().zip(matches)) {
         let Match::Limits(touches) = found else { continue };
         let hits = request.hits_of(descriptor);
         let op = match descriptor.direction {
@@ -165,8 +163,8 @@ fn charges<'a>(
         charges.extend(touches.iter().map(|touch| {
             let binding = match (touch.limit.is_shadow(), touch.limit.is_quota(settings)) {
                 (true, _) => Binding::Counted,
-                (false, true) if unmatched_passes || !domain.atomic => Binding::Counted,
-                (false, true) => Binding::Quota,
+                (false, true) if a_quota_passes => Binding::Counted,
+                (false, true) => Binding::Quota { group },
                 (false, false) => Binding::Enforced,
             };
             Charge {
@@ -197,6 +195,18 @@ fn settle<'a>(found: &Match<'a>, outcomes: &mut impl Iterator<Item = Outcome>) -
 }
 
 impl<'a> Match<'a> {
+    /// Whether it is a quota descriptor that is never over, so that quotas cannot refuse the call.
+    fn is_passing_quota(&self, settings: &ReferenceSettings) -> bool {
+        match self {
+            Self::Nothing => settings.all_quota,
+            Self::Unlimited => false,
+            Self::Limits(touches) => {
+                let mut quotas = touches.iter().filter(|touch| touch.limit.is_quota(settings)).peekable();
+                quotas.peek().is_some() && quotas.all(|touch| touch.limit.is_shadow())
+            }
+        }
+    }
+
     /// The limits of the file among those it came to.
     fn configured(&self) -> Vec<&'a ReferenceLimit> {
         match self {

@@ -257,7 +257,7 @@ impl super::Binding {
     fn overrun(self) -> Overrun {
         match self {
             Self::Enforced => Overrun::Refuse,
-            Self::Quota | Self::Counted => Overrun::Count,
+            Self::Quota { .. } | Self::Counted => Overrun::Count,
         }
     }
 }

@@ -117,7 +117,10 @@ async fn what_policy_refuses_costs_local_counters_nothing() {
 async fn quotas_refuse_together_whatever_their_policies() {
     let bench = Bench::of(1);
     bench.fail();
-    let quota = |id, most, on_error| Charge { binding: Binding::Quota, ..take(id, most, 1, on_error) };
+    let quota = |id: u16, most, on_error| Charge {
+        binding: Binding::Quota { group: id },
+        ..take(id.into(), most, 1, on_error)
+    };
     let denied = quota(1, 9, OnError::Deny);
     let outcomes = bench.all(&[denied, quota(2, 1, OnError::Local)]).await;
     assert_eq!(outcomes[1].standing.used, 1, "one of them had room");

@@ -135,3 +135,45 @@ async fn all_or_nothing() {
         }
     }
 }
+
+fn deciding_by(document: &str, settings: EngineSettings) -> InProcess<impl tollgate::engine::Check> {
+    let source = Source { name: "limits.yaml".into(), text: document.to_owned() };
+    let compiled = compile(&[source], SameDomain::Refuse).unwrap_or_else(|found| panic!("{found}"));
+    InProcess::over_memory(compiled.rules, settings)
+}
+
+/// What is refused costs nothing, also where only one of several limits of a quota rule is over.
+#[tokio::test]
+async fn an_atomic_quota_rule_of_several_limits_is_refused_for_nothing() {
+    const FILE: &str = "
+domain: d
+atomic: true
+descriptors:
+  - {key: q, quota_mode: true, rate_limits: [{unit: hour, requests_per_unit: 2}, {unit: day, requests_per_unit: 5}]}
+";
+    let decides = deciding_by(FILE, EngineSettings::default());
+    for _ in 0..10 {
+        ask(&decides, &["q"]).await;
+    }
+    decides.pass(3600).await;
+    assert!(
+        ask(&decides, &["q"]).await.0,
+        "eight refusals cost nothing, so three of the day's five are left"
+    );
+}
+
+/// A call that passes is charged; a shadow rule beside a quota rule does not make it free.
+#[tokio::test]
+async fn an_atomic_call_that_passes_is_charged_beside_a_shadow_quota_rule() {
+    const FILE: &str = "
+domain: d
+atomic: true
+descriptors:
+  - {key: q, quota_mode: true, rate_limit: {unit: hour, requests_per_unit: 1}}
+  - {key: s, quota_mode: true, shadow_mode: true, rate_limit: {unit: hour, requests_per_unit: 100}}
+";
+    let decides = deciding_by(FILE, EngineSettings::default());
+    assert_eq!(ask(&decides, &["q", "s"]).await, (true, vec![(true, 0), (true, 99)]));
+    assert_eq!(ask(&decides, &["q", "s"]).await, (true, vec![(false, 0), (true, 98)]));
+    assert_eq!(ask(&decides, &["q", "s"]).await, (true, vec![(false, 0), (true, 97)]));
+}

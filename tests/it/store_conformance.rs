@@ -194,12 +194,18 @@ async fn what_is_only_counted_is_counted_when_the_call_passes<S: Store>(bench: B
 }
 
 async fn quotas_refuse_only_together<S: Store>(bench: Bench<S>) {
-    let quota = |id, most| bound(Binding::Quota, take(id, &MINUTE, most, 1));
+    let quota = |id: u16, most| bound(Binding::Quota { group: id }, take(id.into(), &MINUTE, most, 1));
     assert_eq!(admitted(&bench.all(&[quota(1, 1), quota(2, 2)]).await), [true, true]);
     assert_eq!(admitted(&bench.all(&[quota(1, 1), quota(2, 2)]).await), [false, true]);
     assert_eq!((bench.spent(1, &MINUTE).await, bench.spent(2, &MINUTE).await), (2, 2), "one had room");
     assert!(admitted(&bench.all(&[quota(1, 1), quota(2, 2), take(3, &MINUTE, 9, 1)]).await)[2]);
     assert_eq!((bench.spent(1, &MINUTE).await, bench.spent(3, &MINUTE).await), (2, 0), "none had room");
+    let in_group = |group, id, most| bound(Binding::Quota { group }, take(id, &MINUTE, most, 1));
+    let groups = |two| [in_group(7, 4, 1), in_group(7, 5, 9), in_group(300, 6, two)];
+    assert_eq!(admitted(&bench.all(&groups(2)).await), [true; 3]);
+    assert_eq!(admitted(&bench.all(&groups(2)).await), [false, true, true], "the second group passes");
+    assert_eq!(admitted(&bench.all(&groups(2)).await), [false, true, false], "one is over in each");
+    assert_eq!((bench.spent(4, &MINUTE).await, bench.spent(5, &MINUTE).await), (2, 2), "it costs nothing");
 }
 
 async fn charges_may_be_made_each_alone<S: Store>(bench: Bench<S>) {

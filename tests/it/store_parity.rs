@@ -83,7 +83,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn binding() -> impl Strategy<Value = Binding> {
-    prop_oneof![5 => Just(Binding::Enforced), 2 => Just(Binding::Quota), 2 => Just(Binding::Counted)]
+    prop_oneof![5 => Just(Binding::Enforced), 2 => (0..3_u16).prop_map(|group| Binding::Quota { group }), 2 => Just(Binding::Counted)]
 }
 
 fn asked() -> impl Strategy<Value = Asked> {

@@ -477,7 +477,8 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
     let mut call: Vec<u8> = vec![0, 2, 0];
     // A count that would be made, beside the days of a distant past.
     for (kind, parameters) in [(4, [60e6, 0.0, 0.0, 0.0]), (5, [0.0, 86_400e6, 172_800e6, 259_200e6])] {
-        call.extend([kind, 0, 0]);
+        call.extend([kind, 0]);
+        call.extend(i32::to_le_bytes(-1));
         for number in [1.0, 1.0, 9.0].into_iter().chain(parameters) {
             call.extend(f64::to_le_bytes(number));
         }
@@ -502,7 +503,8 @@ fn calls_that_travel_together_are_decided_one_after_the_other() {
         "\n",
         include_str!("../../src/store/redis/lua/charge.lua")
     );
-    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0, 0];
+    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0];
+    call.extend(i32::to_le_bytes(-1));
     for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
         call.extend(f64::to_le_bytes(number));
     }

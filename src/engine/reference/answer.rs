@@ -5,23 +5,19 @@ use std::cmp::Reverse;
 use crate::algorithm::{Retry, Verdict};
 use crate::engine::decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
 use crate::engine::request::CheckRequest;
-use crate::engine::{Enforcement, HeaderNames, ReferenceSettings};
+use crate::engine::{HeaderNames, ReferenceSettings};
 use crate::limits::Number;
 
 use super::{Settled, metadata};
 
-/// Decides over what each descriptor came to; `None` stands for one that is unlimited.
+/// Words the decision `code` over what each descriptor came to; `None` stands for one that is unlimited.
 pub(super) fn decide(
     request: &CheckRequest<'_>,
     settings: &ReferenceSettings,
-    enforcement: Enforcement,
+    code: Code,
     settled: &[Option<Vec<Settled<'_>>>],
 ) -> Decision {
     let statuses: Vec<DescriptorStatus> = settled.iter().map(|limits| status(limits.as_deref())).collect();
-    let code = match enforcement {
-        Enforcement::Enforced => overall(settings, settled),
-        Enforcement::Shadow => Code::Ok,
-    };
     let headers = settings
         .headers
         .as_ref()
@@ -50,19 +46,6 @@ fn status(limits: Option<&[Settled<'_>]>) -> DescriptorStatus {
         remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
         reset_seconds: shown.outcome.standing.reset_after.map(|span| span.ceil_secs().max(1)),
     }
-}
-
-/// Over when a plain limit is over, or when there are quota limits and all of them are.
-fn overall(settings: &ReferenceSettings, settled: &[Option<Vec<Settled<'_>>>]) -> Code {
-    let counted = settled.iter().flatten();
-    let plain_over =
-        counted.clone().flatten().any(|limit| limit.is_refused() && !limit.limit.is_quota(settings));
-    let quotas_over: Vec<bool> = counted
-        .filter(|limits| settings.all_quota || limits.iter().any(|limit| limit.limit.is_quota(settings)))
-        .map(|limits| limits.iter().any(|limit| limit.is_refused() && limit.limit.is_quota(settings)))
-        .collect();
-    let all_quotas_over = !quotas_over.is_empty() && quotas_over.iter().all(|over| *over);
-    if plain_over || all_quotas_over { Code::OverLimit } else { Code::Ok }
 }
 
 /// The status that headers show: the last plain one that is over, else the first with the least remaining.

@@ -58,7 +58,7 @@ impl Time {
 
 /// The argument of one call, whose caller believes that the store's clock shows `believed`.
 pub(super) fn pack(call: &Call<'_>, believed: Timestamp) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(3 + 59 * call.charges.len());
+    let mut packed = Vec::with_capacity(3 + 62 * call.charges.len());
     packed.push(match call.admission {
         Admission::AllOrNone => 0,
         Admission::Each => 1,
@@ -78,11 +78,12 @@ fn pack_charge(packed: &mut Vec<u8>, charge: &Charge<'_>, believed: Timestamp) {
         Op::GiveBack { units } => (1, 0, units),
     };
     let binding = match charge.binding {
-        Binding::Enforced => 0,
-        Binding::Quota => 1,
-        Binding::Counted => 2,
+        Binding::Enforced => -1,
+        Binding::Counted => -2,
+        Binding::Quota { group } => i32::from(group),
     };
-    packed.extend([kind(charge.rule.window), op, binding]);
+    packed.extend([kind(charge.rule.window), op]);
+    packed.extend(binding.to_le_bytes());
     number(packed, room);
     number(packed, amount);
     match charge.rule.most() {
@@ -188,8 +189,8 @@ mod tests {
     fn packs_as_many_bytes_as_the_script_reads() {
         let charges = [charge(), charge()];
         let call = Call { charges: &charges, admission: Admission::AllOrNone };
-        assert_eq!(pack(&call, Timestamp(0)).len(), 3 + 2 * 59);
-        assert!(SOURCE.contains("local HEAD, RECORD = 3, 59"));
+        assert_eq!(pack(&call, Timestamp(0)).len(), 3 + 2 * 62);
+        assert!(SOURCE.contains("local HEAD, RECORD = 3, 62"));
     }
 
     #[test]

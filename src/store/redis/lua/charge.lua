@@ -8,7 +8,8 @@
 -- ARGV    [1]  d d   the time to go by instead of TIME, or 0; milliseconds that Redis keeps a state beyond
 --                    the instant from which it is as good as fresh
 --         [2…] one per call: B I2  admission, number of charges; then for each charge
---              B B B  kind, op, binding
+--              B B    kind, op
+--              i4     binding: -1 enforced, -2 counted; else the group of quotas
 --              d d    room asked for; amount to add or give back
 --              d      the most that may be used and held at once; infinite if unlimited
 --              d × 4  sliding, concurrent: width of a cell; bucket: units that leak, and in which span; fixed: length; calendar: starts of the period before, of the one that the caller
@@ -23,12 +24,12 @@
 -- O(charges × cells of a window), at most 51 cells a charge. One GET for each counter, one write for each
 -- that changed, one TIME.
 
-local ENFORCED, QUOTA = 0, 1
+local ENFORCED, COUNTED = -1, -2
 local ALL_OR_NONE, EACH_UNLESS_OVER = 0, 2
 local TAKE, GIVE_BACK = 0, 1
 local ADMITTED, NEVER, ASTRAY = -2, -1, -3
 -- Bytes of a call's head and of a charge.
-local HEAD, RECORD = 3, 59
+local HEAD, RECORD = 3, 62
 
 local stored, changed, reply, astray = {}, nil, nil, false
 
@@ -70,19 +71,25 @@ end
 local function look(p) return charge(p, 0, false) end
 
 local function all_or_none(charges)
-  local waits, refused, quotas, over = {}, false, 0, 0
+  local waits, refused, passing, over, any_over = {}, false, {}, {}, false
   for i = 1, #charges do
     local p = charges[i]
     local wait = charge(p, p.amount, p.binding ~= ENFORCED)
     waits[i] = wait
     if p.binding == ENFORCED then
       refused = refused or wait ~= ADMITTED
-    elseif p.binding == QUOTA then
-      quotas = quotas + 1
-      if wait ~= ADMITTED then over = over + 1 end
+    elseif p.binding ~= COUNTED then
+      if wait == ADMITTED then
+        passing[p.binding] = true
+      else
+        over[p.binding], any_over = true, true
+      end
     end
   end
-  if refused or (quotas > 0 and over == quotas) then
+  -- Quotas refuse if none of their groups is without one that is over.
+  local quotas_over = any_over
+  for group in pairs(passing) do quotas_over = quotas_over and over[group] end
+  if refused or quotas_over then
     changed = {}
     -- The verdicts stand: charges of one counter may find no room only together.
     for i = 1, #charges do
@@ -119,7 +126,7 @@ local function read(call_at)
   local charges = {}
   for i = 1, count do
     local kind, op, binding, room, amount, most, p1, p2, p3, p4 =
-      unpack('<BBBddddddd', args, HEAD + 1 + (i - 1) * RECORD)
+      unpack('<BBi4ddddddd', args, HEAD + 1 + (i - 1) * RECORD)
     key_at = key_at + 1
     -- Few fields: making this table is a good part of a charge's cost.
     local p = {
