@@ -55,7 +55,7 @@ pub enum Admission {
     /// Each charge is made on its own. In fixed windows also when it is over: the reference's counting.
     Each,
     /// As [`Admission::Each`]; but once a charge is over, only those that are over are counted: the
-    /// reference's `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`.
+    /// reference's `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`. What is given back is given back all the same.
     EachUnlessOver,
 }
 

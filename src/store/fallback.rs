@@ -134,6 +134,7 @@ fn made<'a>(call: Call<'a>, answer: &'a Answer) -> impl Iterator<Item = usize> +
         let made = match call.admission {
             Admission::AllOrNone => !refused,
             Admission::Each => !over || counts_over,
+            Admission::EachUnlessOver if matches!(charge.op, Op::GiveBack { .. }) => true,
             Admission::EachUnlessOver => over == any_over && (!over || counts_over),
         };
         (made && charge.op.changes()).then_some(index)

@@ -138,7 +138,8 @@ impl Step<'_> {
                 let over: Vec<bool> =
                     call.charges.iter().map(|charge| !self.look(charge, charge.op).is_admitted()).collect();
                 let any = over.contains(&true);
-                self.each(call, |index| !any || over[index])
+                let back = |index: usize| matches!(call.charges[index].op, Op::GiveBack { .. });
+                self.each(call, |index| !any || over[index] || back(index))
             }
         }
     }

@@ -154,6 +154,17 @@ async fn the_local_memory_knows_what_the_store_has_let_pass() {
 }
 
 #[tokio::test]
+async fn the_local_memory_knows_what_was_given_back_beside_what_was_over() {
+    let bench = Bench::of(1);
+    assert_eq!(bench.passing(1, 10, 7).await, 7);
+    let back = Charge { op: Op::GiveBack { units: 2 }, ..take(1, 10, 0, OnError::Local) };
+    let over = take(2, 1, 2, OnError::Local);
+    bench.answer(Admission::EachUnlessOver, &[back, over]).await;
+    bench.fail();
+    assert_eq!(bench.passing(1, 10, 20).await, 5);
+}
+
+#[tokio::test]
 async fn an_instance_allows_its_share_rounded_up() {
     let bench = Bench::of(3);
     bench.fail();

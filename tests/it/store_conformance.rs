@@ -220,6 +220,15 @@ async fn charges_may_be_made_each_alone<S: Store>(bench: Bench<S>) {
     assert_eq!((bench.spent(2, &FIXED).await, bench.spent(3, &MINUTE).await), (4, 1));
 }
 
+async fn what_is_given_back_is_not_stopped_by_what_is_over<S: Store>(bench: Bench<S>) {
+    bench.one(take(1, &FIXED, 9, 5)).await;
+    let charges = [give_back(1, &FIXED, 9, 2), take(2, &FIXED, 1, 2), take(3, &FIXED, 9, 1)];
+    let outcomes = bench.call(Admission::EachUnlessOver, &charges).await;
+    assert_eq!(admitted(&outcomes), [true, false, true]);
+    assert_eq!(outcomes.iter().map(|outcome| outcome.standing.used).collect::<Vec<_>>(), [3, 2, 0]);
+    assert_eq!(bench.spent(1, &FIXED).await, 3);
+}
+
 async fn counters_forget_in_time_and_say_when<S: Store>(bench: Bench<S>) {
     for (id, window, wait) in [(1, MINUTE, 61_200_000), (2, FIXED, 10_000_000), (3, HELD, 30_600_000)] {
         let ask = || take(id, &window, 2, 2);
@@ -426,6 +435,7 @@ conformance!(
     what_is_only_counted_is_counted_when_the_call_passes,
     quotas_refuse_only_together,
     charges_may_be_made_each_alone,
+    what_is_given_back_is_not_stopped_by_what_is_over,
     counters_forget_in_time_and_say_when,
     a_bucket_is_refilled_evenly,
     capacity_comes_back_only_when_given_back_or_forgotten,

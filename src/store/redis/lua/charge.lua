@@ -109,7 +109,7 @@ local function each(charges, unless_over)
   end
   for i = 1, #charges do
     local p = charges[i]
-    if any and not over[i] then
+    if any and not over[i] and p.op ~= GIVE_BACK then
       p.op, p.room = TAKE, 0
       look(p)
     else
