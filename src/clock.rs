@@ -24,6 +24,11 @@ impl Micros {
         Self(seconds.saturating_mul(1_000_000))
     }
 
+    /// `span`, without what is shorter than a microsecond.
+    pub fn of(span: Duration) -> Self {
+        Self(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+
     /// Whole seconds, rounded up: what a caller may wait for without coming back too early.
     pub const fn ceil_secs(self) -> u64 {
         self.0.div_ceil(1_000_000)

@@ -9,6 +9,7 @@ mod client;
 mod errors;
 mod health;
 mod keys;
+mod offset;
 mod script;
 mod secret;
 mod settings;
@@ -16,7 +17,6 @@ mod settings;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -26,17 +26,20 @@ use deadpool_redis::{Manager, Pool, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
 use self::client::{Connections, Dial, Open};
 use self::errors::{Remedy, classify};
+use self::offset::Offset;
 use self::script::{Reply, Time};
 use super::{Answer, Call, Store, StoreError};
 
 pub use health::Finding;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
 
+/// How long after its caller has given up a decision may still be made: for clocks that are not quite the same.
+const SLACK: Duration = Duration::from_millis(5);
 /// How often the Redis's own configuration is looked at, and the secret made sure of.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How soon it is looked at again when it could not be.
@@ -49,8 +52,7 @@ pub struct RedisStore {
     op_timeout: Duration,
     shared: Arc<Shared>,
     clock: Clock,
-    /// How far Redis's clock is ahead of ours, in microseconds.
-    ahead: AtomicI64,
+    offset: Offset,
     _checks: JoinSet<()>,
 }
 
@@ -95,7 +97,7 @@ impl RedisStore {
             op_timeout: settings.op_timeout,
             shared,
             clock,
-            ahead: AtomicI64::new(0),
+            offset: Offset::default(),
             _checks: checks,
         })
     }
@@ -129,27 +131,32 @@ impl RedisStore {
         }
     }
 
-    /// Asks for what `call` comes to; again if the script has to be loaded, or if the time was not known.
+    /// Asks for what `call` comes to; again if the script has to be loaded, or if the time was not known. What
+    /// Redis comes to only after this has been given up, it leaves undone.
     async fn ask(&self, open: Arc<Open>, call: Call<'_>) -> Result<Answer, Failure> {
         let mut connection = open.connection();
+        let until = self.clock.now().plus(Micros::of(self.op_timeout + SLACK));
         for _ in 0..3 {
-            let reply = match self.command(&call).query_async::<Vec<i64>>(&mut connection).await {
+            let asked = self.clock.now();
+            let reply = match self.command(&call, until).query_async::<Vec<i64>>(&mut connection).await {
                 Err(error) if classify(&error).1 == Remedy::Load => {
                     self.script.load_async(&mut connection).await?;
                     continue;
                 }
                 reply => reply?,
             };
-            match script::read(&call, &reply)? {
-                Reply::Answered(answer) => return Ok(answer),
-                Reply::Astray(theirs) => self.learn(theirs),
+            let reply = script::read(&call, &reply)?;
+            self.offset.learn(asked, reply.at(), self.clock.now());
+            if let Reply::Answered(answer) = reply {
+                return Ok(answer);
             }
         }
-        Err(StoreError::Corrupt.into())
+        Err(StoreError::Timeout.into())
     }
 
-    fn command(&self, call: &Call<'_>) -> ::redis::Cmd {
-        let (time, believed) = self.time();
+    /// The command that charges `call`, unless it is later than `until` by our clock.
+    fn command(&self, call: &Call<'_>, until: Timestamp) -> ::redis::Cmd {
+        let (time, believed) = self.time(until);
         let mut command = ::redis::cmd("EVALSHA");
         command.arg(self.script.get_hash()).arg(call.charges.len());
         for charge in call.charges {
@@ -159,28 +166,26 @@ impl RedisStore {
         command
     }
 
-    /// By which time the script goes, and what that time probably is.
-    fn time(&self) -> (Time, Timestamp) {
+    /// By which time the script goes, with `until` put into it, and what that time probably is.
+    fn time(&self, until: Timestamp) -> (Time, Timestamp) {
         let now = self.clock.now();
         match self.clock {
             Clock::Manual(_) => (Time::At(now), now),
             Clock::System => {
-                (Time::Redis, Timestamp(now.0.saturating_add_signed(self.ahead.load(Ordering::Relaxed))))
+                (Time::Redis { until: Some(self.offset.theirs(until)) }, self.offset.theirs(now))
             }
         }
-    }
-
-    fn learn(&self, theirs: Timestamp) {
-        let ahead = i64::try_from(theirs.0).unwrap_or(i64::MAX)
-            - i64::try_from(self.clock.now().0).unwrap_or(i64::MAX);
-        self.ahead.store(ahead, Ordering::Relaxed);
     }
 }
 
 impl Store for RedisStore {
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         if call.charges.is_empty() {
-            return Ok(Answer { at: self.time().1, outcomes: Vec::new(), degraded: None });
+            return Ok(Answer {
+                at: self.time(Timestamp::default()).1,
+                outcomes: Vec::new(),
+                degraded: None,
+            });
         }
         self.within_deadline(|open| self.ask(open, call)).await
     }

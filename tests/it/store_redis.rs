@@ -287,6 +287,36 @@ async fn of_a_redis_that_hangs_few_decisions_wait() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_charged() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let patient = server.store(Clock::System).await;
+        let mut settings = server.settings();
+        settings.op_timeout = Duration::from_millis(50);
+        let hasty = RedisStore::start(settings, Clock::System).unwrap();
+        until_ready(&hasty).await;
+        signal(&server, "-STOP");
+        let mut passed = 0;
+        let mut waited = 0;
+        for _ in 0..12 {
+            let answer = take(&hasty).await;
+            passed += u64::from(answer.is_ok());
+            waited += u64::from(answer == Err(StoreError::Timeout));
+        }
+        assert!(waited > 0);
+        // Clocks are given some slack.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        signal(&server, "-CONT");
+        for _ in 0..20 {
+            let found = peek(&patient).await.unwrap().outcomes[0].standing.used;
+            assert_eq!(found, passed, "{tool:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        until_ready(&hasty).await;
+    }
+}
+
+#[tokio::test]
 async fn a_replica_is_left_until_it_is_a_primary() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
@@ -483,7 +513,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
             call.extend(f64::to_le_bytes(number));
         }
     }
-    let head: Vec<u8> = [0.0, 1000.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    let head: Vec<u8> = [0.0, 1000.0, f64::INFINITY].into_iter().flat_map(f64::to_le_bytes).collect();
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let mut eval = redis::cmd("EVAL");
@@ -493,6 +523,34 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
         let keys: i64 = redis::cmd("DBSIZE").query(&mut server.connection()).unwrap();
         assert_eq!(keys, 0);
+    }
+}
+
+#[test]
+fn what_comes_too_late_is_left_undone() {
+    let source = concat!(
+        include_str!("../../src/store/redis/lua/counters.lua"),
+        "\n",
+        include_str!("../../src/store/redis/lua/charge.lua")
+    );
+    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0];
+    call.extend(i32::to_le_bytes(-1));
+    for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
+        call.extend(f64::to_le_bytes(number));
+    }
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let charge = |now: f64, until: f64| {
+            let head: Vec<u8> = [now, 1000.0, until].into_iter().flat_map(f64::to_le_bytes).collect();
+            let mut eval = redis::cmd("EVAL");
+            eval.arg(source).arg(1).arg("one").arg(&head).arg(&call);
+            eval.query::<Vec<i64>>(&mut server.connection()).unwrap()
+        };
+        let late = charge(0.0, 1e15);
+        assert_eq!(late[1..], [0, 0, -3, 0], "{tool:?}");
+        assert!(late[0] > 1_700_000_000_000_000, "the caller learns the time");
+        assert_eq!(charge(1e15 + 1.0, 1e15)[1..], [0, 0, -3, 0], "{tool:?}");
+        assert_eq!(charge(1e15, 1e15)[1..3], [1, 0], "in time, and the first, {tool:?}");
     }
 }
 
@@ -508,7 +566,7 @@ fn calls_that_travel_together_are_decided_one_after_the_other() {
     for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
         call.extend(f64::to_le_bytes(number));
     }
-    let head: Vec<u8> = [1e15, 1000.0].into_iter().flat_map(f64::to_le_bytes).collect();
+    let head: Vec<u8> = [1e15, 1000.0, 1e15].into_iter().flat_map(f64::to_le_bytes).collect();
     let server = RedisServer::start(Tool::Redis);
     let mut eval = redis::cmd("EVAL");
     eval.arg(source).arg(3).arg(&["one", "one", "one"]).arg(&head).arg(&[&call, &call, &call]);

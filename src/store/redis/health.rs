@@ -88,7 +88,7 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
     };
     let script = Script::new(script::SOURCE);
     let mut invocation = script.prepare_invoke();
-    invocation.arg(Time::Redis.pack());
+    invocation.arg(Time::Redis { until: None }.pack());
     for op in [Op::Take { room: 1, charge: 1 }, Op::GiveBack { units: 1 }] {
         let charges: Vec<Charge<'_>> = charge(op).collect();
         charges.iter().for_each(|charge| _ = invocation.key(keys::counter(charge.key)));

@@ -22,7 +22,10 @@ const ASTRAY: i64 = -3;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Time {
     /// By Redis's own.
-    Redis,
+    Redis {
+        /// After this instant nothing is done: whoever asked has gone.
+        until: Option<Timestamp>,
+    },
     /// By this one, whatever Redis thinks: for tests, which then also find states that Redis's own clock
     /// would have dropped.
     At(Timestamp),
@@ -33,8 +36,19 @@ pub(super) enum Time {
 pub(super) enum Reply {
     /// What became of the call.
     Answered(Answer),
-    /// Nothing was done: the boundaries that were sent do not hold the store's time, which is this.
+    /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time, which is
+    /// this.
     Astray(Timestamp),
+}
+
+impl Reply {
+    /// The store's time.
+    pub(super) fn at(&self) -> Timestamp {
+        match self {
+            Self::Answered(answer) => answer.at,
+            Self::Astray(at) => *at,
+        }
+    }
 }
 
 impl Time {
@@ -45,13 +59,14 @@ impl Time {
 
     /// The first argument.
     pub(super) fn pack(self) -> Vec<u8> {
-        let (now, grace) = match self {
-            Self::Redis => (0, Self::GRACE),
-            Self::At(now) => (now.0, Self::GRACE_OF_TESTS),
+        let (now, grace, until) = match self {
+            Self::Redis { until } => (0, Self::GRACE, until),
+            Self::At(now) => (now.0, Self::GRACE_OF_TESTS, None),
         };
-        let mut packed = Vec::with_capacity(16);
+        let mut packed = Vec::with_capacity(24);
         number(&mut packed, now);
         number(&mut packed, grace.0 / 1000);
+        double(&mut packed, until.map_or(f64::INFINITY, |until| until.0 as f64));
         packed
     }
 }

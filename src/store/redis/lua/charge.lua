@@ -5,8 +5,9 @@
 -- does a peek.
 --
 -- KEYS    one per charge, over all calls, in order
--- ARGV    [1]  d d   the time to go by instead of TIME, or 0; milliseconds that Redis keeps a state beyond
---                    the instant from which it is as good as fresh
+-- ARGV    [1]  d d d the time to go by instead of TIME, or 0; milliseconds that Redis keeps a state beyond
+--                    the instant from which it is as good as fresh; the instant after which nothing is done,
+--                    infinite for none
 --         [2…] one per call: B I2  admission, number of charges; then for each charge
 --              B B    kind, op
 --              i4     binding: -1 enforced, -2 counted; else the group of quotas
@@ -17,8 +18,8 @@
 --                     it forgets, infinite for never
 -- Reply   now, then for each charge: used, held, wait, reset
 --         wait   -2 admitted; -1 refused for ever; else refused for so many microseconds. -3 for all charges
---                of a call to which nothing was done because its calendar does not reach to now: its caller
---                has learned the time from this reply and asks again
+--                of a call to which nothing was done because it is too late, or because its calendar does
+--                not reach to now: its caller has learned the time from this reply and may ask again
 --         reset  microseconds until the counter is whole; -1 if time alone never brings it there
 --
 -- O(charges × cells of a window), at most 51 cells a charge. One GET for each counter, one write for each
@@ -145,7 +146,8 @@ local function read(call_at)
   return admission, charges
 end
 
-now, grace = unpack('<dd', ARGV[1])
+local deadline
+now, grace, deadline = unpack('<ddd', ARGV[1])
 if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -154,11 +156,13 @@ reply = { now }
 
 for call_at = 2, #ARGV do
   local admission, charges = read(call_at)
-  changed, astray = {}, false
-  if admission == ALL_OR_NONE then
-    all_or_none(charges)
-  else
-    each(charges, admission == EACH_UNLESS_OVER)
+  changed, astray = {}, now > deadline
+  if not astray then
+    if admission == ALL_OR_NONE then
+      all_or_none(charges)
+    else
+      each(charges, admission == EACH_UNLESS_OVER)
+    end
   end
   if astray then
     for i = 1, #charges do
