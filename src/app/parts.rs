@@ -30,17 +30,53 @@ impl Parts {
         }
     }
 
-    /// Waits for all parts, which have been told to end, for as long as it has patience.
+    /// Waits for all parts, which have been told to end, for as long as it has patience. Parts that fail cut
+    /// short no others; the first failure is told once all have ended.
     pub(super) async fn drain(mut self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
         let all = async {
             while let Some(ended) = self.0.join_next().await {
-                ended.context("a part of the service broke off")??;
+                let ended = ended.context("a part of the service broke off").flatten();
+                if outcome.is_ok() {
+                    outcome = ended;
+                }
             }
-            Ok(())
         };
-        tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| {
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
             tracing::warn!(patience = ?PATIENCE, "calls in progress are cut off");
-            Ok(())
-        })
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use tokio::sync::oneshot;
+
+    use super::Parts;
+
+    #[tokio::test]
+    async fn a_part_that_fails_does_not_cut_off_those_that_drain() {
+        let (first_ended, first_end) = oneshot::channel::<()>();
+        let (answered, mut answer) = oneshot::channel();
+        let mut parts = Parts::default();
+        parts.add(async move {
+            drop(first_ended);
+            Err(anyhow!("the first"))
+        });
+        parts.add(async move {
+            _ = first_end.await;
+            tokio::task::yield_now().await;
+            Err(anyhow!("the second"))
+        });
+        parts.add(async move {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            answered.send(()).map_err(|()| anyhow!("nobody asked"))
+        });
+        assert_eq!(parts.drain().await.unwrap_err().to_string(), "the first");
+        answer.try_recv().expect("the part that had calls in progress ended in peace");
     }
 }
