@@ -14,9 +14,13 @@ use tokio::net::TcpListener;
 
 use crate::engine::Inspect;
 use crate::limits::describe;
+use crate::transport::http1::{self, ConnectionSettings};
 
 /// How long the store may take to say that it is there.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many connections operators may hold: a few of them, and what probes for them.
+const MAX_CONNECTIONS: usize = 64;
 
 /// What the listener answers at `/`.
 const PATHS: &str = "\
@@ -56,15 +60,21 @@ impl std::fmt::Debug for Probe {
     }
 }
 
+/// How connections of operators are treated.
+pub fn connections() -> ConnectionSettings {
+    ConnectionSettings { max_connections: MAX_CONNECTIONS, ..ConnectionSettings::default() }
+}
+
 /// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
 /// of the rules, the store and `probes`.
 pub async fn serve(
     listener: TcpListener,
     inspect: impl Inspect,
     probes: Vec<Probe>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router(Data { inspect, probes })).with_graceful_shutdown(shutdown).await
+    connections: ConnectionSettings,
+    shutdown: impl Future<Output = ()>,
+) {
+    http1::serve(listener, router(Data { inspect, probes }), connections, shutdown).await;
 }
 
 #[derive(Clone)]

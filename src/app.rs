@@ -107,8 +107,11 @@ impl<S: Store> App<S> {
         let addresses = bound.addresses()?;
         let probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
         let mut beside = Parts::default();
-        let admin = admin::serve(bound.admin, engine.clone(), probes, pending());
-        beside.add(async { admin.await.context("the operator's listener failed") });
+        let admin = admin::serve(bound.admin, engine.clone(), probes, admin::connections(), pending());
+        beside.add(async {
+            admin.await;
+            Ok(())
+        });
         beside.add(async {
             reloader.run(pending()).await;
             Ok(())
@@ -124,7 +127,10 @@ impl<S: Store> App<S> {
         let inboxes = staff(settings.threads, &desk, &mut parts)?;
         parts.add(accept(bound.grpc, inboxes, stopping.clone()));
         let http = http::serve(bound.http, engine, health.clone(), HttpSettings::default(), stopping.asked());
-        parts.add(async { http.await.context("the HTTP server failed") });
+        parts.add(async {
+            http.await;
+            Ok(())
+        });
 
         health.set(Serving::Wanted);
         let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());

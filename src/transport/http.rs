@@ -18,6 +18,7 @@ use crate::engine::{Check, Code};
 
 use super::grpc::json::{self, JsonError};
 use super::health::{Health, Serving};
+use super::http1::{self, ConnectionSettings};
 
 /// What a call may take beyond its timeout until its answer is written.
 const SLACK: Duration = Duration::from_millis(250);
@@ -29,11 +30,17 @@ pub struct HttpSettings {
     pub max_body_bytes: usize,
     /// The longest a call may take, its body included. Default 1 s.
     pub timeout: Duration,
+    /// How connections are treated.
+    pub connections: ConnectionSettings,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { max_body_bytes: 512 * 1024, timeout: Duration::from_secs(1) }
+        Self {
+            max_body_bytes: 512 * 1024,
+            timeout: Duration::from_secs(1),
+            connections: ConnectionSettings::default(),
+        }
     }
 }
 
@@ -44,23 +51,23 @@ pub async fn serve(
     check: impl Check,
     health: Health,
     settings: HttpSettings,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    shutdown: impl Future<Output = ()>,
+) {
     let longest_call = settings.timeout + SLACK;
+    let connections = settings.connections;
     let router = router(check, health, settings);
     let (drain, draining) = oneshot::channel::<()>();
     let shutdown = async move {
         shutdown.await;
         drop(drain);
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown).into_future();
     let too_long = async {
         _ = draining.await;
         tokio::time::sleep(longest_call).await;
     };
     tokio::select! {
-        ended = serving => ended,
-        () = too_long => Ok(()),
+        () = http1::serve(listener, router, connections, shutdown) => {}
+        () = too_long => {}
     }
 }
 

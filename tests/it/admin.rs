@@ -49,14 +49,15 @@ async fn ask(inspect: impl Inspect, probes: Vec<Probe>, paths: &[&str]) -> Vec<(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(admin::serve(listener, inspect, probes, async { _ = stopped.await }));
+    let stopped = async { _ = stopped.await };
+    let serving = tokio::spawn(admin::serve(listener, inspect, probes, admin::connections(), stopped));
     let mut answers = Vec::new();
     for path in paths {
         let answer = http(address, "GET", path, b"").await;
         answers.push((answer.status, answer.body));
     }
     stop.send(()).unwrap();
-    serving.await.unwrap().unwrap();
+    serving.await.unwrap();
     answers
 }
 

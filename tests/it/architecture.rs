@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("store", &["algorithm", "clock", "limits"]),
     ("engine", &["algorithm", "calendar", "clock", "limits", "money", "store"]),
     ("transport", &["engine", "limits"]),
-    ("admin", &["engine", "limits", "store"]),
+    ("admin", &["engine", "limits", "store", "transport"]),
     ("telemetry", &[]),
     (
         "config",

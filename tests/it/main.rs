@@ -7,6 +7,7 @@ mod algorithm;
 mod architecture;
 mod clients;
 mod config;
+mod connections;
 mod envoy;
 mod exactness;
 mod fallback;

@@ -70,7 +70,7 @@ impl TestServer {
         let http = listener.local_addr().unwrap();
         let (stopped, told) = (signal(&shutdown), health.clone());
         tasks.spawn(async move {
-            http::serve(listener, check, told, HttpSettings::default(), stopped).await.unwrap();
+            http::serve(listener, check, told, HttpSettings::default(), stopped).await;
         });
         Self { grpc, http, health, shutdown, tasks }
     }

@@ -1,0 +1,127 @@
+//! Connections of the HTTP and the operator's listener: how many there may be, and for how long they may do nothing.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use tollgate::admin;
+use tollgate::clock::Clock;
+use tollgate::engine::{Engine, EngineSettings};
+use tollgate::limits::{KeySecret, LimitsHandle, WireUnit};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::transport::health::{Health, Serving};
+use tollgate::transport::http::{self, HttpSettings};
+use tollgate::transport::http1::{self, ConnectionSettings};
+
+use crate::support::server::per_key;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What a server that does its work needs by far.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Both listeners under `connections`, each with a path that it answers.
+async fn listeners(connections: ConnectionSettings) -> [(SocketAddr, &'static str); 2] {
+    let store = MemoryStore::new(MemorySettings::default(), Clock::System, KeySecret([0; 16]));
+    let rules = LimitsHandle::new(per_key("api", &[("user", 10, WireUnit::Hour)]));
+    let engine = Arc::new(Engine::new(rules, store, EngineSettings::default()));
+    let [asked, watched] = [listener().await, listener().await];
+    let addresses = [&asked, &watched].map(|listener| listener.local_addr().unwrap());
+    let settings = HttpSettings { connections, ..HttpSettings::default() };
+    tokio::spawn(http::serve(asked, engine.clone(), Health::new(Serving::Wanted), settings, pending()));
+    tokio::spawn(admin::serve(watched, engine, vec![], connections, pending()));
+    [(addresses[0], "/healthcheck"), (addresses[1], "/livez")]
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// A connection on which `bytes` were sent.
+async fn beginning(address: SocketAddr, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A server that has no room may have closed it by now.
+    let _ = stream.write_all(bytes.as_bytes()).await;
+    stream
+}
+
+/// What is heard until the server closes the connection, in peace or by a reset.
+async fn heard(stream: &mut TcpStream) -> String {
+    let mut heard = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
+    assert!(closed.is_ok(), "the connection stays open after {:?}", String::from_utf8_lossy(&heard));
+    String::from_utf8(heard).unwrap()
+}
+
+/// Asks on new connections until one is answered.
+async fn is_answered_in_the_end(address: SocketAddr, path: &str) {
+    let asking = async {
+        let question = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        while !heard(&mut beginning(address, &question).await).await.starts_with("HTTP/1.1 200") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn those_that_ask_nothing_or_half_a_question_are_closed() {
+    let head_timeout = Duration::from_millis(50);
+    let settings = ConnectionSettings { head_timeout, ..ConnectionSettings::default() };
+    for (address, path) in listeners(settings).await {
+        for (sent, answered) in [
+            (String::new(), false),
+            (format!("GET {path} HTTP/1.1\r\nhost:"), false),
+            (format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"), true),
+            (format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\nGET"), true),
+            (format!("GET {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{"), true),
+        ] {
+            let heard = heard(&mut beginning(address, &sent).await).await;
+            assert_eq!(heard.starts_with("HTTP/1.1 200"), answered, "{sent:?}: {heard:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_beyond_the_limit_are_closed_and_those_within_are_served() {
+    let settings = ConnectionSettings { max_connections: 2, head_timeout: LONG, unread_timeout: LONG };
+    for (address, path) in listeners(settings).await {
+        let question = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let mut within = [beginning(address, &question).await, beginning(address, &question).await];
+        for stream in &mut within {
+            stream.read_exact(&mut [0; 12]).await.unwrap();
+        }
+        for _ in 0..3 {
+            assert_eq!(heard(&mut TcpStream::connect(address).await.unwrap()).await, "");
+        }
+        let [one, mut other] = within;
+        drop(one);
+        is_answered_in_the_end(address, path).await;
+        other
+            .write_all(question.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        assert!(heard(&mut other).await.contains("HTTP/1.1 200"), "the one within is served as before");
+    }
+}
+
+#[tokio::test]
+async fn those_that_do_not_read_their_answer_are_closed() {
+    static LARGE: [u8; 32 * 1024 * 1024] = [b'x'; 32 * 1024 * 1024];
+    let unread_timeout = Duration::from_millis(50);
+    let settings = ConnectionSettings { max_connections: 1, head_timeout: LONG, unread_timeout };
+    let listener = listener().await;
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/", get(|| async { &LARGE[..] })).route("/small", get("small"));
+    tokio::spawn(http1::serve(listener, router, settings, pending()));
+    let mut lazy = beginning(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    lazy.read_exact(&mut [0; 12]).await.unwrap();
+    is_answered_in_the_end(address, "/small").await;
+}
