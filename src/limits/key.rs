@@ -1,5 +1,6 @@
 //! The identity of a counter: a keyed 128-bit hash of length-prefixed pieces.
 //!
+//! Lengths and numbers are hashed as little-endian bytes, so that every machine names a counter alike.
 //! No separator can be forged, because every piece is preceded by its length. No collision can be
 //! searched for, because the hash is keyed with a secret (SipHash-2-4, Aumasson and Bernstein 2012). No raw
 //! value ever reaches a store.
@@ -51,13 +52,13 @@ impl KeyHasher {
 
     /// Adds a piece of bytes.
     pub fn piece(&mut self, bytes: &[u8]) {
-        self.0.write_usize(bytes.len());
+        self.0.write(&(bytes.len() as u64).to_le_bytes());
         self.0.write(bytes);
     }
 
     /// Adds a piece of fixed width.
     pub fn fixed(&mut self, value: u128) {
-        self.0.write_u128(value);
+        self.0.write(&value.to_le_bytes());
     }
 
     /// The key of all that was added.
@@ -78,4 +79,20 @@ pub fn identity(pieces: &[&[u8]]) -> u128 {
         hasher.piece(piece);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_machine_hashes_the_same_bytes() {
+        let secret = KeySecret([7; 16]);
+        let mut hasher = KeyHasher::new(secret);
+        hasher.piece(b"abc");
+        hasher.fixed(0x0102);
+        let mut bytes = SipHasher24::new_with_key(&secret.0);
+        bytes.write(b"\x03\0\0\0\0\0\0\0abc\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(hasher.finish(), bytes.finish128().as_u128());
+    }
 }

@@ -66,7 +66,12 @@ impl Window {
             Self::Fixed { length } => format!("fixed {}", length.0),
             Self::TokenBucket { length, .. } => format!("bucket {}", length.0),
             Self::Calendar(calendar) => {
-                format!("calendar {:?} {} {}", calendar.period(), calendar.zone_name(), calendar.anchor())
+                format!(
+                    "calendar {} {} {}",
+                    calendar.period().name(),
+                    calendar.zone_name(),
+                    calendar.anchor()
+                )
             }
             Self::Concurrent { max_age } => format!("concurrent {}", max_age.0),
             Self::Total { .. } => "total".to_owned(),
