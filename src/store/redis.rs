@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
-use self::client::{Connections, Dial, Open};
+use self::client::{Connections, Dial, Open, Step};
 use self::errors::{Remedy, classify};
 use self::offset::Offset;
 use self::script::{Reply, Time};
@@ -40,7 +40,7 @@ pub use settings::{InvalidRedis, RedisSettings, Secret};
 
 /// How long after its caller has given up a decision may still be made: for clocks that are not quite the same.
 const SLACK: Duration = Duration::from_millis(5);
-/// How often the Redis's own configuration is looked at, and the secret made sure of.
+/// How often the Redis's own configuration is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How soon it is looked at again when it could not be.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
@@ -81,14 +81,12 @@ impl RedisStore {
             given: settings.key_secret.is_some(),
             findings: ArcSwap::default(),
         });
-        let opening = {
-            let shared = shared.clone();
-            let open = move |connection| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
-                Box::pin(open(shared.clone(), connection))
-            };
-            Arc::new(open)
+        let dial = Dial {
+            client: client.clone(),
+            timeout: settings.connect_timeout,
+            opening: step(&shared, open),
+            heartbeat: step(&shared, beat),
         };
-        let dial = Dial { client: client.clone(), timeout: settings.connect_timeout, opening };
         let mut checks = JoinSet::new();
         checks.spawn(check(pool(&client, settings.connect_timeout), shared.clone()));
         Ok(Self {
@@ -259,6 +257,24 @@ async fn open(shared: Arc<Shared>, mut connection: MultiplexedConnection) -> Red
     }
 }
 
+/// What is done on a connection while nobody complains about it. A Redis that has lost its data is given the
+/// secret again before long, or else instances that start from then on would count under another.
+async fn beat(shared: Arc<Shared>, mut connection: MultiplexedConnection) -> RedisResult<()> {
+    if shared.given {
+        return ::redis::cmd("PING").query_async(&mut connection).await;
+    }
+    shared.agree(&mut connection).await
+}
+
+/// `work` with its own hold of what all connections share.
+fn step<F>(shared: &Arc<Shared>, work: fn(Arc<Shared>, MultiplexedConnection) -> F) -> Step
+where
+    F: Future<Output = RedisResult<()>> + Send + 'static,
+{
+    let shared = shared.clone();
+    Arc::new(move |connection| Box::pin(work(shared.clone(), connection)))
+}
+
 fn pool(client: &::redis::Client, patience: Duration) -> Pool {
     let manager =
         Manager::new(client.get_connection_info().clone()).expect("the client was made of the same");
@@ -271,7 +287,7 @@ fn pool(client: &::redis::Client, patience: Duration) -> Pool {
     builder.build().expect("a runtime is named, which timeouts want")
 }
 
-/// Looks at the Redis's configuration and makes sure of the secret, at start and every minute.
+/// Looks at the Redis's configuration, at start and every minute.
 async fn check(pool: Pool, shared: Arc<Shared>) {
     loop {
         let found = health::examine(&pool).await;
@@ -280,12 +296,6 @@ async fn check(pool: Pool, shared: Arc<Shared>) {
         }
         let checked = !found.contains(&Finding::Unchecked);
         shared.findings.store(Arc::new(found));
-        if checked
-            && let Ok(mut connection) = pool.get().await
-            && let Err(error) = shared.agree(&mut connection).await
-        {
-            tracing::warn!(reason = classify(&error).0.to_string(), "the secret of the store cannot be read");
-        }
         sleep(if checked { CHECK_EVERY } else { RECHECK_AFTER }).await;
     }
 }

@@ -378,6 +378,24 @@ async fn all_instances_name_counters_under_one_secret() {
 }
 
 #[tokio::test]
+async fn a_redis_that_lost_its_data_is_given_the_secret_again() {
+    let server = RedisServer::start(Tool::Redis);
+    let one = server.store(Clock::System).await;
+    let mut connection = server.connection();
+    let mut kept = || redis::cmd("GET").arg("tollgate:secret").query::<Option<Vec<u8>>>(&mut connection);
+    tell(&server, &["FLUSHALL"]);
+    let mut asks = 0;
+    while kept().unwrap().is_none() {
+        asks += 1;
+        assert!(asks < 3000, "it has forgotten for good");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(kept().unwrap().unwrap(), one.key_secret().0);
+    let two = server.store(Clock::System).await;
+    assert_eq!(two.key_secret(), one.key_secret());
+}
+
+#[tokio::test]
 async fn keys_and_states_tell_nothing_of_whom_they_count_and_share_a_tag() {
     let server = RedisServer::start(Tool::Redis);
     let store = server.store(Clock::System).await;

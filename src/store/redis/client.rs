@@ -1,8 +1,8 @@
 //! A few multiplexed connections to one Redis, each kept open by a task of its own.
 //!
 //! A connection that is there is used; one that is not is not waited for. Whoever finds a connection bad
-//! closes it, and its task opens another, first at once and then with pauses. What a server has to do before
-//! its connection is used, the [`Opening`] does. Nothing is ever sent twice here.
+//! closes it, and its task opens another, first at once and then with pauses. What is to be done before a
+//! connection is used, and now and then while it is, others say. Nothing is ever sent twice here.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,8 +26,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// What is done on a new connection before it is used.
-pub(super) type Opening =
+/// What is done on a connection.
+pub(super) type Step =
     Arc<dyn Fn(MultiplexedConnection) -> Pin<Box<dyn Future<Output = RedisResult<()>> + Send>> + Send + Sync>;
 
 /// The connections; closed when this is dropped.
@@ -61,7 +61,10 @@ impl Open {
 pub(super) struct Dial {
     pub(super) client: Client,
     pub(super) timeout: Duration,
-    pub(super) opening: Opening,
+    /// Before it is used.
+    pub(super) opening: Step,
+    /// Every second while it is; the connection is left when this fails or takes too long.
+    pub(super) heartbeat: Step,
 }
 
 impl Connections {
@@ -120,7 +123,7 @@ async fn keep(slot: Arc<Slot>, dial: Dial) {
         let connection = patiently(&dial, &mut told).await;
         let open = Arc::new(Open { connection, silences: AtomicU32::new(0) });
         slot.open.store(Some(open.clone()));
-        watch(&slot, &open, dial.timeout).await;
+        watch(&slot, &open, &dial).await;
         slot.close(&open);
     }
 }
@@ -157,23 +160,21 @@ async fn connect(dial: &Dial) -> RedisResult<MultiplexedConnection> {
 }
 
 /// Returns once the connection was closed, or is no good any more.
-async fn watch(slot: &Slot, open: &Arc<Open>, patience: Duration) {
+async fn watch(slot: &Slot, open: &Arc<Open>, dial: &Dial) {
     loop {
         tokio::select! {
             () = slot.closed.notified() => {}
             () = sleep(HEARTBEAT) => {}
         }
         let still_open = slot.open.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, open));
-        if !still_open || !is_alive(open, patience).await {
+        if !still_open || !is_alive(open, dial).await {
             return;
         }
     }
 }
 
-async fn is_alive(open: &Open, patience: Duration) -> bool {
-    let mut connection = open.connection();
-    let ping = redis::cmd("PING");
-    let answer = timeout(patience, ping.query_async::<redis::Value>(&mut connection)).await;
+async fn is_alive(open: &Open, dial: &Dial) -> bool {
+    let answer = timeout(dial.timeout, (dial.heartbeat)(open.connection())).await;
     let keeps = |error: RedisError| classify(&error).1 == Remedy::Keep;
     answer.is_ok_and(|answer| answer.err().is_none_or(keeps))
 }
