@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::limit::{Limit, LimitId};
 use super::route::Routes;
+use super::subject::value_of;
 
 /// A compiled native domain.
 #[derive(Debug)]
@@ -96,12 +97,9 @@ impl Tiers {
 
     /// The tier of a call with `entries`.
     pub fn of(&self, entries: &[(&[u8], &[u8])]) -> TierId {
-        let value_of = |key: &[u8]| {
-            entries.iter().find(|(name, value)| *name == key && !value.is_empty()).map(|(_, value)| *value)
-        };
-        match (value_of(&self.from), self.anonymous) {
+        match (value_of(entries, &self.from), self.anonymous) {
             (Some(named), _) => self.by_name(named).unwrap_or(self.default),
-            (None, Some(anonymous)) if value_of(b"user").is_none() => anonymous,
+            (None, Some(anonymous)) if value_of(entries, b"user").is_none() => anonymous,
             (None, _) => self.default,
         }
     }

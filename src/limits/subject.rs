@@ -26,15 +26,20 @@ impl Subjects {
     pub const ALL: Self = Self { parts: Vec::new() };
 
     /// The subject among `entries`: for each part the first alternative that has a value.
-    ///
-    /// An entry with an empty value is no subject: an empty header names nobody.
     pub fn find<'a>(&'a self, entries: &[(&'a [u8], &'a [u8])]) -> Subject<'a> {
-        let value_of = |key: &[u8]| entries.iter().find(|(name, value)| *name == key && !value.is_empty());
         let part = |alternatives: &'a Vec<Box<[u8]>>| {
-            alternatives.iter().find_map(|key| value_of(key).map(|(_, value)| (&**key, *value)))
+            alternatives.iter().find_map(|key| value_of(entries, key).map(|value| (&**key, value)))
         };
         Subject { parts: self.parts.iter().map(part).collect() }
     }
+}
+
+/// What `entries` say of `key`: the first one that has it counts, whatever comes behind it.
+///
+/// An empty value is none, since an empty header names nobody. Nor does a later entry stand in for it: what the
+/// caller sent must not take the place of what its path left empty.
+pub(super) fn value_of<'a>(entries: &[(&'a [u8], &'a [u8])], key: &[u8]) -> Option<&'a [u8]> {
+    entries.iter().find(|(name, _)| *name == key).map(|(_, value)| *value).filter(|value| !value.is_empty())
 }
 
 impl fmt::Display for Subjects {

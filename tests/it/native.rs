@@ -108,6 +108,25 @@ fn every_call_is_charged_once_to_the_star_whatever_its_hits() {
 }
 
 #[test]
+fn what_is_sent_does_not_fill_what_the_path_leaves_empty() {
+    let farm = Embedded::new(
+        "
+domains:
+  farm:
+    tier: {from: tier, default: free, anonymous: guest}
+    limits: {kits: {limit: 2, window: 1h, per: kit}, plan: {limit: 1, window: 1h, per: all}}
+    tiers: {guest: {}, free: {}, pro: {plan: -1}}
+    routes: {'GET /k/{kit}/z': kits, 'GET /p/{tier}/{user}/z': plan}
+",
+    );
+    let ask = |entries: &str| Ask::new("farm", entries);
+    assert_eq!(farm.passes(&ask("method=GET path=/k//z kit=sent"), 2), 2);
+    assert_eq!(farm.passes(&ask("method=GET path=/k//z kit=other"), 1), 0, "both name nobody");
+    assert_eq!(farm.passes(&ask("limit=kits kit=sent"), 1), 1, "who is named was not charged");
+    assert_eq!(farm.passes(&ask("method=GET path=/p//u/z tier=pro"), 2), 1, "no tier is named");
+}
+
+#[test]
 fn one_limit_and_subject_is_charged_once_with_the_largest_hits() {
     let shop = shop();
     let twice = ask("limit=login email=e").and("method=POST path=/login email=e user=u");
@@ -178,6 +197,11 @@ fn the_subject_is_the_first_alternative_that_has_a_value() {
     assert_eq!(shop.passes(&ask("limit=login email=e ip=2.2.2.2"), 1), 0, "the same email elsewhere");
     assert_eq!(shop.passes(&ask("limit=login email= ip=1.1.1.1"), 3), 2, "an empty email names nobody");
     assert_eq!(shop.passes(&ask("limit=login remote_address=::ffff:1.1.1.1"), 1), 0, "the same address");
+    assert_eq!(
+        shop.passes(&ask("limit=login ip= remote_address=1.1.1.1"), 1),
+        0,
+        "an empty ip hides no address"
+    );
     assert_eq!(shop.passes(&ask("limit=login email=1.1.1.1"), 3), 2, "an email is no address");
     assert_eq!(shop.passes(&ask("limit=login masked_remote_address=2001:db8::1"), 3), 2);
     assert_eq!(shop.passes(&ask("limit=login ip=2001:db8::ffff"), 1), 0, "one /64");
