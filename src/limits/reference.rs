@@ -3,7 +3,7 @@
 //! Entries are walked in order. At each level an exact value wins, then the first wildcard in file order,
 //! then the key alone. Nothing is taken back: a more specific sibling that fails deeper down does not fall
 //! back. A limit applies only where the descriptor ends. Unlike the reference, a key and a value are
-//! compared as two things and never as one joined text.
+//! compared as two things and not as one joined text, except by a wildcard that is written as a key alone.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,9 +43,9 @@ pub type RulesByValue = HashMap<Box<[u8]>, Rule>;
 pub struct Wildcard {
     /// The key, split at every `*`.
     pub key: Vec<Box<[u8]>>,
-    /// The value, split at every `*`; `None` takes any value.
+    /// The value, split at every `*`. `None` has the key stand for an entry's key and value, joined by `_`.
     pub value: Option<Vec<Box<[u8]>>>,
-    /// Key and value as written: asked for exactly so, one with a value beats every other wildcard.
+    /// Key and value as written: asked for exactly so, it beats every other wildcard.
     pub written: (Box<[u8]>, Box<[u8]>),
     /// The pattern that stands for the value in the counter's path where `share_threshold` is set.
     pub shared_as: Option<Box<[u8]>>,
@@ -192,25 +192,54 @@ impl Node {
         if let Some(rule) = self.exact.get(key).and_then(|values| values.get(value)) {
             return Some((rule, value));
         }
-        let as_written = |wildcard: &&Wildcard| {
-            wildcard.value.is_some() && *wildcard.written.0 == *key && *wildcard.written.1 == *value
-        };
+        let as_written = |wildcard: &&Wildcard| wildcard.is_written_as(key, value);
         let taking = |wildcard: &&Wildcard| wildcard.takes(key, value);
         if let Some(wildcard) =
             self.wildcards.iter().find(as_written).or_else(|| self.wildcards.iter().find(taking))
         {
             return Some((&wildcard.rule, wildcard.shared_as.as_deref().unwrap_or(value)));
         }
-        self.by_key.get(key).map(|rule| (rule, value))
+        self.by_key.get(key).or_else(|| self.called(key)).map(|rule| (rule, value))
+    }
+
+    /// The rule of a wildcard whose text is just `key`, which its own pattern need not take.
+    fn called(&self, key: &[u8]) -> Option<&Rule> {
+        let named = |wildcard: &&Wildcard| wildcard.value.is_none() && *wildcard.written.0 == *key;
+        self.wildcards.iter().find(named).map(|wildcard| &wildcard.rule)
     }
 }
 
 impl Wildcard {
     /// Whether an entry of `key` and `value` is one of those it stands for.
     pub fn takes(&self, key: &[u8], value: &[u8]) -> bool {
-        matches_pattern(&self.key, key)
-            && self.value.as_ref().is_none_or(|parts| matches_pattern(parts, value))
+        match &self.value {
+            Some(parts) => matches_pattern(&self.key, key) && matches_pattern(parts, value),
+            None => matches_pattern(&self.key, &joined(key, value)),
+        }
     }
+
+    /// Whether it takes all that `later` takes. A pattern that takes another one's text does: the `*` of that
+    /// text are the only thing in it that a `*` can match.
+    pub fn hides(&self, later: &Self) -> bool {
+        let (key, value) = (&*later.written.0, &*later.written.1);
+        match (&self.value, &later.value) {
+            (None, None) => matches_pattern(&self.key, key),
+            (Some(_), None) => false,
+            (_, Some(_)) => self.takes(key, value),
+        }
+    }
+
+    fn is_written_as(&self, key: &[u8], value: &[u8]) -> bool {
+        match &self.value {
+            Some(_) => *self.written.0 == *key && *self.written.1 == *value,
+            None => *self.written.0 == *joined(key, value),
+        }
+    }
+}
+
+/// An entry as one text, as the reference compares it.
+fn joined(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [key, b"_", value].concat()
 }
 
 /// Whether `text` is the literal `parts` in order, with anything between each and the next: first and last

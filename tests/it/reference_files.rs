@@ -143,6 +143,8 @@ fn what_is_taken_without_effect_is_warned_of() {
         ("{key: a, value_to_metric: true}", "'value_to_metric' has no effect yet"),
         ("{key: a, value: b*}, {key: a, value: bc*d}", ":2:36: warning: the wildcard is never reached"),
         ("{key: 'a*'}, {key: a, value: bc*d}", "the wildcard is never reached"),
+        ("{key: 'a*c'}, {key: 'ab*c'}", "the wildcard is never reached"),
+        ("{key: 'a*c'}, {key: a, value: 'b*c'}", "the wildcard is never reached"),
         (
             "{key: a, rate_limit: {unit: hour, requests_per_unit: 1, replaces: [{name: n}]}}",
             "no limit of the domain is called 'n'",
@@ -157,6 +159,7 @@ fn what_is_taken_without_effect_is_warned_of() {
     for silent in [
         "{key: a, value: bc*d}, {key: a, value: b*}, {key: a, value: '*'}, {key: b, value: '*'}, {key: a}",
         "{key: a_b, value: c}, {key: a, value: b_c}",
+        "{key: 'a*c'}, {key: ab, value: 'c*'}, {key: 'a*'}",
         "{key: a, metadata: {any: {1: 1.5, yes: [~, x]}, requests_per_unit: many}}",
         "{key: a, value: 2026-01-01, rate_limit: ~, descriptors: ~, shadow_mode: ~}",
     ] {
@@ -183,6 +186,22 @@ fn a_key_and_a_value_are_two_things() {
     assert_eq!(limits_at(&compiled, &[("col_b", "c")]).len(), 0);
     assert_eq!(limits_at(&compiled, &[("a", "bx")]).len(), 1);
     assert_eq!(limits_at(&compiled, &[("a_b", "x")]).len(), 0);
+}
+
+#[test]
+fn a_wildcard_in_a_key_alone_stands_for_the_key_and_the_value() {
+    let compiled = compiled(&[file(&format!("{{key: 'a*c', {LIMIT}}}, {{key: 'k*', {LIMIT}}}"))]);
+    for (key, value, found) in [
+        ("abc", "v", 0),
+        ("abc", "vc", 1),
+        ("a", "x_c", 1),
+        ("a*c", "v", 1),
+        ("k", "", 1),
+        ("kept", "v", 1),
+        ("lk", "v", 0),
+    ] {
+        assert_eq!(limits_at(&compiled, &[(key, value)]).len(), found, "{key}={value}");
+    }
 }
 
 #[test]

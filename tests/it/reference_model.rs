@@ -32,6 +32,7 @@ struct Limit {
     quota: bool,
 }
 
+const KEYS: [&str; 6] = ["a", "b", "c", "a*1", "b_x*", "c*z"];
 const VALUES: [&str; 9] = ["", "1", "2", "x1", "xyz", "x*", "x*z", "*1", "*"];
 const NAMES: [&str; 4] = ["P", "Q", "R", "S"];
 
@@ -54,13 +55,13 @@ fn level(depth: u32) -> BoxedStrategy<Vec<Written>> {
         prop_oneof![Just(Vec::new()), level(depth - 1)].boxed()
     };
     let limit = prop::option::weighted(0.75, limit());
-    let one = (select(&["a", "b", "c"][..]), select(&VALUES[..]), limit, any::<bool>(), below).prop_map(
-        |(key, value, limit, share, below)| Written {
-            key,
-            value,
-            limit,
-            share: share && value.contains('*'),
-            below,
+    let key = prop_oneof![3 => select(&KEYS[..3]), 1 => select(&KEYS[3..])];
+    let one = (key, select(&VALUES[..]), limit, any::<bool>(), below).prop_map(
+        |(key, value, limit, share, below)| {
+            // A wildcard in the key is written without a value: with one, ours is another rule than the reference's.
+            let value = if key.contains('*') { "" } else { value };
+            let share = share && (key.contains('*') || value.contains('*'));
+            Written { key, value, limit, share, below }
         },
     );
     prop::collection::vec(one, 1..5)
@@ -74,7 +75,7 @@ fn level(depth: u32) -> BoxedStrategy<Vec<Written>> {
 
 fn call() -> impl Strategy<Value = Call> {
     let values = &["", "1", "2", "x", "x1", "xyz", "xz", "x*", "y1"][..];
-    let key = prop_oneof![12 => select(&["a", "b", "c"][..]), 1 => Just("nokey")];
+    let key = prop_oneof![12 => select(&["a", "b", "c"][..]), 1 => Just("nokey"), 3 => select(&["a*1", "ab", "b_x", "cxyz"][..])];
     let entries =
         prop::collection::vec((key.prop_map(str::to_owned), select(values).prop_map(str::to_owned)), 0..4);
     let unit = select(&["HOUR", "DAY", "YEAR", "WEEK"][..]).prop_map(str::to_owned);
@@ -140,11 +141,24 @@ fn takes(pattern: &str, text: &str) -> bool {
 fn find<'m>(mut level: &'m [Written], entries: &[(String, String)]) -> Option<(&'m Limit, Vec<String>)> {
     let (mut path, mut limit) = (Vec::new(), None);
     for (key, value) in entries {
-        let of_key = || level.iter().filter(|written| written.key == key);
-        let exact = of_key().find(|written| !value.is_empty() && written.value == value);
-        let wild = || of_key().find(|written| written.value.contains('*') && takes(written.value, value));
-        let written = exact.or_else(wild).or_else(|| of_key().find(|written| written.value.is_empty()))?;
-        path.push(if written.share { written.value.to_owned() } else { value.clone() });
+        let joined = format!("{key}_{value}");
+        let by_key_alone = |written: &&Written| written.value.is_empty();
+        let is_exact = |written: &&Written| match written.value {
+            "" => written.key.contains('*') && written.key == joined,
+            own => written.key == key && own == value,
+        };
+        let is_taken = |written: &&Written| match written.value {
+            "" => written.key.contains('*') && takes(written.key, &joined),
+            own => written.key == key && own.contains('*') && takes(own, value),
+        };
+        let matched = level.iter().find(is_exact).or_else(|| level.iter().find(is_taken));
+        let fallback = || level.iter().filter(by_key_alone).find(|written| written.key == key);
+        let written = matched.or_else(fallback)?;
+        path.push(match (matched, written.value) {
+            (Some(Written { share: true, .. }), "") => written.key.to_owned(),
+            (Some(Written { share: true, .. }), pattern) => pattern.to_owned(),
+            _ => value.clone(),
+        });
         (level, limit) = (&written.below, written.limit.as_ref());
     }
     limit.map(|limit| (limit, path))

@@ -67,8 +67,7 @@ fn level(descriptors: &[Placed<'_>], path: &str, reports: &mut [Report]) -> Node
         let below: Vec<Placed<'_>> = written.below.iter().map(|below| (*file, below)).collect();
         let limits = written.limits.iter().map(|limit| build_limit(limit, written, &path)).collect();
         let rule = Rule { limits, below: level(&below, &path, reports) };
-        warn_if_never_reached(&node, written, &mut reports[*file]);
-        insert(&mut node, written, rule);
+        insert(&mut node, written, rule, &mut reports[*file]);
     }
     node
 }
@@ -100,17 +99,21 @@ fn build_limit(limit: &WrittenLimit, of: &Written, path: &str) -> ReferenceLimit
     }
 }
 
-fn insert(node: &mut Node, written: &Written, rule: Rule) {
+fn insert(node: &mut Node, written: &Written, rule: Rule, report: &mut Report) {
     let (key, value) = (bytes(&written.key), bytes(&written.value));
     if written.key.contains('*') || written.value.contains('*') {
         let pattern = if written.value.is_empty() { &written.key } else { &written.value };
-        node.wildcards.push(Wildcard {
+        let wildcard = Wildcard {
             key: parts(&written.key),
             value: (!written.value.is_empty()).then(|| parts(&written.value)),
             written: (key, value),
             shared_as: written.share.then(|| bytes(pattern)),
             rule,
-        });
+        };
+        if let Some(earlier) = node.wildcards.iter().find(|earlier| earlier.hides(&wildcard)) {
+            warn_of_never_reached(written, earlier, report);
+        }
+        node.wildcards.push(wildcard);
     } else if written.value.is_empty() {
         node.by_key.insert(key, rule);
     } else {
@@ -126,21 +129,10 @@ fn bytes(text: &str) -> Box<[u8]> {
     text.as_bytes().into()
 }
 
-/// Warns of a descriptor whose every entry is taken by an earlier wildcard. A pattern that takes another
-/// one's text takes all that the other takes: its own `*` are the only thing in it that a `*` can match.
-fn warn_if_never_reached(node: &Node, written: &Written, report: &mut Report) {
-    if !written.key.contains('*') && !written.value.contains('*') {
-        return;
-    }
-    let text = (written.key.as_bytes(), written.value.as_bytes());
-    let hidden_by = node.wildcards.iter().find(|earlier| {
-        (earlier.value.is_none() || !written.value.is_empty()) && earlier.takes(text.0, text.1)
-    });
-    if let Some(earlier) = hidden_by {
-        let [key, value] = [&earlier.written.0, &earlier.written.1].map(|part| String::from_utf8_lossy(part));
-        let message = format!("the wildcard is never reached: {key} {value} above takes all that it takes");
-        report.warning(written.at, message, "move it above the wider one");
-    }
+fn warn_of_never_reached(written: &Written, earlier: &Wildcard, report: &mut Report) {
+    let [key, value] = [&earlier.written.0, &earlier.written.1].map(|part| String::from_utf8_lossy(part));
+    let message = format!("the wildcard is never reached: {key} {value} above takes all that it takes");
+    report.warning(written.at, message, "move it above the wider one");
 }
 
 /// Warns of names in `replaces` that no limit of the domain has.
