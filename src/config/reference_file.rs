@@ -44,6 +44,8 @@ struct Written {
     quota: bool,
     share: bool,
     metadata: BTreeMap<Box<str>, Metadata>,
+    /// Where its keys about metrics are set.
+    metrics: [Option<Position>; 2],
     below: Vec<Written>,
 }
 
@@ -93,6 +95,7 @@ pub fn read(document: &Document, index: usize, report: &mut Report) -> Option<Re
     let domain = values.text("domain", report);
     let atomic = values.flag("atomic", report);
     let descriptors = descriptor::list(&values, report);
+    descriptor::warn_of_metrics(&descriptors, report);
     if domain.is_empty() {
         no_domain(values.at("domain").unwrap_or(root.at), report);
         return None;

@@ -168,6 +168,16 @@ fn what_is_taken_without_effect_is_warned_of() {
 }
 
 #[test]
+fn keys_about_metrics_are_warned_of_once_a_file() {
+    let (taken, lines) = said(file(
+        "{key: a, detailed_metric: true, descriptors: [{key: b, detailed_metric: true}]}, {key: c, detailed_metric: true, value_to_metric: true}",
+    ));
+    assert!(taken && lines.len() == 2, "{lines:#?}");
+    assert!(lines[0].contains("'detailed_metric' has no effect yet (3 times in this file)"), "{lines:#?}");
+    assert!(lines[1].ends_with("'value_to_metric' has no effect yet"), "{lines:#?}");
+}
+
+#[test]
 fn texts_are_taken_as_written() {
     let compiled = compiled(&[file(&format!(
         "{{key: 1, value: 0x10, {LIMIT}}}, {{key: yes, {LIMIT}}}, {{key: a, value: ~, {LIMIT}}}"

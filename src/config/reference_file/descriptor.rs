@@ -6,6 +6,27 @@ use crate::config::diagnostic::Report;
 use crate::config::yaml::Node;
 use crate::limits::{MOST_LIMITS, Number};
 
+/// The keys about metrics that are taken without effect.
+const METRICS: [&str; 2] = ["detailed_metric", "value_to_metric"];
+
+/// Warns once of each key about metrics that stands somewhere in `descriptors`.
+pub(super) fn warn_of_metrics(descriptors: &[Written], report: &mut Report) {
+    let mut places = METRICS.map(|_| Vec::new());
+    let mut left: Vec<&Written> = descriptors.iter().collect();
+    while let Some(written) = left.pop() {
+        for (places, at) in places.iter_mut().zip(written.metrics) {
+            places.extend(at);
+        }
+        left.extend(&written.below);
+    }
+    for (name, places) in METRICS.into_iter().zip(places) {
+        let Some(first) = places.iter().min() else { continue };
+        let times =
+            if places.len() > 1 { format!(" ({} times in this file)", places.len()) } else { String::new() };
+        report.warning(*first, format!("'{name}' has no effect yet{times}"), "");
+    }
+}
+
 /// The descriptors of a mapping.
 pub(super) fn list(values: &Values<'_>, report: &mut Report) -> Vec<Written> {
     let nodes = values.mappings("descriptors", report);
@@ -23,12 +44,6 @@ fn read(node: &Node, report: &mut Report) -> Option<Written> {
         let at = values.at("share_threshold").unwrap_or(node.at);
         report.error(at, message, "remove it, or write a value with a '*'");
     }
-    for name in ["detailed_metric", "value_to_metric"] {
-        if values.flag(name, report) {
-            let at = values.at(name).unwrap_or(node.at);
-            report.warning(at, format!("'{name}' has no effect yet"), "");
-        }
-    }
     let written = Written {
         at: node.at,
         key: key.into(),
@@ -38,6 +53,7 @@ fn read(node: &Node, report: &mut Report) -> Option<Written> {
         quota: values.flag("quota_mode", report),
         share,
         metadata: metadata::read(values, report),
+        metrics: METRICS.map(|name| values.flag(name, report).then(|| values.at(name).unwrap_or(node.at))),
         below: list(&values, report),
     };
     if key.is_empty() {
