@@ -178,6 +178,25 @@ fn keys_about_metrics_are_warned_of_once_a_file() {
 }
 
 #[test]
+fn metadata_that_no_caller_could_read_is_refused() {
+    let nested = |open: &str, close: &str, times: usize| {
+        format!("{{key: a, metadata: {{m: {}1{}}}}}", open.repeat(times), close.repeat(times))
+    };
+    for (open, close) in [("[", "]"), ("{n: ", "}")] {
+        assert_eq!(said(file(&nested(open, close, 15))), (true, Vec::new()));
+        let (taken, lines) = said(file(&nested(open, close, 16)));
+        let part = "more than 16 levels of 'metadata' stand inside each other; nest less";
+        assert!(!taken && lines.len() == 1 && lines[0].contains(part), "{lines:#?}");
+    }
+    for number in [".nan", ".inf", "-.inf"] {
+        let (taken, lines) = said(file(&format!("{{key: a, metadata: {{m: [{number}]}}}}")));
+        let part = "a number of 'metadata' is";
+        assert!(!taken && lines.len() == 1 && lines[0].contains(part), "{number}: {lines:#?}");
+        assert!(lines[0].contains("write a finite number"), "{number}: {lines:#?}");
+    }
+}
+
+#[test]
 fn texts_are_taken_as_written() {
     let compiled = compiled(&[file(&format!(
         "{{key: 1, value: 0x10, {LIMIT}}}, {{key: yes, {LIMIT}}}, {{key: a, value: ~, {LIMIT}}}"

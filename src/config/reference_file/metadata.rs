@@ -9,6 +9,10 @@ use crate::limits::Metadata;
 
 type Fields = BTreeMap<Box<str>, Metadata>;
 
+/// How many mappings and lists may stand inside each other. On the wire each takes up to three messages, and callers
+/// decode no more than 100 inside each other.
+const DEEPEST: usize = 16;
+
 /// The metadata of a descriptor.
 pub(super) fn read(values: Values<'_>, report: &mut Report) -> Fields {
     let Some(node) = values.get("metadata") else { return Fields::new() };
@@ -16,15 +20,16 @@ pub(super) fn read(values: Values<'_>, report: &mut Report) -> Fields {
         let message = format!("'metadata' is {}", node.describe());
         report.error(node.at, message, "write a mapping of keys and values");
     }
-    fields(node, top_key, report)
+    fields(node, 1, top_key, report)
 }
 
-fn fields(node: &Node, name: fn(&Node) -> Option<Box<str>>, report: &mut Report) -> Fields {
+/// The fields of a mapping inside of `depth` mappings and lists, itself counted.
+fn fields(node: &Node, depth: usize, name: fn(&Node) -> Option<Box<str>>, report: &mut Report) -> Fields {
     let mut fields = Fields::new();
     for (key, node) in node.as_map().unwrap_or_default() {
         match name(key) {
             Some(name) => {
-                fields.insert(name, value(node, report));
+                fields.insert(name, value(node, depth, report));
             }
             None => {
                 let message = format!("a key of 'metadata' is {}", key.describe());
@@ -54,15 +59,23 @@ fn inner_key(key: &Node) -> Option<Box<str>> {
     }
 }
 
-fn value(node: &Node, report: &mut Report) -> Metadata {
+/// A value inside of `depth` mappings and lists.
+fn value(node: &Node, depth: usize, report: &mut Report) -> Metadata {
     match &node.kind {
-        Kind::Map(_) => Metadata::Map(fields(node, inner_key, report)),
-        Kind::List(items) => Metadata::List(items.iter().map(|item| value(item, report)).collect()),
-        Kind::Scalar { text, .. } => scalar(node, text),
+        Kind::Scalar { text, .. } => scalar(node, text, report),
+        _ if depth >= DEEPEST => {
+            let message = format!("more than {DEEPEST} levels of 'metadata' stand inside each other");
+            report.error(node.at, message, "nest less: callers could not read the answer");
+            Metadata::Null
+        }
+        Kind::Map(_) => Metadata::Map(fields(node, depth + 1, inner_key, report)),
+        Kind::List(items) => {
+            Metadata::List(items.iter().map(|item| value(item, depth + 1, report)).collect())
+        }
     }
 }
 
-fn scalar(node: &Node, text: &str) -> Metadata {
+fn scalar(node: &Node, text: &str, report: &mut Report) -> Metadata {
     if node.is_null() {
         return Metadata::Null;
     }
@@ -70,7 +83,13 @@ fn scalar(node: &Node, text: &str) -> Metadata {
     let integer = || node.as_integer().map(|number| number as f64);
     match (node.as_bool(), integer().or_else(|| node.as_float())) {
         (Some(truth), _) => Metadata::Bool(truth),
-        (None, Some(number)) => Metadata::Number(number),
+        (None, Some(number)) => {
+            if !number.is_finite() {
+                let message = format!("a number of 'metadata' is {}", node.describe());
+                report.error(node.at, message, "write a finite number, or put it in quotes if it is a text");
+            }
+            Metadata::Number(number)
+        }
         (None, None) => Metadata::Text(text.into()),
     }
 }
