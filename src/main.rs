@@ -32,5 +32,8 @@ fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     telemetry::init(settings.log).context("cannot log")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot run anything")?;
-    runtime.block_on(async { app::serve(settings, app::signals()?).await })
+    let ended = runtime.block_on(async { app::serve(settings, app::signals()?).await });
+    // A disk that does not answer may hold up the watcher of the files, but not the end.
+    runtime.shutdown_background();
+    ended
 }

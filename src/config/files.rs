@@ -7,12 +7,17 @@
 mod runtime;
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostics, Position, Report};
 use super::settings::InputPlace;
 use super::source::Source;
+
+/// The largest file that is read, in bytes. Limits written by hand or by a program stay far below it.
+const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// A file that is read, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +78,33 @@ pub fn fingerprint(place: &InputPlace) -> Result<Fingerprint, Diagnostics> {
 }
 
 fn text_of(path: &Path) -> Result<String, (String, &'static str)> {
-    let bytes = std::fs::read(path).map_err(|error| (words_of(&error), "make it readable"))?;
+    let bytes = bytes_of(path).map_err(|error| (words_of(&error), "make it readable"))?;
+    let Some(bytes) = bytes else {
+        return Err(("it is no regular file".to_owned(), "put the limits into a regular file"));
+    };
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        let message = format!("it is larger than {} MiB", LARGEST / 1024 / 1024);
+        return Err((message, "split it into several files"));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         (format!("byte {at} is not UTF-8"), "save the file as UTF-8")
     })
+}
+
+/// At most one byte more than the largest file has; `None` if it is no regular file. To open a pipe waits for whoever
+/// writes into it and a device may never end, so neither is opened.
+fn bytes_of(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    if !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 fn find(place: &InputPlace) -> Result<Vec<Found>, Diagnostics> {
@@ -114,7 +141,7 @@ fn directory(path: &Path) -> std::io::Result<Vec<Found>> {
     let is_yaml = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
             && !is_hidden(path)
-            && path.is_file()
+            && !path.is_dir()
     };
     Ok(children(path)?.into_iter().filter(is_yaml).filter_map(Found::at).collect())
 }

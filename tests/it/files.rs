@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 use tollgate::config::files::read;
@@ -103,4 +104,37 @@ fn everything_that_cannot_be_read_is_named() {
             assert!(found.contains(part), "{part} in {found}");
         }
     }
+}
+
+#[test]
+fn what_is_no_regular_file_or_too_large_is_refused() {
+    let (_kept, root) = directory(&["good.yaml", "folder/a.yaml", "data/config/a.yaml"]);
+    for pipe in ["pipe.yaml", "folder/pipe.yaml", "data/config/pipe"] {
+        assert!(Command::new("mkfifo").arg(root.join(pipe)).status().unwrap().success(), "{pipe}");
+    }
+    fs::File::create(root.join("large.yaml")).unwrap().set_len(16 * 1024 * 1024 + 1).unwrap();
+    let place = |path: &str| InputPlace::Files(vec![root.join("good.yaml"), root.join(path)]);
+    let runtime = |watch_root| {
+        InputPlace::Runtime(RuntimeSettings {
+            root: root.join("data"),
+            subdirectory: PathBuf::new(),
+            app_directory: "config".into(),
+            watch_root,
+            ignore_dot_files: false,
+        })
+    };
+    let regular = "it is no regular file; put the limits into a regular file";
+    for (place, name, message) in [
+        (place("pipe.yaml"), "pipe.yaml", regular),
+        (place("folder"), "folder/pipe.yaml", regular),
+        (runtime(true), "data/config/pipe", regular),
+        (runtime(false), "data/config/pipe", regular),
+        (place("/dev/zero"), "/dev/zero", regular),
+        (place("large.yaml"), "large.yaml", "it is larger than 16 MiB; split it into several files"),
+    ] {
+        let name = root.join(name).display().to_string();
+        assert_eq!(read(&place).unwrap_err().to_string(), format!("{name}: {message}"));
+    }
+    fs::File::options().write(true).open(root.join("large.yaml")).unwrap().set_len(16 * 1024 * 1024).unwrap();
+    assert_eq!(read(&place("large.yaml")).unwrap()[1].text.len(), 16 * 1024 * 1024);
 }

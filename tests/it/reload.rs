@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -179,6 +180,25 @@ async fn a_root_that_is_itself_a_link() {
     watched.shows(&line("a", 1)).await;
     symlink("two", path.join("next")).unwrap();
     fs::rename(path.join("next"), path.join("current")).unwrap();
+    watched.shows(&line("a", 2)).await;
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_a_file_holds_nothing_up() {
+    let (_kept, path) = directory();
+    let file_path = path.join("a.yaml");
+    fs::write(&file_path, file("a", 1)).unwrap();
+    let mut watched = Watched::start(InputPlace::Files(vec![file_path.clone()]));
+    watched.shows(&line("a", 1)).await;
+
+    let pipe = path.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::rename(&pipe, &file_path).unwrap();
+    watched.complains("it is no regular file").await;
+
+    fs::write(path.join("new"), file("a", 2)).unwrap();
+    fs::rename(path.join("new"), &file_path).unwrap();
     watched.shows(&line("a", 2)).await;
     watched.stop().await;
 }

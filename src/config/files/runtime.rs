@@ -57,7 +57,7 @@ impl Walk<'_> {
             let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
             if is_directory && self.leads_on(&name) {
                 self.enter(&path, &name)?;
-            } else if !is_directory && name.starts_with(&self.wanted) && path.is_file() {
+            } else if !is_directory && name.starts_with(&self.wanted) && !path.is_dir() {
                 self.found.extend(Found::at(path));
             }
         }
