@@ -138,3 +138,26 @@ fn what_is_no_regular_file_or_too_large_is_refused() {
     fs::File::options().write(true).open(root.join("large.yaml")).unwrap().set_len(16 * 1024 * 1024).unwrap();
     assert_eq!(read(&place("large.yaml")).unwrap()[1].text.len(), 16 * 1024 * 1024);
 }
+
+#[test]
+fn a_slash_before_a_directory_of_the_reference_begins_at_its_root() {
+    let (_kept, root) = directory(&["data/ratelimit/config/a.yaml"]);
+    for (subdirectory, app_directory) in
+        [("/ratelimit", "config"), ("ratelimit/", "/config/"), ("//ratelimit", "//config")]
+    {
+        for watch_root in [true, false] {
+            let place = InputPlace::Runtime(RuntimeSettings {
+                root: root.join("data"),
+                subdirectory: subdirectory.into(),
+                app_directory: app_directory.into(),
+                watch_root,
+                ignore_dot_files: false,
+            });
+            assert_eq!(
+                names(&root, &place),
+                ["data/ratelimit/config/a.yaml"],
+                "{subdirectory} {app_directory}"
+            );
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! begins with the application directory and a dot, at any depth; else every file below that directory. Any
 //! extension counts. Directories behind links are not entered, except the one to begin with.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Found, begins_with, children, is_hidden, unreadable, unusable};
 use crate::config::diagnostic::Diagnostics;
@@ -12,18 +12,19 @@ use crate::config::settings::RuntimeSettings;
 
 /// The files that the reference would read.
 pub(super) fn files(settings: &RuntimeSettings) -> Result<Vec<Found>, Diagnostics> {
-    let mut base = settings.root.join(&settings.subdirectory);
+    let mut base = below(&settings.root, &settings.subdirectory);
     let mut wanted = String::new();
     if settings.watch_root {
         wanted = format!("{}.", dotted(&settings.app_directory));
     } else {
-        base.push(&settings.app_directory);
+        base = below(&base, &settings.app_directory);
     }
     let mut walk = Walk { settings, wanted, found: Vec::new() };
     match walk.enter(&base, "") {
         Ok(()) if walk.found.is_empty() => {
             // The reference goes on with no limits at all, which would let every call pass in silence.
-            let directory = settings.root.join(&settings.subdirectory).join(&settings.app_directory);
+            let directory = below(&settings.root, &settings.subdirectory);
+            let directory = below(&directory, &settings.app_directory);
             let message = "no file of limits is there, and every call would pass";
             let mut wrong = Diagnostics::default();
             wrong.add(unusable(&directory.display().to_string(), message, "put one there"));
@@ -73,6 +74,12 @@ impl Walk<'_> {
         let below = format!("{name}.");
         below.starts_with(&self.wanted) || self.wanted.starts_with(&below)
     }
+}
+
+/// `path` in `directory`, also where it begins with a slash: the reference takes it as part of the whole.
+fn below(directory: &Path, path: &Path) -> PathBuf {
+    let parts = path.components().filter(|part| *part != Component::RootDir);
+    directory.join(parts.collect::<PathBuf>())
 }
 
 fn joined(name: &str, path: &Path) -> String {
