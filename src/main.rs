@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tollgate::app;
-use tollgate::config::cli::{Cli, Command, ServeArgs};
-use tollgate::config::settings::Settings;
+use tollgate::config::cli::{CheckArgs, Cli, Command, ServeArgs};
+use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(arguments) => serve(*arguments),
-        Command::Check(arguments) => app::check(arguments),
+        Command::Check(arguments) => check(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,12 +23,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// The variables of the process. One that is no text is no setting of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn check(arguments: CheckArgs) -> anyhow::Result<()> {
+    app::check(&Inputs::resolve(&arguments.sources(environment()))?)
+}
+
 fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
-    // A variable that is no text is no setting of ours.
-    let environment = std::env::vars_os();
-    let texts =
-        environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::resolve(&arguments.sources(texts))?;
+    let settings = Settings::resolve(&arguments.sources(environment()))?;
     telemetry::init(settings.log).context("cannot log")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot run anything")?;

@@ -84,7 +84,7 @@ pub struct CheckArgs {
     /// Files, or directories of them.
     #[arg(value_name = "FILE|DIR", required = true)]
     pub files: Vec<PathBuf>,
-    /// A domain may stand in several files of the reference's language, as with MERGE_DOMAIN_CONFIG.
+    /// A domain may stand in several files of the reference's language [env: MERGE_DOMAIN_CONFIG].
     #[arg(long)]
     pub merge_domains: bool,
 }
@@ -93,7 +93,7 @@ impl ServeArgs {
     /// Where settings come from: these flags and the variables of `environment`.
     pub fn sources(self, environment: impl IntoIterator<Item = (String, String)>) -> Sources {
         let one = |key: Key, value: Option<String>| value.map(|value| (key, vec![value]));
-        let files = self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+        let files = shown(&self.files);
         let flags = [
             (!files.is_empty()).then_some((keys::FILES, files)),
             one(keys::GRPC, self.grpc),
@@ -111,4 +111,20 @@ impl ServeArgs {
             flags: flags.into_iter().flatten().collect(),
         }
     }
+}
+
+impl CheckArgs {
+    /// Where settings come from: these flags and the variables of `environment`.
+    pub fn sources(self, environment: impl IntoIterator<Item = (String, String)>) -> Sources {
+        let merged = self.merge_domains.then(|| (keys::MERGE_DOMAINS, vec!["true".to_owned()]));
+        Sources {
+            file: None,
+            environment: environment.into_iter().collect(),
+            flags: [(keys::FILES, shown(&self.files))].into_iter().chain(merged).collect(),
+        }
+    }
+}
+
+fn shown(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|file| file.display().to_string()).collect()
 }

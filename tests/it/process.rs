@@ -323,6 +323,27 @@ fn wrong_files_end_it_with_all_that_is_wrong() {
 }
 
 #[test]
+fn a_check_merges_domains_as_a_start_would() {
+    let text = |key: &str| {
+        format!(
+            "domain: d\ndescriptors:\n- {{key: {key}, rate_limit: {{unit: hour, requests_per_unit: 1}}}}\n"
+        )
+    };
+    let ((_one, one), (_two, two)) = (file("one.yaml", &text("a")), file("two.yaml", &text("b")));
+    for (flags, environment, code) in [
+        (vec![], vec![], 78),
+        (vec!["--merge-domains"], vec![], 0),
+        (vec![], vec![("MERGE_DOMAIN_CONFIG", "true")], 0),
+        (vec!["--merge-domains"], vec![("MERGE_DOMAIN_CONFIG", "false")], 0),
+        (vec![], vec![("MERGE_DOMAIN_CONFIG", "perhaps")], 78),
+    ] {
+        let arguments: Vec<&str> = ["check", &one, &two].into_iter().chain(flags).collect();
+        let output = run(&arguments, &environment);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {environment:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_start_in_the_reference_s_way_without_files_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().display().to_string();

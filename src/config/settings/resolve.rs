@@ -63,6 +63,21 @@ impl Settings {
     }
 }
 
+impl Inputs {
+    /// Resolves from `sources` only what is read; what else they say does not matter to a check.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, and a settings file that cannot be used.
+    pub fn resolve(sources: &Sources) -> Result<Self, SettingErrors> {
+        let mut findings = Findings::default();
+        let merged = layers::merge(sources, &mut findings);
+        let Findings { mut errors, mut warnings } = findings;
+        let inputs = inputs(&mut Reader { merged: &merged, errors: &mut errors }, &mut warnings);
+        if errors.is_empty() { Ok(inputs) } else { Err(SettingErrors(errors)) }
+    }
+}
+
 fn inputs(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Inputs {
     let files: Vec<PathBuf> = reader.list(&keys::FILES).iter().map(PathBuf::from).collect();
     let runtime = runtime(reader);
