@@ -57,6 +57,16 @@ impl Window {
         matches!(self, Self::Concurrent { .. } | Self::Total { .. })
     }
 
+    /// The time over which it forgets, where that is a fixed one.
+    pub const fn length(&self) -> Option<Micros> {
+        match self {
+            Self::Sliding { length } | Self::Fixed { length } | Self::TokenBucket { length, .. } => {
+                Some(*length)
+            }
+            Self::Calendar(_) | Self::Concurrent { .. } | Self::Total { .. } | Self::Request => None,
+        }
+    }
+
     /// The canonical text of what makes a counter another counter: kind, length and zone. The life of a hold is
     /// the length of its window. The number, the burst and the time after which a capacity forgets are left out,
     /// so they may change under a living counter.

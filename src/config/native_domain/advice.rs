@@ -80,19 +80,12 @@ fn warn_of_short(breaker: &WrittenLimit, domain: &WrittenDomain, report: &mut Re
 
 /// How long a rate looks back; of a calendar period its usual length.
 fn length_of(window: &Window) -> Option<Micros> {
-    match window {
-        Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
-            Some(*length)
-        }
-        Window::Calendar(calendar) => Some(Micros::from_secs(
-            86_400
-                * match calendar.period() {
-                    Period::Day => 1,
-                    Period::Week => 7,
-                    Period::Month => 30,
-                    Period::Year => 365,
-                },
-        )),
-        Window::Concurrent { .. } | Window::Total { .. } | Window::Request => None,
-    }
+    let Window::Calendar(calendar) = window else { return window.length() };
+    let days = match calendar.period() {
+        Period::Day => 1,
+        Period::Week => 7,
+        Period::Month => 30,
+        Period::Year => 365,
+    };
+    Some(Micros::from_secs(86_400 * days))
 }

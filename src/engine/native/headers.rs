@@ -6,7 +6,6 @@ use crate::engine::decision::Header;
 use crate::limits::{Headers, ResetForm, SendHeaders};
 
 use super::Settled;
-use super::shown::length;
 
 /// How a call as a whole came out, for those who write it down.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +57,7 @@ fn reset(form: ResetForm, reset_after: Micros, at: Timestamp) -> String {
 
 /// The policy as in draft-ietf-httpapi-ratelimit-headers-10: quota and, where it has one, window.
 fn ietf_policy(shown: &Settled<'_>, most: u64) -> String {
-    let window = length(&shown.touch.limit.window).map_or(String::new(), |w| format!(";w={}", w.ceil_secs()));
+    let window = shown.touch.limit.window.length().map_or(String::new(), |w| format!(";w={}", w.ceil_secs()));
     format!("\"{}\";q={most}{window}", shown.touch.limit.name)
 }
 

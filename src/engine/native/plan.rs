@@ -181,10 +181,7 @@ fn overridden(number: Number, limit: &Limit, own: Option<Override>) -> Number {
 
 fn same_window(window: &Window, own: &Override) -> bool {
     match window {
-        Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
-            *length == own.length()
-        }
         Window::Calendar(calendar) => own.multiplier <= 1 && own.unit == calendar.period().into(),
-        Window::Concurrent { .. } | Window::Total { .. } | Window::Request => false,
+        window => window.length() == Some(own.length()),
     }
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use crate::algorithm::{Retry, Verdict};
-use crate::clock::Micros;
 use crate::engine::decision::CurrentLimit;
 use crate::limits::{Mode, Number, Unit, Window, WireUnit};
 use crate::money::NANOS_PER_MICRO;
@@ -74,22 +73,12 @@ where
     settled.min_by(|one, other| one.before(other))
 }
 
-/// The length of a window, where it has one of its own.
-pub(super) fn length(window: &Window) -> Option<Micros> {
-    match window {
-        Window::Sliding { length } | Window::Fixed { length } | Window::TokenBucket { length, .. } => {
-            Some(*length)
-        }
-        _ => None,
-    }
-}
-
 /// The largest unit of time that divides a window, and how often it does.
 fn wire_window(window: &Window) -> (WireUnit, u32) {
     if let Window::Calendar(calendar) = window {
         return (calendar.period().into(), 1);
     }
-    let Some(length) = length(window) else {
+    let Some(length) = window.length() else {
         return (WireUnit::Unknown, 1);
     };
     let seconds = length.0 / 1_000_000;

@@ -3,7 +3,6 @@
 use crate::limits::{NativeDomain, Number, Unit, Window};
 use crate::money::NanoUsd;
 
-use super::shown::length;
 use super::{Part, Settled};
 
 /// What was exceeded.
@@ -30,7 +29,7 @@ pub(super) fn what(domain: &NativeDomain, settled: &Settled<'_>) -> String {
         Window::Concurrent { .. } => format!("{amount} concurrent"),
         Window::Total { .. } => format!("{amount} in total"),
         Window::Request => format!("at most {amount} per request"),
-        window => format!("{amount} per {}", span(length(window).map_or(0, |length| length.0 / 1_000_000))),
+        window => format!("{amount} per {}", span(window.length().map_or(0, |length| length.0 / 1_000_000))),
     }
 }
 
