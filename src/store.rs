@@ -13,7 +13,7 @@ use std::future::Future;
 
 use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, KeySecret, OnError};
+use crate::limits::{CounterKey, KeySecret, Number, OnError};
 
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,33 @@ impl Charge<'_> {
 }
 
 impl Call<'_> {
+    /// Tells those that can never pass with the others of their call that waiting does not help: of a counter
+    /// that stands here more than once, all of them have to fit.
+    fn settle(&self, outcomes: &mut [Outcome]) {
+        if self.admission != Admission::AllOrNone {
+            return;
+        }
+        for (index, outcome) in outcomes.iter_mut().enumerate() {
+            if matches!(outcome.verdict, Verdict::Refused(Retry::After(_))) && !self.ever_fits(index) {
+                outcome.verdict = Verdict::Refused(Retry::Never);
+            }
+        }
+    }
+
+    /// Whether the charge at `index` would find room in a fresh counter, after those before it.
+    fn ever_fits(&self, index: usize) -> bool {
+        let charge = &self.charges[index];
+        let (Number::AtMost(most), Op::Take { room, .. }) = (charge.rule.most(), charge.op) else {
+            return true;
+        };
+        let before = self.charges[..index].iter().filter(|other| other.key == charge.key);
+        let spent = before.fold(0_u64, |spent, other| match other.op {
+            Op::Take { charge, .. } => spent.saturating_add(charge),
+            Op::GiveBack { units } => spent.saturating_sub(units),
+        });
+        spent.saturating_add(room) <= most
+    }
+
     /// Whether `outcomes` of the charges refuse the call as a whole.
     pub fn is_refused(&self, outcomes: &[Outcome]) -> bool {
         let (mut passing, mut over) = (BTreeSet::new(), BTreeSet::new());

@@ -150,6 +150,7 @@ impl Step<'_> {
             .iter()
             .map(|charge| self.charge(charge, charge.op, charge.binding.overrun()))
             .collect();
+        call.settle(&mut outcomes);
         if call.is_refused(&outcomes) {
             self.changed.clear();
             // The verdicts stand: charges of one counter may find no room only together.

@@ -170,6 +170,7 @@ async fn a_counter_may_stand_twice_in_a_call<S: Store>(bench: Bench<S>) {
     let twice = [take(1, &MINUTE, 3, 2), take(1, &MINUTE, 3, 2)];
     let refused = bench.all(&twice).await;
     assert_eq!(admitted(&refused), [true, false], "each alone has room, but not both");
+    assert_eq!(refused[1].verdict, NEVER, "and both never will");
     assert_eq!(refused.iter().map(|outcome| outcome.standing.used).collect::<Vec<_>>(), [0, 0]);
     assert_eq!(bench.spent(1, &MINUTE).await, 0);
     let fits = [take(1, &MINUTE, 4, 2), take(1, &MINUTE, 4, 2)];

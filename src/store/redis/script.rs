@@ -158,7 +158,9 @@ pub(super) fn read(call: &Call<'_>, reply: &[i64]) -> Result<Reply, StoreError> 
         return Ok(Reply::Astray(at));
     }
     let replied = call.charges.iter().zip(rest.chunks_exact(REPLIED));
-    let outcomes = replied.map(|(charge, replied)| outcome(charge, replied)).collect::<Result<_, _>>()?;
+    let mut outcomes =
+        replied.map(|(charge, replied)| outcome(charge, replied)).collect::<Result<Vec<_>, _>>()?;
+    call.settle(&mut outcomes);
     Ok(Reply::Answered(Answer { at, outcomes, degraded: None }))
 }
 
