@@ -58,6 +58,9 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 impl Position {
     /// The file as a whole.
     pub const FILE: Self = Self { line: 0, column: 0 };
+
+    /// The first character of a file: where something is missing that nothing else stands for.
+    pub const START: Self = Self { line: 1, column: 1 };
 }
 
 impl fmt::Display for Position {

@@ -54,7 +54,11 @@ pub fn read(place: &InputPlace) -> Result<Vec<Source>, Diagnostics> {
         let name = found.shown.display().to_string();
         match text_of(&found.resolved) {
             Ok(text) => sources.push(Source { name: name.into(), text }),
-            Err((message, fix)) => wrong.add(unusable(&name, message, fix)),
+            Err(Unusable { at, message, fix }) => {
+                let mut report = Report::new(&name);
+                report.error(at, message, fix);
+                wrong.add(report);
+            }
         }
     }
     if wrong.is_empty() { Ok(sources) } else { Err(wrong) }
@@ -77,19 +81,34 @@ pub fn fingerprint(place: &InputPlace) -> Result<Fingerprint, Diagnostics> {
     if wrong.is_empty() { Ok(Fingerprint(stamped)) } else { Err(wrong) }
 }
 
-fn text_of(path: &Path) -> Result<String, (String, &'static str)> {
-    let bytes = bytes_of(path).map_err(|error| (words_of(&error), "make it readable"))?;
+/// Why a file has no text.
+struct Unusable {
+    at: Position,
+    message: String,
+    fix: &'static str,
+}
+
+fn text_of(path: &Path) -> Result<String, Unusable> {
+    let whole = |message: String, fix| Unusable { at: Position::FILE, message, fix };
+    let bytes = bytes_of(path).map_err(|error| whole(words_of(&error), "make it readable"))?;
     let Some(bytes) = bytes else {
-        return Err(("it is no regular file".to_owned(), "put the limits into a regular file"));
+        return Err(whole("it is no regular file".to_owned(), "put the limits into a regular file"));
     };
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
         let message = format!("it is larger than {} MiB", LARGEST / 1024 / 1024);
-        return Err((message, "split it into several files"));
+        return Err(whole(message, "split it into several files"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        (format!("byte {at} is not UTF-8"), "save the file as UTF-8")
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let message = format!("byte {} is not UTF-8", valid.len());
+        Unusable { at: end_of(&String::from_utf8_lossy(valid)), message, fix: "save the file as UTF-8" }
     })
+}
+
+/// The place right behind `text`.
+fn end_of(text: &str) -> Position {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    Position { line: text.matches('\n').count() + 1, column: last.chars().count() + 1 }
 }
 
 /// At most one byte more than the largest file has; `None` if it is no regular file. To open a pipe waits for whoever

@@ -81,7 +81,7 @@ pub fn read(document: &Document, index: usize, report: &mut Report) -> Option<Re
     let root = match &document.root {
         Some(root) if !root.is_null() => root,
         _ => {
-            no_domain(Position::FILE, report);
+            no_domain(Position::START, report);
             return None;
         }
     };

@@ -127,7 +127,7 @@ pub(super) fn read(
     }
     if document.documents > 1 {
         let message = format!("the file holds {} YAML documents", document.documents);
-        report.error(Position::FILE, message, "put each document into a file of its own");
+        report.error(Position::START, message, "put each document into a file of its own");
     }
     let mut fields = Fields::of(root, "the file", report)?;
     let zone = fields.take("timezone").and_then(|field| value::zone(field, report));

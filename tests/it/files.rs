@@ -88,14 +88,14 @@ fn what_the_reference_would_find() {
 #[test]
 fn everything_that_cannot_be_read_is_named() {
     let (_kept, root) = directory(&["empty/none.txt", "good.yaml"]);
-    fs::write(root.join("latin.yaml"), b"domain: caf\xe9\n").unwrap();
+    fs::write(root.join("latin.yaml"), b"# Ca\ndomain: caf\xe9\n").unwrap();
     let place = |paths: &[&str]| InputPlace::Files(paths.iter().map(|path| root.join(path)).collect());
     for (place, parts) in [
         (
             place(&["gone.yaml", "good.yaml", "empty"]),
             vec!["gone.yaml: there is no such", "empty: the directory holds no"],
         ),
-        (place(&["latin.yaml"]), vec!["latin.yaml: byte 11 is not UTF-8; save the file as UTF-8"]),
+        (place(&["latin.yaml"]), vec!["latin.yaml:2:12: byte 16 is not UTF-8; save the file as UTF-8"]),
         (runtime(&root, true, false), vec!["data/ratelimit: there is no such"]),
         (runtime(&root, false, false), vec!["data/ratelimit/config: there is no such"]),
     ] {
