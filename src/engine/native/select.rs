@@ -34,23 +34,19 @@ pub(super) fn select<'a>(
     address: Option<&'a [u8]>,
 ) -> Selection<'a> {
     let sent = &descriptor.entries;
-    let (mut limits, captures) = match value(sent, b"limit") {
+    let (limits, captures) = match value(sent, b"limit") {
         Some(name) => {
             (domain.by_name.get(name).map(|id| (*id, Reached::Named)).into_iter().collect(), vec![])
         }
         None => routed(domain, sent),
     };
-    if value(sent, b"limit").is_none() {
-        let listed = |id: &LimitId| limits.iter().any(|(other, _)| other == id);
-        let every: Vec<_> = domain.routes.every.iter().filter(|id| !listed(id)).copied().collect();
-        limits.extend(every.into_iter().map(|id| (id, Reached::Every)));
-    }
     let mut entries = captures;
     entries.extend(address.map(|address| (&b"ip"[..], address)));
     entries.extend(sent.iter().map(|entry| (entry.key, entry.value)));
     Selection { limits, entries }
 }
 
+/// The limits of the route, then those of every call that it does not list itself.
 fn routed<'a>(domain: &'a NativeDomain, sent: &Entries<'a>) -> (Vec<(LimitId, Reached)>, Captures<'a>) {
     let found = match value(sent, b"route") {
         Some(name) => domain.routes.named(name).map(|id| (id, vec![])),
@@ -59,10 +55,11 @@ fn routed<'a>(domain: &'a NativeDomain, sent: &Entries<'a>) -> (Vec<(LimitId, Re
             domain.routes.find(method, path)
         }),
     };
-    let Some((route, captures)) = found else {
-        return (Vec::new(), Vec::new());
-    };
-    (domain.routes.limits(route).iter().map(|id| (*id, Reached::Route)).collect(), captures)
+    let (listed, captures) =
+        found.map_or((&[][..], vec![]), |(route, captures)| (domain.routes.limits(route), captures));
+    let every = domain.routes.every.iter().filter(|id| !listed.contains(id));
+    let of_route = listed.iter().map(|id| (*id, Reached::Route));
+    (of_route.chain(every.map(|id| (*id, Reached::Every))).collect(), captures)
 }
 
 fn value<'a>(entries: &Entries<'a>, key: &[u8]) -> Option<&'a [u8]> {
