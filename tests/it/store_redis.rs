@@ -515,13 +515,22 @@ async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
     panic!("found only {:?}", store.findings());
 }
 
+/// The script as the store sends it.
+const SCRIPT: &str = concat!(
+    include_str!("../../src/store/redis/lua/counters.lua"),
+    "\n",
+    include_str!("../../src/store/redis/lua/charge.lua")
+);
+
+/// A call of one charge, of 1 to a sliding window that allows 2.
+fn one_charge() -> Vec<u8> {
+    let numbers = [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0];
+    let head = [0, 1, 0, 1, 0].into_iter().chain(i32::to_le_bytes(-1));
+    head.chain(numbers.into_iter().flat_map(f64::to_le_bytes)).collect()
+}
+
 #[test]
 fn a_calendar_that_does_not_reach_to_now_does_nothing() {
-    let source = concat!(
-        include_str!("../../src/store/redis/lua/counters.lua"),
-        "\n",
-        include_str!("../../src/store/redis/lua/charge.lua")
-    );
     let mut call: Vec<u8> = vec![0, 2, 0];
     // A count that would be made, beside the days of a distant past.
     for (kind, parameters) in [(4, [60e6, 0.0, 0.0, 0.0]), (5, [0.0, 86_400e6, 172_800e6, 259_200e6])] {
@@ -535,7 +544,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let mut eval = redis::cmd("EVAL");
-        eval.arg(source).arg(2).arg("fixed").arg("day").arg(&head).arg(&call);
+        eval.arg(SCRIPT).arg(2).arg("fixed").arg("day").arg(&head).arg(&call);
         let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
         assert_eq!(reply[1..], [0, 0, -3, 0, 0, 0, -3, 0]);
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
@@ -546,22 +555,13 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
 
 #[test]
 fn what_comes_too_late_is_left_undone() {
-    let source = concat!(
-        include_str!("../../src/store/redis/lua/counters.lua"),
-        "\n",
-        include_str!("../../src/store/redis/lua/charge.lua")
-    );
-    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0];
-    call.extend(i32::to_le_bytes(-1));
-    for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
-        call.extend(f64::to_le_bytes(number));
-    }
+    let call = one_charge();
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let charge = |now: f64, until: f64| {
             let head: Vec<u8> = [now, 1000.0, until].into_iter().flat_map(f64::to_le_bytes).collect();
             let mut eval = redis::cmd("EVAL");
-            eval.arg(source).arg(1).arg("one").arg(&head).arg(&call);
+            eval.arg(SCRIPT).arg(1).arg("one").arg(&head).arg(&call);
             eval.query::<Vec<i64>>(&mut server.connection()).unwrap()
         };
         let late = charge(0.0, 1e15);
@@ -574,20 +574,11 @@ fn what_comes_too_late_is_left_undone() {
 
 #[test]
 fn calls_that_travel_together_are_decided_one_after_the_other() {
-    let source = concat!(
-        include_str!("../../src/store/redis/lua/counters.lua"),
-        "\n",
-        include_str!("../../src/store/redis/lua/charge.lua")
-    );
-    let mut call: Vec<u8> = vec![0, 1, 0, 1, 0];
-    call.extend(i32::to_le_bytes(-1));
-    for number in [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0] {
-        call.extend(f64::to_le_bytes(number));
-    }
+    let call = one_charge();
     let head: Vec<u8> = [1e15, 1000.0, 1e15].into_iter().flat_map(f64::to_le_bytes).collect();
     let server = RedisServer::start(Tool::Redis);
     let mut eval = redis::cmd("EVAL");
-    eval.arg(source).arg(3).arg(&["one", "one", "one"]).arg(&head).arg(&[&call, &call, &call]);
+    eval.arg(SCRIPT).arg(3).arg(&["one", "one", "one"]).arg(&head).arg(&[&call, &call, &call]);
     let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
     let verdicts: Vec<(i64, bool)> =
         reply[1..].chunks(4).map(|charge| (charge[0], charge[2] == -2)).collect();
