@@ -22,7 +22,7 @@ use tollgate::config::source::{SameDomain, Source, compile};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Binding, Call, Charge};
+use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
 
 const ROUNDS: usize = 7;
 const DECISIONS: u64 = 100_000;
@@ -54,7 +54,7 @@ fn charge(window: &Window) -> f64 {
         let key = CounterKey { tag: 0, id };
         let op = Op::Take { room: 1, charge: 1 };
         let (binding, on_error) = (Binding::Enforced, OnError::Local);
-        let charges = [Charge { key, overflow: key, rule, op, binding, on_error }];
+        let charges = [Charge { key, overflow: key, rule, op, binding, on_error, freed_by: FreedBy::Time }];
         black_box(store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone }));
     })
 }

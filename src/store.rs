@@ -30,6 +30,17 @@ pub struct Charge<'a> {
     pub binding: Binding,
     /// What stands in for an outcome when the store has none.
     pub on_error: OnError,
+    /// What brings room back.
+    pub freed_by: FreedBy,
+}
+
+/// What brings room back to a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreedBy {
+    /// Time alone.
+    Time,
+    /// Time, and whoever gives back.
+    Hand,
 }
 
 /// Whether a charge can refuse its call.

@@ -12,7 +12,7 @@ use crate::algorithm::{Op, Outcome, Rule};
 use crate::limits::{
     CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Window, WireUnit,
 };
-use crate::store::{Admission, Binding, Call, Charge, Store};
+use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, Descriptor, Direction, Override};
@@ -174,6 +174,7 @@ fn charges<'a>(
                 op,
                 binding,
                 on_error: OnError::Local,
+                freed_by: FreedBy::Hand,
             }
         }));
     }

@@ -7,7 +7,7 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 const BUCKET: Window = Window::TokenBucket { length: Micros::from_secs(60), burst: 7 };
@@ -81,6 +81,7 @@ fn take(id: u128, most: u64, hits: u64, on_error: OnError) -> Charge<'static> {
         op: Op::Take { room: hits, charge: hits },
         binding: Binding::Enforced,
         on_error,
+        freed_by: FreedBy::Time,
     }
 }
 

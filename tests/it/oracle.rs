@@ -12,7 +12,7 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
 
 use crate::support::redis::RedisServer;
 use crate::support::tools::Tool;
@@ -88,8 +88,15 @@ struct Counter<'a> {
 impl Counter<'_> {
     fn ask(&self, at: u64, rule: Rule<'_>, op: Op) -> Outcome {
         let key = CounterKey { tag: 1, id: self.id };
-        let charge =
-            Charge { key, overflow: key, rule, op, binding: Binding::Enforced, on_error: OnError::Deny };
+        let charge = Charge {
+            key,
+            overflow: key,
+            rule,
+            op,
+            binding: Binding::Enforced,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Hand,
+        };
         let charges = [charge];
         let call = Call { charges: &charges, admission: Admission::AllOrNone };
         self.bench.clock.set(Timestamp(at));

@@ -10,7 +10,7 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
-use tollgate::store::{Admission, Binding, Call, Charge, Store};
+use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use crate::support::redis::RedisServer;
 use crate::support::tools::Tool;
@@ -100,6 +100,7 @@ fn charge(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
         op,
         binding: Binding::Enforced,
         on_error: OnError::Deny,
+        freed_by: FreedBy::Hand,
     }
 }
 

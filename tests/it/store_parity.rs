@@ -9,7 +9,7 @@ use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Binding, Call, Charge, Store};
+use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use crate::support::redis::RedisServer;
 use crate::support::tools::Tool;
@@ -137,6 +137,7 @@ fn charges<'a>(windows: &'a [Window], tag: u64, asked: &[Asked]) -> Vec<Charge<'
                 op: asked.op,
                 binding: asked.binding,
                 on_error: OnError::Local,
+                freed_by: FreedBy::Hand,
             }
         })
         .collect()

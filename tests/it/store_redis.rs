@@ -11,7 +11,7 @@ use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
 
 use crate::support::embedded::rules;
 use crate::support::redis::{RedisServer, until_ready};
@@ -28,6 +28,7 @@ fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
         op,
         binding: Binding::Enforced,
         on_error: OnError::Deny,
+        freed_by: FreedBy::Hand,
     }
 }
 

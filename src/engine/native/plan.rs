@@ -7,7 +7,7 @@ use crate::limits::{
     Unit, Window,
 };
 use crate::money::NANOS_PER_MICRO;
-use crate::store::{Binding, Charge};
+use crate::store::{Binding, Charge, FreedBy};
 
 use super::select::{Reached, anchor, select};
 use super::{Part, Touch};
@@ -98,6 +98,7 @@ impl<'a> Plan<'a> {
             op,
             binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
             on_error: limit.on_error,
+            freed_by: if limit.takes_back() { FreedBy::Hand } else { FreedBy::Time },
         });
         Some(Part::Charged(self.charges.len() - 1))
     }

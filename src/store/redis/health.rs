@@ -12,7 +12,7 @@ use redis::{FromRedisValue, RedisResult, Script};
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, OnError, Window};
-use crate::store::{Admission, Binding, Call, Charge, StoreError};
+use crate::store::{Admission, Binding, Call, Charge, FreedBy, StoreError};
 
 use super::errors::{Remedy, classify};
 use super::keys;
@@ -83,7 +83,15 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
         (0..).zip(&windows).map(move |(id, window)| {
             let key = CounterKey { tag: 0, id };
             let rule = Rule { window, number: Number::Unlimited };
-            Charge { key, overflow: key, rule, op, binding: Binding::Counted, on_error: OnError::Allow }
+            Charge {
+                key,
+                overflow: key,
+                rule,
+                op,
+                binding: Binding::Counted,
+                on_error: OnError::Allow,
+                freed_by: FreedBy::Time,
+            }
         })
     };
     let script = Script::new(script::SOURCE);

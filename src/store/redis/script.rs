@@ -187,6 +187,7 @@ fn amount(replied: i64) -> Result<u64, StoreError> {
 mod tests {
     use super::*;
     use crate::limits::{CounterKey, OnError};
+    use crate::store::FreedBy;
 
     const WINDOW: Window = Window::Sliding { length: Micros::from_secs(60) };
 
@@ -199,6 +200,7 @@ mod tests {
             op: Op::Take { room: 1, charge: 1 },
             binding: Binding::Enforced,
             on_error: OnError::Local,
+            freed_by: FreedBy::Time,
         }
     }
 
