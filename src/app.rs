@@ -28,6 +28,7 @@ use crate::store::Store;
 use crate::store::fallback::WithFallback;
 use crate::store::memory::MemoryStore;
 use crate::store::redis::RedisStore;
+use crate::store::refusals::WithRefusals;
 use crate::transport::accept::{self, Worker};
 use crate::transport::health::{Health, Serving};
 use crate::transport::http::{self, HttpSettings};
@@ -62,6 +63,7 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow
         }
         StoreSettings::Redis(redis, fallback) => {
             let store = RedisStore::start(*redis, Clock::System)?;
+            let store = WithRefusals::new(store, Clock::System);
             let store = WithFallback::new(store, fallback, Clock::System);
             App::build(settings, loaded, store).await?.run(stop).await
         }

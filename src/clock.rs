@@ -3,9 +3,9 @@
 //! Everything else is told the time. Whoever owns a state owns its time: the memory store asks its
 //! [`Clock`], the Redis script asks Redis. Nothing here sleeps or schedules.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A span of time in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +77,19 @@ impl Clock {
                 Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
             }
             Self::Manual(micros) => Timestamp(micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// How long this process has had a steady clock: for spans within it, whatever becomes of the wall clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    pub fn steady(&self) -> Micros {
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match self {
+            Self::System => {
+                let origin = *ORIGIN;
+                Micros::of(Instant::now().saturating_duration_since(origin))
+            }
+            Self::Manual(micros) => Micros(micros.load(Ordering::Relaxed)),
         }
     }
 

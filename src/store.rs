@@ -7,6 +7,7 @@
 pub mod fallback;
 pub mod memory;
 pub mod redis;
+pub mod refusals;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -24,6 +24,7 @@ mod reference_additions;
 mod reference_files;
 mod reference_metadata;
 mod reference_model;
+mod refusals;
 mod reload;
 mod replay;
 mod settings;

@@ -1,0 +1,171 @@
+//! Refusals that still hold, answered without asking the store again: the deny cache before a shared store.
+//!
+//! A counter that is exactly full and that nobody gives back to can only be emptied by time. Until the first
+//! instant at which a single hit could pass, which the store has told, the answer to a single hit is known, to
+//! the microsecond. It counts from before the store was asked, so it never holds longer than the store's own.
+//!
+//! Other instances are not heard of here. What they may do to a full counter within [`LONGEST`] is to reset it;
+//! then it is asked for again that much later. A number that has changed is another question. Nothing is known
+//! of counters that can be given back to, and nothing of charges that count although they are refused.
+
+use parking_lot::Mutex;
+
+use crate::algorithm::{Op, Outcome, Retry, Verdict};
+use crate::clock::{Clock, Micros, Timestamp};
+use crate::limits::{KeySecret, Number, Window};
+
+use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+
+/// How many refusals are remembered; a newer one takes the place of an older one.
+const PLACES: usize = 16 * 1024;
+/// How long a refusal holds at most.
+const LONGEST: Micros = Micros(250_000);
+
+/// A store that is not asked what it has just answered.
+#[derive(Debug)]
+pub struct WithRefusals<S> {
+    store: S,
+    refusals: Refusals,
+    clock: Clock,
+}
+
+impl<S: Store> WithRefusals<S> {
+    /// `store`, asked again only once a refusal may have ended; `clock` says how much time has passed.
+    pub fn new(store: S, clock: Clock) -> Self {
+        Self { store, refusals: Refusals::default(), clock }
+    }
+
+    /// The store that is asked.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+impl<S: Store> Store for WithRefusals<S> {
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        let asked = self.clock.steady();
+        if let Some(answer) = self.refusals.answer(call, asked) {
+            return Ok(answer);
+        }
+        let answer = self.store.charge(call).await?;
+        self.refusals.learn(call, &answer, asked);
+        Ok(answer)
+    }
+
+    fn key_secret(&self) -> KeySecret {
+        self.store.key_secret()
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+}
+
+/// What is known, each refusal in the place of its key.
+#[derive(Debug)]
+struct Refusals(Box<[Mutex<Option<Refusal>>]>);
+
+/// That a single hit on a counter is refused.
+#[derive(Clone, Debug)]
+struct Refusal {
+    id: u128,
+    number: Number,
+    most: Number,
+    /// By the store's time.
+    at: Timestamp,
+    outcome: Outcome,
+    /// By the steady clock: when the store was asked, and until when the refusal holds.
+    asked: Micros,
+    until: Micros,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self((0..PLACES).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl Refusals {
+    /// What the store would answer to `call` at `now`, if every charge of it is known to be refused.
+    fn answer(&self, call: Call<'_>, now: Micros) -> Option<Answer> {
+        let mut at = None;
+        let refused = |charge| {
+            let (seen, outcome) = self.of(charge, call.admission, now)?.seen(now);
+            at = at.max(Some(seen));
+            Some(outcome)
+        };
+        let outcomes = call.charges.iter().map(refused).collect::<Option<_>>()?;
+        Some(Answer { at: at?, outcomes, degraded: None })
+    }
+
+    fn of(&self, charge: &Charge<'_>, admission: Admission, now: Micros) -> Option<Refusal> {
+        if !is_lasting(charge, admission) {
+            return None;
+        }
+        let place = self.place(charge).lock();
+        place.as_ref().filter(|refusal| refusal.is_of(charge) && now < refusal.until).cloned()
+    }
+
+    /// Remembers which charges of `call` will be refused again.
+    fn learn(&self, call: Call<'_>, answer: &Answer, asked: Micros) {
+        if answer.degraded.is_some() {
+            return;
+        }
+        for (charge, outcome) in call.charges.iter().zip(&answer.outcomes) {
+            if let Verdict::Refused(retry) = outcome.verdict
+                && is_lasting(charge, call.admission)
+                && charge.rule.most() == Number::AtMost(outcome.standing.used)
+            {
+                *self.place(charge).lock() = Some(Refusal {
+                    id: charge.key.id,
+                    number: charge.rule.number,
+                    most: charge.rule.most(),
+                    at: answer.at,
+                    outcome: *outcome,
+                    asked,
+                    until: Micros(asked.0.saturating_add(wait(retry).min(LONGEST).0)),
+                });
+            }
+        }
+    }
+
+    fn place(&self, charge: &Charge<'_>) -> &Mutex<Option<Refusal>> {
+        &self.0[(charge.key.id % PLACES as u128) as usize]
+    }
+}
+
+impl Refusal {
+    fn is_of(&self, charge: &Charge<'_>) -> bool {
+        self.id == charge.key.id && self.number == charge.rule.number && self.most == charge.rule.most()
+    }
+
+    /// The refusal as the store would tell it at `now`, and the time that the store would have.
+    fn seen(&self, now: Micros) -> (Timestamp, Outcome) {
+        let passed = Micros(now.0.saturating_sub(self.asked.0));
+        let left = |span: Micros| Micros(span.0.saturating_sub(passed.0));
+        let mut outcome = self.outcome;
+        outcome.standing.reset_after = outcome.standing.reset_after.map(left);
+        if let Verdict::Refused(Retry::After(span)) = outcome.verdict {
+            outcome.verdict = Verdict::Refused(Retry::After(left(span)));
+        }
+        (self.at.plus(passed), outcome)
+    }
+}
+
+/// Whether a refusal of `charge` changes nothing and is ended by time alone, and whether it asks for a single
+/// unit: of a larger one it would have to be known when that much room is back.
+fn is_lasting(charge: &Charge<'_>, admission: Admission) -> bool {
+    let counts_over = admission != Admission::AllOrNone && matches!(charge.rule.window, Window::Fixed { .. });
+    charge.freed_by == FreedBy::Time
+        && charge.binding == Binding::Enforced
+        && matches!(charge.op, Op::Take { room: 1, .. })
+        && !charge.rule.window.is_held()
+        && !counts_over
+}
+
+fn wait(retry: Retry) -> Micros {
+    match retry {
+        Retry::After(span) => span,
+        Retry::Never => LONGEST,
+    }
+}
