@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use smallvec::smallvec;
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros};
@@ -69,8 +70,8 @@ fn call() -> f64 {
     best(|turn| {
         let user = &users[usize::try_from(turn).unwrap() % users.len()];
         let entries =
-            vec![Entry { key: b"path", value: b"/x" }, Entry { key: b"user", value: user.as_bytes() }];
-        let descriptors = vec![Descriptor { entries, ..Descriptor::default() }];
+            smallvec![Entry { key: b"path", value: b"/x" }, Entry { key: b"user", value: user.as_bytes() }];
+        let descriptors = smallvec![Descriptor { entries, ..Descriptor::default() }];
         let decision = engine.check(CheckRequest { domain: b"d", descriptors, hits: 0 });
         _ = black_box(pin!(decision).poll(&mut Context::from_waker(Waker::noop())));
     })

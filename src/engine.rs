@@ -10,10 +10,14 @@ mod inspect;
 mod native;
 mod reference;
 mod request;
+mod text;
 
-pub use decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
+pub use decision::{
+    AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
+};
 pub use inspect::Inspect;
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
+pub use text::Text;
 
 use std::future::Future;
 
@@ -81,19 +85,19 @@ pub struct ReferenceSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderNames {
     /// `LIMIT_LIMIT_HEADER`.
-    pub limit: String,
+    pub limit: Text,
     /// `LIMIT_REMAINING_HEADER`.
-    pub remaining: String,
+    pub remaining: Text,
     /// `LIMIT_RESET_HEADER`.
-    pub reset: String,
+    pub reset: Text,
 }
 
 impl Default for HeaderNames {
     fn default() -> Self {
         Self {
-            limit: "RateLimit-Limit".to_owned(),
-            remaining: "RateLimit-Remaining".to_owned(),
-            reset: "RateLimit-Reset".to_owned(),
+            limit: "RateLimit-Limit".into(),
+            remaining: "RateLimit-Remaining".into(),
+            reset: "RateLimit-Reset".into(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod routes;
 mod tiers;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, WrittenDomain, WrittenLimit};
@@ -66,7 +67,7 @@ fn limit(
     let anchored =
         anchored(&meaning.window).map(|window| Anchored { identity: identity_of(&window), window });
     Some(Limit {
-        name: written.name.value.clone(),
+        name: Arc::from(&*written.name.value),
         identity: identity_of(&meaning.window),
         unit: meaning.unit,
         anchored: anchored.collect(),

@@ -1,8 +1,19 @@
 //! The answer to a call, before any wire: verdict, statuses, headers, body and metadata.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::limits::{Metadata, WireUnit};
+
+use super::text::Text;
+
+/// The statuses of a call, one for each descriptor; of a single one without a heap.
+pub type Statuses = SmallVec<[DescriptorStatus; 1]>;
+
+/// The headers of an answer; those of a call that passes without a heap.
+pub type AddedHeaders = SmallVec<[Header; 3]>;
 
 /// Whether something may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +30,9 @@ pub struct Decision {
     /// Whether the call may pass.
     pub code: Code,
     /// One for each descriptor, in their order.
-    pub statuses: Vec<DescriptorStatus>,
+    pub statuses: Statuses,
     /// To be added to the response that the caller's client sees.
-    pub headers: Vec<Header>,
+    pub headers: AddedHeaders,
     /// The body of that response when the call may not pass.
     pub body: Option<String>,
     /// For the caller's own filters and logs.
@@ -45,7 +56,7 @@ pub struct DescriptorStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentLimit {
     /// Its name; may be empty.
-    pub name: String,
+    pub name: Text,
     /// How much it allows, saturated; money in micro-USD.
     pub requests_per_unit: u32,
     /// The unit of its window.
@@ -58,9 +69,40 @@ pub struct CurrentLimit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its value.
-    pub value: String,
+    pub value: HeaderValue,
+}
+
+/// The value of a header, still in the form in which it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// A number, sent in decimal.
+    Number(u64),
+    /// Any other text.
+    Text(Text),
+}
+
+impl fmt::Display for HeaderValue {
+    /// As it is sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => fmt::Display::fmt(number, f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<u64> for HeaderValue {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl<T: Into<Text>> From<T> for HeaderValue {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
 }
 
 impl DescriptorStatus {
@@ -73,8 +115,8 @@ impl Decision {
     pub fn pass(descriptors: usize) -> Self {
         Self {
             code: Code::Ok,
-            statuses: vec![DescriptorStatus::UNLIMITED; descriptors],
-            headers: Vec::new(),
+            statuses: smallvec![DescriptorStatus::UNLIMITED; descriptors],
+            headers: AddedHeaders::new(),
             body: None,
             metadata: None,
         }

@@ -16,6 +16,7 @@ use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, Descriptor, Direction, Override};
+use super::text::Text;
 use super::{Enforcement, Engine, ReferenceSettings};
 
 /// What one descriptor came to.
@@ -82,7 +83,7 @@ pub(super) async fn check<S: Store>(
     answer::decide(request, settings, code, &settled)
 }
 
-fn find<'a>(domain: &'a ReferenceDomain, descriptor: &Descriptor<'a>, secret: KeySecret) -> Match<'a> {
+fn find<'a>(domain: &'a ReferenceDomain, descriptor: &'a Descriptor<'_>, secret: KeySecret) -> Match<'a> {
     let touch = |limit: Shown<'a>, window: Window, number: Number, values: &[&[u8]]| {
         let keys = Keys { secret, domain, window: &window };
         let pieces = descriptor.entries.iter().zip(values).flat_map(|(entry, value)| [entry.key, value]);
@@ -227,6 +228,10 @@ impl<'a> Shown<'a> {
 
     fn name(self) -> &'a str {
         self.configured().map_or("", |limit| &limit.name)
+    }
+
+    fn text(self) -> Text {
+        self.configured().map_or(Text::Fixed(""), |limit| Text::from(&limit.name))
     }
 
     fn path(self) -> &'a str {

@@ -1,5 +1,7 @@
 //! A call as the engine takes it: borrowed from the wire, bytes throughout, and its bounds.
 
+use smallvec::SmallVec;
+
 use crate::clock::Micros;
 use crate::limits::{Entry, MAX_AMOUNT, WireUnit};
 
@@ -18,7 +20,7 @@ pub struct CheckRequest<'a> {
     /// Which domain's limits apply.
     pub domain: &'a [u8],
     /// What is asked for, each answered by one status.
-    pub descriptors: Vec<Descriptor<'a>>,
+    pub descriptors: SmallVec<[Descriptor<'a>; 1]>,
     /// The weight of the call; 0 is unset and means 1.
     pub hits: u32,
 }
@@ -27,7 +29,7 @@ pub struct CheckRequest<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Descriptor<'a> {
     /// What it is, in order.
-    pub entries: Vec<Entry<'a>>,
+    pub entries: SmallVec<[Entry<'a>; 4]>,
     /// Its own weight, which beats the call's; 0 is a peek.
     pub hits: Option<u64>,
     /// Whether the hits are charged or given back.

@@ -1,5 +1,7 @@
 //! A limit of a native domain: a named counter that forgets.
 
+use std::sync::Arc;
+
 use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
@@ -13,7 +15,7 @@ pub struct LimitId(pub usize);
 #[derive(Clone, Debug)]
 pub struct Limit {
     /// As configured, as shown to callers.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// What makes its counters others' counters: domain, name and window. Never the tier or the number.
     pub identity: u128,
     /// What it counts.

@@ -6,6 +6,7 @@
 //! compared as two things and not as one joined text, except by a wildcard that is written as a key alone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::calendar::Period;
 
@@ -66,7 +67,7 @@ pub struct Rule {
 #[derive(Debug)]
 pub struct ReferenceLimit {
     /// What callers are shown; may be empty.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The dotted path of the rule, for `/rlconfig`.
     pub path: Box<str>,
     /// How much it allows.

@@ -133,12 +133,12 @@ async fn reads_every_field_of_a_request() {
     ];
     let number = Override { requests_per_unit: 9, unit: WireUnit::Week, multiplier: 3 };
     let descriptor = tollgate::engine::Descriptor {
-        entries,
+        entries: entries.into(),
         hits: Some(0),
         direction: Direction::GiveBack,
         number: Some(number),
     };
-    let wanted = CheckRequest { domain: &[b'd', 0xff, 0], descriptors: vec![descriptor], hits: 7 };
+    let wanted = CheckRequest { domain: &[b'd', 0xff, 0], descriptors: vec![descriptor].into(), hits: 7 };
     assert_eq!(asked.recv().await.unwrap(), format!("{wanted:?}"));
     server.stop().await;
 }
@@ -160,8 +160,8 @@ async fn writes_every_field_of_a_decision() {
     ]);
     let decision = Decision {
         code: Code::OverLimit,
-        statuses: vec![refused, DescriptorStatus::UNLIMITED],
-        headers: vec![Header { name: "Retry-After".into(), value: "3".into() }],
+        statuses: vec![refused, DescriptorStatus::UNLIMITED].into(),
+        headers: vec![Header { name: "Retry-After".into(), value: "3".into() }].into(),
         body: Some("{}".into()),
         metadata: Some(map),
     };
@@ -198,9 +198,9 @@ async fn units_are_sent_under_envoys_numbers() {
         (WireUnit::Year, 6),
         (WireUnit::Week, 7),
     ] {
-        let limit = CurrentLimit { name: String::new(), requests_per_unit: 1, unit, multiplier: 1 };
+        let limit = CurrentLimit { name: "".into(), requests_per_unit: 1, unit, multiplier: 1 };
         let status = DescriptorStatus { limit: Some(limit), ..DescriptorStatus::UNLIMITED };
-        let (check, _asked) = Canned::new(Decision { statuses: vec![status], ..Decision::pass(0) });
+        let (check, _asked) = Canned::new(Decision { statuses: vec![status].into(), ..Decision::pass(0) });
         let server = TestServer::of(check, GrpcSettings::default()).await;
         let answer = server.client().await.should_rate_limit(user("ann")).await.unwrap().into_inner();
         assert_eq!(answer.statuses[0].current_limit.as_ref().unwrap().unit, number);

@@ -123,8 +123,8 @@ async fn both_spellings_units_and_weights_are_read() {
 async fn the_whole_decision_stands_in_the_body() {
     let decision = Decision {
         code: Code::OverLimit,
-        statuses: vec![DescriptorStatus { code: Code::OverLimit, ..DescriptorStatus::UNLIMITED }],
-        headers: vec![Header { name: "Retry-After".into(), value: "3".into() }],
+        statuses: vec![DescriptorStatus { code: Code::OverLimit, ..DescriptorStatus::UNLIMITED }].into(),
+        headers: vec![Header { name: "Retry-After".into(), value: "3".into() }].into(),
         body: Some("{}".into()),
         metadata: Some([("n".into(), Metadata::Number(1.0))].into()),
     };

@@ -62,10 +62,10 @@ fn a_refusal_says_which_limit_and_when_to_come_back() {
     let refused = shop.ask(&login);
     assert_eq!(refused.code, Code::OverLimit);
     assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: 2 per 15 minute"}"#));
-    assert_eq!(header(&refused, "X-RateLimit-Limit"), Some("2"));
-    assert_eq!(header(&refused, "X-RateLimit-Remaining"), Some("0"));
-    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("login"));
-    assert_eq!(header(&refused, "Content-Type"), Some("application/json"));
+    assert_eq!(header(&refused, "X-RateLimit-Limit").as_deref(), Some("2"));
+    assert_eq!(header(&refused, "X-RateLimit-Remaining").as_deref(), Some("0"));
+    assert_eq!(header(&refused, "X-Tollgate-Limit").as_deref(), Some("login"));
+    assert_eq!(header(&refused, "Content-Type").as_deref(), Some("application/json"));
     let wait: u64 = header(&refused, "Retry-After").unwrap().parse().unwrap();
     assert!((840..=858).contains(&wait), "15 minutes, up to a fiftieth more, less the minute gone: {wait}");
     let limit = refused.statuses[0].limit.clone().unwrap();
@@ -85,7 +85,11 @@ fn a_refusal_costs_nothing_anywhere() {
     let make = ask("method=POST path=/make user=u ip=10.0.0.1");
     assert_eq!(shop.passes(&make, 5), 2, "month allows 2");
     let every = shop.ask(&ask("route=none user=u").hits(0));
-    assert_eq!(header(&every, "X-RateLimit-Remaining"), Some("98"), "only what passed was charged");
+    assert_eq!(
+        header(&every, "X-RateLimit-Remaining").as_deref(),
+        Some("98"),
+        "only what passed was charged"
+    );
 }
 
 #[test]
@@ -284,7 +288,7 @@ fn tokens_and_money_behind_a_route_are_looked_at_and_spent_by_name() {
     assert_eq!(shop.ask(&ask("limit=money user=u").hits(1)).code, Code::Ok, "reaching it exactly is allowed");
     let refused = shop.ask(&call);
     assert_eq!(refused.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: $1.00 per day"}"#));
-    assert_eq!(header(&refused, "Retry-After"), Some("43138"), "a minute after noon to midnight");
+    assert_eq!(header(&refused, "Retry-After").as_deref(), Some("43138"), "a minute after noon to midnight");
 }
 
 #[test]
@@ -303,8 +307,8 @@ fn a_bucket_holds_its_burst_and_refills() {
     let edge = ask("limit=edge user=u");
     assert_eq!(shop.passes(&edge, 9), 3);
     let refused = shop.ask(&edge);
-    assert_eq!(header(&refused, "Retry-After"), Some("1"));
-    assert_eq!(header(&refused, "X-RateLimit-Limit"), Some("1"), "the number, not the burst");
+    assert_eq!(header(&refused, "Retry-After").as_deref(), Some("1"));
+    assert_eq!(header(&refused, "X-RateLimit-Limit").as_deref(), Some("1"), "the number, not the burst");
     shop.wait(2);
     assert_eq!(shop.passes(&edge, 9), 2, "one a second");
     assert_eq!(header(&shop.ask(&edge.hits(4)), "Retry-After"), None, "more than it ever holds");
@@ -407,18 +411,22 @@ fn headers_are_sent_as_the_domain_says() {
     };
     let (passed, refused) = with("{reset: epoch}");
     let noon = NOON.0 / 1_000_000;
-    assert_eq!(header(&passed, "X-RateLimit-Reset"), Some((noon + 62).to_string().as_str()), "one cell late");
-    assert_eq!(header(&refused, "X-RateLimit-Reset"), Some((noon + 62).to_string().as_str()));
+    assert_eq!(
+        header(&passed, "X-RateLimit-Reset").as_deref(),
+        Some((noon + 62).to_string().as_str()),
+        "one cell late"
+    );
+    assert_eq!(header(&refused, "X-RateLimit-Reset").as_deref(), Some((noon + 62).to_string().as_str()));
     let (passed, refused) = with("refused");
     assert!(passed.headers.is_empty());
-    assert_eq!(header(&refused, "X-RateLimit-Reset"), Some("62"));
+    assert_eq!(header(&refused, "X-RateLimit-Reset").as_deref(), Some("62"));
     let (passed, refused) = with("off");
     assert!(passed.headers.is_empty());
     let names: Vec<&str> = refused.headers.iter().map(|header| header.name.as_str()).collect();
     assert_eq!(names, ["Content-Type"]);
     let (passed, _) = with("{ietf: true}");
-    assert_eq!(header(&passed, "RateLimit-Policy"), Some(r#""l";q=1;w=60"#));
-    assert_eq!(header(&passed, "RateLimit"), Some(r#""l";r=0;t=62"#));
+    assert_eq!(header(&passed, "RateLimit-Policy").as_deref(), Some(r#""l";q=1;w=60"#));
+    assert_eq!(header(&passed, "RateLimit").as_deref(), Some(r#""l";r=0;t=62"#));
     let (passed, refused) = with(r#"{standings: true, body: '{"code":"{limit}","in":{retry_after}}'}"#);
     assert_eq!(refused.body.as_deref(), Some(r#"{"code":"l","in":62}"#));
     assert!(passed.metadata.is_some());
@@ -464,7 +472,7 @@ fn a_month_begins_where_the_file_or_the_entry_says() {
     let wait = |entries: &str| {
         let ask = Ask::new("d", &format!("user=u limit={entries}"));
         assert_eq!(tollgate.passes(&ask, 2), 1, "{entries}");
-        header(&tollgate.ask(&ask), "Retry-After").map(str::to_owned)
+        header(&tollgate.ask(&ask), "Retry-After")
     };
     // It is noon of Saturday, the 21st of November.
     assert_eq!(wait("month"), day(9));
@@ -543,13 +551,17 @@ fn what_waiting_never_helps_is_shown_before_the_longest_wait() {
     assert_eq!(tollgate.passes(&call, 1), 1);
     let refused = tollgate.ask(&call);
     assert_eq!(refused.statuses[0].limit.as_ref().map(|limit| limit.name.as_str()), Some("never"));
-    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("never"));
+    assert_eq!(header(&refused, "X-Tollgate-Limit").as_deref(), Some("never"));
     assert_eq!(header(&refused, "Retry-After"), None, "one of them never gives way");
     tollgate.ask(&Ask::new("d", "limit=never user=u").give_back());
     let refused = tollgate.ask(&call);
-    assert_eq!(header(&refused, "X-Tollgate-Limit"), Some("year"), "the longest wait");
+    assert_eq!(header(&refused, "X-Tollgate-Limit").as_deref(), Some("year"), "the longest wait");
     let apart = Ask::new("d", "limit=minute user=u").and("limit=year user=u");
-    assert_eq!(header(&tollgate.ask(&apart), "X-Tollgate-Limit"), Some("year"), "over all descriptors");
+    assert_eq!(
+        header(&tollgate.ask(&apart), "X-Tollgate-Limit").as_deref(),
+        Some("year"),
+        "over all descriptors"
+    );
     assert_eq!(
         tollgate.ask(&apart).statuses[0].limit.as_ref().map(|limit| limit.name.as_str()),
         Some("minute")
@@ -565,7 +577,7 @@ fn what_the_wire_cannot_hold_is_shown_as_its_largest() {
         let decision = tollgate.ask(&Ask::new("d", &format!("user=u limit={limit}")).hits(0));
         let status = decision.statuses[0].clone();
         let most = status.limit.map(|limit| limit.requests_per_unit);
-        (most, status.remaining, header(&decision, "X-RateLimit-Limit").map(str::to_owned))
+        (most, status.remaining, header(&decision, "X-RateLimit-Limit"))
     };
     assert_eq!(shown("hits"), (Some(u32::MAX), u32::MAX, Some("9007199254740991".to_owned())));
     assert_eq!(shown("money"), (Some(u32::MAX), u32::MAX, Some("9000000000000".to_owned())), "micro-USD");
@@ -578,7 +590,7 @@ fn a_number_of_the_callers_own_stands_beside_the_one_limit_of_a_route() {
     let login = ask("method=POST path=/login email=e user=u").number(9, WireUnit::Minute, 15);
     assert_eq!(shop.passes(&login, 12), 9, "the star is no limit of the route");
     let every = shop.ask(&ask("route=none user=u").hits(0));
-    assert_eq!(header(&every, "X-RateLimit-Limit"), Some("100"), "and keeps its own number");
+    assert_eq!(header(&every, "X-RateLimit-Limit").as_deref(), Some("100"), "and keeps its own number");
     let lower = ask("limit=loose user=u").number(1, WireUnit::Hour, 1);
     assert_eq!(shop.passes(&lower, 3), 1);
     assert_eq!(shop.passes(&ask("limit=loose user=u"), 3), 2, "a call without one has the limit's");

@@ -148,11 +148,11 @@ fn names_of_the_reference_mean_what_they_mean_there() {
         named.map(|names| [names.limit, names.remaining, names.reset])
     };
     assert_eq!(names(&["LIMIT_LIMIT_HEADER=a"]), None);
-    let defaults = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"].map(str::to_owned);
+    let defaults = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"].map(Into::into);
     assert_eq!(names(&["LIMIT_RESPONSE_HEADERS_ENABLED=true"]), Some(defaults));
     let renamed = ["LIMIT_LIMIT_HEADER=a", "LIMIT_REMAINING_HEADER=b", "LIMIT_RESET_HEADER=c"];
     let renamed = [&renamed[..], &["LIMIT_RESPONSE_HEADERS_ENABLED=T"]].concat();
-    assert_eq!(names(&renamed), Some(["a", "b", "c"].map(str::to_owned)));
+    assert_eq!(names(&renamed), Some(["a", "b", "c"].map(Into::into)));
 }
 
 #[test]

@@ -411,7 +411,7 @@ domains:
     let engine = Arc::new(Engine::new(limits, store, EngineSettings::default()));
     let entries = [("route", "all"), ("user", "ann.secret@example.org"), ("kit", "kit-secret")];
     let entries = entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
-    let descriptors = vec![Descriptor { entries: entries.to_vec(), ..Descriptor::default() }];
+    let descriptors = vec![Descriptor { entries: entries.to_vec().into(), ..Descriptor::default() }].into();
     engine.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
 
     let mut connection = server.connection();

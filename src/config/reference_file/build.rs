@@ -3,6 +3,7 @@
 //! A descriptor is its key and its value, two things: `a` with `b_c` and `a_b` with `c` are not the same.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::value::quoted;
 use super::{ReferenceFile, Written, WrittenLimit};
@@ -86,7 +87,7 @@ fn report_same_descriptor(first: Placed<'_>, again: Placed<'_>, path: &str, repo
 
 fn build_limit(limit: &WrittenLimit, of: &Written, path: &str) -> ReferenceLimit {
     ReferenceLimit {
-        name: limit.name.clone(),
+        name: Arc::from(&*limit.name),
         path: path.into(),
         number: limit.number,
         window: limit.window.clone(),

@@ -208,9 +208,9 @@ fn engine(reader: &mut Reader<'_>) -> EngineSettings {
 
 fn headers(reader: &mut Reader<'_>) -> Option<HeaderNames> {
     let names = HeaderNames {
-        limit: reader.value(&keys::LIMIT_HEADER, header_name),
-        remaining: reader.value(&keys::REMAINING_HEADER, header_name),
-        reset: reader.value(&keys::RESET_HEADER, header_name),
+        limit: reader.value(&keys::LIMIT_HEADER, header_name).into(),
+        remaining: reader.value(&keys::REMAINING_HEADER, header_name).into(),
+        reset: reader.value(&keys::RESET_HEADER, header_name).into(),
     };
     reader.value(&keys::HEADERS, truth).then_some(names)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::algorithm::Retry;
 use crate::clock::Timestamp;
 use crate::engine::Enforcement;
-use crate::engine::decision::{Code, Decision, DescriptorStatus};
+use crate::engine::decision::{AddedHeaders, Code, Decision, DescriptorStatus};
 use crate::limits::{Metadata, NativeDomain};
 
 use super::headers::{self, Whole};
@@ -28,7 +28,8 @@ pub(super) fn decide(
     Decision {
         code: if whole == Whole::Passed { Code::Ok } else { Code::OverLimit },
         statuses: settled.iter().map(|touched| status(touched)).collect(),
-        headers: shown.map_or_else(Vec::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
+        headers: shown
+            .map_or_else(AddedHeaders::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
         body: match (whole, shown) {
             (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry)),
             _ => None,
@@ -73,6 +74,6 @@ fn standings(settled: &[Vec<Settled<'_>>]) -> BTreeMap<Box<str>, Metadata> {
         Metadata::Map(fields)
     };
     let by_name =
-        settled.iter().flatten().map(|each| (each.touch.limit.name.clone(), standing(each))).collect();
+        settled.iter().flatten().map(|each| (Box::from(&*each.touch.limit.name), standing(each))).collect();
     BTreeMap::from([("standings".into(), Metadata::Map(by_name))])
 }

@@ -2,7 +2,7 @@
 
 use crate::algorithm::Retry;
 use crate::clock::{Micros, Timestamp};
-use crate::engine::decision::Header;
+use crate::engine::decision::{AddedHeaders, Header, HeaderValue};
 use crate::limits::{Headers, ResetForm, SendHeaders};
 
 use super::Settled;
@@ -17,41 +17,41 @@ pub(super) enum Whole {
 }
 
 /// The headers of an answer that shows `shown`, decided at `at`.
-pub(super) fn headers(settings: &Headers, shown: &Settled<'_>, whole: Whole, at: Timestamp) -> Vec<Header> {
-    let mut headers = Vec::new();
-    let mut add = |name: &str, value: String| headers.push(Header { name: name.to_owned(), value });
+pub(super) fn headers(settings: &Headers, shown: &Settled<'_>, whole: Whole, at: Timestamp) -> AddedHeaders {
+    let mut headers = AddedHeaders::new();
+    let mut add = |name: &'static str, value: HeaderValue| headers.push(Header { name: name.into(), value });
     let sent = match settings.send {
         SendHeaders::Always => true,
         SendHeaders::Refused => whole != Whole::Passed,
         SendHeaders::Off => false,
     };
     if let Some((most, left)) = shown.amounts().filter(|_| sent) {
-        add("X-RateLimit-Limit", most.to_string());
-        add("X-RateLimit-Remaining", left.to_string());
+        add("X-RateLimit-Limit", most.into());
+        add("X-RateLimit-Remaining", left.into());
         if let Some(reset_after) = shown.outcome.standing.reset_after {
-            add("X-RateLimit-Reset", reset(settings.reset, reset_after, at));
+            add("X-RateLimit-Reset", reset(settings.reset, reset_after, at).into());
         }
         if settings.ietf {
-            add("RateLimit-Policy", ietf_policy(shown, most));
-            add("RateLimit", ietf_standing(shown, left));
+            add("RateLimit-Policy", ietf_policy(shown, most).into());
+            add("RateLimit", ietf_standing(shown, left).into());
         }
     }
     if let Whole::Refused(retry) = whole {
         if let (true, Retry::After(wait)) = (sent, retry) {
-            add("Retry-After", wait.ceil_secs().max(1).to_string());
+            add("Retry-After", wait.ceil_secs().max(1).into());
         }
         if sent {
-            add("X-Tollgate-Limit", shown.touch.limit.name.to_string());
+            add("X-Tollgate-Limit", (&shown.touch.limit.name).into());
         }
-        add("Content-Type", "application/json".to_owned());
+        add("Content-Type", "application/json".into());
     }
     headers
 }
 
-fn reset(form: ResetForm, reset_after: Micros, at: Timestamp) -> String {
+fn reset(form: ResetForm, reset_after: Micros, at: Timestamp) -> u64 {
     match form {
-        ResetForm::Seconds => reset_after.ceil_secs().to_string(),
-        ResetForm::Epoch => Micros(at.plus(reset_after).0).ceil_secs().to_string(),
+        ResetForm::Seconds => reset_after.ceil_secs(),
+        ResetForm::Epoch => Micros(at.plus(reset_after).0).ceil_secs(),
     }
 }
 

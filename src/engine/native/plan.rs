@@ -31,7 +31,7 @@ impl<'a> Plan<'a> {
         &mut self,
         domain: &'a NativeDomain,
         request: &CheckRequest<'_>,
-        descriptor: &Descriptor<'a>,
+        descriptor: &'a Descriptor<'_>,
         address: Option<&'a [u8]>,
     ) {
         let selection = select(domain, descriptor, address);

@@ -30,7 +30,7 @@ pub(super) struct Selection<'a> {
 /// Selects the limits of `descriptor`. `address` is its normal form of the caller's address.
 pub(super) fn select<'a>(
     domain: &'a NativeDomain,
-    descriptor: &Descriptor<'a>,
+    descriptor: &'a Descriptor<'_>,
     address: Option<&'a [u8]>,
 ) -> Selection<'a> {
     let sent = &descriptor.entries;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use crate::algorithm::{Retry, Verdict};
 use crate::engine::decision::CurrentLimit;
+use crate::engine::text::Text;
 use crate::limits::{Mode, Number, Unit, Window, WireUnit};
 use crate::money::NANOS_PER_MICRO;
 
@@ -31,7 +32,7 @@ impl Settled<'_> {
     pub(super) fn current_limit(&self) -> Option<CurrentLimit> {
         let (most, _) = self.amounts()?;
         let (unit, multiplier) = wire_window(&self.touch.limit.window);
-        let name = self.touch.limit.name.to_string();
+        let name = Text::from(&self.touch.limit.name);
         Some(CurrentLimit { name, requests_per_unit: saturated(most), unit, multiplier })
     }
 

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 
 use crate::algorithm::{Retry, Verdict};
-use crate::engine::decision::{Code, CurrentLimit, Decision, DescriptorStatus, Header};
+use crate::engine::decision::{
+    AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, Statuses,
+};
 use crate::engine::request::CheckRequest;
 use crate::engine::{HeaderNames, ReferenceSettings};
 use crate::limits::Number;
@@ -17,7 +19,7 @@ pub(super) fn decide(
     code: Code,
     settled: &[Option<Vec<Settled<'_>>>],
 ) -> Decision {
-    let statuses: Vec<DescriptorStatus> = settled.iter().map(|limits| status(limits.as_deref())).collect();
+    let statuses: Statuses = settled.iter().map(|limits| status(limits.as_deref())).collect();
     let headers = settings
         .headers
         .as_ref()
@@ -38,7 +40,7 @@ fn status(limits: Option<&[Settled<'_>]>) -> DescriptorStatus {
     DescriptorStatus {
         code: if limits.iter().any(Settled::is_refused) { Code::OverLimit } else { Code::Ok },
         limit: Some(CurrentLimit {
-            name: shown.limit.name().to_owned(),
+            name: shown.limit.text(),
             requests_per_unit: shown.requests_per_unit(),
             unit,
             multiplier,
@@ -62,14 +64,14 @@ fn nearest<'s>(
     last_over.map(|(_, status)| status).or_else(|| least().min_by_key(|status| status.remaining))
 }
 
-fn headers(names: &HeaderNames, status: &DescriptorStatus) -> Vec<Header> {
+fn headers(names: &HeaderNames, status: &DescriptorStatus) -> AddedHeaders {
     let most = status.limit.as_ref().map_or(0, |limit| limit.requests_per_unit);
     [
-        (&names.limit, most.to_string()),
-        (&names.remaining, status.remaining.to_string()),
-        (&names.reset, status.reset_seconds.unwrap_or(0).to_string()),
+        (&names.limit, u64::from(most)),
+        (&names.remaining, u64::from(status.remaining)),
+        (&names.reset, status.reset_seconds.unwrap_or(0)),
     ]
-    .map(|(name, value)| Header { name: name.clone(), value })
+    .map(|(name, value)| Header { name: name.clone(), value: value.into() })
     .into()
 }
 

@@ -101,7 +101,7 @@ fn status(status: DescriptorStatus) -> wire::DescriptorStatus {
 
 fn limit(limit: CurrentLimit) -> wire::RateLimit {
     wire::RateLimit {
-        name: limit.name,
+        name: limit.name.to_string(),
         requests_per_unit: limit.requests_per_unit,
         unit: unit(limit.unit).into(),
         unit_multiplier: (limit.multiplier > 1).then_some(limit.multiplier),
@@ -109,7 +109,7 @@ fn limit(limit: CurrentLimit) -> wire::RateLimit {
 }
 
 fn header(header: Header) -> HeaderValue {
-    HeaderValue { key: header.name, value: header.value, ..HeaderValue::default() }
+    HeaderValue { key: header.name.to_string(), value: header.value.to_string(), ..HeaderValue::default() }
 }
 
 fn structure(fields: impl IntoIterator<Item = (Box<str>, Metadata)>) -> Struct {

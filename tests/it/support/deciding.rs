@@ -69,7 +69,8 @@ fn unit_named(name: &str) -> WireUnit {
 
 /// A decision in the form of the recordings.
 fn answer(decision: &Decision) -> Value {
-    let headers = decision.headers.iter().map(|header| (header.name.clone(), json!(header.value)));
+    let headers =
+        decision.headers.iter().map(|header| (header.name.to_string(), json!(header.value.to_string())));
     let headers: serde_json::Map<_, _> = headers.collect();
     without_nulls(json!({
         "overall": code(decision.code),
@@ -89,7 +90,7 @@ fn status(status: &DescriptorStatus) -> Value {
         "code": code(status.code),
         "remaining": status.remaining,
         "limit": limit.map(|limit| json!([limit.requests_per_unit, limit.unit.name()])),
-        "name": limit.filter(|limit| !limit.name.is_empty()).map(|limit| limit.name.clone()),
+        "name": limit.filter(|limit| !limit.name.is_empty()).map(|limit| limit.name.to_string()),
         "multiplier": limit.map(|limit| limit.multiplier).filter(|multiplier| *multiplier != 1),
         "reset": status.reset_seconds,
     }))

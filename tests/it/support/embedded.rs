@@ -142,6 +142,6 @@ impl Ask {
 }
 
 /// The value of a header, by its name.
-pub(crate) fn header<'d>(decision: &'d Decision, name: &str) -> Option<&'d str> {
-    decision.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+pub(crate) fn header(decision: &Decision, name: &str) -> Option<String> {
+    decision.headers.iter().find(|header| &*header.name == name).map(|header| header.value.to_string())
 }

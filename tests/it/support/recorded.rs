@@ -96,9 +96,9 @@ impl Scenario {
         let is_on = |name: &str| value(name).is_some_and(|text| text == "true");
         let names = HeaderNames::default();
         let headers = is_on("LIMIT_RESPONSE_HEADERS_ENABLED").then(|| HeaderNames {
-            limit: value("LIMIT_LIMIT_HEADER").unwrap_or(names.limit),
-            remaining: value("LIMIT_REMAINING_HEADER").unwrap_or(names.remaining),
-            reset: value("LIMIT_RESET_HEADER").unwrap_or(names.reset),
+            limit: value("LIMIT_LIMIT_HEADER").map_or(names.limit, Into::into),
+            remaining: value("LIMIT_REMAINING_HEADER").map_or(names.remaining, Into::into),
+            reset: value("LIMIT_RESET_HEADER").map_or(names.reset, Into::into),
         });
         let enforcement = if is_on("SHADOW_MODE") { Enforcement::Shadow } else { Enforcement::Enforced };
         let reference = ReferenceSettings {
