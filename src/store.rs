@@ -12,6 +12,8 @@ pub mod refusals;
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use smallvec::SmallVec;
+
 use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError};
@@ -80,13 +82,16 @@ pub struct Call<'a> {
     pub admission: Admission,
 }
 
+/// One outcome a charge, in their order. Of few charges, they need no heap.
+pub type Outcomes = SmallVec<[Outcome; 2]>;
+
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The instant of the step, by the store's time.
     pub at: Timestamp,
     /// One outcome a charge, in their order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Outcomes,
     /// Why it is a stand-in, made by each limit's failure policy; `None` where the store itself answered.
     pub degraded: Option<StoreError>,
 }

@@ -14,7 +14,7 @@ mod words;
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::Timestamp;
 use crate::limits::{Limit, LimitId, NativeDomain, Number, TierId};
-use crate::store::{Admission, Call, Store};
+use crate::store::{Admission, Call, Outcomes, Store};
 
 use super::decision::Decision;
 use super::request::{CheckRequest, InvalidRequest};
@@ -71,9 +71,9 @@ pub(super) async fn check<S: Store>(
     Ok(answer::decide(domain, engine.settings.enforcement, at, &settled))
 }
 
-async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timestamp, Vec<Outcome>) {
+async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timestamp, Outcomes) {
     if plan.charges.is_empty() {
-        return (Timestamp::default(), Vec::new());
+        return (Timestamp::default(), Outcomes::new());
     }
     let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
     super::failure::ask(&engine.store, call).await

@@ -12,7 +12,7 @@ use crate::algorithm::{Op, Outcome, Rule};
 use crate::limits::{
     CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Window, WireUnit,
 };
-use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
+use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, Descriptor, Direction, Override};
@@ -75,7 +75,7 @@ pub(super) async fn check<S: Store>(
     };
     let call = Call { charges: &charges, admission };
     let outcomes =
-        if charges.is_empty() { Vec::new() } else { super::failure::ask(&engine.store, call).await.1 };
+        if charges.is_empty() { Outcomes::new() } else { super::failure::ask(&engine.store, call).await.1 };
     let code = if call.is_refused(&outcomes) { Code::OverLimit } else { Code::Ok };
     let mut outcomes = outcomes.into_iter();
     let settled: Vec<Option<Vec<Settled<'_>>>> =

@@ -13,7 +13,7 @@ use crate::algorithm::{Op, Outcome, Overrun, State};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
-use super::{Admission, Answer, Call, Charge, Store, StoreError};
+use super::{Admission, Answer, Call, Charge, Outcomes, Store, StoreError};
 use shard::{Counter, Counters, Shard};
 
 const SHARDS: usize = 64;
@@ -130,7 +130,7 @@ impl Overflow<'_> {
 }
 
 impl Step<'_> {
-    fn run(&mut self, call: Call<'_>) -> Vec<Outcome> {
+    fn run(&mut self, call: Call<'_>) -> Outcomes {
         match call.admission {
             Admission::AllOrNone => self.all_or_none(call),
             Admission::Each => self.each(call, |_| true),
@@ -144,8 +144,8 @@ impl Step<'_> {
         }
     }
 
-    fn all_or_none(&mut self, call: Call<'_>) -> Vec<Outcome> {
-        let mut outcomes: Vec<Outcome> = call
+    fn all_or_none(&mut self, call: Call<'_>) -> Outcomes {
+        let mut outcomes: Outcomes = call
             .charges
             .iter()
             .map(|charge| self.charge(charge, charge.op, charge.binding.overrun()))
@@ -164,7 +164,7 @@ impl Step<'_> {
     }
 
     /// Charges one by one; those that do not `count` are only looked at.
-    fn each(&mut self, call: Call<'_>, counts: impl Fn(usize) -> bool) -> Vec<Outcome> {
+    fn each(&mut self, call: Call<'_>, counts: impl Fn(usize) -> bool) -> Outcomes {
         let outcomes = call
             .charges
             .iter()

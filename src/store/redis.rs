@@ -33,7 +33,7 @@ use self::client::{Connections, Dial, Open, Step};
 use self::errors::{Remedy, classify};
 use self::offset::Offset;
 use self::script::{Reply, Time};
-use super::{Answer, Call, Store, StoreError};
+use super::{Answer, Call, Outcomes, Store, StoreError};
 
 pub use health::Finding;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
@@ -181,7 +181,7 @@ impl Store for RedisStore {
         if call.charges.is_empty() {
             return Ok(Answer {
                 at: self.time(Timestamp::default()).1,
-                outcomes: Vec::new(),
+                outcomes: Outcomes::new(),
                 degraded: None,
             });
         }

@@ -58,7 +58,7 @@ impl Bench {
     }
 
     async fn all(&self, charges: &[Charge<'_>]) -> Vec<Outcome> {
-        self.answer(Admission::AllOrNone, charges).await.outcomes
+        self.answer(Admission::AllOrNone, charges).await.outcomes.into_vec()
     }
 
     /// How many of `asks` single hits of counter `id` pass.

@@ -62,7 +62,7 @@ impl Bench<RedisStore> {
 
 impl<S: Store> Bench<S> {
     async fn call(&self, admission: Admission, charges: &[Charge<'_>]) -> Vec<Outcome> {
-        self.store.charge(Call { charges, admission }).await.unwrap().outcomes
+        self.store.charge(Call { charges, admission }).await.unwrap().outcomes.into_vec()
     }
 
     async fn all(&self, charges: &[Charge<'_>]) -> Vec<Outcome> {

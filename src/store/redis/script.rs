@@ -5,7 +5,7 @@
 use crate::algorithm::{CELLS, Op, Outcome, Refill, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
-use crate::store::{Admission, Answer, Binding, Call, Charge, StoreError};
+use crate::store::{Admission, Answer, Binding, Call, Charge, Outcomes, StoreError};
 
 /// The script as it is loaded.
 pub(super) const SOURCE: &str =
@@ -159,7 +159,7 @@ pub(super) fn read(call: &Call<'_>, reply: &[i64]) -> Result<Reply, StoreError> 
     }
     let replied = call.charges.iter().zip(rest.chunks_exact(REPLIED));
     let mut outcomes =
-        replied.map(|(charge, replied)| outcome(charge, replied)).collect::<Result<Vec<_>, _>>()?;
+        replied.map(|(charge, replied)| outcome(charge, replied)).collect::<Result<Outcomes, _>>()?;
     call.settle(&mut outcomes);
     Ok(Reply::Answered(Answer { at, outcomes, degraded: None }))
 }
@@ -222,7 +222,7 @@ mod tests {
         };
         assert_eq!(answer.at, Timestamp(7));
         let standing = Standing { used: 2, held: 0, remaining: 3, reset_after: Some(Micros(9)) };
-        assert_eq!(answer.outcomes, [Outcome { verdict: Verdict::Admitted, standing }]);
+        assert_eq!(answer.outcomes.as_slice(), [Outcome { verdict: Verdict::Admitted, standing }]);
         assert_eq!(read(&[7, 0, 0, ASTRAY, 0]), Ok(Reply::Astray(Timestamp(7))));
         for nonsense in [&[][..], &[7], &[7, 1, 2, 3], &[7, -1, 0, ADMITTED, 9], &[7, 1, 0, -9, 9]] {
             assert_eq!(read(nonsense), Err(StoreError::Corrupt), "{nonsense:?}");
