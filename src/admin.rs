@@ -1,7 +1,9 @@
-//! The operator's listener: is it alive, is it ready, what is in force.
+//! The operator's listener: is it alive, is it ready, what is in force, what came of it.
 //!
 //! It reads and changes nothing. Liveness depends on nothing at all; readiness says for each component in one
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
+
+mod metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
@@ -26,6 +30,7 @@ const MAX_CONNECTIONS: usize = 64;
 const PATHS: &str = "\
 /livez     200 while the process is alive
 /readyz    200 while calls can be decided, else 503; one line for each component
+/metrics   what came of asking each limit, for Prometheus
 /rlconfig  the limits in force, one line each
 ";
 
@@ -88,6 +93,7 @@ fn router<I: Inspect>(data: Data<I>) -> Router {
         .route("/", get(PATHS))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz::<I>))
+        .route("/metrics", get(metrics::<I>))
         .route("/rlconfig", get(rlconfig::<I>))
         .with_state(data)
 }
@@ -119,6 +125,11 @@ impl std::fmt::Display for State {
             Self::Degraded(reason) | Self::Failed(reason) => f.write_str(reason),
         }
     }
+}
+
+async fn metrics<I: Inspect>(Shared(data): Shared<Data<I>>) -> Result<impl IntoResponse, StatusCode> {
+    let text = metrics::text_of(data.inspect.rules()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
 async fn rlconfig<I: Inspect>(Shared(data): Shared<Data<I>>) -> String {

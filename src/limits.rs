@@ -12,6 +12,7 @@ mod number;
 mod reference;
 mod route;
 mod subject;
+mod tally;
 mod window;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub use reference::{
 };
 pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};
 pub use subject::{Root, Subject, Subjects};
+pub use tally::{Tallied, Tally, TallyLabels};
 pub use window::{Unit, Window};
 
 /// Every domain that is configured.
@@ -63,8 +65,10 @@ impl LimitsHandle {
         self.0.load_full()
     }
 
-    /// Puts `rules` in force for every request that starts from now on.
-    pub fn swap(&self, rules: RuleSet) {
+    /// Puts `rules` in force for every request that starts from now on. What was tallied under the set before goes
+    /// on in this one.
+    pub fn swap(&self, mut rules: RuleSet) {
+        rules.go_on_from(&self.load());
         self.0.store(Arc::new(rules));
     }
 }

@@ -72,12 +72,13 @@ fn limit(
         unit: meaning.unit,
         anchored: anchored.collect(),
         window: meaning.window.clone(),
-        numbers,
         subjects,
         on_missing: meaning.on_missing,
         on_error: meaning.on_error,
         mode: meaning.mode,
         refundable: meaning.refundable,
+        tallies: numbers.iter().map(|_| Arc::default()).collect(),
+        numbers,
     })
 }
 

@@ -13,10 +13,10 @@ mod words;
 
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::Timestamp;
-use crate::limits::{Limit, LimitId, NativeDomain, Number, TierId};
+use crate::limits::{Limit, LimitId, Mode, NativeDomain, Number, Tallied, TierId};
 use crate::store::{Admission, Call, Outcomes, Store};
 
-use super::decision::Decision;
+use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine};
 
@@ -68,7 +68,9 @@ pub(super) async fn check<S: Store>(
         .iter()
         .map(|touched| touched.iter().map(|touch| settle(touch, &outcomes)).collect())
         .collect();
-    Ok(answer::decide(domain, engine.settings.enforcement, at, &settled))
+    let decision = answer::decide(domain, engine.settings.enforcement, at, &settled);
+    settled.iter().flatten().for_each(|each| each.tally(decision.code));
+    Ok(decision)
 }
 
 async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timestamp, Outcomes) {
@@ -77,6 +79,18 @@ async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timesta
     }
     let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
     super::failure::ask(&engine.store, call).await
+}
+
+impl Settled<'_> {
+    /// Counts what came of the limit in a call that came out as `code`.
+    fn tally(&self, code: Code) {
+        let Touch { limit, tier, .. } = self.touch;
+        limit.tallies[tier.0].count(match (self.outcome.verdict, code) {
+            (Verdict::Admitted, _) => Tallied::Admitted,
+            (Verdict::Refused(_), Code::OverLimit) if limit.mode == Mode::Enforced => Tallied::Refused,
+            (Verdict::Refused(_), _) => Tallied::Over,
+        });
+    }
 }
 
 fn settle<'a>(touch: &'a Touch<'a>, outcomes: &[Outcome]) -> Settled<'a> {

@@ -8,9 +8,10 @@ mod metadata;
 
 use std::collections::HashSet;
 
-use crate::algorithm::{Op, Outcome, Rule};
+use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::limits::{
-    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Window, WireUnit,
+    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied, Window,
+    WireUnit,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
@@ -80,6 +81,7 @@ pub(super) async fn check<S: Store>(
     let mut outcomes = outcomes.into_iter();
     let settled: Vec<Option<Vec<Settled<'_>>>> =
         matches.iter().map(|found| settle(found, &mut outcomes)).collect();
+    settled.iter().flatten().flatten().for_each(|each| each.tally(code));
     answer::decide(request, settings, code, &settled)
 }
 
@@ -180,6 +182,18 @@ fn charges<'a>(
         }));
     }
     charges
+}
+
+impl Settled<'_> {
+    /// Counts what came of the limit in a call that came out as `code`.
+    fn tally(&self, code: Code) {
+        let Some(limit) = self.limit.configured() else { return };
+        limit.tally.count(match (self.outcome.verdict, code) {
+            (Verdict::Admitted, _) => Tallied::Admitted,
+            (Verdict::Refused(_), Code::OverLimit) if !limit.shadow => Tallied::Refused,
+            (Verdict::Refused(_), _) => Tallied::Over,
+        });
+    }
 }
 
 fn settle<'a>(found: &Match<'a>, outcomes: &mut impl Iterator<Item = Outcome>) -> Option<Vec<Settled<'a>>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
+use super::tally::Tally;
 use super::window::{Unit, Window};
 
 /// Which limit of its domain, in file order.
@@ -36,6 +37,8 @@ pub struct Limit {
     pub mode: Mode,
     /// Whether hits may be given back.
     pub refundable: bool,
+    /// What came of asking it, on each tier of its domain.
+    pub tallies: Vec<Arc<Tally>>,
 }
 
 /// The window of a limit for calls that say themselves on which day of the month it begins.

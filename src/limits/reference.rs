@@ -12,6 +12,7 @@ use crate::calendar::Period;
 
 use super::entry::Entries;
 use super::number::Number;
+use super::tally::Tally;
 use super::window::Window;
 
 /// A compiled reference domain.
@@ -86,6 +87,8 @@ pub struct ReferenceLimit {
     pub replaces: Vec<Box<str>>,
     /// Merged into the dynamic metadata of answers.
     pub metadata: BTreeMap<Box<str>, Metadata>,
+    /// What came of asking it.
+    pub tally: Arc<Tally>,
 }
 
 /// A unit of time by its name on Envoy's wire.

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use tollgate::admin::{self, Probe, State};
 use tollgate::clock::Clock;
-use tollgate::engine::{Engine, EngineSettings, Inspect};
-use tollgate::limits::{KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
+use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
+use tollgate::limits::{Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Answer, Call, Store, StoreError};
 
@@ -74,6 +74,29 @@ async fn tells_what_is_in_force_and_where_to_ask() {
         assert!(answers[3].1.contains(path), "{path}");
     }
     assert_eq!(answers[4].0, 404);
+}
+
+#[tokio::test]
+async fn prometheus_reads_what_came_of_each_limit() {
+    let engine = engine(rules(), memory());
+    for _ in 0..12 {
+        let descriptors = [Descriptor {
+            entries: [Entry { key: b"user", value: b"\xff\"\n" }].into_iter().collect(),
+            ..Descriptor::default()
+        }];
+        let descriptors = descriptors.into_iter().collect();
+        engine.check(CheckRequest { domain: b"api", descriptors, hits: 0 }).await.unwrap();
+    }
+    let answer = ask(engine, vec![], &["/metrics"]).await.remove(0);
+    let expected = "\
+# HELP tollgate_decisions How often a descriptor came to a limit: admitted, refused, or over it and let pass
+# TYPE tollgate_decisions counter
+tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"admitted\"} 10
+tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"refused\"} 2
+tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"over\"} 0
+# EOF
+";
+    assert_eq!(answer, (200, expected.to_owned()));
 }
 
 #[tokio::test]

@@ -32,4 +32,5 @@ mod store_conformance;
 mod store_parity;
 mod store_redis;
 mod support;
+mod tallies;
 mod wire;

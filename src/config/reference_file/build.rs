@@ -97,6 +97,7 @@ fn build_limit(limit: &WrittenLimit, of: &Written, path: &str) -> ReferenceLimit
         quota: of.quota,
         replaces: limit.replaces.iter().map(|(name, _)| name.clone()).collect(),
         metadata: of.metadata.clone(),
+        tally: Arc::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use tollgate::engine::{
     Check, CheckRequest, Code, Decision, Descriptor, Direction, Engine, EngineSettings, InvalidRequest,
     Override,
 };
-use tollgate::limits::{Entry, KeySecret, LimitsHandle, RuleSet, WireUnit};
+use tollgate::limits::{Entry, KeySecret, LimitsHandle, RuleSet, Tallied, TallyLabels, WireUnit};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 
 /// 2026-11-21 12:00:00 UTC, a Saturday.
@@ -57,6 +57,18 @@ impl Embedded {
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
         let engine = Arc::new(Engine::new(LimitsHandle::new(rules(document)), store, settings));
         Self { engine, clock }
+    }
+
+    /// Puts the rules in `document` in force.
+    pub(crate) fn reload(&self, document: &str) {
+        self.engine.limits().swap(rules(document));
+    }
+
+    /// What came of asking `limit` of `domain` on `tier`, so often admitted, refused, and let pass over its number.
+    pub(crate) fn tallied(&self, domain: &str, limit: &str, tier: &str) -> [u64; 3] {
+        let rules = self.engine.limits().load();
+        let tallies = &rules.tallies()[&TallyLabels { domain, limit, tier }];
+        Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum())
     }
 
     /// Lets time pass.

@@ -118,6 +118,7 @@ pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
             quota: false,
             replaces: Vec::new(),
             metadata: [].into(),
+            tally: Arc::default(),
         };
         (key.as_bytes().into(), Rule { limits: vec![limit], below: Node::default() })
     };

@@ -1,0 +1,52 @@
+//! What Prometheus reads: what came of asking each limit.
+//!
+//! Labels are names from the configuration and nothing else, so what callers send makes no series. The text is
+//! OpenMetrics 1.0, which Prometheus reads as well.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Registry;
+
+use crate::limits::{RuleSet, Tallied, Tally};
+
+/// What the text is, for the header of the answer.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Every metric, as it is now.
+pub(super) fn text_of(rules: Arc<RuleSet>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("tollgate");
+    registry.register_collector(Box::new(Decisions(rules)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// The tallies of all limits.
+#[derive(Debug)]
+struct Decisions(Arc<RuleSet>);
+
+impl Collector for Decisions {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "How often a descriptor came to a limit: admitted, refused, or over it and let pass";
+        let mut family = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
+        for (labels, tallies) in self.0.tallies() {
+            for outcome in Tallied::ALL {
+                let count: u64 = tallies.iter().map(|tally| Tally::of(tally, outcome)).sum();
+                let labels = [
+                    ("domain", Cow::from(labels.domain)),
+                    ("limit", Cow::from(labels.limit)),
+                    ("tier", Cow::from(labels.tier)),
+                    ("outcome", Cow::from(outcome.name())),
+                ];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
