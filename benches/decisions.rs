@@ -55,7 +55,8 @@ fn charge(window: &Window) -> f64 {
         let key = CounterKey { tag: 0, id };
         let op = Op::Take { room: 1, charge: 1 };
         let (binding, on_error) = (Binding::Enforced, OnError::Local);
-        let charges = [Charge { key, overflow: key, rule, op, binding, on_error, freed_by: FreedBy::Time }];
+        let charges =
+            [Charge { key, overflow: key.id, rule, op, binding, on_error, freed_by: FreedBy::Time }];
         black_box(store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone }));
     })
 }

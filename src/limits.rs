@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 
 pub use describe::describe;
 pub use entry::{Entries, Entry};
-pub use key::{CounterKey, KeyHasher, KeySecret, identity};
+pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Limit, LimitId, Mode, OnError, OnMissing};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MAX_AMOUNT, MOST_LIMITS, Number};

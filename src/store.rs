@@ -23,8 +23,9 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError};
 pub struct Charge<'a> {
     /// The counter.
     pub key: CounterKey,
-    /// The counter that newcomers share when the store is full and the limit is to be enforced locally.
-    pub overflow: CounterKey,
+    /// The identity of the limit: newcomers share one counter of this name when the store is full and the limit is
+    /// to be enforced locally. It is never the name of a counter of anybody's own.
+    pub overflow: u128,
     /// When it forgets and how much it allows.
     pub rule: Rule<'a>,
     /// What is done.
@@ -175,13 +176,23 @@ impl Call<'_> {
 
     /// Whether `outcomes` of the charges refuse the call as a whole.
     pub fn is_refused(&self, outcomes: &[Outcome]) -> bool {
+        let mut quotas = false;
+        for (charge, outcome) in self.charges.iter().zip(outcomes) {
+            match charge.binding {
+                Binding::Enforced if !outcome.is_admitted() => return true,
+                Binding::Quota { .. } => quotas = true,
+                Binding::Enforced | Binding::Counted => {}
+            }
+        }
+        quotas && self.is_over_quota(outcomes)
+    }
+
+    /// Whether there are groups of quotas, and in each of them one refuses.
+    fn is_over_quota(&self, outcomes: &[Outcome]) -> bool {
         let (mut passing, mut over) = (BTreeSet::new(), BTreeSet::new());
         for (charge, outcome) in self.charges.iter().zip(outcomes) {
-            match (charge.binding, outcome.is_admitted()) {
-                (Binding::Enforced, false) => return true,
-                (Binding::Quota { group }, true) => _ = passing.insert(group),
-                (Binding::Quota { group }, false) => _ = over.insert(group),
-                (Binding::Enforced, true) | (Binding::Counted, _) => {}
+            if let Binding::Quota { group } = charge.binding {
+                _ = if outcome.is_admitted() { passing.insert(group) } else { over.insert(group) };
             }
         }
         !over.is_empty() && passing.is_subset(&over)

@@ -63,7 +63,7 @@ fn limit(
         Subjects::ALL
     });
     let named = [&domain.name.value, &written.name.value].map(|name| name.as_bytes());
-    let identity_of = |window: &Window| identity(&[named[0], named[1], window.identity().as_bytes()]);
+    let identity_of = |window: &Window| identity(&[named[0], named[1], &window.identity().to_le_bytes()]);
     let anchored =
         anchored(&meaning.window).map(|window| Anchored { identity: identity_of(&window), window });
     Some(Limit {

@@ -34,7 +34,7 @@ pub struct Decision {
     /// To be added to the response that the caller's client sees.
     pub headers: AddedHeaders,
     /// The body of that response when the call may not pass.
-    pub body: Option<String>,
+    pub body: Option<Text>,
     /// For the caller's own filters and logs.
     pub metadata: Option<BTreeMap<Box<str>, Metadata>>,
 }

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::limits::{
-    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied, Window,
-    WireUnit,
+    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied, Whose,
+    Window, WireUnit,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
@@ -36,7 +36,7 @@ struct Touch<'a> {
     window: Window,
     number: Number,
     key: CounterKey,
-    overflow: CounterKey,
+    overflow: u128,
 }
 
 /// Where a limit comes from, for those who show it.
@@ -86,46 +86,36 @@ pub(super) async fn check<S: Store>(
 }
 
 fn find<'a>(domain: &'a ReferenceDomain, descriptor: &'a Descriptor<'_>, secret: KeySecret) -> Match<'a> {
-    let touch = |limit: Shown<'a>, window: Window, number: Number, values: &[&[u8]]| {
-        let keys = Keys { secret, domain, window: &window };
-        let pieces = descriptor.entries.iter().zip(values).flat_map(|(entry, value)| [entry.key, value]);
-        let (key, overflow) = (keys.of(b"counter", pieces), keys.of(b"overflow", [limit.path().as_bytes()]));
-        Touch { limit, window, number, key, overflow }
+    let path = |values: &[&[u8]]| {
+        let mut path = KeyHasher::new(secret);
+        for (entry, value) in descriptor.entries.iter().zip(values) {
+            path.piece(entry.key);
+            path.piece(value);
+        }
+        Whose::new(&path, None)
     };
     if let Some(sent) = descriptor.number {
         let window = Window::Fixed { length: sent.length() };
         let number = Number::AtMost(u64::from(sent.requests_per_unit));
         let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
-        return Match::Limits(vec![touch(Shown::Sent(sent), window, number, &values)]);
+        let key = path(&values).counter(ReferenceDomain::identity_of(&domain.name, &window));
+        let overflow = ReferenceDomain::overflow_of(&domain.name, &window, "");
+        return Match::Limits(vec![Touch { limit: Shown::Sent(sent), window, number, key, overflow }]);
     }
     let Some((rule, values)) = domain.find(&descriptor.entries) else {
         return Match::Nothing;
     };
-    let of_file = |limit: &'a ReferenceLimit| {
-        touch(Shown::Configured(limit), limit.window.clone(), limit.number, &values)
+    let path = path(&values);
+    let of_file = |limit: &'a ReferenceLimit| Touch {
+        limit: Shown::Configured(limit),
+        window: limit.window.clone(),
+        number: limit.number,
+        key: path.counter(limit.identity),
+        overflow: limit.overflow,
     };
     match rule.limits.as_slice() {
         [] => Match::Nothing,
         limits => Match::Limits(limits.iter().map(of_file).collect()),
-    }
-}
-
-/// The counters of a domain with one window: a path of entries, with their values or the patterns they share,
-/// and never the number.
-struct Keys<'k> {
-    secret: KeySecret,
-    domain: &'k ReferenceDomain,
-    window: &'k Window,
-}
-
-impl Keys<'_> {
-    fn of<'p>(&self, kind: &[u8], pieces: impl IntoIterator<Item = &'p [u8]>) -> CounterKey {
-        let mut id = KeyHasher::new(self.secret);
-        for piece in [b"reference", kind, self.domain.name.as_bytes(), self.window.identity().as_bytes()] {
-            id.piece(piece);
-        }
-        pieces.into_iter().for_each(|piece| id.piece(piece));
-        CounterKey { tag: id.finish_tag(), id: id.finish() }
     }
 }
 
@@ -246,10 +236,6 @@ impl<'a> Shown<'a> {
 
     fn text(self) -> Text {
         self.configured().map_or(Text::Fixed(""), |limit| Text::from(&limit.name))
-    }
-
-    fn path(self) -> &'a str {
-        self.configured().map_or("", |limit| &limit.path)
     }
 
     fn is_shadow(self) -> bool {

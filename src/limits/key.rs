@@ -40,12 +40,37 @@ pub struct CounterKey {
     pub id: u128,
 }
 
-/// Builds the key of one counter from its pieces.
+/// Whose counter it is: hashed once, for all the limits that one subject or one path of entries touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whose {
+    hash: u128,
+    tag: Option<u64>,
+}
+
+impl Whose {
+    /// What was added to `hasher`; its counters are grouped by `tag`, or each is alone.
+    pub fn new(hasher: &KeyHasher, tag: Option<u64>) -> Self {
+        Self { hash: hasher.finish(), tag }
+    }
+
+    /// The counter of the limit with the public identity `identity`.
+    ///
+    /// One is added to the other without carry. So different limits keep different counters for one subject, and
+    /// those of different subjects meet as seldom as their hashes do, which nobody without the secret can
+    /// foretell: among `n` subjects of `m` limits with a probability of (n·m)² / 2^129 at most.
+    #[expect(clippy::cast_possible_truncation, reason = "half of an id is as good a tag as any")]
+    pub fn counter(self, identity: u128) -> CounterKey {
+        let id = self.hash ^ identity;
+        CounterKey { tag: self.tag.unwrap_or(id as u64), id }
+    }
+}
+
+/// Hashes pieces, so that no two lists of them come out alike.
 #[derive(Clone, Debug)]
 pub struct KeyHasher(SipHasher24);
 
 impl KeyHasher {
-    /// Starts a key under `secret`.
+    /// Starts a hash under `secret`.
     pub fn new(secret: KeySecret) -> Self {
         Self(SipHasher24::new_with_key(&secret.0))
     }
@@ -61,12 +86,12 @@ impl KeyHasher {
         self.0.write(&value.to_le_bytes());
     }
 
-    /// The key of all that was added.
+    /// The hash of all that was added.
     pub fn finish(&self) -> u128 {
         self.0.finish128().as_u128()
     }
 
-    /// The first half of the key of all that was added, for grouping.
+    /// The first half of the hash of all that was added, for grouping.
     pub fn finish_tag(&self) -> u64 {
         self.0.finish128().h1
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::calendar::Period;
 
 use super::entry::Entries;
+use super::key::identity;
 use super::number::Number;
 use super::tally::Tally;
 use super::window::Window;
@@ -75,6 +76,10 @@ pub struct ReferenceLimit {
     pub number: Number,
     /// When it forgets.
     pub window: Window,
+    /// As [`ReferenceDomain::identity_of`] its window.
+    pub identity: u128,
+    /// As [`identity`](Self::identity), of this rule alone: the counter that newcomers share.
+    pub overflow: u128,
     /// The window's unit as the wire names it.
     pub unit: WireUnit,
     /// How many units the window is long.
@@ -175,6 +180,18 @@ impl WireUnit {
 }
 
 impl ReferenceDomain {
+    /// What makes the counters of `domain` with `window` others' counters, beside the path of the entries. Never
+    /// the number, and never the rule: a limit that a caller sends shares the counter of the file's.
+    pub fn identity_of(domain: &str, window: &Window) -> u128 {
+        identity(&[b"reference", b"counter", domain.as_bytes(), &window.identity().to_le_bytes()])
+    }
+
+    /// The name of the one counter that newcomers to the rule at `path` share when a store is full.
+    pub fn overflow_of(domain: &str, window: &Window, path: &str) -> u128 {
+        let window = window.identity().to_le_bytes();
+        identity(&[b"reference", b"overflow", domain.as_bytes(), &window, path.as_bytes()])
+    }
+
     /// The rule at which `entries` end, and for each entry the value that stands for it in the path of the
     /// counter: its own, or the shared pattern.
     pub fn find<'a>(&'a self, entries: &Entries<'a>) -> Option<(&'a Rule, Vec<&'a [u8]>)> {

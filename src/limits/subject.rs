@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::key::KeyHasher;
+use super::key::{KeyHasher, KeySecret, Whose};
 
 /// How a limit finds the subject of a call among its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,16 +66,26 @@ impl<'a> Subject<'a> {
         self.parts.first().copied().flatten()
     }
 
-    /// Adds the subject to a counter's key. A missing part is unlike any value.
-    pub fn hash_into(&self, key: &mut KeyHasher) {
-        for part in &self.parts {
-            match part {
-                Some((name, value)) => {
-                    key.piece(name);
-                    key.piece(value);
-                }
-                None => key.piece(b""),
-            }
+    /// The keyed hash of the subject: all its parts, grouped by the first one.
+    pub fn hashed(&self, secret: KeySecret) -> Whose {
+        let mut hasher = KeyHasher::new(secret);
+        let mut parts = self.parts.iter();
+        if let Some(root) = parts.next() {
+            hash_part(root, &mut hasher);
         }
+        let tag = self.root().map(|_| hasher.finish_tag());
+        parts.for_each(|part| hash_part(part, &mut hasher));
+        Whose::new(&hasher, tag)
+    }
+}
+
+/// A missing part is unlike any value.
+fn hash_part(part: &Option<(&[u8], &[u8])>, hasher: &mut KeyHasher) {
+    match part {
+        Some((name, value)) => {
+            hasher.piece(name);
+            hasher.piece(value);
+        }
+        None => hasher.piece(b""),
     }
 }

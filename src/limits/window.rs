@@ -3,6 +3,8 @@
 use crate::calendar::Calendar;
 use crate::clock::Micros;
 
+use super::key::identity;
+
 /// When a counter forgets what it has counted. Each window's arithmetic and bound is derived in
 /// [`crate::algorithm`].
 #[derive(Clone, Debug, PartialEq)]
@@ -67,25 +69,24 @@ impl Window {
         }
     }
 
-    /// The canonical text of what makes a counter another counter: kind, length and zone. The life of a hold is
-    /// the length of its window. The number, the burst and the time after which a capacity forgets are left out,
-    /// so they may change under a living counter.
-    pub fn identity(&self) -> String {
+    /// A public hash of what makes a counter another counter: kind, length and zone. The life of a hold is the
+    /// length of its window. The number, the burst and the time after which a capacity forgets are left out, so
+    /// they may change under a living counter.
+    pub fn identity(&self) -> u128 {
+        let of_length = |kind: &[u8], length: &Micros| identity(&[kind, &length.0.to_le_bytes()]);
         match self {
-            Self::Sliding { length } => format!("sliding {}", length.0),
-            Self::Fixed { length } => format!("fixed {}", length.0),
-            Self::TokenBucket { length, .. } => format!("bucket {}", length.0),
-            Self::Calendar(calendar) => {
-                format!(
-                    "calendar {} {} {}",
-                    calendar.period().name(),
-                    calendar.zone_name(),
-                    calendar.anchor()
-                )
-            }
-            Self::Concurrent { max_age } => format!("concurrent {}", max_age.0),
-            Self::Total { .. } => "total".to_owned(),
-            Self::Request => "request".to_owned(),
+            Self::Sliding { length } => of_length(b"sliding", length),
+            Self::Fixed { length } => of_length(b"fixed", length),
+            Self::TokenBucket { length, .. } => of_length(b"bucket", length),
+            Self::Calendar(calendar) => identity(&[
+                b"calendar",
+                calendar.period().name().as_bytes(),
+                calendar.zone_name().as_bytes(),
+                &[calendar.anchor()],
+            ]),
+            Self::Concurrent { max_age } => of_length(b"concurrent", max_age),
+            Self::Total { .. } => identity(&[b"total"]),
+            Self::Request => identity(&[b"request"]),
         }
     }
 }

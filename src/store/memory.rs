@@ -112,8 +112,8 @@ struct Step<'m> {
 enum Place {
     /// In the shard of its key.
     Own(CounterKey),
-    /// Among those that newcomers share.
-    Shared(CounterKey),
+    /// Among those that newcomers share, one a limit.
+    Shared(u128),
 }
 
 /// The shared counters, locked by the first who needs one.
@@ -231,7 +231,7 @@ impl Step<'_> {
         }
         let counter = match place {
             Place::Own(key) => self.shard(key).get(key),
-            Place::Shared(key) => self.overflow.counters().get(&key.id),
+            Place::Shared(limit) => self.overflow.counters().get(&limit),
         };
         counter.map(|counter| counter.state.clone())
     }
@@ -247,7 +247,7 @@ impl Step<'_> {
         for (place, counter) in changed.into_iter().filter(|(_, counter)| counter.state != State::Nothing) {
             match place {
                 Place::Own(key) => self.shard(key).keep(key, counter),
-                Place::Shared(key) => _ = self.overflow.counters().insert(key.id, counter),
+                Place::Shared(limit) => _ = self.overflow.counters().insert(limit, counter),
             }
         }
     }

@@ -76,7 +76,7 @@ fn take(id: u128, most: u64, hits: u64, on_error: OnError) -> Charge<'static> {
     let key = CounterKey { tag: 1, id };
     Charge {
         key,
-        overflow: CounterKey { tag: 0, id: 999_999 },
+        overflow: 999_999,
         rule: Rule { window: &MINUTE, number: Number::AtMost(most) },
         op: Op::Take { room: hits, charge: hits },
         binding: Binding::Enforced,

@@ -17,10 +17,7 @@ fn key(whose: &Whose) -> u128 {
     let pieces: Vec<&[u8]> = limit.iter().map(Vec::as_slice).collect();
     let parts =
         subject.iter().map(|part| part.as_ref().map(|(name, value)| (&name[..], &value[..]))).collect();
-    let mut key = KeyHasher::new(SECRET);
-    key.fixed(identity(&pieces));
-    Subject { parts }.hash_into(&mut key);
-    key.finish()
+    Subject { parts }.hashed(SECRET).counter(identity(&pieces)).id
 }
 
 /// Bytes that look like separators, lengths and each other.
@@ -111,6 +108,20 @@ fn a_million_pairs_of_descriptors_share_no_counter() {
     // Each was compared with all that came before it.
     let known = known.borrow().len();
     assert!(known * (known - 1) / 2 >= 1_000_000, "only {known} of them differ");
+}
+
+#[test]
+fn counters_of_one_subject_are_grouped_by_its_root() {
+    let whose = |parts: &[&str]| {
+        let parts = parts.iter().map(|value| Some((&b"user"[..], value.as_bytes())));
+        Subject { parts: parts.collect() }.hashed(SECRET)
+    };
+    let (limit, other) = (identity(&[b"one"]), identity(&[b"other"]));
+    assert_eq!(whose(&["u"]).counter(limit).tag, whose(&["u"]).counter(other).tag);
+    assert_eq!(whose(&["u"]).counter(limit).tag, whose(&["u", "kit"]).counter(limit).tag);
+    assert_ne!(whose(&["u"]).counter(limit).tag, whose(&["v"]).counter(limit).tag);
+    assert_ne!(whose(&[]).counter(limit).tag, whose(&[]).counter(other).tag, "everybody's are spread");
+    assert_ne!(whose(&["u"]).counter(limit).id, whose(&["u"]).counter(other).id);
 }
 
 #[test]

@@ -695,7 +695,7 @@ fn a_limit_is_shown_in_the_largest_unit_of_its_window_and_told_in_words() {
         let shown = refused.statuses[0].limit.clone().unwrap();
         assert_eq!((shown.unit, shown.multiplier), (unit, multiplier), "{limit}");
         let body = format!(r#"{{"error":"Rate limit exceeded: {words}"}}"#);
-        assert_eq!(refused.body, Some(body), "{limit}");
+        assert_eq!(refused.body, Some(body.into()), "{limit}");
     }
 }
 

@@ -90,7 +90,7 @@ impl Counter<'_> {
         let key = CounterKey { tag: 1, id: self.id };
         let charge = Charge {
             key,
-            overflow: key,
+            overflow: key.id,
             rule,
             op,
             binding: Binding::Enforced,

@@ -1,5 +1,6 @@
 //! Files of the reference service: what is refused, what is warned of, and what is ours to add.
 
+use tollgate::clock::Micros;
 use tollgate::config::diagnostic::{Position, Severity};
 use tollgate::config::source::{Compiled, SameDomain, Source, compile};
 use tollgate::limits::{Domain, Entry, Number, ReferenceDomain, ReferenceLimit, Window, describe};
@@ -39,12 +40,12 @@ fn domain(compiled: &Compiled) -> &ReferenceDomain {
 }
 
 /// The limits that apply to the descriptor `entries` in the one domain of `source`.
-fn limits_at(compiled: &Compiled, entries: &[(&str, &str)]) -> Vec<(u64, String)> {
+fn limits_at(compiled: &Compiled, entries: &[(&str, &str)]) -> Vec<(u64, Window)> {
     let entries: Vec<Entry<'_>> =
         entries.iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() }).collect();
     let shown = |limit: &ReferenceLimit| match limit.number {
-        Number::AtMost(most) => (most, limit.window.identity()),
-        Number::Unlimited => (u64::MAX, limit.window.identity()),
+        Number::AtMost(most) => (most, limit.window.clone()),
+        Number::Unlimited => (u64::MAX, limit.window.clone()),
     };
     domain(compiled).find(&entries).map_or(Vec::new(), |(rule, _)| rule.limits.iter().map(shown).collect())
 }
@@ -257,13 +258,17 @@ fn additions() {
         - {key: c, rate_limits: [{unit: second, requests_per_unit: 10}, {unit: day, requests_per_unit: 250}]}\n";
     let compiled = compiled(&[source("limits.yaml", text)]);
     assert!(domain(&compiled).atomic && compiled.warnings.is_empty());
-    assert_eq!(limits_at(&compiled, &[("a", "x")]), [(5, "sliding 900000000".to_owned())]);
+    assert_eq!(
+        limits_at(&compiled, &[("a", "x")]),
+        [(5, Window::Sliding { length: Micros::from_secs(900) })]
+    );
     let [limit] = domain(&compiled).find(&[Entry { key: b"b", value: b"" }]).unwrap().0.limits.as_slice()
     else {
         panic!("one limit")
     };
     assert!(matches!(limit.window, Window::TokenBucket { burst: 7, .. }), "{limit:?}");
-    let both = [(10, "fixed 1000000".to_owned()), (250, "fixed 86400000000".to_owned())];
+    let fixed = |seconds| Window::Fixed { length: Micros::from_secs(seconds) };
+    let both = [(10, fixed(1)), (250, fixed(86_400))];
     assert_eq!(limits_at(&compiled, &[("c", "x")]), both);
     assert_eq!(
         describe(&compiled.rules).lines().next(),

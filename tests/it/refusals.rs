@@ -97,7 +97,7 @@ fn charge(id: u128, window: &Window, most: u64, op: Op) -> Charge<'_> {
     let key = CounterKey { tag: 0, id };
     Charge {
         key,
-        overflow: key,
+        overflow: key.id,
         rule: Rule { window, number: Number::AtMost(most) },
         op,
         binding: Binding::Enforced,

@@ -95,7 +95,7 @@ fn charge(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
     let key = CounterKey { tag: 1, id };
     Charge {
         key,
-        overflow: key,
+        overflow: key.id,
         rule: Rule { window, number },
         op,
         binding: Binding::Enforced,

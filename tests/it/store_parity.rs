@@ -132,7 +132,7 @@ fn charges<'a>(windows: &'a [Window], tag: u64, asked: &[Asked]) -> Vec<Charge<'
             let key = CounterKey { tag, id: (u128::from(tag) << 64) + asked.counter as u128 };
             Charge {
                 key,
-                overflow: key,
+                overflow: key.id,
                 rule: Rule { window: &windows[asked.counter], number: asked.number },
                 op: asked.op,
                 binding: asked.binding,

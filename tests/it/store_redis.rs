@@ -23,7 +23,7 @@ fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
     let key = CounterKey { tag: 0xfeed, id };
     Charge {
         key,
-        overflow: key,
+        overflow: key.id,
         rule: Rule { window, number: Number::AtMost(1_000_000) },
         op,
         binding: Binding::Enforced,

@@ -52,12 +52,12 @@ fn domain(files: &[&ReferenceFile], reports: &mut [Report]) -> ReferenceDomain {
     let descriptors: Vec<Placed<'_>> =
         files.iter().flat_map(|file| file.descriptors.iter().map(|written| (file.index, written))).collect();
     warn_of_names_nobody_has(&descriptors, reports);
-    let root = level(&descriptors, &first.domain, reports);
+    let root = level(&descriptors, &first.domain, &first.domain, reports);
     ReferenceDomain { name: first.domain.clone(), atomic, root }
 }
 
-/// One level of descriptors under `path`.
-fn level(descriptors: &[Placed<'_>], path: &str, reports: &mut [Report]) -> Node {
+/// One level of descriptors of `domain` under `path`.
+fn level(descriptors: &[Placed<'_>], domain: &str, path: &str, reports: &mut [Report]) -> Node {
     let mut node = Node::default();
     let mut seen: HashMap<(&str, &str), Placed<'_>> = HashMap::new();
     for (file, written) in descriptors {
@@ -66,8 +66,8 @@ fn level(descriptors: &[Placed<'_>], path: &str, reports: &mut [Report]) -> Node
             report_same_descriptor(first, (*file, written), &path, reports);
         }
         let below: Vec<Placed<'_>> = written.below.iter().map(|below| (*file, below)).collect();
-        let limits = written.limits.iter().map(|limit| build_limit(limit, written, &path)).collect();
-        let rule = Rule { limits, below: level(&below, &path, reports) };
+        let limits = written.limits.iter().map(|limit| build_limit(limit, written, domain, &path)).collect();
+        let rule = Rule { limits, below: level(&below, domain, &path, reports) };
         insert(&mut node, written, rule, &mut reports[*file]);
     }
     node
@@ -85,12 +85,14 @@ fn report_same_descriptor(first: Placed<'_>, again: Placed<'_>, path: &str, repo
     reports[again.0].error(again.1.at, message, fix);
 }
 
-fn build_limit(limit: &WrittenLimit, of: &Written, path: &str) -> ReferenceLimit {
+fn build_limit(limit: &WrittenLimit, of: &Written, domain: &str, path: &str) -> ReferenceLimit {
     ReferenceLimit {
         name: Arc::from(&*limit.name),
         path: path.into(),
         number: limit.number,
         window: limit.window.clone(),
+        identity: ReferenceDomain::identity_of(domain, &limit.window),
+        overflow: ReferenceDomain::overflow_of(domain, &limit.window, path),
         unit: limit.unit,
         multiplier: limit.multiplier,
         shadow: of.shadow,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::limits::{Domain, Number, ReferenceDomain, ReferenceLimit, RuleSet};
 
 /// What makes the counters of each limit, by the limit's full name.
-type Identities = BTreeMap<String, BTreeSet<String>>;
+type Identities = BTreeMap<String, BTreeSet<(u128, String)>>;
 
 /// The limits of `before` that `after` has too, with counters that are not the same ones.
 pub(super) fn between(before: &RuleSet, after: &RuleSet) -> Vec<String> {
@@ -21,20 +21,20 @@ pub(super) fn between(before: &RuleSet, after: &RuleSet) -> Vec<String> {
 
 fn identities(rules: &RuleSet) -> Identities {
     let mut identities = Identities::new();
-    let mut add = |name: String, identity: String| {
+    let mut add = |name: String, identity: (u128, String)| {
         identities.entry(name).or_default().insert(identity);
     };
     for domain in rules.domains.values() {
         match domain {
             Domain::Native(domain) => {
                 for limit in &domain.limits {
-                    let subjects = format!("{:?}", limit.subjects);
-                    add(format!("{}.{}", domain.name, limit.name), format!("{} {subjects}", limit.identity));
+                    let identity = (limit.identity, limit.subjects.to_string());
+                    add(format!("{}.{}", domain.name, limit.name), identity);
                 }
             }
             Domain::Reference(domain) => {
                 for limit in counted(domain) {
-                    add(limit.path.to_string(), limit.window.identity());
+                    add(limit.path.to_string(), (limit.identity, String::new()));
                 }
             }
         }

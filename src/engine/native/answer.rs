@@ -31,7 +31,7 @@ pub(super) fn decide(
         headers: shown
             .map_or_else(AddedHeaders::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
         body: match (whole, shown) {
-            (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry)),
+            (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry).into()),
             _ => None,
         },
         metadata: domain.headers.standings.then(|| standings(settled)),

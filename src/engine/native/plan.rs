@@ -3,8 +3,7 @@
 use crate::algorithm::{Op, Rule};
 use crate::engine::request::{CheckRequest, Descriptor, Direction, Override};
 use crate::limits::{
-    CounterKey, KeyHasher, KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, OnMissing, Subject,
-    Unit, Window,
+    KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, OnMissing, Subject, Unit, Window,
 };
 use crate::money::NANOS_PER_MICRO;
 use crate::store::{Binding, Charge, FreedBy};
@@ -83,7 +82,7 @@ impl<'a> Plan<'a> {
             }
         }
         let (window, identity) = limit.window_on(anchor);
-        let key = self.key(identity, subject);
+        let key = subject.hashed(self.secret).counter(identity);
         let same = |charge: &Charge<'_>| charge.key == key && same_kind(charge.op, op);
         if let Some(index) = self.charges.iter().position(same) {
             let charge = &mut self.charges[index];
@@ -93,7 +92,7 @@ impl<'a> Plan<'a> {
         }
         self.charges.push(Charge {
             key,
-            overflow: self.overflow_key(identity),
+            overflow: identity,
             rule: Rule { window, number },
             op,
             binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
@@ -101,28 +100,6 @@ impl<'a> Plan<'a> {
             freed_by: if limit.takes_back() { FreedBy::Hand } else { FreedBy::Time },
         });
         Some(Part::Charged(self.charges.len() - 1))
-    }
-
-    fn key(&self, identity: u128, subject: &Subject<'_>) -> CounterKey {
-        let mut tag = KeyHasher::new(self.secret);
-        match subject.root() {
-            Some((name, value)) => {
-                tag.piece(name);
-                tag.piece(value);
-            }
-            None => tag.fixed(identity),
-        }
-        let mut id = KeyHasher::new(self.secret);
-        id.fixed(identity);
-        subject.hash_into(&mut id);
-        CounterKey { tag: tag.finish_tag(), id: id.finish() }
-    }
-
-    fn overflow_key(&self, identity: u128) -> CounterKey {
-        let mut id = KeyHasher::new(self.secret);
-        id.fixed(identity);
-        id.piece(b"overflow");
-        CounterKey { tag: id.finish_tag(), id: id.finish() }
     }
 }
 

@@ -85,7 +85,7 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
             let rule = Rule { window, number: Number::Unlimited };
             Charge {
                 key,
-                overflow: key,
+                overflow: key.id,
                 rule,
                 op,
                 binding: Binding::Counted,

@@ -195,7 +195,7 @@ mod tests {
         let key = CounterKey { tag: 1, id: 2 };
         Charge {
             key,
-            overflow: key,
+            overflow: key.id,
             rule: Rule { window: &WINDOW, number: Number::AtMost(5) },
             op: Op::Take { room: 1, charge: 1 },
             binding: Binding::Enforced,

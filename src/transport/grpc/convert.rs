@@ -29,7 +29,7 @@ pub(super) fn response(decision: Decision) -> RateLimitResponse {
         overall_code: code(decision.code).into(),
         statuses: decision.statuses.into_iter().map(status).collect(),
         response_headers_to_add: decision.headers.into_iter().map(header).collect(),
-        raw_body: decision.body.unwrap_or_default().into(),
+        raw_body: decision.body.map_or_else(Default::default, |body| body.as_bytes().to_vec().into()),
         dynamic_metadata: decision.metadata.map(structure),
         ..RateLimitResponse::default()
     }

@@ -107,11 +107,15 @@ fn signal(shutdown: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + '
 /// A rule set of one reference domain `name`, in which each key allows so many per unit for each value.
 pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
     let rule = |(key, number, unit): &(&str, u64, WireUnit)| {
+        let path = format!("{name}.{key}");
+        let window = Window::Fixed { length: Micros::from_secs(unit.seconds()) };
         let limit = ReferenceLimit {
             name: "".into(),
-            path: format!("{name}.{key}").into(),
+            identity: ReferenceDomain::identity_of(name, &window),
+            overflow: ReferenceDomain::overflow_of(name, &window, &path),
+            path: path.into(),
             number: Number::AtMost(*number),
-            window: Window::Fixed { length: Micros::from_secs(unit.seconds()) },
+            window,
             unit: *unit,
             multiplier: 1,
             shadow: false,
