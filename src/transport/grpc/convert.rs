@@ -54,7 +54,7 @@ fn number(message: &RateLimitOverride) -> Override {
 
 /// The unit with this number. Overrides are read as answers are written, so 7 is a week there too, although
 /// Envoy's enum for overrides does not name it.
-fn unit_of(number: i32) -> WireUnit {
+pub(super) fn unit_of(number: i32) -> WireUnit {
     match wire::rate_limit::Unit::try_from(number).unwrap_or_default() {
         wire::rate_limit::Unit::Unknown => WireUnit::Unknown,
         wire::rate_limit::Unit::Second => WireUnit::Second,
@@ -67,7 +67,7 @@ fn unit_of(number: i32) -> WireUnit {
     }
 }
 
-fn unit(unit: WireUnit) -> wire::rate_limit::Unit {
+pub(super) fn unit(unit: WireUnit) -> wire::rate_limit::Unit {
     match unit {
         WireUnit::Unknown => wire::rate_limit::Unit::Unknown,
         WireUnit::Second => wire::rate_limit::Unit::Second,
@@ -80,7 +80,7 @@ fn unit(unit: WireUnit) -> wire::rate_limit::Unit {
     }
 }
 
-fn code(code: Code) -> wire::Code {
+pub(super) fn code(code: Code) -> wire::Code {
     match code {
         Code::Ok => wire::Code::Ok,
         Code::OverLimit => wire::Code::OverLimit,
