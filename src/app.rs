@@ -157,7 +157,7 @@ fn staff(count: NonZeroUsize, desk: &Desk<impl Check>, parts: &mut Parts) -> any
     let mut inboxes = Vec::with_capacity(threads.len());
     for Thread { inbox, end } in threads {
         inboxes.push(inbox);
-        parts.add(async { Ok(end.await.context("a thread that decides is gone")??) });
+        parts.add(async { end.await.context("a thread that decides is gone") });
     }
     Ok(inboxes)
 }

@@ -20,7 +20,7 @@
 //!
 //! - Over limit is a value, never an error.
 //! - `algorithm` is pure; only `clock` asks for the time; whoever owns a state owns its time.
-//! - No tonic or prost type outside `transport/grpc`, no redis type outside `store/redis`.
+//! - No tonic, prost or h2 type outside `transport/grpc`, no redis type outside `store/redis`.
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 
 pub mod admin;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Check;
 use crate::transport::accept::{self, Connections, Worker};
-use crate::transport::grpc::{self, GrpcSettings, ServeError};
+use crate::transport::grpc::{self, GrpcSettings};
 use crate::transport::health::Health;
 
 use super::stop::Stop;
@@ -20,8 +20,8 @@ use super::stop::Stop;
 pub(super) struct Thread {
     /// Where connections are dealt to.
     pub(super) inbox: Worker,
-    /// How it ended.
-    pub(super) end: oneshot::Receiver<Result<(), ServeError>>,
+    /// Tells when it has ended, or breaks off with it.
+    pub(super) end: oneshot::Receiver<()>,
 }
 
 /// What every thread needs.
@@ -48,13 +48,14 @@ impl<C: Check> Desk<C> {
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
-            // When the process has run out of patience, nobody asks any more how this ended.
-            _ = ended.send(runtime.block_on(self.serve(connections)));
+            runtime.block_on(self.serve(connections));
+            // When the process has run out of patience, nobody waits for this any more.
+            _ = ended.send(());
         })?;
         Ok(Thread { inbox, end })
     }
 
-    async fn serve(self, connections: Connections) -> Result<(), ServeError> {
-        grpc::serve(connections, self.check, &self.health, &self.settings, self.stop.asked()).await
+    async fn serve(self, connections: Connections) {
+        grpc::serve(connections, self.check, &self.health, &self.settings, self.stop.asked()).await;
     }
 }

@@ -1,21 +1,29 @@
-//! The gRPC server: rate limit service, health, reflection.
+//! The gRPC server: the rate limit call, and behind it health and reflection.
 //!
-//! Assembly only: handlers are in `rls`, the meaning of messages in `convert`, of errors in `status`. No tonic
-//! or prost type leaves this folder but [`proto`], which is there for clients and tests. Transport settings are
-//! stated one by one, because tonic's defaults leave several protections off.
+//! Assembly only. The rate limit call is read, decided and answered in its connection's task (`connection`, `call`),
+//! by a codec of its own (`decode`, `encode`); everything else on the port is tonic's (`behind`). HTTP/2 is h2's.
+//! No tonic, prost or h2 type leaves this folder but [`proto`], which is there for clients and tests. Transport
+//! settings are stated one by one, because the defaults leave several protections off.
 
+mod behind;
+mod call;
+mod connection;
 mod convert;
 mod deadline;
+mod decode;
+mod encode;
 mod health;
-mod incoming;
 pub(crate) mod json;
-mod rls;
+mod message;
 mod status;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::pb::{v1, v1alpha};
@@ -25,7 +33,6 @@ use crate::engine::Check;
 use super::accept::Connections;
 use super::health::Health;
 use deadline::WithDeadline;
-use proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
 
 /// The messages and services of `proto/`, with keys, values and domains as bytes.
 #[expect(missing_docs, reason = "generated; documented in proto/")]
@@ -96,10 +103,13 @@ impl Default for GrpcSettings {
     }
 }
 
-/// Why the gRPC server stopped.
-#[derive(Debug, thiserror::Error)]
-#[error("the gRPC server failed")]
-pub struct ServeError(#[from] tonic::transport::Error);
+/// What a call needs, shared by all connections of a thread.
+struct Service<C> {
+    check: C,
+    /// What else is served on the port.
+    routes: WithDeadline,
+    settings: GrpcSettings,
+}
 
 /// Serves `connections` until `shutdown` resolves or the acceptor ends, and then until the calls in progress
 /// have ended: new calls are turned away with GOAWAY, watchers of the health are told and let go. Connections that
@@ -112,45 +122,55 @@ pub async fn serve(
     health: &Health,
     settings: &GrpcSettings,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) {
     let reporter = HealthReporter::new();
-    let service = WithDeadline::new(routes(check, reporter.clone(), settings), settings.timeout);
-    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
-    let serving = server(settings).serve_with_incoming_shutdown(
-        service,
-        incoming::greeted(connections, settings.greeting_timeout),
-        async { _ = drained.await },
-    );
+    let routes = WithDeadline::new(routes(reporter.clone()), settings.timeout);
+    let service = Arc::new(Service { check, routes, settings: settings.clone() });
+    let leave = watch::Sender::new(false);
     let reporting = async {
         health::report(health, &reporter, shutdown).await;
-        drop(drain);
+        leave.send_replace(true);
         tokio::time::sleep(settings.timeout + LAST_CALLS).await;
     };
     tokio::select! {
-        ended = serving => Ok(ended?),
-        () = reporting => Ok(()),
+        () = converse(connections, service, &leave) => {}
+        () = reporting => {}
     }
 }
 
-fn server(settings: &GrpcSettings) -> Server {
-    Server::builder()
-        .max_concurrent_streams(settings.max_concurrent_streams)
-        .http2_max_pending_accept_reset_streams(Some(settings.max_pending_reset_streams))
-        .http2_max_local_error_reset_streams(Some(settings.max_error_reset_streams))
-        .http2_max_header_list_size(settings.max_header_list_bytes)
-        .initial_stream_window_size(settings.stream_window_bytes)
-        .initial_connection_window_size(settings.connection_window_bytes)
-        .http2_keepalive_interval(Some(settings.keepalive_interval))
-        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        // No grace: with one, tonic sends no GOAWAY and cuts calls that are in progress.
-        .max_connection_age(settings.max_connection_age)
+/// Serves each of `connections` until there are no more, or all are to `leave`; and then to the last one's end.
+async fn converse<C: Check>(
+    mut connections: Connections,
+    service: Arc<Service<C>>,
+    leave: &watch::Sender<bool>,
+) {
+    let mut leaving = leave.subscribe();
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = connections.recv() => match accepted {
+                Some(stream) => _ = open.spawn(one(stream, service.clone(), leave.subscribe())),
+                None => break,
+            },
+            Ok(_) = leaving.wait_for(|leave| *leave), if !connections.is_closed() => connections.close(),
+            Some(_) = open.join_next() => {}
+        }
+    }
+    leave.send_replace(true);
+    while open.join_next().await.is_some() {}
 }
 
-fn routes(check: impl Check, reporter: HealthReporter, settings: &GrpcSettings) -> Routes {
-    let rls = RateLimitServiceServer::new(rls::RateLimit::new(check))
-        .max_decoding_message_size(settings.max_message_bytes);
-    let mut routes = Routes::new(rls);
-    routes = routes.add_service(HealthServer::new(HealthService::from_health_reporter(reporter)));
+async fn one<C: Check>(stream: std::net::TcpStream, service: Arc<Service<C>>, leave: watch::Receiver<bool>) {
+    let ended = match TcpStream::from_std(stream) {
+        Ok(stream) => connection::serve(stream, service, leave).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke off");
+    }
+}
+
+fn routes(reporter: HealthReporter) -> Routes {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
             .include_reflection_service(false)
@@ -159,7 +179,7 @@ fn routes(check: impl Check, reporter: HealthReporter, settings: &GrpcSettings) 
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
     };
-    routes
+    Routes::new(HealthServer::new(HealthService::from_health_reporter(reporter)))
         .add_service(descriptors().build_v1().expect("the descriptors were compiled with this crate"))
         .add_service(descriptors().build_v1alpha().expect("the descriptors were compiled with this crate"))
         .prepare()

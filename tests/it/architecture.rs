@@ -24,9 +24,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Names of crates, and the only places where they may stand.
-const KEPT_APART: [(&str, &[&str]); 6] = [
+const KEPT_APART: [(&str, &[&str]); 7] = [
     ("tonic", &["transport/grpc"]),
     ("prost", &["transport/grpc"]),
+    ("h2", &["transport/grpc"]),
     ("redis", &["store/redis"]),
     ("deadpool_redis", &["store/redis"]),
     ("serde", &["config", "transport/http", "admin"]),

@@ -560,7 +560,7 @@ async fn calls_given_up_by_the_thousand_leave_the_others_of_their_connection_alo
     let body = |stream_id| frame(0, 1, stream_id, &framed(&user("ann").encode_to_vec()));
     let given_up = (1..=5_000).flat_map(|call_number| {
         let stream_id = 2 * call_number + 1;
-        [call(stream_id), frame(3, 0, stream_id, &[0, 0, 0, 8])].concat()
+        [call(stream_id), body(stream_id), frame(3, 0, stream_id, &[0, 0, 0, 8])].concat()
     });
     let after = 2 * 5_001 + 1;
     let burst = [call(1), given_up.collect(), body(1), call(after), body(after)].concat();

@@ -17,6 +17,7 @@ mod http;
 mod keys;
 mod native;
 mod oracle;
+mod paths;
 mod process;
 mod products;
 mod readme;

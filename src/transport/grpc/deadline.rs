@@ -1,22 +1,25 @@
-//! Bounds every call in time, and names failures of the transport as callers expect them.
+//! How long a call may take, and calls of tonic's routes that may take no longer.
 //!
-//! tonic answers CANCELLED when a call's own deadline passes and OUT_OF_RANGE when a message is too long. Here
-//! the one is DEADLINE_EXCEEDED and the other INVALID_ARGUMENT. The timer runs from the request's headers, so
-//! a body that never arrives does not hold a call open.
+//! The timer runs from the request's headers, so a body that never arrives does not hold a call open. tonic
+//! answers CANCELLED when a call's own deadline passes; here that is DEADLINE_EXCEEDED.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::service::Routes;
-use tonic::{Code, Status};
 
-/// How much earlier than tonic's own timer ours fires: it has to be first to be heard.
-const HEAD_START: Duration = Duration::from_millis(2);
+use super::status;
+
+/// How long a call with these headers may take, `longest` at most.
+pub(super) fn of(headers: &HeaderMap, longest: Duration) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(asked);
+    asked.map_or(longest, |asked| asked.min(longest))
+}
 
 /// Routes whose every call is bounded.
 #[derive(Clone, Debug)]
@@ -38,21 +41,14 @@ impl Service<Request<Body>> for WithDeadline {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.routes, context).map_err(|never| match never {})
+        Service::<Request<Body>>::poll_ready(&mut self.routes, context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let asked = request.headers().get("grpc-timeout").and_then(asked);
-        let limit = asked.map_or(self.longest, |asked| asked.saturating_sub(HEAD_START).min(self.longest));
+        let limit = of(request.headers(), self.longest);
         let answer = self.routes.call(request);
         Box::pin(async move {
-            match tokio::time::timeout(limit, answer).await {
-                Ok(Ok(mut response)) => {
-                    rename(response.headers_mut());
-                    Ok(response)
-                }
-                Err(_) => Ok(Status::deadline_exceeded("the call's deadline passed").into_http()),
-            }
+            tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Ok(status::too_late().into_http()))
         })
     }
 }
@@ -76,21 +72,13 @@ fn asked(header: &HeaderValue) -> Option<Duration> {
     }
 }
 
-/// A message that is too long is the caller's mistake, like any other field out of bounds.
-fn rename(headers: &mut HeaderMap) {
-    let too_long = HeaderValue::from(Code::OutOfRange as i32);
-    if headers.get(Status::GRPC_STATUS) == Some(&too_long) {
-        headers.insert(Status::GRPC_STATUS, HeaderValue::from(Code::InvalidArgument as i32));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use http::{HeaderValue, Request};
     use tonic::body::Body;
     use tonic::codegen::Service;
-    use tonic::codegen::http::{HeaderValue, Request};
     use tonic::service::Routes;
 
     use super::{WithDeadline, asked};

@@ -1,10 +1,49 @@
 //! The one place where an error becomes a gRPC status. Over limit is no error and never comes here.
 
 use tonic::Status;
+use tonic::codegen::http::HeaderValue;
 
 use crate::engine::InvalidRequest;
+
+use super::decode::Malformed;
+
+/// The header that names the compressions which are taken.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// INVALID_ARGUMENT, naming the field.
 pub(super) fn invalid(error: &InvalidRequest) -> Status {
     Status::invalid_argument(error.to_string())
+}
+
+/// INVALID_ARGUMENT: a message that is too long is the caller's mistake, like any other field out of bounds.
+pub(super) fn too_long(length: usize, at_most: usize) -> Status {
+    Status::invalid_argument(format!("the message: {length} bytes long, at most {at_most} are taken"))
+}
+
+/// INTERNAL, as gRPC has it for what is no message.
+pub(super) fn malformed(error: Malformed) -> Status {
+    Status::internal(format!("the message: {error}"))
+}
+
+/// INTERNAL, as gRPC has it for what is no frame: `what` says why.
+pub(super) fn no_frame(what: &'static str) -> Status {
+    Status::internal(what)
+}
+
+/// UNIMPLEMENTED, with what is taken instead of `encoding`.
+pub(super) fn compressed(encoding: &HeaderValue) -> Status {
+    let text = String::from_utf8_lossy(encoding.as_bytes());
+    let mut status = Status::unimplemented(format!("messages compressed with {text:?} are not taken"));
+    status.metadata_mut().insert(ACCEPT_ENCODING, tonic::metadata::MetadataValue::from_static("identity"));
+    status
+}
+
+/// DEADLINE_EXCEEDED.
+pub(super) fn too_late() -> Status {
+    Status::deadline_exceeded("the call's deadline passed")
+}
+
+/// INTERNAL, for a call that made the program panic.
+pub(super) fn broken() -> Status {
+    Status::internal("the call could not be decided")
 }

@@ -63,7 +63,7 @@ impl TestServer {
         let stopped = signal(&shutdown);
         let (asked, told) = (check.clone(), health.clone());
         tasks.spawn(async move {
-            grpc::serve(connections, asked, &told, &settings, stopped).await.unwrap();
+            grpc::serve(connections, asked, &told, &settings, stopped).await;
         });
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

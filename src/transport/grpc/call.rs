@@ -1,0 +1,70 @@
+//! One `ShouldRateLimit` call, from the end of its headers to its decision.
+//!
+//! It knows nothing of connections: who drives it sends what comes of it. It waits only for the caller's bytes
+//! and for the store, and nothing is charged before the whole request is there; dropped at any point it does no
+//! harm, because a charge is made whole or not at all.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use h2::RecvStream;
+use http::{HeaderMap, HeaderName};
+use tonic::Status;
+
+use crate::engine::{Check, Decision};
+
+use super::message::Messages;
+use super::{Service, decode, status};
+
+/// The path of the call.
+pub(super) const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// What comes of a call.
+pub(super) type Outcome = Result<Decision, Refusal>;
+
+/// Why a call has no decision.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It cannot be decided, and this says why.
+    Status(Status),
+    /// Nobody waits for an answer.
+    Gone,
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// Whether a call with these headers is taken: its messages may be compressed by nothing.
+pub(super) fn takes(headers: &HeaderMap) -> Result<(), Status> {
+    match headers.get(&GRPC_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(status::compressed(encoding)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `body` to its end and decides what it asks. A call that makes the program panic ends alone.
+pub(super) fn decide<C: Check>(
+    service: Arc<Service<C>>,
+    body: RecvStream,
+) -> impl Future<Output = Outcome> + Send + 'static {
+    AssertUnwindSafe(read_and_check(service, body))
+        .catch_unwind()
+        .map(|ended| ended.unwrap_or_else(|_| Err(status::broken().into())))
+}
+
+async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Outcome {
+    let mut messages = Messages::of(body, service.settings.max_message_bytes);
+    let first = messages.next().await?.ok_or_else(|| status::no_frame("there is no message"))?;
+    let request = decode::request(&first).map_err(status::malformed)?;
+    // There is one message in a call; more of them are read as such and mean nothing.
+    while let Some(more) = messages.next().await? {
+        decode::request(&more).map_err(status::malformed)?;
+    }
+    Ok(service.check.check(request).await.map_err(|error| status::invalid(&error))?)
+}

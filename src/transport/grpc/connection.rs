@@ -1,0 +1,385 @@
+//! One connection, driven by its task: calls are read, decided and answered where they arrive.
+//!
+//! HTTP/2 is h2's. Every call that has arrived is decided before any answer is sent, so that one write carries
+//! the answers of all; nothing is spawned for a call, and one that is decided at once sets no timer. What has to
+//! wait is kept beside: calls that wait for their caller or the store, calls that tonic answers, and what ends
+//! the connection.
+//!
+//! What a peer can make this hold is bounded by the calls that it may have open, each with one message and one
+//! answer: an answer waits for its caller to read it, and h2 counts its call until then.
+
+mod answers;
+mod ends;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::engine::Check;
+
+use super::call::{self, Outcome, SHOULD_RATE_LIMIT};
+use super::{GrpcSettings, Service, behind, deadline, status};
+use answers::Answers;
+use ends::Activity;
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// The peer took too long to say what it speaks.
+    #[error("nothing was said")]
+    Silent,
+    /// The peer did not answer a ping.
+    #[error("the peer does not answer")]
+    Lost,
+    /// HTTP/2 was broken.
+    #[error(transparent)]
+    Protocol(#[from] h2::Error),
+    /// The socket was.
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
+}
+
+/// What happened beside the calls that were decided at once.
+#[expect(clippy::large_enum_variant, reason = "most events are decisions, and one is there at a time")]
+enum Event {
+    /// A call has come to its end and is to be answered.
+    Decided(SendResponse<Bytes>, Outcome),
+    /// A call has come to its end.
+    Over,
+    /// The peer is to open another connection.
+    Leave,
+    /// The peer is gone.
+    Lost,
+}
+
+type Beside = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
+
+/// Serves `stream` until its peer closes it, or `leave` says that it is to end and its calls have.
+pub(super) async fn serve<C: Check>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: Arc<Service<C>>,
+    leave: watch::Receiver<bool>,
+) -> Result<(), Broken> {
+    let settings = &service.settings;
+    let greeting = builder(settings).handshake(stream);
+    let mut h2 =
+        tokio::time::timeout(settings.greeting_timeout, greeting).await.map_err(|_| Broken::Silent)??;
+    let (beside, activity) = (Beside::new(), Activity::default());
+    beside.push(Box::pin(ends::asked_to(leave)));
+    beside.push(Box::pin(ends::of_age(settings.max_connection_age)));
+    if let Some(pings) = h2.ping_pong() {
+        beside.push(Box::pin(ends::of_silence(pings, activity.clone(), settings)));
+    }
+    let begin = |body| call::decide(service.clone(), body);
+    let mut connection = Connection {
+        h2,
+        service: service.clone(),
+        begin,
+        spare: None,
+        beside,
+        activity,
+        answers: Answers::new(),
+    };
+    poll_fn(|context| connection.poll(context)).await
+}
+
+fn builder(settings: &GrpcSettings) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_pending_accept_reset_streams(settings.max_pending_reset_streams)
+        .max_local_error_reset_streams(Some(settings.max_error_reset_streams))
+        .max_header_list_size(settings.max_header_list_bytes)
+        .initial_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes);
+    builder
+}
+
+struct Connection<S, C, B, F> {
+    h2: h2::server::Connection<S, Bytes>,
+    service: Arc<Service<C>>,
+    /// Makes a call out of its body.
+    begin: B,
+    /// Where the next call is polled first: the place of one that is over.
+    spare: Option<Pin<Box<F>>>,
+    beside: Beside,
+    activity: Activity,
+    answers: Answers,
+}
+
+impl<S, C, B, F> Connection<S, C, B, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Check,
+    B: Fn(RecvStream) -> F,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    /// Takes in all that has arrived, then answers all that is decided. h2 wakes this task for answers that
+    /// it was given, and sends them when it is polled next.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while let Poll::Ready(accepted) = self.h2.poll_accept(context) {
+            match accepted.transpose()? {
+                Some((request, respond)) => self.take(request, respond, context),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        while let Poll::Ready(Some(event)) = self.beside.poll_next_unpin(context) {
+            match event {
+                Event::Decided(respond, outcome) => self.answers.add(respond, outcome),
+                Event::Over => {}
+                Event::Leave => {
+                    self.h2.graceful_shutdown();
+                    context.waker().wake_by_ref();
+                }
+                Event::Lost => return Poll::Ready(Err(Broken::Lost)),
+            }
+        }
+        self.answers.send();
+        Poll::Pending
+    }
+
+    fn take(
+        &mut self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        context: &mut Context<'_>,
+    ) {
+        self.activity.mark();
+        if request.uri().path() != SHOULD_RATE_LIMIT {
+            let answering = behind::answer(self.service.routes.clone(), request, respond);
+            self.beside.push(Box::pin(async {
+                answering.await;
+                Event::Over
+            }));
+            return;
+        }
+        let (head, body) = request.into_parts();
+        if let Err(status) = call::takes(&head.headers) {
+            return self.answers.add(respond, Err(status.into()));
+        }
+        let mut call = self.place((self.begin)(body));
+        match call.as_mut().poll(context) {
+            Poll::Ready(outcome) => {
+                self.spare = Some(call);
+                self.answers.add(respond, outcome);
+            }
+            Poll::Pending => {
+                let limit = deadline::of(&head.headers, self.service.settings.timeout);
+                self.beside.push(Box::pin(wait(call, respond, limit)));
+            }
+        }
+    }
+
+    /// Puts `call` where one was that is over, or somewhere new.
+    fn place(&mut self, call: F) -> Pin<Box<F>> {
+        match self.spare.take() {
+            Some(mut place) => {
+                place.set(call);
+                place
+            }
+            None => Box::pin(call),
+        }
+    }
+}
+
+/// Waits for `call` for as long as it may take, or until its caller gives it up.
+async fn wait(
+    call: Pin<Box<impl Future<Output = Outcome>>>,
+    mut respond: SendResponse<Bytes>,
+    limit: std::time::Duration,
+) -> Event {
+    let ended = tokio::select! {
+        biased;
+        ended = tokio::time::timeout(limit, call) => ended,
+        _ = poll_fn(|context| respond.poll_reset(context)) => return Event::Over,
+    };
+    Event::Decided(respond, ended.unwrap_or_else(|_| Err(status::too_late().into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use h2::client::SendRequest;
+    use http::Request;
+    use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+    use tokio::sync::watch;
+    use tokio::task::JoinHandle;
+    use tonic::service::Routes;
+
+    use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
+
+    use super::super::deadline::WithDeadline;
+    use super::super::{GrpcSettings, Service};
+    use super::{Broken, SHOULD_RATE_LIMIT, serve};
+
+    /// Lets every call pass, where it is to wait after a pause.
+    #[derive(Clone)]
+    struct Passing {
+        waits: bool,
+    }
+
+    impl Check for Passing {
+        async fn check(&self, request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
+            if self.waits {
+                tokio::task::yield_now().await;
+            }
+            Ok(Decision::pass(request.descriptors.len()))
+        }
+    }
+
+    /// A stream that counts what is written to it.
+    struct Counting(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Counting {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(context)
+        }
+    }
+
+    struct Served {
+        ended: JoinHandle<Result<(), Broken>>,
+        writes: Arc<AtomicUsize>,
+        leave: watch::Sender<bool>,
+    }
+
+    /// Serves one end of a stream; the other end.
+    fn served(check: impl Check, settings: GrpcSettings) -> (Served, DuplexStream) {
+        let (near, far) = duplex(1 << 20);
+        let writes = Arc::new(AtomicUsize::new(0));
+        let (leave, leaving) = watch::channel(false);
+        let routes = WithDeadline::new(Routes::default(), settings.timeout);
+        let service = Arc::new(Service { check, routes, settings });
+        let ended = tokio::spawn(serve(Counting(near, writes.clone()), service, leaving));
+        (Served { ended, writes, leave }, far)
+    }
+
+    async fn connect(stream: DuplexStream) -> SendRequest<Bytes> {
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(async { _ = connection.await });
+        client
+    }
+
+    /// Makes so many calls at once and waits for all to be answered.
+    async fn call(client: &SendRequest<Bytes>, calls: usize) {
+        let mut client = client.clone().ready().await.unwrap();
+        let answers: Vec<_> = (0..calls)
+            .map(|_| {
+                let request = Request::post(format!("http://x{SHOULD_RATE_LIMIT}")).body(()).unwrap();
+                let (answer, mut body) = client.send_request(request, false).unwrap();
+                body.send_data(Bytes::from_static(b"\0\0\0\0\x02\x12\0"), true).unwrap();
+                answer
+            })
+            .collect();
+        for answer in answers {
+            let mut body = answer.await.unwrap().into_body();
+            while let Some(data) = body.data().await {
+                _ = data.unwrap();
+            }
+            assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_arrive_together_are_answered_in_one_write() {
+        for waits in [false, true] {
+            let (served, stream) = served(Passing { waits }, GrpcSettings::default());
+            let client = connect(stream).await;
+            call(&client, 1).await;
+            let before = served.writes.load(Ordering::Relaxed);
+            call(&client, 16).await;
+            assert_eq!(served.writes.load(Ordering::Relaxed) - before, 1, "waiting: {waits}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_answer_pings_is_lost() {
+        let soon = Duration::from_millis(5);
+        let settings =
+            GrpcSettings { keepalive_interval: soon, keepalive_timeout: soon, ..GrpcSettings::default() };
+        let (served, mut stream) = served(Passing { waits: false }, settings);
+        let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, greeting).await.unwrap();
+        let ended = served.ended.await.unwrap();
+        assert!(matches!(ended, Err(Broken::Lost)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_answers_pings_stays_until_it_is_too_old() {
+        let settings = GrpcSettings {
+            keepalive_interval: Duration::from_millis(5),
+            max_connection_age: Duration::from_millis(200),
+            ..GrpcSettings::default()
+        };
+        let (served, stream) = served(Passing { waits: false }, settings);
+        let client = connect(stream).await;
+        call(&client, 1).await;
+        // Told to leave, the client may close the connection first.
+        let ended = served.ended.await.unwrap();
+        assert!(matches!(ended, Ok(()) | Err(Broken::Protocol(_))), "{ended:?}");
+        assert!(client.ready().await.is_err(), "no more calls are taken");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_to_leave_ends_its_calls_first() {
+        let (served, stream) = served(Passing { waits: true }, GrpcSettings::default());
+        let client = connect(stream).await;
+        let calls = call(&client, 16);
+        served.leave.send_replace(true);
+        calls.await;
+        served.ended.await.unwrap().unwrap();
+        assert!(client.ready().await.is_err(), "no more calls are taken");
+    }
+}
