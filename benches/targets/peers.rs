@@ -1,0 +1,281 @@
+//! T13: other rate limiters, each under the load that its own protocol has for one decision, beside Tollgate in the same
+//! rounds. A peer is measured where a variable of the environment says where its program is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use prost::Message;
+use tempfile::TempDir;
+
+use crate::deciding::LIMITS;
+use crate::load::Calls;
+use crate::redis::Redis;
+use crate::rounds::{Figure, interleave, ratio};
+use crate::server::{Server, Under, free_address};
+use crate::table::{Bound, Row, short};
+use crate::wire::{BUSY, calls, cost};
+
+const ROUNDS: usize = 5;
+const USERS: usize = 10_000;
+const COUNT: usize = 20_000;
+
+/// Another rate limiter, in one way of running it.
+struct Peer {
+    name: &'static str,
+    /// Where the environment says where its program is.
+    variable: &'static str,
+    store: Kept,
+    /// How many limits its domain has.
+    limits: usize,
+    /// How many times as many decisions Tollgate is to make in the same CPU time.
+    least: f64,
+    /// Starts the program, over the Redis with this URL if it has one.
+    start: fn(&Path, &Case) -> Server,
+    /// What it is asked.
+    calls: fn() -> Calls,
+}
+
+/// Where counters are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    InMemory,
+    InRedis,
+}
+
+/// What a program is started with.
+struct Case {
+    redis: Option<Redis>,
+    limits: usize,
+}
+
+const PEERS: [Peer; 6] = [
+    Peer {
+        name: "throttlecrab (memory)",
+        variable: "PEER_THROTTLECRAB",
+        store: Kept::InMemory,
+        limits: 1,
+        least: 2.0,
+        start: throttlecrab,
+        calls: throttles,
+    },
+    Peer {
+        name: "Limitador (memory)",
+        variable: "PEER_LIMITADOR",
+        store: Kept::InMemory,
+        limits: 1,
+        least: 4.0,
+        start: limitador,
+        calls: asked,
+    },
+    Peer {
+        name: "Limitador (memory), 100 limits in the domain",
+        variable: "PEER_LIMITADOR",
+        store: Kept::InMemory,
+        limits: 100,
+        least: 25.0,
+        start: limitador,
+        calls: asked,
+    },
+    Peer {
+        name: "Limitador (Redis)",
+        variable: "PEER_LIMITADOR",
+        store: Kept::InRedis,
+        limits: 1,
+        least: 8.0,
+        start: limitador,
+        calls: asked,
+    },
+    Peer {
+        name: "gubernator, one node",
+        variable: "PEER_GUBERNATOR",
+        store: Kept::InMemory,
+        limits: 1,
+        least: 6.0,
+        start: gubernator,
+        calls: rate_limits,
+    },
+    Peer {
+        name: "envoyproxy/ratelimit (Redis)",
+        variable: "PEER_RATELIMIT",
+        store: Kept::InRedis,
+        limits: 1,
+        least: 5.0,
+        start: ratelimit,
+        calls: asked,
+    },
+];
+
+/// T13: a row for each peer.
+pub(crate) fn rows() -> Vec<Row> {
+    PEERS.iter().map(Peer::row).collect()
+}
+
+impl Peer {
+    fn row(&self) -> Row {
+        let what = format!("decisions of a CPU second against {}", self.name);
+        let Some(program) = std::env::var_os(self.variable).map(PathBuf::from) else {
+            return Row::not_measured("T13", what, format!("no program in {}", self.variable));
+        };
+        let case = || {
+            let redis = (self.store == Kept::InRedis).then(|| Redis::start().expect("redis-server is there"));
+            Case { redis, limits: self.limits }
+        };
+        let mut tollgate = || drive(&case(), tollgate, &asked());
+        let mut peer = || drive(&case(), |case| (self.start)(&program, case), &(self.calls)());
+        let [these, those] = interleave(ROUNDS, [&mut tollgate, &mut peer]);
+        let both = [&these, &those].map(|costs| short(Figure::of(costs.iter().copied()).median()));
+        let row = Row::new("T13", what, Bound::AtLeast(self.least), &ratio(&those, &these), "×");
+        row.noting(format!("{} against {} µs a decision", both[0], both[1]))
+    }
+}
+
+/// The CPU of a decision in microseconds, server and Redis together.
+fn drive(case: &Case, start: impl FnOnce(&Case) -> Server, calls: &Calls) -> f64 {
+    let server = start(case);
+    cost(&server, BUSY, calls, USERS, 1);
+    let before = case.redis.as_ref().map(Redis::spent);
+    let spent = cost(&server, BUSY, calls, 0, COUNT).cpu;
+    let redis = case.redis.as_ref().zip(before);
+    spent + redis.map_or(0.0, |(redis, before)| redis.spent().each(before, COUNT).cpu)
+}
+
+fn tollgate(case: &Case) -> Server {
+    let more = (1..case.limits).map(|other| format!("calls{other}: 1000/1m, "));
+    let limits = LIMITS.replace("limits: {", &format!("limits: {{{}", more.collect::<String>()));
+    let more = (1..case.limits).map(|other| format!("/v1/chat/{other}: calls{other}, "));
+    let limits = limits.replace("routes: {", &format!("routes: {{{}", more.collect::<String>()));
+    match &case.redis {
+        None => Server::tollgate(&limits, &[], &Under::default()),
+        Some(redis) => Server::over(redis, &limits),
+    }
+}
+
+fn asked() -> Calls {
+    calls(USERS, 1)
+}
+
+/// A folder with `text` in the file `name`.
+fn folder(name: &str, text: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join(name);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("make a folder");
+    std::fs::write(file, text).expect("write a file");
+    folder
+}
+
+fn throttlecrab(program: &Path, _: &Case) -> Server {
+    let address = free_address();
+    let mut command = Command::new(program);
+    command.args(["--grpc", "--grpc-host", "127.0.0.1", "--grpc-port", &address.port().to_string()]);
+    Server::told(&mut command, address, None)
+}
+
+/// What throttlecrab is asked: its own message, by the numbers of its fields.
+#[derive(Message)]
+struct Throttle {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(int32, tag = "2")]
+    max_burst: i32,
+    #[prost(int32, tag = "3")]
+    count_per_period: i32,
+    #[prost(int32, tag = "4")]
+    period: i32,
+    #[prost(int32, tag = "5")]
+    quantity: i32,
+}
+
+fn throttles() -> Calls {
+    let message = |user| {
+        let key = format!("user-{user}");
+        Throttle { key, max_burst: 1_000, count_per_period: 1_000, period: 60, quantity: 1 }
+    };
+    Calls::new("/throttlecrab.RateLimiter/Throttle", (0..USERS).map(message))
+}
+
+fn limitador(program: &Path, case: &Case) -> Server {
+    let limit = |path: &str| {
+        format!(
+            "- namespace: bench\n  max_value: 1000\n  seconds: 60\n  \
+             conditions: [\"descriptors[0].path == '{path}'\"]\n  variables: [\"descriptors[0].user\"]\n"
+        )
+    };
+    let others = (1..case.limits).map(|other| limit(&format!("/v1/chat/{other}")));
+    let text: String = [limit("/v1/chat")].into_iter().chain(others).collect();
+    let folder = folder("limits.yaml", &text);
+    let (address, http) = (free_address(), free_address());
+    let mut command = Command::new(program);
+    command.args(["-b", "127.0.0.1", "-p", &address.port().to_string()]);
+    command.args([
+        "-B",
+        "127.0.0.1",
+        "-P",
+        &http.port().to_string(),
+        "--rate-limit-headers",
+        "DRAFT_VERSION_03",
+    ]);
+    command.arg(folder.path().join("limits.yaml"));
+    match &case.redis {
+        None => command.args(["memory", "--cache", "1000000"]),
+        Some(redis) => command.args(["redis", &redis.url()]),
+    };
+    Server::told(&mut command, address, Some(folder))
+}
+
+fn gubernator(program: &Path, _: &Case) -> Server {
+    let (address, http) = (free_address(), free_address());
+    let mut command = Command::new(program);
+    command.env("GUBER_GRPC_ADDRESS", address.to_string()).env("GUBER_HTTP_ADDRESS", http.to_string());
+    command.env("GUBER_ADVERTISE_ADDRESS", address.to_string()).env("GUBER_PEER_DISCOVERY_TYPE", "none");
+    command.env("GUBER_CACHE_SIZE", "1000000");
+    Server::told(&mut command, address, None)
+}
+
+/// What gubernator is asked: a list of one, by the numbers of its fields.
+#[derive(Message)]
+struct RateLimits {
+    #[prost(message, repeated, tag = "1")]
+    requests: Vec<RateLimit>,
+}
+
+#[derive(Message)]
+struct RateLimit {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    unique_key: String,
+    #[prost(int64, tag = "3")]
+    hits: i64,
+    #[prost(int64, tag = "4")]
+    limit: i64,
+    /// In milliseconds.
+    #[prost(int64, tag = "5")]
+    duration: i64,
+}
+
+fn rate_limits() -> Calls {
+    let message = |user| {
+        let (name, unique_key) = ("calls".to_owned(), format!("user-{user}"));
+        RateLimits { requests: vec![RateLimit { name, unique_key, hits: 1, limit: 1_000, duration: 60_000 }] }
+    };
+    Calls::new("/pb.gubernator.V1/GetRateLimits", (0..USERS).map(message))
+}
+
+fn ratelimit(program: &Path, case: &Case) -> Server {
+    let text = "domain: bench\ndescriptors:\n  - key: path\n    value: /v1/chat\n    descriptors:\n      - key: user\n        \
+                rate_limit: {unit: minute, requests_per_unit: 1000}\n";
+    let folder = folder("ratelimit/config/bench.yaml", text);
+    let (address, http, debug) = (free_address(), free_address(), free_address());
+    let redis = case.redis.as_ref().expect("it has a Redis").url();
+    let mut command = Command::new(program);
+    command.env("GRPC_HOST", "127.0.0.1").env("GRPC_PORT", address.port().to_string());
+    command.env("HOST", "127.0.0.1").env("PORT", http.port().to_string());
+    command.env("DEBUG_HOST", "127.0.0.1").env("DEBUG_PORT", debug.port().to_string());
+    command.env("USE_STATSD", "false").env("LOG_LEVEL", "error").env("BACKEND_TYPE", "redis");
+    command
+        .env("RUNTIME_ROOT", folder.path())
+        .env("RUNTIME_SUBDIRECTORY", "ratelimit")
+        .env("RUNTIME_WATCH_ROOT", "false");
+    command.env("REDIS_SOCKET_TYPE", "tcp").env("REDIS_URL", redis.trim_start_matches("redis://"));
+    Server::told(&mut command, address, Some(folder))
+}
