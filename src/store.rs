@@ -11,12 +11,15 @@ pub mod refusals;
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError};
+
+use self::memory::MemoryStore;
 
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +130,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Counters that several threads ask, each in its own way.
+pub trait Lanes: Store {
+    /// The same counters, for the thread of the Tokio runtime that this is called within: that runtime keeps
+    /// whatever is needed to reach them, so that a decision never crosses threads. All that is known about them
+    /// is shared. The store is ready once all lanes are.
+    fn lane(&self) -> Self;
+}
+
+impl Lanes for Arc<MemoryStore> {
+    fn lane(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl<S: Store> Store for Arc<S> {
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        S::charge(self, call).await
+    }
+
+    fn key_secret(&self) -> KeySecret {
+        S::key_secret(self)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        S::ready(self).await
+    }
 }
 
 impl Charge<'_> {

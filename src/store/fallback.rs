@@ -8,18 +8,22 @@
 //! The names of counters are the store's. If their secret changes because the store is reached for the first
 //! time, what was counted locally under the first one is forgotten; that happens once, at start.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
 use crate::algorithm::{Op, Rule, Verdict};
 use crate::clock::Clock;
 use crate::limits::{KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
-use super::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+use super::{Admission, Answer, Binding, Call, Charge, Lanes, Store, StoreError};
 
 /// A store that always has an answer.
 #[derive(Debug)]
 pub struct WithFallback<S> {
     store: S,
-    local: MemoryStore,
+    local: Arc<MemoryStore>,
     instances: u64,
 }
 
@@ -38,6 +42,9 @@ impl Default for FallbackSettings {
     }
 }
 
+/// How many charges most calls have at most.
+const FEW: usize = 2;
+
 /// Stands for a limit that refuses by policy, and for one that passes by policy.
 const BY_POLICY: Window = Window::Request;
 
@@ -45,7 +52,7 @@ impl<S: Store> WithFallback<S> {
     /// `store`, bridged by a memory whose time is `clock`.
     pub fn new(store: S, settings: FallbackSettings, clock: Clock) -> Self {
         let local = MemoryStore::new(settings.memory, clock, KeySecret([0; 16]));
-        Self { store, local, instances: u64::from(settings.instances.max(1)) }
+        Self { store, local: Arc::new(local), instances: u64::from(settings.instances.max(1)) }
     }
 
     /// The store that is bridged.
@@ -56,7 +63,7 @@ impl<S: Store> WithFallback<S> {
     /// Counts locally what the store has counted.
     fn keep_warm(&self, call: Call<'_>, answer: &Answer) {
         let windows = self.windows(call.charges);
-        let made: Vec<Charge<'_>> = made(call, answer)
+        let made: SmallVec<[Charge<'_>; FEW]> = made(call, answer)
             .filter(|index| call.charges[*index].on_error == OnError::Local)
             .map(|index| Charge {
                 binding: Binding::Counted,
@@ -72,7 +79,7 @@ impl<S: Store> WithFallback<S> {
     fn stand_in(&self, call: Call<'_>, reason: StoreError) -> Answer {
         let windows = self.windows(call.charges);
         let of_policy = |charge: &Charge<'_>| charge.on_error != OnError::Local;
-        let charges: Vec<Charge<'_>> = call
+        let charges: SmallVec<[Charge<'_>; FEW]> = call
             .charges
             .iter()
             .zip(&windows)
@@ -92,7 +99,7 @@ impl<S: Store> WithFallback<S> {
     }
 
     /// For each charge the window with this instance's share of the burst, where that is another.
-    fn windows(&self, charges: &[Charge<'_>]) -> Vec<Option<Window>> {
+    fn windows(&self, charges: &[Charge<'_>]) -> SmallVec<[Option<Window>; FEW]> {
         let shared = |charge: &Charge<'_>| match charge.rule.window {
             Window::TokenBucket { length, burst } if self.instances > 1 => {
                 Some(Window::TokenBucket { length: *length, burst: burst.div_ceil(self.instances) })
@@ -159,5 +166,11 @@ impl<S: Store> Store for WithFallback<S> {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.store.ready().await
+    }
+}
+
+impl<S: Lanes> Lanes for WithFallback<S> {
+    fn lane(&self) -> Self {
+        Self { store: self.store.lane(), local: self.local.clone(), instances: self.instances }
     }
 }

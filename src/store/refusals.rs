@@ -8,13 +8,15 @@
 //! then it is asked for again that much later. A number that has changed is another question. Nothing is known
 //! of counters that can be given back to, and nothing of charges that count although they are refused.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use crate::algorithm::{Op, Outcome, Retry, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{KeySecret, Number, Window};
 
-use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Store, StoreError};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -25,14 +27,14 @@ const LONGEST: Micros = Micros(250_000);
 #[derive(Debug)]
 pub struct WithRefusals<S> {
     store: S,
-    refusals: Refusals,
+    refusals: Arc<Refusals>,
     clock: Clock,
 }
 
 impl<S: Store> WithRefusals<S> {
     /// `store`, asked again only once a refusal may have ended; `clock` says how much time has passed.
     pub fn new(store: S, clock: Clock) -> Self {
-        Self { store, refusals: Refusals::default(), clock }
+        Self { store, refusals: Arc::default(), clock }
     }
 
     /// The store that is asked.
@@ -58,6 +60,12 @@ impl<S: Store> Store for WithRefusals<S> {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.store.ready().await
+    }
+}
+
+impl<S: Lanes> Lanes for WithRefusals<S> {
+    fn lane(&self) -> Self {
+        Self { store: self.store.lane(), refusals: self.refusals.clone(), clock: self.clock.clone() }
     }
 }
 

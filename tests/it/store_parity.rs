@@ -9,9 +9,10 @@ use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store};
 
 use crate::support::redis::RedisServer;
+use crate::support::together::together;
 use crate::support::tools::Tool;
 
 /// A charge to one of [`windows`].
@@ -23,13 +24,20 @@ struct Asked {
     binding: Binding,
 }
 
+/// All that one call asks.
+#[derive(Clone, Debug)]
+struct Asking {
+    charges: Vec<Asked>,
+    admission: Admission,
+}
+
 /// What happens at one moment.
 #[derive(Clone, Debug)]
 struct Moment {
     /// Microseconds since the moment before; time may run backwards.
     after: i64,
-    charges: Vec<Asked>,
-    admission: Admission,
+    /// Calls that travel together.
+    calls: Vec<Asking>,
 }
 
 fn windows() -> Vec<Window> {
@@ -108,7 +116,7 @@ fn jump() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn moment() -> impl Strategy<Value = Moment> {
+fn asking() -> impl Strategy<Value = Asking> {
     let admission = prop_oneof![
         4 => Just(Admission::AllOrNone),
         2 => Just(Admission::Each),
@@ -122,7 +130,29 @@ fn moment() -> impl Strategy<Value = Moment> {
             charges
         }),
     ];
-    (jump(), charges, admission).prop_map(|(after, charges, admission)| Moment { after, charges, admission })
+    (charges, admission).prop_map(|(charges, admission)| Asking { charges, admission })
+}
+
+/// Single takes from few sliding windows on few terms: what is asked most, and what runs are made of.
+fn plain() -> impl Strategy<Value = Asking> {
+    (0..3_usize, 1..4_u64, 1..3_u64).prop_map(|(counter, most, hits)| Asking {
+        charges: vec![Asked {
+            counter,
+            number: Number::AtMost(most * 4),
+            op: Op::Take { room: hits, charge: hits },
+            binding: Binding::Enforced,
+        }],
+        admission: Admission::AllOrNone,
+    })
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    let calls = prop_oneof![
+        2 => prop::collection::vec(asking(), 1..2),
+        2 => prop::collection::vec(plain(), 1..12),
+        1 => prop::collection::vec(prop_oneof![asking(), plain()], 2..8),
+    ];
+    (jump(), calls).prop_map(|(after, calls)| Moment { after, calls })
 }
 
 fn charges<'a>(windows: &'a [Window], tag: u64, asked: &[Asked]) -> Vec<Charge<'a>> {
@@ -151,6 +181,7 @@ fn histories_come_out_alike(tool: Tool, cases: u32) {
     let script = runtime.block_on(server.store(clock.clone()));
     let windows = windows();
     let history = (0..200_000_000_u64, prop::collection::vec(moment(), 1..60));
+    let asks = std::cell::Cell::new(0_u64);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&history, |(start, moments)| {
         let tag = TAG.fetch_add(1, Ordering::Relaxed);
@@ -159,17 +190,28 @@ fn histories_come_out_alike(tool: Tool, cases: u32) {
         for (step, moment) in moments.iter().enumerate() {
             now = now.saturating_add_signed(moment.after);
             clock.set(Timestamp(now));
-            let charges = charges(&windows, tag, &moment.charges);
-            let call = Call { charges: &charges, admission: moment.admission };
-            let expected = memory.charge_now(call);
-            let answer = runtime.block_on(script.charge(call));
-            prop_assert_eq!(answer.as_ref(), Ok(&expected), "at step {} of {}: {:?}", step, now, moment);
+            let charges: Vec<Vec<Charge<'_>>> =
+                moment.calls.iter().map(|asking| charges(&windows, tag, &asking.charges)).collect();
+            let calls = charges.iter().zip(&moment.calls);
+            let calls: Vec<Call<'_>> =
+                calls.map(|(charges, asking)| Call { charges, admission: asking.admission }).collect();
+            let expected: Vec<Answer> = calls.iter().map(|call| memory.charge_now(*call)).collect();
+            let asked = calls.iter().map(|call| script.charge(*call)).collect();
+            let answers = runtime.block_on(together(asked));
+            for (answer, expected) in answers.iter().zip(&expected) {
+                prop_assert_eq!(answer.as_ref(), Ok(expected), "at step {} of {}: {:?}", step, now, moment);
+            }
+            asks.set(asks.get() + 1);
         }
         Ok(())
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+    let run = stats.split_once("cmdstat_evalsha:calls=").unwrap().1.split(',').next().unwrap();
+    let run: u64 = run.parse().unwrap();
+    assert!(run <= asks.get() + 20, "{run} calls for {} moments: they did not travel together", asks.get());
 }
 
 #[test]

@@ -11,10 +11,11 @@ use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Store, StoreError};
 
 use crate::support::embedded::rules;
 use crate::support::redis::{RedisServer, until_ready};
+use crate::support::together::together;
 use crate::support::tools::Tool;
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -102,7 +103,9 @@ async fn every_counter_expires_except_a_capacity_that_never_forgets() {
                 (_, None) => assert_eq!(left, -1, "{window:?}"),
                 (_, Some(least)) => {
                     let reset = answer.outcomes[id].standing.reset_after;
-                    let most = reset.map_or(86_400_000_000, |reset| reset.0) / 1000 + 1002;
+                    // Cells are kept as if theirs had just begun.
+                    let cell = u64::try_from(least * 20).unwrap();
+                    let most = reset.map_or(86_400_000_000, |reset| reset.0) / 1000 + 1002 + cell;
                     assert!((least * 1000..=most as i64).contains(&left), "{window:?} is kept for {left} ms");
                 }
             }
@@ -432,20 +435,13 @@ domains:
 #[tokio::test]
 async fn a_decision_is_one_command_however_many_limits_it_touches() {
     let server = RedisServer::start(Tool::Redis);
-    let store = server.store(Clock::System).await;
-    finds(&store, |finding| *finding == Finding::NotPersistent).await;
-    tell(&server, &["CONFIG", "RESETSTAT"]);
+    let store = settled(&server).await;
     let charges: Vec<Charge<'_>> =
         (0..60).map(|id| charge(id, &MINUTE, Op::Take { room: 1, charge: 1 })).collect();
     for _ in 0..20 {
         store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
     }
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
-    let calls = |command: &str| {
-        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
-    };
-    assert_eq!((calls("evalsha"), calls("eval"), calls("script|load")), (20, 0, 0), "{stats}");
+    assert_eq!(scripts_run(&server), 20);
 }
 
 /// Answers every command as a server does that still reads its data.
@@ -485,7 +481,7 @@ async fn what_would_lose_counts_is_found() {
 #[tokio::test]
 async fn what_its_user_may_not_do_is_found() {
     for tool in [Tool::Redis, Tool::Valkey] {
-        for command in ["-evalsha", "-psetex", "-del", "-time"] {
+        for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"] {
             let server = RedisServer::start(tool);
             let user = ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", command];
             tell(&server, &user);
@@ -518,36 +514,58 @@ async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
 
 /// The script as the store sends it.
 const SCRIPT: &str = concat!(
+    include_str!("../../src/store/redis/lua/sliding.lua"),
+    "\n",
     include_str!("../../src/store/redis/lua/counters.lua"),
     "\n",
     include_str!("../../src/store/redis/lua/charge.lua")
 );
 
-/// A call of one charge, of 1 to a sliding window that allows 2.
-fn one_charge() -> Vec<u8> {
-    let numbers = [1.0, 1.0, 2.0, 1_200_000.0, 0.0, 0.0, 0.0];
-    let head = [0, 1, 0, 1, 0].into_iter().chain(i32::to_le_bytes(-1));
-    head.chain(numbers.into_iter().flat_map(f64::to_le_bytes)).collect()
+fn doubles(numbers: &[f64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// The first argument: the time, until when anything is done, and how many runs follow.
+fn head(now: f64, until: f64, runs: u8) -> Vec<u8> {
+    [doubles(&[now, until, 1000.0]), vec![runs]].concat()
+}
+
+/// A run of takes of 1 from sliding windows that allow 2: so many counters are asked once, others more often.
+fn run(once: u8, often: &[u8]) -> Vec<u8> {
+    [&doubles(&[1_200_000.0, 2.0, 1.0])[..], &[once], b"62200\0", often].concat()
+}
+
+/// The terms of a take of 1, enforced.
+fn terms(kind: u8, most: f64, parameters: [f64; 4], expiry: &str) -> Vec<u8> {
+    let binding = i32::to_le_bytes(-1);
+    [&[kind, 0], &binding[..], &doubles(&[1.0, 1.0, most]), &doubles(&parameters), expiry.as_bytes(), b"\0"]
+        .concat()
+}
+
+/// A call of all or none: counters and terms, by their numbers.
+fn packed(charges: &[[u16; 2]]) -> Vec<u8> {
+    let count = u16::try_from(charges.len()).unwrap().to_le_bytes();
+    let charges = charges.as_flattened().iter().flat_map(|number| number.to_le_bytes());
+    [0].into_iter().chain(count).chain(charges).collect()
+}
+
+fn eval(server: &RedisServer, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(SCRIPT).arg(keys.len()).arg(keys).arg(arguments);
+    eval.query(&mut server.connection()).unwrap()
 }
 
 #[test]
 fn a_calendar_that_does_not_reach_to_now_does_nothing() {
-    let mut call: Vec<u8> = vec![0, 2, 0];
+    let fixed = terms(4, 9.0, [60e6, 0.0, 0.0, 0.0], "");
+    let distant_past = terms(5, 9.0, [0.0, 86_400e6, 172_800e6, 259_200e6], "");
     // A count that would be made, beside the days of a distant past.
-    for (kind, parameters) in [(4, [60e6, 0.0, 0.0, 0.0]), (5, [0.0, 86_400e6, 172_800e6, 259_200e6])] {
-        call.extend([kind, 0]);
-        call.extend(i32::to_le_bytes(-1));
-        for number in [1.0, 1.0, 9.0].into_iter().chain(parameters) {
-            call.extend(f64::to_le_bytes(number));
-        }
-    }
-    let head: Vec<u8> = [0.0, 1000.0, f64::INFINITY].into_iter().flat_map(f64::to_le_bytes).collect();
+    let call = packed(&[[1, 1], [2, 2]]);
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
-        let mut eval = redis::cmd("EVAL");
-        eval.arg(SCRIPT).arg(2).arg("fixed").arg("day").arg(&head).arg(&call);
-        let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
-        assert_eq!(reply[1..], [0, 0, -3, 0, 0, 0, -3, 0]);
+        let arguments = [head(0.0, f64::INFINITY, 0), fixed.clone(), distant_past.clone(), call.clone()];
+        let reply = eval(&server, &["fixed", "day"], &arguments);
+        assert_eq!(reply[1..], [-(1 << 54)]);
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
         let keys: i64 = redis::cmd("DBSIZE").query(&mut server.connection()).unwrap();
         assert_eq!(keys, 0);
@@ -556,32 +574,128 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
 
 #[test]
 fn what_comes_too_late_is_left_undone() {
-    let call = one_charge();
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
-        let charge = |now: f64, until: f64| {
-            let head: Vec<u8> = [now, 1000.0, until].into_iter().flat_map(f64::to_le_bytes).collect();
-            let mut eval = redis::cmd("EVAL");
-            eval.arg(SCRIPT).arg(1).arg("one").arg(&head).arg(&call);
-            eval.query::<Vec<i64>>(&mut server.connection()).unwrap()
-        };
+        let charge = |now: f64, until: f64| eval(&server, &["one"], &[head(now, until, 1), run(1, &[])]);
         let late = charge(0.0, 1e15);
-        assert_eq!(late[1..], [0, 0, -3, 0], "{tool:?}");
+        assert_eq!(late.len(), 1, "{tool:?}");
         assert!(late[0] > 1_700_000_000_000_000, "the caller learns the time");
-        assert_eq!(charge(1e15 + 1.0, 1e15)[1..], [0, 0, -3, 0], "{tool:?}");
-        assert_eq!(charge(1e15, 1e15)[1..3], [1, 0], "in time, and the first, {tool:?}");
+        assert_eq!(charge(1e15 + 1.0, 1e15), [1_000_000_000_000_001], "{tool:?}");
+        assert_eq!(charge(1e15, 1e15)[1], 1, "in time, and the first, {tool:?}");
     }
 }
 
 #[test]
-fn calls_that_travel_together_are_decided_one_after_the_other() {
-    let call = one_charge();
-    let head: Vec<u8> = [1e15, 1000.0, 1e15].into_iter().flat_map(f64::to_le_bytes).collect();
+fn a_run_is_what_its_calls_would_be_one_after_the_other() {
     let server = RedisServer::start(Tool::Redis);
-    let mut eval = redis::cmd("EVAL");
-    eval.arg(SCRIPT).arg(3).arg(&["one", "one", "one"]).arg(&head).arg(&[&call, &call, &call]);
-    let reply: Vec<i64> = eval.query(&mut server.connection()).unwrap();
-    let verdicts: Vec<(i64, bool)> =
-        reply[1..].chunks(4).map(|charge| (charge[0], charge[2] == -2)).collect();
-    assert_eq!(verdicts, [(1, true), (2, true), (2, false)]);
+    let sliding = terms(1, 2.0, [1_200_000.0, 0.0, 0.0, 0.0], "62200");
+    let calls = packed(&[[1, 1]]).repeat(3);
+    let by_calls = eval(&server, &["one"], &[head(1e15, 1e15, 0), sliding, calls]);
+    let by_run = eval(&server, &["two", "three"], &[head(1e15, 1e15, 1), run(1, &[3])]);
+    let [first, reset] = by_run[1..3] else { panic!("{by_run:?}") };
+    assert_eq!((first, &by_run[3..]), (1, &by_calls[1..]), "the third of three");
+    assert_eq!(by_calls[1..], [1, reset, 2, reset, -3, reset, reset]);
+    let kept = |key: &str| redis::cmd("GET").arg(key).query::<Vec<u8>>(&mut server.connection()).unwrap();
+    assert_eq!(kept("one"), kept("three"));
+}
+
+/// What the server has been asked since it was told to forget that.
+fn scripts_run(server: &RedisServer) -> u32 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+    let calls = |command: &str| {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    };
+    assert_eq!((calls("eval"), calls("script|load")), (0, 0), "{stats}");
+    calls("evalsha")
+}
+
+/// A store that has looked at the configuration, and will not soon again.
+async fn settled(server: &RedisServer) -> RedisStore {
+    let store = server.store(Clock::System).await;
+    finds(&store, |finding| *finding == Finding::NotPersistent).await;
+    tell(server, &["CONFIG", "RESETSTAT"]);
+    store
+}
+
+#[tokio::test]
+async fn what_waits_travels_together() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = Arc::new(settled(&server).await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for id in 0..64 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for _ in 0..50 {
+                let charges = [charge(id, &MINUTE, Op::Take { room: 1, charge: 1 })];
+                store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    let run = scripts_run(&server);
+    assert!(run <= 64 * 50 / 10, "{run} calls for {} decisions", 64 * 50);
+}
+
+#[tokio::test]
+async fn what_a_batch_meets_all_of_it_hear_of() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = settled(&server).await;
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+    let answers = together((0..20).map(|_| take(&store)).collect()).await;
+    assert!(answers.iter().all(|answer| *answer == Err(refused("OOM"))), "{answers:?}");
+    tell(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+    let answers = together((0..20).map(|_| take(&store)).collect()).await;
+    let used: Vec<u64> =
+        answers.into_iter().map(|answer| answer.unwrap().outcomes[0].standing.used).collect();
+    assert_eq!(used, (1..=20).collect::<Vec<_>>(), "each its own standing, in order");
+    assert_eq!(scripts_run(&server), 2);
+}
+
+#[tokio::test]
+async fn who_has_gone_before_it_was_sent_is_not_charged() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = settled(&server).await;
+    let mut asked = Box::pin(take(&store));
+    let now = std::future::poll_fn(|context| std::task::Poll::Ready(asked.as_mut().poll(context))).await;
+    assert!(now.is_pending());
+    drop(asked);
+    assert_eq!(take(&store).await.unwrap().outcomes[0].standing.used, 1);
+    assert_eq!(scripts_run(&server), 1);
+}
+
+#[test]
+fn lanes_share_counters_and_what_is_known_of_them() {
+    let server = RedisServer::start(Tool::Redis);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let main = runtime();
+    let store = main.block_on(server.store(Clock::System));
+    let admitted: u64 = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    runtime().block_on(async {
+                        let lane = store.lane();
+                        until_ready(&lane).await;
+                        assert_eq!(lane.key_secret(), store.key_secret());
+                        let mut admitted = 0;
+                        for _ in 0..20 {
+                            let answers = together((0..10).map(|_| take_of(&lane, 100)).collect()).await;
+                            admitted += answers.into_iter().filter(|admitted| *admitted).count();
+                        }
+                        admitted as u64
+                    })
+                })
+            })
+            .collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 100);
+}
+
+async fn take_of(store: &RedisStore, most: u64) -> bool {
+    let rule = Rule { window: &MINUTE, number: Number::AtMost(most) };
+    let charges = [Charge { rule, ..charge(1, &MINUTE, Op::Take { room: 1, charge: 1 }) }];
+    let call = Call { charges: &charges, admission: Admission::AllOrNone };
+    store.charge(call).await.unwrap().outcomes[0].is_admitted()
 }

@@ -1,13 +1,13 @@
 //! A few multiplexed connections to one Redis, each kept open by a task of its own.
 //!
-//! A connection that is there is used; one that is not is not waited for. Whoever finds a connection bad
-//! closes it, and its task opens another, first at once and then with pauses. What is to be done before a
-//! connection is used, and now and then while it is, others say. Nothing is ever sent twice here.
+//! The first that is there is used and the others stand by; one that is not there is not waited for. Whoever
+//! finds a connection bad closes it, and its task opens another, first at once and then with pauses. What is to
+//! be done before a connection is used, and now and then while it is, others say. Nothing is ever sent twice here.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -33,7 +33,6 @@ pub(super) type Step =
 /// The connections; closed when this is dropped.
 pub(super) struct Connections {
     slots: Vec<Arc<Slot>>,
-    next: AtomicUsize,
     _keepers: JoinSet<()>,
 }
 
@@ -47,6 +46,8 @@ struct Slot {
 pub(super) struct Open {
     connection: MultiplexedConnection,
     silences: AtomicU32,
+    /// Whether a decision was answered since this was last looked at.
+    heard: AtomicBool,
 }
 
 impl Open {
@@ -75,20 +76,18 @@ impl Connections {
         for slot in &slots {
             keepers.spawn(keep(slot.clone(), dial.clone()));
         }
-        Self { slots, next: AtomicUsize::new(0), _keepers: keepers }
+        Self { slots, _keepers: keepers }
     }
 
-    /// An open connection, each in turn; `None` if there is none.
+    /// The first connection that is open; the others stand by. `None` if there is none.
     pub(super) fn pick(&self) -> Option<Arc<Open>> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        (0..self.slots.len()).find_map(|step| self.slots[(first + step) % self.slots.len()].open.load_full())
+        self.slots.iter().find_map(|slot| slot.open.load_full())
     }
 
     /// Tells that `open` answered.
     pub(super) fn answered(&self, open: &Open) {
-        if open.silences.load(Ordering::Relaxed) > 0 {
-            open.silences.store(0, Ordering::Relaxed);
-        }
+        open.silences.store(0, Ordering::Relaxed);
+        open.heard.store(true, Ordering::Relaxed);
     }
 
     /// Tells that `open` did not answer in time. After a few times in a row it is closed, so that what it may
@@ -121,7 +120,7 @@ async fn keep(slot: Arc<Slot>, dial: Dial) {
     let mut told = None;
     loop {
         let connection = patiently(&dial, &mut told).await;
-        let open = Arc::new(Open { connection, silences: AtomicU32::new(0) });
+        let open = Arc::new(Open { connection, silences: AtomicU32::new(0), heard: AtomicBool::new(false) });
         slot.open.store(Some(open.clone()));
         watch(&slot, &open, &dial).await;
         slot.close(&open);
@@ -173,8 +172,17 @@ async fn watch(slot: &Slot, open: &Arc<Open>, dial: &Dial) {
     }
 }
 
+/// Whether it answers: a process that was not run for a while finds all deadlines over, so it asks twice, and
+/// what answers decisions is alive.
 async fn is_alive(open: &Open, dial: &Dial) -> bool {
-    let answer = timeout(dial.timeout, (dial.heartbeat)(open.connection())).await;
     let keeps = |error: RedisError| classify(&error).1 == Remedy::Keep;
-    answer.is_ok_and(|answer| answer.err().is_none_or(keeps))
+    for _ in 0..2 {
+        open.heard.store(false, Ordering::Relaxed);
+        match timeout(dial.timeout, (dial.heartbeat)(open.connection())).await {
+            Ok(answer) => return answer.err().is_none_or(keeps),
+            Err(_) if open.heard.load(Ordering::Relaxed) => return true,
+            Err(_) => {}
+        }
+    }
+    false
 }

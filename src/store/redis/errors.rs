@@ -43,6 +43,26 @@ const REMEDIES: &[(&str, Remedy)] = &[
     ("CLUSTERDOWN", Remedy::Keep),
 ];
 
+/// Why there is no answer, and what is to be done about it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    pub(super) remedy: Remedy,
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        let (error, remedy) = classify(&error);
+        Self { error, remedy }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, remedy: Remedy::Keep }
+    }
+}
+
 /// What `error` means for the call it answers, and what is to be done about it.
 pub(super) fn classify(error: &RedisError) -> (StoreError, Remedy) {
     if let Some(code) = error.code() {

@@ -11,11 +11,11 @@ use redis::{FromRedisValue, RedisResult, Script};
 
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, Number, OnError, Window};
+use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Window};
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, StoreError};
 
+use super::batch::Batch;
 use super::errors::{Remedy, classify};
-use super::keys;
 use super::script::{self, Time};
 
 /// Something that an operator of this Redis should know.
@@ -78,33 +78,31 @@ pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
 /// Does all that decisions do, on keys that nobody counts on, and leaves nothing behind: permissions are given
 /// by command and key, and only this tells whether all of them are.
 async fn rehearse(pool: &Pool) -> RedisResult<()> {
+    let Ok(mut connection) = pool.get().await else { return Ok(()) };
+    let script = Script::new(script::SOURCE);
+    script.load_async(&mut connection).await?;
+    // Begun, added to, and given up.
+    let take = Op::Take { room: 1, charge: 1 };
+    for op in [take, take, Op::GiveBack { units: MAX_AMOUNT }] {
+        let command = rehearsal(op).command(script.get_hash(), Time::Redis { until: None });
+        command.query_async::<redis::Value>(&mut connection).await?;
+    }
+    Ok(())
+}
+
+fn rehearsal(op: Op) -> Batch {
     let windows = [Window::Sliding { length: Micros::from_secs(1) }, Window::Total { forget: None }];
-    let charge = |op| {
-        (0..).zip(&windows).map(move |(id, window)| {
+    let charges: Vec<Charge<'_>> = (0..)
+        .zip(&windows)
+        .map(|(id, window)| {
             let key = CounterKey { tag: 0, id };
             let rule = Rule { window, number: Number::Unlimited };
-            Charge {
-                key,
-                overflow: key.id,
-                rule,
-                op,
-                binding: Binding::Counted,
-                on_error: OnError::Allow,
-                freed_by: FreedBy::Time,
-            }
+            let (binding, on_error, freed_by) = (Binding::Counted, OnError::Allow, FreedBy::Hand);
+            Charge { key, overflow: key.id, rule, op, binding, on_error, freed_by }
         })
-    };
-    let script = Script::new(script::SOURCE);
-    let mut invocation = script.prepare_invoke();
-    invocation.arg(Time::Redis { until: None }.pack());
-    for op in [Op::Take { room: 1, charge: 1 }, Op::GiveBack { units: 1 }] {
-        let charges: Vec<Charge<'_>> = charge(op).collect();
-        charges.iter().for_each(|charge| _ = invocation.key(keys::counter(charge.key)));
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
-        invocation.arg(script::pack(&call, Timestamp::default()));
-    }
-    let Ok(mut connection) = pool.get().await else { return Ok(()) };
-    invocation.invoke_async::<redis::Value>(&mut connection).await.map(|_| ())
+        .collect();
+    let call = Call { charges: &charges, admission: Admission::AllOrNone };
+    Batch::of(&[script::pack(&call, Timestamp::default)])
 }
 
 async fn ask<T: FromRedisValue>(pool: &Pool, command: redis::Cmd) -> Option<T> {

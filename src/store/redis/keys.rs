@@ -11,9 +11,24 @@ pub(super) const SECRET: &str = "tollgate:secret";
 /// The key that is written to find out whether writing works.
 pub(super) const PROBE: &str = "tollgate:probe";
 
+/// A name with room for tag and id.
+const FORM: &[u8; LENGTH] = b"tollgate:{................}:................................";
+const LENGTH: usize = 60;
+
 /// The name of a counter.
-pub(super) fn counter(key: CounterKey) -> String {
-    format!("tollgate:{{{:016x}}}:{:032x}", key.tag, key.id)
+pub(super) fn counter(key: CounterKey) -> [u8; LENGTH] {
+    let mut name = *FORM;
+    hexadecimal(&mut name[10..26], &key.tag.to_be_bytes());
+    hexadecimal(&mut name[28..], &key.id.to_be_bytes());
+    name
+}
+
+fn hexadecimal(text: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
 }
 
 #[cfg(test)]
@@ -23,6 +38,6 @@ mod tests {
     #[test]
     fn carry_their_tag_in_braces_at_full_width() {
         let key = CounterKey { tag: 0xab, id: 0x12 };
-        assert_eq!(counter(key), "tollgate:{00000000000000ab}:00000000000000000000000000000012");
+        assert_eq!(&counter(key), b"tollgate:{00000000000000ab}:00000000000000000000000000000012");
     }
 }

@@ -1,22 +1,34 @@
-//! The script and its two languages: what it is sent and what it replies, packed and read in one place.
+//! The script and its two languages: what a charge is in its words, and what it says of it.
 //!
-//! `lua/charge.lua` documents the form. Nothing here talks to Redis.
+//! `lua/sliding.lua` and `lua/charge.lua` document the form; [`super::batch`] puts calls together. Nothing here
+//! talks to Redis.
+
+use smallvec::SmallVec;
 
 use crate::algorithm::{CELLS, Op, Outcome, Refill, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{Number, Window};
+use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Answer, Binding, Call, Charge, Outcomes, StoreError};
 
 /// The script as it is loaded.
-pub(super) const SOURCE: &str =
-    concat!(include_str!("lua/counters.lua"), "\n", include_str!("lua/charge.lua"));
+pub(super) const SOURCE: &str = concat!(
+    include_str!("lua/sliding.lua"),
+    "\n",
+    include_str!("lua/counters.lua"),
+    "\n",
+    include_str!("lua/charge.lua")
+);
 
-/// How many numbers of the reply belong to a charge.
-const REPLIED: usize = 4;
-
-const ADMITTED: i64 = -2;
+const SLIDING: u8 = 1;
+const CONCURRENT: u8 = 2;
+const TAKE: u8 = 0;
+const GIVE_BACK: u8 = 1;
+const ENFORCED: i32 = -1;
+const COUNTED: i32 = -2;
+/// Waiting does not help, or time alone never makes a counter whole.
 const NEVER: i64 = -1;
-const ASTRAY: i64 = -3;
+/// Nothing was done to a call: its calendar does not reach to now.
+const ASTRAY: i64 = -(1 << 54);
 
 /// By which time a script goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,24 +43,48 @@ pub(super) enum Time {
     At(Timestamp),
 }
 
-/// What a reply says.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reply {
-    /// What became of the call.
-    Answered(Answer),
-    /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time, which is
-    /// this.
-    Astray(Timestamp),
+/// A call in the script's words.
+#[derive(Clone, Debug)]
+pub(super) struct PackedCall {
+    pub(super) admission: Admission,
+    pub(super) charges: SmallVec<[PackedCharge; 1]>,
 }
 
-impl Reply {
-    /// The store's time.
-    pub(super) fn at(&self) -> Timestamp {
-        match self {
-            Self::Answered(answer) => answer.at,
-            Self::Astray(at) => *at,
-        }
-    }
+/// A charge in the script's words.
+#[derive(Clone, Debug)]
+pub(super) struct PackedCharge {
+    pub(super) key: CounterKey,
+    pub(super) terms: Terms,
+}
+
+/// All of a charge but its counter.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Terms {
+    kind: u8,
+    op: u8,
+    binding: i32,
+    room: f64,
+    amount: f64,
+    most: f64,
+    parameters: [f64; 4],
+}
+
+/// What the script said of a charge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Charged {
+    /// Used or held, whichever its window does.
+    spent: u64,
+    verdict: Verdict,
+    reset_after: Option<Micros>,
+}
+
+/// What the script said of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Replied {
+    /// What became of its charges.
+    Charged(SmallVec<[Charged; 1]>),
+    /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time.
+    Astray,
 }
 
 impl Time {
@@ -57,63 +93,131 @@ impl Time {
     const GRACE: Micros = Micros::from_secs(1);
     const GRACE_OF_TESTS: Micros = Micros::from_secs(3600);
 
-    /// The first argument.
-    pub(super) fn pack(self) -> Vec<u8> {
-        let (now, grace, until) = match self {
-            Self::Redis { until } => (0, Self::GRACE, until),
-            Self::At(now) => (now.0, Self::GRACE_OF_TESTS, None),
+    /// How long Redis keeps what is as good as fresh, in milliseconds.
+    pub(super) fn grace(self) -> u64 {
+        let grace = if matches!(self, Self::Redis { .. }) { Self::GRACE } else { Self::GRACE_OF_TESTS };
+        grace.0 / 1000
+    }
+
+    /// The first argument, when so many runs follow.
+    pub(super) fn pack(self, runs: u8) -> Vec<u8> {
+        let (now, until) = match self {
+            Self::Redis { until } => (0, until),
+            Self::At(now) => (now.0, None),
         };
-        let mut packed = Vec::with_capacity(24);
+        let mut packed = Vec::with_capacity(25);
         number(&mut packed, now);
-        number(&mut packed, grace.0 / 1000);
         double(&mut packed, until.map_or(f64::INFINITY, |until| until.0 as f64));
+        number(&mut packed, self.grace());
+        packed.push(runs);
         packed
     }
 }
 
-/// The argument of one call, whose caller believes that the store's clock shows `believed`.
-pub(super) fn pack(call: &Call<'_>, believed: Timestamp) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(3 + 62 * call.charges.len());
-    packed.push(match call.admission {
-        Admission::AllOrNone => 0,
-        Admission::Each => 1,
-        Admission::EachUnlessOver => 2,
-    });
-    let count = u16::try_from(call.charges.len()).expect("a call's descriptors and their limits are bounded");
-    packed.extend(count.to_le_bytes());
-    for charge in call.charges {
-        pack_charge(&mut packed, charge, believed);
-    }
-    packed
+/// `call` in the script's words; its caller believes that the store's clock shows `believed`, which is asked for
+/// only when it matters.
+pub(super) fn pack(call: &Call<'_>, believed: impl Fn() -> Timestamp) -> PackedCall {
+    let charges = call
+        .charges
+        .iter()
+        .map(|charge| PackedCharge { key: charge.key, terms: Terms::of(charge, &believed) });
+    PackedCall { admission: call.admission, charges: charges.collect() }
 }
 
-fn pack_charge(packed: &mut Vec<u8>, charge: &Charge<'_>, believed: Timestamp) {
-    let (op, room, amount) = match charge.op {
-        Op::Take { room, charge } => (0, room, charge),
-        Op::GiveBack { units } => (1, 0, units),
-    };
-    let binding = match charge.binding {
-        Binding::Enforced => -1,
-        Binding::Counted => -2,
-        Binding::Quota { group } => i32::from(group),
-    };
-    packed.extend([kind(charge.rule.window), op]);
-    packed.extend(binding.to_le_bytes());
-    number(packed, room);
-    number(packed, amount);
-    match charge.rule.most() {
-        Number::Unlimited => double(packed, f64::INFINITY),
-        Number::AtMost(most) => number(packed, most),
+impl PackedCall {
+    /// Its one charge, if it is one that a run can hold. With one charge that is enforced, every admission is
+    /// the same.
+    pub(super) fn plain(&self) -> Option<&PackedCharge> {
+        match self.charges.as_slice() {
+            [charge] if charge.terms.is_plain() => Some(charge),
+            _ => None,
+        }
     }
-    for parameter in parameters(charge.rule, believed) {
-        double(packed, parameter);
+
+    /// What stands before its charges.
+    pub(super) fn pack_head(&self, packed: &mut Vec<u8>) {
+        packed.push(match self.admission {
+            Admission::AllOrNone => 0,
+            Admission::Each => 1,
+            Admission::EachUnlessOver => 2,
+        });
+        let count =
+            u16::try_from(self.charges.len()).expect("a call's descriptors and their limits are bounded");
+        packed.extend(count.to_le_bytes());
+    }
+}
+
+impl Terms {
+    fn of(charge: &Charge<'_>, believed: impl Fn() -> Timestamp) -> Self {
+        let (op, room, amount) = match charge.op {
+            Op::Take { room, charge } => (TAKE, room, charge),
+            Op::GiveBack { units } => (GIVE_BACK, 0, units),
+        };
+        let binding = match charge.binding {
+            Binding::Enforced => ENFORCED,
+            Binding::Counted => COUNTED,
+            Binding::Quota { group } => i32::from(group),
+        };
+        let most = match charge.rule.most() {
+            Number::Unlimited => f64::INFINITY,
+            Number::AtMost(most) => most as f64,
+        };
+        Self {
+            kind: kind(charge.rule.window),
+            op,
+            binding,
+            room: room as f64,
+            amount: amount as f64,
+            most,
+            parameters: parameters(charge.rule, believed),
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        (self.kind, self.op, self.binding) == (SLIDING, TAKE, ENFORCED)
+            && self.room == self.amount
+            && self.amount > 0.0
+            && self.most.is_finite()
+    }
+
+    /// The argument of a run on these terms, but for the counters that are asked more than once.
+    pub(super) fn pack_run(&self, once: u8, grace: u64) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(64);
+        for part in [self.parameters[0], self.most, self.amount] {
+            double(&mut packed, part);
+        }
+        packed.push(once);
+        self.pack_expiry(&mut packed, grace);
+        packed
+    }
+
+    /// The argument that is these terms.
+    pub(super) fn pack(&self, grace: u64) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(80);
+        packed.extend([self.kind, self.op]);
+        packed.extend(self.binding.to_le_bytes());
+        for part in [self.room, self.amount, self.most].into_iter().chain(self.parameters) {
+            double(&mut packed, part);
+        }
+        self.pack_expiry(&mut packed, grace);
+        packed
+    }
+
+    /// How long Redis keeps the cells of a window from the last that is begun: until that is forgotten, and a
+    /// little.
+    fn pack_expiry(&self, packed: &mut Vec<u8>, grace: u64) {
+        if matches!(self.kind, SLIDING | CONCURRENT) {
+            let kept = (self.parameters[0] * (CELLS + 1) as f64 / 1000.0).ceil() + grace as f64;
+            packed.extend(kept.to_string().into_bytes());
+        }
+        packed.push(0);
     }
 }
 
 fn kind(window: &Window) -> u8 {
     match window {
-        Window::Sliding { .. } => 1,
-        Window::Concurrent { .. } => 2,
+        Window::Sliding { .. } => SLIDING,
+        Window::Concurrent { .. } => CONCURRENT,
         Window::TokenBucket { .. } => 3,
         Window::Fixed { .. } => 4,
         Window::Calendar(_) => 5,
@@ -122,7 +226,7 @@ fn kind(window: &Window) -> u8 {
     }
 }
 
-fn parameters(rule: Rule<'_>, believed: Timestamp) -> [f64; 4] {
+fn parameters(rule: Rule<'_>, believed: impl Fn() -> Timestamp) -> [f64; 4] {
     let one = |parameter: f64| [parameter, 0.0, 0.0, 0.0];
     match rule.window {
         Window::Sliding { length } | Window::Concurrent { max_age: length } => {
@@ -133,7 +237,7 @@ fn parameters(rule: Rule<'_>, believed: Timestamp) -> [f64; 4] {
             [refill.units, refill.length, 0.0, 0.0]
         }
         Window::Fixed { length } => one(length.0 as f64),
-        Window::Calendar(calendar) => calendar.boundaries(believed).map(|start| start.0 as f64),
+        Window::Calendar(calendar) => calendar.boundaries(believed()).map(|start| start.0 as f64),
         Window::Total { forget } => one(forget.map_or(f64::INFINITY, |span| span.0 as f64)),
         Window::Request => one(0.0),
     }
@@ -147,85 +251,78 @@ fn double(packed: &mut Vec<u8>, double: f64) {
     packed.extend(double.to_le_bytes());
 }
 
-/// What the script replied to `call`.
-pub(super) fn read(call: &Call<'_>, reply: &[i64]) -> Result<Reply, StoreError> {
-    let (now, rest) = reply.split_first().ok_or(StoreError::Corrupt)?;
-    let at = Timestamp(amount(*now)?);
-    if rest.len() != call.charges.len() * REPLIED {
-        return Err(StoreError::Corrupt);
+/// Reads off the front of `reply` what was said of a call of so many charges.
+pub(super) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
+    if reply.first() == Some(&ASTRAY) {
+        *reply = &reply[1..];
+        return Ok(Replied::Astray);
     }
-    if rest.iter().skip(2).step_by(REPLIED).any(|wait| *wait == ASTRAY) {
-        return Ok(Reply::Astray(at));
-    }
-    let replied = call.charges.iter().zip(rest.chunks_exact(REPLIED));
-    let mut outcomes =
-        replied.map(|(charge, replied)| outcome(charge, replied)).collect::<Result<Outcomes, _>>()?;
-    call.settle(&mut outcomes);
-    Ok(Reply::Answered(Answer { at, outcomes, degraded: None }))
+    (0..charges).map(|_| read_charge(reply)).collect::<Result<_, _>>().map(Replied::Charged)
 }
 
-fn outcome(charge: &Charge<'_>, replied: &[i64]) -> Result<Outcome, StoreError> {
-    let &[used, held, wait, reset] = replied else {
-        return Err(StoreError::Corrupt);
+fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
+    let (spent, verdict, reset, rest) = match **reply {
+        [spent @ 0..=i64::MAX, reset, ref rest @ ..] => (spent, Verdict::Admitted, reset, rest),
+        [refused, wait, reset, ref rest @ ..] => {
+            let retry = after(wait)?.map_or(Retry::Never, Retry::After);
+            (!refused, Verdict::Refused(retry), reset, rest)
+        }
+        _ => return Err(StoreError::Corrupt),
     };
-    let verdict = match wait {
-        ADMITTED => Verdict::Admitted,
-        NEVER => Verdict::Refused(Retry::Never),
-        wait => Verdict::Refused(Retry::After(Micros(amount(wait)?))),
-    };
-    let reset_after = if reset == NEVER { None } else { Some(Micros(amount(reset)?)) };
-    let (used, held) = (amount(used)?, amount(held)?);
-    let remaining = charge.rule.left_after(used.saturating_add(held));
-    Ok(Outcome { verdict, standing: Standing { used, held, remaining, reset_after } })
+    *reply = rest;
+    Ok(Charged { spent: amount(spent)?, verdict, reset_after: after(reset)? })
 }
 
-fn amount(replied: i64) -> Result<u64, StoreError> {
+/// A span; `None` for never.
+fn after(replied: i64) -> Result<Option<Micros>, StoreError> {
+    if replied == NEVER { Ok(None) } else { amount(replied).map(|span| Some(Micros(span))) }
+}
+
+pub(super) fn amount(replied: i64) -> Result<u64, StoreError> {
     u64::try_from(replied).map_err(|_| StoreError::Corrupt)
+}
+
+/// The answer to `call`, of whose charges this was said.
+pub(super) fn answer(call: &Call<'_>, at: Timestamp, charged: &[Charged]) -> Answer {
+    let mut outcomes: Outcomes =
+        call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged)).collect();
+    call.settle(&mut outcomes);
+    Answer { at, outcomes, degraded: None }
+}
+
+fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
+    let Charged { spent, verdict, reset_after } = *charged;
+    let (used, held) = match charge.rule.window {
+        Window::Concurrent { .. } => (0, spent),
+        _ => (spent, 0),
+    };
+    let remaining = charge.rule.left_after(spent);
+    Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{CounterKey, OnError};
-    use crate::store::FreedBy;
-
-    const WINDOW: Window = Window::Sliding { length: Micros::from_secs(60) };
-
-    fn charge() -> Charge<'static> {
-        let key = CounterKey { tag: 1, id: 2 };
-        Charge {
-            key,
-            overflow: key.id,
-            rule: Rule { window: &WINDOW, number: Number::AtMost(5) },
-            op: Op::Take { room: 1, charge: 1 },
-            binding: Binding::Enforced,
-            on_error: OnError::Local,
-            freed_by: FreedBy::Time,
-        }
-    }
-
-    #[test]
-    fn packs_as_many_bytes_as_the_script_reads() {
-        let charges = [charge(), charge()];
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
-        assert_eq!(pack(&call, Timestamp(0)).len(), 3 + 2 * 62);
-        assert!(SOURCE.contains("local HEAD, RECORD = 3, 62"));
-    }
 
     #[test]
     fn reads_what_the_script_replies() {
-        let charges = [charge()];
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
-        let read = |reply: &[i64]| super::read(&call, reply);
-        let Ok(Reply::Answered(answer)) = read(&[7, 2, 0, ADMITTED, 9]) else {
-            panic!("an answer");
-        };
-        assert_eq!(answer.at, Timestamp(7));
-        let standing = Standing { used: 2, held: 0, remaining: 3, reset_after: Some(Micros(9)) };
-        assert_eq!(answer.outcomes.as_slice(), [Outcome { verdict: Verdict::Admitted, standing }]);
-        assert_eq!(read(&[7, 0, 0, ASTRAY, 0]), Ok(Reply::Astray(Timestamp(7))));
-        for nonsense in [&[][..], &[7], &[7, 1, 2, 3], &[7, -1, 0, ADMITTED, 9], &[7, 1, 0, -9, 9]] {
-            assert_eq!(read(nonsense), Err(StoreError::Corrupt), "{nonsense:?}");
+        let charged = |spent, verdict, reset_after| Charged { spent, verdict, reset_after };
+        let replies: [(&[i64], _); 4] = [
+            (&[2, 9], charged(2, Verdict::Admitted, Some(Micros(9)))),
+            (&[2, NEVER], charged(2, Verdict::Admitted, None)),
+            (&[-3, 8, 9], charged(2, Verdict::Refused(Retry::After(Micros(8))), Some(Micros(9)))),
+            (&[-1, NEVER, 0], charged(0, Verdict::Refused(Retry::Never), Some(Micros(0)))),
+        ];
+        for (reply, charged) in replies {
+            let mut rest = reply;
+            assert_eq!(read_call(&mut rest, 1), Ok(Replied::Charged([charged].into_iter().collect())));
+            assert!(rest.is_empty(), "{reply:?}");
+        }
+        let mut both = &[2, 9, ASTRAY][..];
+        assert!(matches!(read_call(&mut both, 1), Ok(Replied::Charged(_))));
+        assert_eq!(read_call(&mut both, 7), Ok(Replied::Astray));
+        for nonsense in [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2]] {
+            assert_eq!(read_call(&mut &*nonsense, 1), Err(StoreError::Corrupt), "{nonsense:?}");
         }
     }
 }

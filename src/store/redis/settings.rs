@@ -40,7 +40,7 @@ pub struct RedisSettings {
     pub op_timeout: Duration,
     /// How long it may take to connect, and to answer a question that is not a decision. Default 250 ms.
     pub connect_timeout: Duration,
-    /// How many connections decisions share. Default 2.
+    /// How many connections each thread that decides has of its own: one is used, the others stand by. Default 2.
     pub connections: usize,
     /// The secret under which counters are named; by default one that is made once in the store.
     pub key_secret: Option<KeySecret>,

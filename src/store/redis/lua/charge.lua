@@ -1,85 +1,89 @@
--- Charges counters, all of a call at once: the twin of the step of src/store/memory.rs.
+-- All that is not a run of sliding.lua, and each call of it by its rules: the twin of the step of
+-- src/store/memory.rs.
 --
--- Several calls may travel together. Each is decided on its own, in order, and sees what those before it
--- did. Within a call everything is decided first and written after; a refused call writes nothing, and so
--- does a peek.
+-- Calls are decided one after the other, and each sees what those before it did. Within a call everything is
+-- decided first; a refused call changes nothing, and neither does a peek. All is written at the end.
 --
--- KEYS    one per charge, over all calls, in order
--- ARGV    [1]  d d d the time to go by instead of TIME, or 0; milliseconds that Redis keeps a state beyond
---                    the instant from which it is as good as fresh; the instant after which nothing is done,
---                    infinite for none
---         [2…] one per call: B I2  admission, number of charges; then for each charge
---              B B    kind, op
---              i4     binding: -1 enforced, -2 counted; else the group of quotas
---              d d    room asked for; amount to add or give back
---              d      the most that may be used and held at once; infinite if unlimited
---              d × 4  sliding, concurrent: width of a cell; bucket: units that leak, and in which span; fixed: length; calendar: starts of the period before, of the one that the caller
---                     believes to be current, of the next and of the one after; total: the span after which
---                     it forgets, infinite for never
--- Reply   now, then for each charge: used, held, wait, reset
---         wait   -2 admitted; -1 refused for ever; else refused for so many microseconds. -3 for all charges
---                of a call to which nothing was done because it is too late, or because its calendar does
---                not reach to now: its caller has learned the time from this reply and may ask again
---         reset  microseconds until the counter is whole; -1 if time alone never brings it there
+-- ARGV    terms, which charges share, one argument each:
+--         B B    kind, op
+--         i4     binding: -1 enforced, -2 counted; else the group of quotas
+--         d d    room asked for; amount to add or give back
+--         d      the most that may be used and held at once; infinite if unlimited
+--         d × 4  sliding, concurrent: width of a cell; bucket: units that leak, and in which span; fixed: length;
+--                calendar: starts of the period before, of the one that the caller believes to be current, of
+--                the next and of the one after; total: the span after which it forgets, infinite for never
+--         text   sliding, concurrent: how long a state is kept, in milliseconds; ends with 0
+--         and last all calls: B I2  admission, number of charges; then for each charge
+--         I2 I2  counter, terms: which of those that are not of a run, counted from 1
+-- Reply   -2^54 in place of all charges of a call to which nothing was done because its calendar does not reach
+--         to now: its caller has learned the time from this reply and may ask again
 --
--- O(charges × cells of a window), at most 51 cells a charge. One GET for each counter, one write for each
--- that changed, one TIME.
+-- O(charges × cells of a window), at most 51 cells a charge.
 
 local ENFORCED, COUNTED = -1, -2
 local ALL_OR_NONE, EACH_UNLESS_OVER = 0, 2
 local TAKE, GIVE_BACK = 0, 1
-local ADMITTED, NEVER, ASTRAY = -2, -1, -3
--- Bytes of a call's head and of a charge.
-local HEAD, RECORD = 3, 62
+local ADMITTED, NEVER, ASTRAY = -2, -1, -2 ^ 54
 
-local stored, changed, reply, astray = {}, nil, nil, false
+-- By counter: what Redis has; what it should have; by which terms to write that.
+local loaded, stored, writers = {}, {}, {}
+local terms, changed, astray = {}, nil, false
 
-local function charge(p, amount, overrun)
-  local key = p.key
-  local s = changed[key] or stored[key]
-  if not s then
-    s = load(p.kind, key)
-    stored[key] = s
+local function terms_at(index)
+  local p = terms[index]
+  if not p then
+    local kind, op, binding, room, amount, most, p1, p2, p3, p4, expiry =
+      unpack('<BBi4ddddddds', ARGV[runs + 1 + index])
+    p = {
+      kind = kind, op = op, binding = binding, room = room, amount = amount, most = most, expiry = expiry,
+      width = p1, units = p1, length = p2, before = p1, start = p2, stop = p3, beyond = p4, forget = p1,
+    }
+    terms[index] = p
   end
-  local a, b, c = advance(p, s[1], s[2], s[3])
+  return p
+end
+
+-- Charges a counter, or only looks: with amount 0. What comes of it is told from `at` on: used, wait, reset.
+local function charge(k, p, op, room, amount, overrun, told, at)
+  local kind, s = p.kind, changed[k] or stored[k]
+  if not s then
+    s = load(kind, KEYS[k])
+    loaded[k], stored[k] = s, s
+  end
+  local a, b, c, d = advance(p, s[1], s[2], s[3], s[4])
   if not a then
     astray = true
     return ASTRAY
   end
   local wait = ADMITTED
-  if p.op == GIVE_BACK then
-    a, b, c = give_back(p, amount, a, b, c)
+  if op == GIVE_BACK then
+    a, b, c, d = give_back(p, amount, a, b, c, d)
   else
-    local before = spent(p.kind, a, b, c)
-    if p.room > p.most - before then
+    local before = spent(kind, a, b, c)
+    if room > p.most - before then
       wait = NEVER
-      if p.room <= p.most then wait = freed_after(p, before - (p.most - p.room), a, b, c) or NEVER end
+      if room <= p.most then wait = freed_after(p, before - (p.most - room), a, b, c) or NEVER end
     end
-    if wait == ADMITTED or overrun then a, b, c = add(p, amount, a, b, c) end
+    if wait == ADMITTED or overrun then a, b, c, d = add(p, amount, a, b, c, d) end
   end
-  if amount > 0 and (wait == ADMITTED or overrun) then changed[key] = { a, b, c, p } end
-  local total, at = spent(p.kind, a, b, c), p.reply
-  if p.kind == CONCURRENT then
-    reply[at], reply[at + 1] = 0, total
-  else
-    reply[at], reply[at + 1] = total, 0
-  end
-  reply[at + 2], reply[at + 3] = wait, p.kind ~= TOTAL and idle_after(p, a, b, c) or -1
+  if amount > 0 and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
+  told[at], told[at + 1] = spent(kind, a, b, c), wait
+  told[at + 2] = kind ~= TOTAL and idle_after(p, a, b, c) or -1
   return wait
 end
 
 -- What a charge would come to, with nothing changed.
-local function look(p) return charge(p, 0, false) end
+local function look(k, p, told, at) return charge(k, p, p.op, p.room, 0, false, told, at) end
 
-local function all_or_none(charges)
-  local waits, refused, passing, over, any_over = {}, false, {}, {}, false
-  for i = 1, #charges do
-    local p = charges[i]
-    local wait = charge(p, p.amount, p.binding ~= ENFORCED)
-    waits[i] = wait
+local function all_or_none(keys, by, told)
+  local refused, passing, over, any_over = false, nil, nil, false
+  for i = 1, #keys do
+    local p = by[i]
+    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.binding ~= ENFORCED, told, i * 3 - 2)
     if p.binding == ENFORCED then
       refused = refused or wait ~= ADMITTED
     elseif p.binding ~= COUNTED then
+      passing, over = passing or {}, over or {}
       if wait == ADMITTED then
         passing[p.binding] = true
       else
@@ -89,91 +93,76 @@ local function all_or_none(charges)
   end
   -- Quotas refuse if none of their groups is without one that is over.
   local quotas_over = any_over
-  for group in pairs(passing) do quotas_over = quotas_over and over[group] end
+  for group in pairs(passing or {}) do quotas_over = quotas_over and over[group] end
   if refused or quotas_over then
     changed = {}
     -- The verdicts stand: charges of one counter may find no room only together.
-    for i = 1, #charges do
-      look(charges[i])
-      reply[charges[i].reply + 2] = waits[i]
+    for i = 1, #keys do
+      local wait = told[i * 3 - 1]
+      look(keys[i], by[i], told, i * 3 - 2)
+      told[i * 3 - 1] = wait
     end
   end
 end
 
-local function each(charges, unless_over)
+local function each(keys, by, told, unless_over)
   local over, any = {}, false
   if unless_over then
-    for i = 1, #charges do
-      over[i] = look(charges[i]) ~= ADMITTED
+    for i = 1, #keys do
+      over[i] = look(keys[i], by[i], told, i * 3 - 2) ~= ADMITTED
       any = any or over[i]
     end
   end
-  for i = 1, #charges do
-    local p = charges[i]
+  for i = 1, #keys do
+    local k, p, at = keys[i], by[i], i * 3 - 2
     if any and not over[i] and p.op ~= GIVE_BACK then
-      p.op, p.room = TAKE, 0
-      look(p)
+      charge(k, p, TAKE, 0, 0, false, told, at)
     else
-      charge(p, p.amount, p.kind == FIXED or p.binding ~= ENFORCED)
+      charge(k, p, p.op, p.room, p.amount, p.kind == FIXED or p.binding ~= ENFORCED, told, at)
     end
   end
 end
 
-local key_at = 0
+local function tell(told)
+  for at = 1, #told, 3 do
+    local wait = told[at + 1]
+    replied = replied + 2
+    if wait == ADMITTED then
+      reply[replied - 1] = told[at]
+    else
+      reply[replied - 1], reply[replied] = -1 - told[at], wait
+      replied = replied + 1
+    end
+    reply[replied] = told[at + 2]
+  end
+end
 
-local function read(call_at)
-  local args = ARGV[call_at]
-  local admission, count = unpack('<BI2', args)
-  local charges = {}
+local calls, call_at = ARGV[#ARGV], 1
+while call_at <= #calls do
+  local keys, by, told = {}, {}, {}
+  local admission, count
+  admission, count, call_at = unpack('<BI2', calls, call_at)
   for i = 1, count do
-    local kind, op, binding, room, amount, most, p1, p2, p3, p4 =
-      unpack('<BBi4ddddddd', args, HEAD + 1 + (i - 1) * RECORD)
-    key_at = key_at + 1
-    -- Few fields: making this table is a good part of a charge's cost.
-    local p = {
-      key = KEYS[key_at], reply = key_at * 4 - 2, kind = kind, op = op, binding = binding,
-      room = room, amount = amount, most = most, width = p1,
-    }
-    if kind == BUCKET then
-      p.units, p.length = p1, p2
-    elseif kind == CALENDAR then
-      p.before, p.start, p.stop, p.beyond = p1, p2, p3, p4
-    elseif kind == TOTAL then
-      p.forget = p1
-    end
-    charges[i] = p
+    local k, term
+    k, term, call_at = unpack('<I2I2', calls, call_at)
+    keys[i], by[i] = key_at + k, terms_at(term)
   end
-  return admission, charges
-end
-
-local deadline
-now, grace, deadline = unpack('<ddd', ARGV[1])
-if now == 0 then
-  local time = call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
-reply = { now }
-
-for call_at = 2, #ARGV do
-  local admission, charges = read(call_at)
-  changed, astray = {}, now > deadline
-  if not astray then
-    if admission == ALL_OR_NONE then
-      all_or_none(charges)
-    else
-      each(charges, admission == EACH_UNLESS_OVER)
-    end
+  changed, astray = {}, false
+  if admission == ALL_OR_NONE then
+    all_or_none(keys, by, told)
+  else
+    each(keys, by, told, admission == EACH_UNLESS_OVER)
   end
   if astray then
-    for i = 1, #charges do
-      local at = charges[i].reply
-      reply[at], reply[at + 1], reply[at + 2], reply[at + 3] = 0, 0, ASTRAY, 0
-    end
+    replied = replied + 1
+    reply[replied] = ASTRAY
   else
-    for key, s in pairs(changed) do
-      save(s[4], key, s)
-      stored[key] = s
-    end
+    for k, s in pairs(changed) do stored[k], writers[k] = s, s[5] end
+    tell(told)
   end
+end
+for k, p in pairs(writers) do
+  local s = stored[k]
+  save(p, KEYS[k], loaded[k], s[1], s[2], s[3], s[4])
 end
 return reply

@@ -1,38 +1,33 @@
 -- The arithmetic of counters: the twin of src/algorithm, operation by operation, on the same doubles.
 --
--- A state is three values. They are never changed in place, so a state that is not kept costs nothing:
+-- A state is up to four values. They are never changed in place, so a state that is not kept costs nothing:
 --
---   kind                 a                                      b            c       bytes in Redis
---   sliding, concurrent  cells, oldest first: index I6 count I7 total        -       cells, total d
---   bucket               level                                  as of        leaked  d d: without what leaked
---   fixed, calendar      start of its period                    its end      used    d d d
---   total                used                                   last touched -       d d
---   request              -                                      -            -       nothing
+--   kind                 a                        b            c           d               in Redis
+--   sliding, concurrent  cells but the last       total        last index  its count       see sliding.lua
+--   bucket               level                    as of        leaked                      d d: without what leaked
+--   fixed, calendar      start of its period      its end      used                        d d d
+--   total                used                     last touched                             d d
+--   request                                                                                nothing
 --
--- All little-endian. Instants and spans are whole microseconds, and exact: a double holds them until 2112.
+-- Cells are as they are in Redis. Where total is 0 nothing else counts.
 
-local pack, unpack, call = struct.pack, struct.unpack, redis.call
 local floor, ceil, max, min, sub = math.floor, math.ceil, math.max, math.min, string.sub
 
 local SLIDING, CONCURRENT, BUCKET, FIXED, CALENDAR, TOTAL, REQUEST = 1, 2, 3, 4, 5, 6, 7
 
-local CELLS = 50
--- Bytes of one cell, and of the index at its front.
-local CELL, INDEX = 13, 6
 -- 2^53 - 1, the most that anything counts; the products that are exact, and by how much others are shaded;
 -- the span from which on a bucket leaks for ever.
 local MOST, EXACT, SHADE, ENDLESS = 9007199254740991, 9007199254740992, 2 ^ -50, 4503599627370496
 -- How long Redis keeps what never comes to rest by itself and is no capacity: a blocked bucket. 400 days.
 local ABANDONED = 34560000000000
 
-local now, grace
-
 local function load(kind, key)
   if kind == REQUEST then return { 0, 0, 0 } end
   local raw = call('GET', key)
   if kind <= CONCURRENT then
-    if not raw then return { '', 0 } end
-    return { sub(raw, 1, -9), (unpack('<d', raw, #raw - 7)) }
+    if not raw then return { '', 0, 0, 0 } end
+    local total, count, last = unpack('<dI7I6', raw)
+    return { sub(raw, FRONT + 1), total, last, count }
   end
   if not raw then return { 0, 0, 0 } end
   if kind == FIXED or kind == CALENDAR then return { unpack('<ddd', raw) } end
@@ -40,10 +35,9 @@ local function load(kind, key)
 end
 
 -- The cell that a charge made now belongs to; never an earlier one than the last.
-local function current(p, cells)
+local function current(p, total, last)
   local at = floor(now / p.width)
-  if cells == '' then return at end
-  return max(at, (unpack('<I6', cells, #cells - CELL + 1)))
+  return total > 0 and max(at, last) or at
 end
 
 -- The period that holds now, or nothing if the caller's clock is too far off to have sent it.
@@ -73,14 +67,16 @@ local function span_of(p, units)
 end
 
 -- The state as it is now; nothing if its period is not known.
-local function advance(p, a, b, c)
+local function advance(p, a, b, c, d)
   local kind = p.kind
   if kind <= CONCURRENT then
     if b > 0 then
-      local oldest, from = current(p, a) - CELLS, 1
-      while from < #a and unpack('<I6', a, from) < oldest do
-        b = b - unpack('<I7', a, from + INDEX)
-        from = from + CELL
+      local from, oldest = 1, current(p, b, c) - CELLS
+      if c < oldest then return '', 0, 0, 0 end
+      while from < #a do
+        local index, count = unpack('<BI7', a, from)
+        if c - (c - index) % 256 >= oldest then break end
+        b, from = b - count, from + CELL
       end
       if from > 1 then a = sub(a, from) end
     end
@@ -94,7 +90,7 @@ local function advance(p, a, b, c)
   elseif kind == TOTAL then
     if a == 0 or now >= b + p.forget then a, b = 0, 0 end
   end
-  return a, b, c
+  return a, b, c, d
 end
 
 local function spent(kind, a, b, c)
@@ -111,19 +107,18 @@ local function settle(p, a, b, c)
   return a, b, 0
 end
 
-local function add(p, amount, a, b, c)
+local function add(p, amount, a, b, c, d)
   local kind = p.kind
   if kind <= CONCURRENT then
     amount = min(amount, MOST - b)
     if amount > 0 then
-      local at, last, count = current(p, a), nil, nil
-      if a ~= '' then last, count = unpack('<I6I7', a, #a - CELL + 1) end
-      if last == at then
-        a = sub(a, 1, -CELL - 1) .. pack('<I6I7', at, count + amount)
-      else
-        a = a .. pack('<I6I7', at, amount)
+      local at = current(p, b, c)
+      if b == 0 then
+        a, c, d = '', at, 0
+      elseif c < at then
+        a, c, d = a .. pack('<BI7', c % 256, d), at, 0
       end
-      b = b + amount
+      b, d = b + amount, d + amount
     end
   elseif kind == BUCKET then
     if amount > 0 then
@@ -135,18 +130,20 @@ local function add(p, amount, a, b, c)
   elseif kind ~= REQUEST then
     c = min(c + amount, MOST)
   end
-  return a, b, c
+  return a, b, c, d
 end
 
-local function give_back(p, units, a, b, c)
+local function give_back(p, units, a, b, c, d)
   local kind = p.kind
   if kind <= CONCURRENT then
     while units > 0 and a ~= '' do
-      local oldest, count = unpack('<I6I7', a)
+      local oldest, count = unpack('<BI7', a)
       local taken = min(units, count)
       units, b, a = units - taken, b - taken, sub(a, CELL + 1)
-      if taken < count then a = pack('<I6I7', oldest, count - taken) .. a end
+      if taken < count then a = pack('<BI7', oldest, count - taken) .. a end
     end
+    local taken = min(units, d)
+    b, d = b - taken, d - taken
   elseif kind == BUCKET then
     if units > 0 then
       a, b, c = settle(p, a, b, c)
@@ -157,7 +154,7 @@ local function give_back(p, units, a, b, c)
   elseif kind ~= REQUEST then
     c = max(c - units, 0)
   end
-  return a, b, c
+  return a, b, c, d
 end
 
 -- The first instant by which so many units of a bucket have leaked; nothing if they never do, or not in a
@@ -170,18 +167,21 @@ local function leaked_at(p, units, since)
   return since + span
 end
 
+-- Until what is counted in a cell will have been forgotten.
+local function forgotten_after(p, index) return max((index + CELLS + 1) * p.width - now, 0) end
+
 -- Until so many units of the state will have been forgotten; nothing if waiting does not help.
 local function freed_after(p, excess, a, b, c)
   local kind = p.kind
   if kind <= CONCURRENT then
-    local freed, from = 0, 1
-    while from < #a do
-      local index, count = unpack('<I6I7', a, from)
+    if b == 0 then return 0 end
+    local freed = 0
+    for from = 1, #a, CELL do
+      local index, count = unpack('<BI7', a, from)
       freed = freed + count
-      if freed >= excess then return max((index + CELLS + 1) * p.width - now, 0) end
-      from = from + CELL
+      if freed >= excess then return forgotten_after(p, c - (c - index) % 256) end
     end
-    return 0
+    return forgotten_after(p, c)
   end
   if kind == BUCKET then
     local at = leaked_at(p, c + excess, b)
@@ -194,10 +194,7 @@ end
 -- Until the state is as good as fresh; nothing if it never is by itself.
 local function idle_after(p, a, b, c)
   local kind = p.kind
-  if kind <= CONCURRENT then
-    if a == '' then return 0 end
-    return max((unpack('<I6', a, #a - CELL + 1) + CELLS + 1) * p.width - now, 0)
-  end
+  if kind <= CONCURRENT then return b > 0 and forgotten_after(p, c) or 0 end
   if kind == BUCKET then
     local at = leaked_at(p, a, b)
     return at and max(at - now, 0)
@@ -211,27 +208,26 @@ local function idle_after(p, a, b, c)
   return max(b - now, 0)
 end
 
--- Writes a state and its expiry in one command. What holds nothing is deleted; only a capacity that nobody
--- told to forget has no expiry.
-local function save(p, key, s)
-  local kind, a, b, c = p.kind, s[1], s[2], s[3]
+-- Writes a state and its expiry in one command, and only what changed of a state whose expiry stands. What
+-- holds nothing is deleted; only a capacity that nobody told to forget has no expiry.
+local function save(p, key, was, a, b, c, d)
+  local kind, value = p.kind, nil
   if kind == REQUEST then return end
-  if a == '' or (kind == TOTAL and a == 0) then
-    call('DEL', key)
-    return
-  end
-  local value
   if kind <= CONCURRENT then
-    value = a .. pack('<d', b)
+    if b == 0 then return call('DEL', key) end
+    if was[2] > 0 and was[3] == c and was[1] == a then
+      return call('SETRANGE', key, '0', pack('<dI7', b, d))
+    end
+    return call('PSETEX', key, p.expiry, pack('<dI7I6', b, d, c) .. a)
   elseif kind == FIXED or kind == CALENDAR then
+    if was[1] == a and was[2] == b then return call('SETRANGE', key, '16', pack('<d', c)) end
     value = pack('<ddd', a, b, c)
+  elseif kind == TOTAL and a == 0 then
+    return call('DEL', key)
   else
     value = pack('<dd', a, b)
   end
   local after = idle_after(p, a, b, c)
-  if not after and kind == TOTAL then
-    call('SET', key, value)
-  else
-    call('PSETEX', key, ceil((after or ABANDONED) / 1000) + grace, value)
-  end
+  if not after and kind == TOTAL then return call('SET', key, value) end
+  return call('PSETEX', key, ceil((after or ABANDONED) / 1000) + grace, value)
 end

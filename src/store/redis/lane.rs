@@ -1,0 +1,205 @@
+//! A lane: the way of one thread to Redis, over connections that its own runtime keeps.
+//!
+//! Whatever waits leaves together as soon as there is a place for it: two batches are on their way at most, and
+//! none waits to become fuller. Each call keeps its own deadline; a batch is made only
+//! before the first of them. Nothing that may have run is sent again.
+
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::Script;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::{Clock, Micros, Timestamp};
+use crate::store::StoreError;
+
+use super::batch::Batch;
+use super::client::{Connections, Dial, Open};
+use super::errors::{Failure, Remedy, classify};
+use super::offset::Offset;
+use super::queue::{Load, Queue, Reply};
+use super::script::{self, PackedCall, Replied, Time};
+
+/// Batches on their way at most.
+const IN_FLIGHT: usize = 2;
+/// How long after its caller has given up a decision may still be made: for clocks that are not quite the same.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// The way of one thread to Redis; closed when this is dropped.
+pub(super) struct Lane {
+    track: Arc<Track>,
+    _carriers: JoinSet<()>,
+}
+
+/// How lanes are made, and what they all know.
+pub(super) struct Plan {
+    pub(super) dial: Dial,
+    pub(super) connections: usize,
+    /// How long a call may take.
+    pub(super) patience: Duration,
+    pub(super) clock: Clock,
+    pub(super) offset: Offset,
+    pub(super) lanes: Lanes,
+}
+
+/// The lanes there are.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<Vec<Weak<Track>>>);
+
+/// What those who ask and those who carry share.
+pub(super) struct Track {
+    queue: Queue,
+    connections: Connections,
+    script: Script,
+    plan: Arc<Plan>,
+}
+
+impl Lane {
+    /// A lane whose connections are kept by the Tokio runtime that this is called within.
+    pub(super) fn open(plan: &Arc<Plan>) -> Self {
+        let track = Arc::new(Track {
+            queue: Queue::default(),
+            connections: Connections::keep(plan.connections, &plan.dial),
+            script: Script::new(script::SOURCE),
+            plan: plan.clone(),
+        });
+        plan.lanes.add(&track);
+        let mut carriers = JoinSet::new();
+        for _ in 0..IN_FLIGHT {
+            carriers.spawn(carry(Carrier(track.clone())));
+        }
+        Self { track, _carriers: carriers }
+    }
+
+    /// What becomes of `call`, for which somebody waits until `until` by the steady clock.
+    pub(super) async fn ask(&self, call: PackedCall, until: Micros) -> Reply {
+        self.track.queue.push(call, until)?.await.unwrap_or(Err(StoreError::Unavailable))
+    }
+
+    /// Whether Redis answers now, and all lanes lead to it.
+    pub(super) async fn ready(&self) -> Result<(), StoreError> {
+        if !self.track.plan.lanes.are_open() {
+            return Err(StoreError::Unavailable);
+        }
+        let connections = &self.track.connections;
+        let open = connections.pick().ok_or(StoreError::Unavailable)?;
+        let (ping, mut connection) = (redis::cmd("PING"), open.connection());
+        match timeout(self.track.plan.patience, ping.query_async::<redis::Value>(&mut connection)).await {
+            Ok(answer) => self.track.judge(&open, answer.map_err(Failure::from)).map(|_| ()),
+            Err(_) => {
+                connections.silent(&open);
+                Err(StoreError::Timeout)
+            }
+        }
+    }
+}
+
+impl Lanes {
+    fn add(&self, track: &Arc<Track>) {
+        let mut lanes = self.0.lock();
+        lanes.retain(|lane| lane.strong_count() > 0);
+        lanes.push(Arc::downgrade(track));
+    }
+
+    /// Whether each has a connection.
+    fn are_open(&self) -> bool {
+        self.0.lock().iter().filter_map(Weak::upgrade).all(|track| track.connections.pick().is_some())
+    }
+}
+
+/// One who carries batches to Redis and their answers back.
+struct Carrier(Arc<Track>);
+
+impl Drop for Carrier {
+    /// Those who carry end together, when their lane is closed or their runtime is gone.
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+async fn carry(carrier: Carrier) {
+    let track = &carrier.0;
+    loop {
+        let load = track.queue.take(|| track.plan.clock.steady()).await;
+        track.deliver(load).await;
+    }
+}
+
+impl Track {
+    /// Sends `load` and tells everybody what came of it, or that nothing did in time.
+    async fn deliver(&self, mut load: Load) {
+        let Some(open) = self.connections.pick() else {
+            return load.fail(&StoreError::Unavailable);
+        };
+        let batch = Batch::of(&load.calls);
+        let mut asking = pin!(self.ask(&open, &batch, self.left(&load)));
+        while let Some(first) = load.until() {
+            tokio::select! {
+                biased;
+                answer = &mut asking => {
+                    return match self.judge(&open, answer) {
+                        Ok((at, said)) => load.tell(at, said),
+                        Err(error) => load.fail(&error),
+                    };
+                }
+                () = sleep(self.left(&load)) => load.expire(first.max(self.plan.clock.steady())),
+            }
+        }
+        self.connections.silent(&open);
+    }
+
+    /// How long the first of those may still wait who wait for `load`.
+    fn left(&self, load: &Load) -> Duration {
+        let now = self.plan.clock.steady();
+        let left = load.until().map_or(0, |until| until.0.saturating_sub(now.0));
+        Duration::from(Micros(left)).min(self.plan.patience)
+    }
+
+    /// Makes the calls of `batch`; again if the script has to be loaded first. What Redis comes to only after
+    /// `left` has passed, it leaves undone.
+    async fn ask(
+        &self,
+        open: &Open,
+        batch: &Batch,
+        left: Duration,
+    ) -> Result<(Timestamp, Vec<(usize, Replied)>), Failure> {
+        let mut connection = open.connection();
+        let until = self.plan.clock.now().plus(Micros::of(left + SLACK));
+        for _ in 0..3 {
+            let asked = self.plan.clock.now();
+            let command = batch.command(self.script.get_hash(), self.time(asked, until));
+            let reply = match command.query_async::<Vec<i64>>(&mut connection).await {
+                Err(error) if classify(&error).1 == Remedy::Load => {
+                    self.script.load_async(&mut connection).await?;
+                    continue;
+                }
+                reply => reply?,
+            };
+            let (at, said) = batch.read(&reply)?;
+            self.plan.offset.learn(asked, at, self.plan.clock.now());
+            return Ok((at, said));
+        }
+        Err(StoreError::Unavailable.into())
+    }
+
+    /// By which time the script goes at `now`, with `until` put into it.
+    fn time(&self, now: Timestamp, until: Timestamp) -> Time {
+        match self.plan.clock {
+            Clock::Manual(_) => Time::At(now),
+            Clock::System => Time::Redis { until: Some(self.plan.offset.theirs(until)) },
+        }
+    }
+
+    /// Draws the consequences of an answer for the connection that it came over.
+    fn judge<T>(&self, open: &Arc<Open>, answer: Result<T, Failure>) -> Result<T, StoreError> {
+        answer.inspect(|_| self.connections.answered(open)).map_err(|failure| {
+            if failure.remedy == Remedy::Reconnect {
+                self.connections.close(open);
+            }
+            failure.error
+        })
+    }
+}

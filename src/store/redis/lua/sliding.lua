@@ -1,0 +1,112 @@
+-- Charges counters: what several callers ask at once, as if each came alone, one after the other.
+--
+-- This part does what is asked most, and makes nothing that is not needed for it: calls of one charge, which take
+-- from a sliding window, are enforced and are asked only in this way. The rest follows in charge.lua.
+--
+-- KEYS    every counter once: those of the runs in order, then those of the calls
+-- ARGV    [1]   d d d B  the time to go by instead of TIME, or 0; the instant after which nothing is done, infinite
+--                        for none; milliseconds that Redis keeps a state beyond the instant from which it is as
+--                        good as fresh; how many runs follow
+--         runs  d d d B  width of a cell; the most that may be used; what each call takes; how many counters are
+--                        asked once. Then how long a state is kept, in milliseconds, as text that ends with 0. Then
+--                        a byte for each counter that is asked more than once: how often
+--         [n…]  the calls, as charge.lua says
+-- Reply   now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
+--         runs and calls:
+--         used or held, reset        if it was admitted
+--         -1 - used, wait, reset     if not
+--         wait   microseconds until it would pass; -1 if waiting does not help
+--         reset  microseconds until the counter is whole; -1 if time alone never brings it there
+--
+-- A sliding window in Redis: total d, then the last cell: count I7, index I6; then the others that hold something,
+-- oldest first: index modulo 256 B, count I7. All little-endian. In front stands what changes within a cell. No cell is
+-- more than 50 before the last, so the remainders tell which they are. Instants and spans are whole microseconds,
+-- and exact: a double holds them until 2112.
+--
+-- One GET for each counter, one write for each that changed, one TIME.
+
+local call, unpack, pack = redis.call, struct.unpack, struct.pack
+
+local CELLS = 50
+-- Bytes of the front, and of a cell behind it.
+local FRONT, CELL = 21, 8
+
+local now, deadline, grace, runs = unpack('<dddB', ARGV[1])
+if now == 0 then
+  local time = call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local reply, replied = { now }, 1
+if now > deadline then return reply end
+
+local key_at = 0
+for run = 2, runs + 1 do
+  local args = ARGV[run]
+  local width, most, amount, once, expiry, often_at = unpack('<dddBs', args)
+  local at = (now - now % width) / width
+  local last_once = key_at + once
+  for k = key_at + 1, last_once + #args - often_at + 1 do
+    local key, times = KEYS[k], 1
+    if k > last_once then times = args:byte(often_at + k - last_once - 1) end
+    local state = call('GET', key)
+    local total, count, last = 0, 0, at
+    local from, in_place = FRONT + 1, false
+    if state then
+      total, count, last = unpack('<dI7I6', state)
+      in_place = last >= at
+      if last < at - CELLS then
+        state, total, count, last = nil, 0, 0, at
+      elseif last < at then
+        while from < #state do
+          local index, expired = unpack('<BI7', state, from)
+          if (last - index) % 256 <= last - at + CELLS then break end
+          total, from = total - expired, from + CELL
+        end
+      end
+    end
+
+    -- What is kept but the last cell.
+    local cells = ''
+    local admitted = 0
+    while admitted < times and amount <= most - total do
+      if admitted == 0 and not in_place then
+        if state then cells = state:sub(from) .. pack('<BI7', last % 256, count) end
+        last, count = at, 0
+      end
+      admitted, total, count = admitted + 1, total + amount, count + amount
+      reply[replied + 1], reply[replied + 2] = total, (last + CELLS + 1) * width - now
+      replied = replied + 2
+    end
+    if admitted > 0 then
+      if in_place then
+        call('SETRANGE', key, '0', pack('<dI7', total, count))
+      else
+        call('PSETEX', key, expiry, pack('<dI7I6', total, count, last) .. cells)
+      end
+    end
+
+    if admitted < times then
+      local wait, reset = -1, 0
+      if total > 0 then reset = (last + CELLS + 1) * width - now end
+      if amount <= most then
+        if state and (admitted == 0 or in_place) then cells = state:sub(from) end
+        local freed, excess, index = 0, total - (most - amount), last
+        for cell = 1, #cells, CELL do
+          local remainder, n = unpack('<BI7', cells, cell)
+          freed = freed + n
+          if freed >= excess then
+            index = last - (last - remainder) % 256
+            break
+          end
+        end
+        wait = (index + CELLS + 1) * width - now
+      end
+      for _ = admitted + 1, times do
+        reply[replied + 1], reply[replied + 2], reply[replied + 3] = -1 - total, wait, reset
+        replied = replied + 3
+      end
+    end
+  end
+  key_at = last_once + #args - often_at + 1
+end
+if #ARGV == runs + 1 then return reply end
