@@ -24,7 +24,7 @@ use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
 use crate::engine::{Check, Enforcement, Engine, Switch};
 use crate::limits::{KeySecret, LimitsHandle};
-use crate::store::Store;
+use crate::store::Lanes;
 use crate::store::fallback::WithFallback;
 use crate::store::memory::MemoryStore;
 use crate::store::redis::RedisStore;
@@ -41,7 +41,7 @@ pub use stop::signals;
 use listen::Bound;
 use parts::Parts;
 use stop::{Stop, Stopper};
-use workers::{Desk, Thread};
+use workers::{Checks, Desk, Thread};
 
 /// Serves by `settings` until `stop` resolves and the calls in progress have ended.
 ///
@@ -58,7 +58,7 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow
     match settings.store.clone() {
         StoreSettings::Memory(memory) => {
             let secret = settings.key_secret.unwrap_or_else(KeySecret::random);
-            let store = MemoryStore::new(memory, Clock::System, secret);
+            let store = Arc::new(MemoryStore::new(memory, Clock::System, secret));
             App::build(settings, loaded, store).await?.run(stop).await
         }
         StoreSettings::Redis(redis, fallback) => {
@@ -91,7 +91,7 @@ struct App<S> {
     health: Health,
 }
 
-impl<S: Store> App<S> {
+impl<S: Lanes> App<S> {
     /// Puts what is limited in force and takes the addresses to listen on. Nobody is served yet.
     async fn build(settings: Settings, loaded: Loaded, store: S) -> anyhow::Result<Self> {
         let bound = Bound::take(&settings.listeners).await?;
@@ -120,8 +120,9 @@ impl<S: Store> App<S> {
         });
 
         let mut parts = Parts::default();
+        let whole = engine.clone();
         let desk = Desk {
-            check: engine.clone(),
+            check: move || Arc::new(whole.lane()),
             health: health.clone(),
             settings: settings.grpc.clone(),
             stop: stopping.clone(),
@@ -152,7 +153,11 @@ impl<S: Store> App<S> {
 }
 
 /// Starts the threads that decide; each is a part. Answers where connections are dealt to.
-fn staff(count: NonZeroUsize, desk: &Desk<impl Check>, parts: &mut Parts) -> anyhow::Result<Vec<Worker>> {
+fn staff<C: Check>(
+    count: NonZeroUsize,
+    desk: &Desk<impl Checks<C>>,
+    parts: &mut Parts,
+) -> anyhow::Result<Vec<Worker>> {
     let threads = workers::start(count, desk).context("cannot start the threads that decide")?;
     let mut inboxes = Vec::with_capacity(threads.len());
     for Thread { inbox, end } in threads {

@@ -22,7 +22,7 @@ pub use text::Text;
 use std::future::Future;
 
 use crate::limits::{Domain, LimitsHandle};
-use crate::store::Store;
+use crate::store::{Lanes, Store};
 
 /// What transports see of the engine.
 pub trait Check: Clone + Send + Sync + 'static {
@@ -124,6 +124,14 @@ impl<S: Store> Engine<S> {
     /// The rules in force.
     pub fn limits(&self) -> &LimitsHandle {
         &self.limits
+    }
+}
+
+impl<S: Lanes> Engine<S> {
+    /// An engine for another thread: the same rules and counters, which it reaches in its own way; see
+    /// [`Lanes::lane`].
+    pub fn lane(&self) -> Self {
+        Self { limits: self.limits.clone(), store: self.store.lane(), settings: self.settings.clone() }
     }
 }
 

@@ -24,11 +24,16 @@ pub(super) struct Thread {
     pub(super) end: oneshot::Receiver<()>,
 }
 
+/// Makes the one who decides, within the runtime of the thread that it is to decide on.
+pub(super) trait Checks<C>: Fn() -> C + Clone + Send + 'static {}
+
+impl<C, F: Fn() -> C + Clone + Send + 'static> Checks<C> for F {}
+
 /// What every thread needs.
 #[derive(Clone, Debug)]
-pub(super) struct Desk<C> {
-    /// Who decides.
-    pub(super) check: C,
+pub(super) struct Desk<F> {
+    /// Makes the one who decides.
+    pub(super) check: F,
     /// Whether calls are wanted.
     pub(super) health: Health,
     /// How connections and calls are treated.
@@ -38,24 +43,31 @@ pub(super) struct Desk<C> {
 }
 
 /// Starts `count` threads at desks like `desk`.
-pub(super) fn start(count: NonZeroUsize, desk: &Desk<impl Check>) -> io::Result<Vec<Thread>> {
+pub(super) fn start<C: Check>(count: NonZeroUsize, desk: &Desk<impl Checks<C>>) -> io::Result<Vec<Thread>> {
     (0..count.get()).map(|number| desk.clone().staff(number)).collect()
 }
 
-impl<C: Check> Desk<C> {
-    fn staff(self, number: usize) -> io::Result<Thread> {
+impl<F> Desk<F> {
+    fn staff<C: Check>(self, number: usize) -> io::Result<Thread>
+    where
+        F: Checks<C>,
+    {
         let (inbox, connections) = accept::worker();
         let (ended, end) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let check = {
+            let _within = runtime.enter();
+            (self.check)()
+        };
         thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
-            runtime.block_on(self.serve(connections));
+            runtime.block_on(self.serve(check, connections));
             // When the process has run out of patience, nobody waits for this any more.
             _ = ended.send(());
         })?;
         Ok(Thread { inbox, end })
     }
 
-    async fn serve(self, connections: Connections) {
-        grpc::serve(connections, self.check, &self.health, &self.settings, self.stop.asked()).await;
+    async fn serve(self, check: impl Check, connections: Connections) {
+        grpc::serve(connections, check, &self.health, &self.settings, self.stop.asked()).await;
     }
 }
