@@ -141,7 +141,7 @@ impl<S: Store> Check for std::sync::Arc<Engine<S>> {
             return Ok(Decision::pass(request.descriptors.len()));
         }
         request.validate()?;
-        let rules = self.limits.load();
+        let rules = self.limits.in_force();
         match rules.domains.get(request.domain) {
             None => Ok(Decision::pass(request.descriptors.len())),
             Some(Domain::Native(domain)) => native::check(self, domain, &request).await,

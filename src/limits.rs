@@ -3,6 +3,7 @@
 //! A value and nothing else: it knows no files, no wire, no store and no time of day. One request
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
 
+mod by_name;
 mod describe;
 mod entry;
 mod key;
@@ -10,16 +11,18 @@ mod limit;
 mod native;
 mod number;
 mod reference;
+mod refusal;
 mod route;
 mod subject;
 mod tally;
 mod window;
+mod words;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
+pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
@@ -29,16 +32,17 @@ pub use number::{MAX_AMOUNT, MOST_LIMITS, Number};
 pub use reference::{
     Metadata, Node, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };
+pub use refusal::{Refusal, Refusals};
 pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};
-pub use subject::{Root, Subject, Subjects};
+pub use subject::{Part, Subject, Subjects};
 pub use tally::{Tallied, Tally, TallyLabels};
-pub use window::{Unit, Window};
+pub use window::{Unit, Window, WireWindow};
 
 /// Every domain that is configured.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     /// By the name that requests carry.
-    pub domains: HashMap<Box<[u8]>, Domain>,
+    pub domains: ByName<Domain>,
 }
 
 /// The limits of one domain, in one of the two languages a file can be written in.
@@ -63,6 +67,11 @@ impl LimitsHandle {
     /// The set in force now; it stays whole for as long as it is held.
     pub fn load(&self) -> Arc<RuleSet> {
         self.0.load_full()
+    }
+
+    /// As [`load`](Self::load), for one call: no count is changed that other threads change too.
+    pub fn in_force(&self) -> Guard<Arc<RuleSet>> {
+        self.0.load()
     }
 
     /// Puts `rules` in force for every request that starts from now on. What was tallied under the set before goes

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, WrittenDomain, WrittenLimit};
 use crate::calendar::Calendar;
-use crate::limits::{Anchored, Limit, LimitId, NativeDomain, Number, Subjects, Window, identity};
+use crate::limits::{Anchored, Limit, LimitId, NativeDomain, Number, Subjects, Window, WireWindow, identity};
 
 /// The limits of a domain by name.
 type Names<'d> = HashMap<&'d str, LimitId>;
@@ -33,16 +33,14 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
         .zip(numbers)
         .map(|(written, numbers)| limit(domain, written, numbers?, report))
         .collect();
-    let by_name = names.iter().map(|(name, id)| (name.as_bytes().into(), *id)).collect();
-    Some(NativeDomain {
-        name: domain.name.value.clone(),
-        limits: limits?,
-        tiers: tiers?,
-        routes: routes?,
-        headers: domain.headers.clone(),
-        ipv6_prefix: domain.ipv6_prefix,
-        by_name,
-    })
+    Some(NativeDomain::new(
+        domain.name.value.clone(),
+        limits?,
+        tiers?,
+        routes?,
+        domain.headers.clone(),
+        domain.ipv6_prefix,
+    ))
 }
 
 fn limit(
@@ -70,9 +68,10 @@ fn limit(
         name: Arc::from(&*written.name.value),
         identity: identity_of(&meaning.window),
         unit: meaning.unit,
+        wire: WireWindow::from(&meaning.window),
         anchored: anchored.collect(),
         window: meaning.window.clone(),
-        subjects,
+        subjects: Arc::new(subjects),
         on_missing: meaning.on_missing,
         on_error: meaning.on_error,
         mode: meaning.mode,

@@ -34,7 +34,7 @@ fn native_rows(domain: &NativeDomain) -> Vec<Vec<String>> {
 
 /// Which limits count all calls together that do not say whose they are; nothing where none does.
 fn shared(domain: &NativeDomain) -> String {
-    let shares = |limit: &&Limit| limit.on_missing == OnMissing::Share && limit.subjects != Subjects::ALL;
+    let shares = |limit: &&Limit| limit.on_missing == OnMissing::Share && *limit.subjects != Subjects::ALL;
     let names: Vec<&str> = domain.limits.iter().filter(shares).map(|limit| &*limit.name).collect();
     if names.is_empty() {
         return String::new();

@@ -1,15 +1,16 @@
 //! Calls of native domains: limits, tiers, routes, and one answer for all of them.
 //!
 //! A call is charged to every limit it touches in one step of the store, or to none. What a descriptor
-//! touches is found by [`select`]; this module turns that into charges and the outcomes into
-//! a decision.
+//! touches is found by [`select`], and [`plan`] turns that into charges; [`answer`] makes a decision of the outcomes.
 
+mod address;
 mod answer;
+mod effect;
 mod headers;
 mod plan;
+mod reading;
 mod select;
 mod shown;
-mod words;
 
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::Timestamp;
@@ -19,6 +20,7 @@ use crate::store::{Admission, Call, Outcomes, Store};
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine};
+use plan::Plan;
 
 /// One limit that a descriptor touches.
 struct Touch<'a> {
@@ -40,10 +42,17 @@ enum Part {
 }
 
 /// A touched limit and what came of it.
-struct Settled<'a> {
-    touch: &'a Touch<'a>,
-    outcome: Outcome,
+#[derive(Clone, Copy)]
+struct Settled<'s> {
+    touch: &'s Touch<'s>,
+    outcome: &'s Outcome,
 }
+
+/// What comes of a limit whose subject is missing.
+const UNNAMED: Outcome = Outcome {
+    verdict: Verdict::Refused(Retry::Never),
+    standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
+};
 
 pub(super) async fn check<S: Store>(
     engine: &Engine<S>,
@@ -53,27 +62,19 @@ pub(super) async fn check<S: Store>(
     for (index, descriptor) in request.descriptors.iter().enumerate() {
         descriptor.validate_native(index)?;
     }
-    let addresses = select::addresses(request, domain.ipv6_prefix);
-    let mut plan = plan::Plan::new(engine.store.key_secret());
-    for (descriptor, address) in request.descriptors.iter().zip(&addresses) {
-        plan.add(domain, request, descriptor, address.as_deref());
-    }
+    let mut plan = Plan::new(engine.store.key_secret());
+    request.descriptors.iter().for_each(|descriptor| plan.add(domain, request, descriptor));
     match engine.settings.enforcement {
         Enforcement::Enforced => plan.spare_the_unnamed(),
         Enforcement::Shadow => plan.unbind(),
     }
     let (at, outcomes) = charge(engine, &plan).await;
-    let settled: Vec<Vec<Settled<'_>>> = plan
-        .touched
-        .iter()
-        .map(|touched| touched.iter().map(|touch| settle(touch, &outcomes)).collect())
-        .collect();
-    let decision = answer::decide(domain, engine.settings.enforcement, at, &settled);
-    settled.iter().flatten().for_each(|each| each.tally(decision.code));
+    let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, &outcomes);
+    plan.settled(&outcomes).for_each(|each| each.tally(decision.code));
     Ok(decision)
 }
 
-async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timestamp, Outcomes) {
+async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> (Timestamp, Outcomes) {
     if plan.charges.is_empty() {
         return (Timestamp::default(), Outcomes::new());
     }
@@ -81,9 +82,17 @@ async fn charge<S: Store>(engine: &Engine<S>, plan: &plan::Plan<'_>) -> (Timesta
     super::failure::ask(&engine.store, call).await
 }
 
-impl Settled<'_> {
+impl<'s> Settled<'s> {
+    fn of(touch: &'s Touch<'_>, outcomes: &'s [Outcome]) -> Self {
+        let outcome = match touch.part {
+            Part::Charged(index) => &outcomes[index],
+            Part::Unnamed => &UNNAMED,
+        };
+        Self { touch, outcome }
+    }
+
     /// Counts what came of the limit in a call that came out as `code`.
-    fn tally(&self, code: Code) {
+    fn tally(self, code: Code) {
         let Touch { limit, tier, .. } = self.touch;
         limit.tallies[tier.0].count(match (self.outcome.verdict, code) {
             (Verdict::Admitted, _) => Tallied::Admitted,
@@ -91,15 +100,4 @@ impl Settled<'_> {
             (Verdict::Refused(_), _) => Tallied::Over,
         });
     }
-}
-
-fn settle<'a>(touch: &'a Touch<'a>, outcomes: &[Outcome]) -> Settled<'a> {
-    let outcome = match touch.part {
-        Part::Charged(index) => outcomes[index],
-        Part::Unnamed => Outcome {
-            verdict: Verdict::Refused(Retry::Never),
-            standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
-        },
-    };
-    Settled { touch, outcome }
 }

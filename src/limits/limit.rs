@@ -6,7 +6,7 @@ use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
 use super::tally::Tally;
-use super::window::{Unit, Window};
+use super::window::{Unit, Window, WireWindow};
 
 /// Which limit of its domain, in file order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,12 +23,14 @@ pub struct Limit {
     pub unit: Unit,
     /// When it forgets.
     pub window: Window,
+    /// The window as Envoy's wire writes it.
+    pub wire: WireWindow,
     /// Months and years as calls may begin them, by day of the month less one; empty for other windows.
     pub anchored: Vec<Anchored>,
     /// How much it allows on each tier of its domain.
     pub numbers: Vec<Number>,
     /// Whose counters it keeps.
-    pub subjects: Subjects,
+    pub subjects: Arc<Subjects>,
     /// What happens when the subject is not among the entries.
     pub on_missing: OnMissing,
     /// What happens when the store cannot tell.
@@ -101,13 +103,14 @@ impl Limit {
         self.numbers[tier.0]
     }
 
-    /// The window and the identity for a call whose periods begin on the day `anchor` of the month. `None`, and
-    /// a day that no month has, are as configured.
-    pub fn window_on(&self, anchor: Option<u8>) -> (&Window, u128) {
-        let index = anchor.and_then(|day| usize::from(day).checked_sub(1));
-        match index.and_then(|index| self.anchored.get(index)) {
-            Some(anchored) => (&anchored.window, anchored.identity),
-            None => (&self.window, self.identity),
+    /// The window and the identity for a call whose periods begin on the day of the month that `anchor` finds. `None`,
+    /// and a day that no month has, are as configured.
+    pub fn window_on(&self, anchor: impl FnOnce() -> Option<u8>) -> (&Window, u128) {
+        let chosen = || self.anchored.get(usize::from(anchor()?).checked_sub(1)?);
+        match (self.anchored.as_slice(), chosen) {
+            ([], _) => (&self.window, self.identity),
+            (_, chosen) => chosen()
+                .map_or((&self.window, self.identity), |anchored| (&anchored.window, anchored.identity)),
         }
     }
 

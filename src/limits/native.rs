@@ -1,10 +1,12 @@
 //! A domain written as limits, tiers and routes.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::by_name::ByName;
 use super::limit::{Limit, LimitId};
+use super::refusal::Refusals;
 use super::route::Routes;
-use super::subject::value_of;
+use super::subject::Subjects;
 
 /// A compiled native domain.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub struct NativeDomain {
     /// How many leading bits of an IPv6 address make a subject; 64 unless configured.
     pub ipv6_prefix: u8,
     /// Limits by name.
-    pub by_name: HashMap<Box<[u8]>, LimitId>,
+    pub by_name: ByName<LimitId>,
+    refusals: Vec<Refusals>,
 }
 
 /// Which tier of its domain; 0 where the domain has none.
@@ -95,11 +98,11 @@ impl Tiers {
         Self { names: vec!["all".into()], from: (*b"tier").into(), default: TierId(0), anonymous: None }
     }
 
-    /// The tier of a call with `entries`.
-    pub fn of(&self, entries: &[(&[u8], &[u8])]) -> TierId {
-        match (value_of(entries, &self.from), self.anonymous) {
+    /// The tier of a call whose entries have the values `value_of` their keys.
+    pub fn of<'a>(&self, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> TierId {
+        match (value_of(&self.from), self.anonymous) {
             (Some(named), _) => self.by_name(named).unwrap_or(self.default),
-            (None, Some(anonymous)) if value_of(entries, b"user").is_none() => anonymous,
+            (None, Some(anonymous)) if value_of(b"user").is_none() => anonymous,
             (None, _) => self.default,
         }
     }
@@ -111,8 +114,40 @@ impl Tiers {
 }
 
 impl NativeDomain {
+    /// A domain of `limits`, with all resolved that calls would otherwise look for.
+    pub fn new(
+        name: Box<str>,
+        mut limits: Vec<Limit>,
+        tiers: Tiers,
+        routes: Routes,
+        headers: Headers,
+        ipv6_prefix: u8,
+    ) -> Self {
+        share_subjects(&mut limits);
+        let ids = limits.iter().zip(0..).map(|(limit, index)| (limit.name.as_bytes().into(), LimitId(index)));
+        let by_name = ids.collect();
+        let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
+        Self { name, limits, tiers, routes, headers, ipv6_prefix, by_name, refusals }
+    }
+
     /// The limit with this id.
     pub fn limit(&self, id: LimitId) -> &Limit {
         &self.limits[id.0]
+    }
+
+    /// What a refusal by the limit with this id says.
+    pub fn refusals(&self, id: LimitId) -> &Refusals {
+        &self.refusals[id.0]
+    }
+}
+
+/// Keeps equal subjects once, so that a call finds and hashes them once.
+fn share_subjects(limits: &mut [Limit]) {
+    let mut kept: Vec<Arc<Subjects>> = Vec::new();
+    for limit in limits {
+        match kept.iter().find(|kept| **kept == limit.subjects) {
+            Some(same) => limit.subjects = Arc::clone(same),
+            None => kept.push(Arc::clone(&limit.subjects)),
+        }
     }
 }

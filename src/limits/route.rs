@@ -4,8 +4,9 @@
 //! `*`; between equal paths a pattern with a method beats one without. Bytes are exact. A search visits each
 //! node of the tree at most once, so no path can make it slow.
 
-use std::collections::HashMap;
+use smallvec::SmallVec;
 
+use super::by_name::ByName;
 use super::limit::LimitId;
 
 /// Which route of its domain.
@@ -18,7 +19,7 @@ pub struct Routes {
     /// The limits of `"*"`, charged once a call.
     pub every: Vec<LimitId>,
     routes: Vec<Route>,
-    by_name: HashMap<Box<[u8]>, RouteId>,
+    by_name: ByName<RouteId>,
     root: Node,
 }
 
@@ -26,12 +27,14 @@ pub struct Routes {
 struct Route {
     name: Box<str>,
     limits: Vec<LimitId>,
+    /// The limits of `"*"` that are not among its own.
+    every: Vec<LimitId>,
     captures: Vec<Box<str>>,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<[u8]>, Node>,
+    literals: ByName<Node>,
     capture: Option<Box<Node>>,
     rest: Ends,
     here: Ends,
@@ -40,7 +43,7 @@ struct Node {
 /// The routes that end at one place of the tree.
 #[derive(Debug, Default)]
 struct Ends {
-    by_method: HashMap<Box<[u8]>, RouteId>,
+    by_method: Vec<(Box<[u8]>, RouteId)>,
     any_method: Option<RouteId>,
 }
 
@@ -70,7 +73,10 @@ pub enum Segment {
 }
 
 /// What the pattern of a route captured of a path: names and values, from the left.
-pub type Captures<'a> = Vec<(&'a [u8], &'a [u8])>;
+pub type Captures<'a> = SmallVec<[(&'a [u8], &'a [u8]); 2]>;
+
+/// What stands in the places of a pattern's captures, from the left.
+type Captured<'a> = SmallVec<[&'a [u8]; 4]>;
 
 /// Why a text is no route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +148,8 @@ impl Routes {
     pub fn insert(&mut self, text: &str, limits: Vec<LimitId>) -> Result<(), InvalidPattern> {
         if text == "*" {
             self.every = limits;
+            let every = &self.every;
+            self.routes.iter_mut().for_each(|route| route.every = beside(&route.limits, every));
             return Ok(());
         }
         let pattern = Pattern::parse(text)?;
@@ -150,7 +158,7 @@ impl Routes {
         if let Pattern::Path { method, segments } = pattern {
             let ends = self.root.walk(&segments, &mut captures);
             let slot = match method {
-                Some(method) => ends.by_method.entry(method.as_bytes().into()).or_insert(id),
+                Some(method) => ends.of_method(&method, id),
                 None => ends.any_method.get_or_insert(id),
             };
             if *slot != id {
@@ -158,13 +166,19 @@ impl Routes {
             }
         }
         self.by_name.insert(text.as_bytes().into(), id);
-        self.routes.push(Route { name: text.into(), limits, captures });
+        let every = beside(&limits, &self.every);
+        self.routes.push(Route { name: text.into(), limits, every, captures });
         Ok(())
     }
 
     /// The limits charged by the route `id`, in the order written.
     pub fn limits(&self, id: RouteId) -> &[LimitId] {
         &self.routes[id.0].limits
+    }
+
+    /// The limits of `"*"` that the route `id` does not list itself; all of them where no route was found.
+    pub fn every_beside(&self, id: Option<RouteId>) -> &[LimitId] {
+        id.map_or(&self.every, |id| &self.routes[id.0].every)
     }
 
     /// The route's key as written.
@@ -179,13 +193,17 @@ impl Routes {
 
     /// The one route that a call with this method and path takes, and what its pattern captured.
     pub fn find<'a>(&'a self, method: &[u8], path: &'a [u8]) -> Option<(RouteId, Captures<'a>)> {
-        let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let segments: Vec<&[u8]> = path.strip_prefix(b"/")?.split(|byte| *byte == b'/').collect();
-        let mut captured = Vec::new();
-        let id = self.root.find(method, &segments, &mut captured)?;
+        let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
+        let segments = path[..end].strip_prefix(b"/")?;
+        let mut captured = Captured::new();
+        let id = self.root.find(method, Some(segments), &mut captured)?;
         let names = self.routes[id.0].captures.iter().map(|name| name.as_bytes());
         Some((id, names.zip(captured).collect()))
     }
+}
+
+fn beside(limits: &[LimitId], every: &[LimitId]) -> Vec<LimitId> {
+    every.iter().filter(|id| !limits.contains(id)).copied().collect()
 }
 
 impl Node {
@@ -203,16 +221,18 @@ impl Node {
         }
     }
 
+    /// `segments` is what is left of the path; `None` behind its last segment.
     fn find<'a>(
         &self,
         method: &[u8],
-        segments: &[&'a [u8]],
-        captured: &mut Vec<&'a [u8]>,
+        segments: Option<&'a [u8]>,
+        captured: &mut Captured<'a>,
     ) -> Option<RouteId> {
-        let Some((first, rest)) = segments.split_first() else {
+        let Some(segments) = segments else {
             return self.here.pick(method);
         };
-        if let Some(id) = self.literals.get(*first).and_then(|node| node.find(method, rest, captured)) {
+        let (first, rest) = split(segments);
+        if let Some(id) = self.literals.get(first).and_then(|node| node.find(method, rest, captured)) {
             return Some(id);
         }
         if let Some(node) = &self.capture {
@@ -226,9 +246,30 @@ impl Node {
     }
 }
 
+/// The first segment, and those behind its slash.
+fn split(segments: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match segments.iter().position(|byte| *byte == b'/') {
+        Some(slash) => (&segments[..slash], Some(&segments[slash + 1..])),
+        None => (segments, None),
+    }
+}
+
 impl Ends {
+    /// The place of the route for `method`, taken by `id` if it is free.
+    fn of_method(&mut self, method: &str, id: RouteId) -> &mut RouteId {
+        let index = self.index_of(method.as_bytes()).unwrap_or_else(|| {
+            self.by_method.push((method.as_bytes().into(), id));
+            self.by_method.len() - 1
+        });
+        &mut self.by_method[index].1
+    }
+
+    fn index_of(&self, method: &[u8]) -> Option<usize> {
+        self.by_method.iter().position(|(known, _)| **known == *method)
+    }
+
     fn pick(&self, method: &[u8]) -> Option<RouteId> {
-        self.by_method.get(method).copied().or(self.any_method)
+        self.index_of(method).map(|index| self.by_method[index].1).or(self.any_method)
     }
 }
 

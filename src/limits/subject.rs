@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use super::key::{KeyHasher, KeySecret, Whose};
 
 /// How a limit finds the subject of a call among its entries.
@@ -15,31 +17,24 @@ pub struct Subjects {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject<'a> {
     /// For each part of the limit's [`Subjects`], the key and value that stand for it.
-    pub parts: Vec<Option<(&'a [u8], &'a [u8])>>,
+    pub parts: SmallVec<[Part<'a>; 2]>,
 }
 
-/// What the counters of one subject have in common: its first part.
-pub type Root<'a> = Option<(&'a [u8], &'a [u8])>;
+/// The key and the value that stand for one part of a subject; `None` where there is neither.
+pub type Part<'a> = Option<(&'a [u8], &'a [u8])>;
 
 impl Subjects {
     /// One counter for everybody.
     pub const ALL: Self = Self { parts: Vec::new() };
 
-    /// The subject among `entries`: for each part the first alternative that has a value.
-    pub fn find<'a>(&'a self, entries: &[(&'a [u8], &'a [u8])]) -> Subject<'a> {
+    /// The subject of a call whose entries have the values `value_of` their keys: for each part the first
+    /// alternative that has one.
+    pub fn find<'a>(&'a self, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> Subject<'a> {
         let part = |alternatives: &'a Vec<Box<[u8]>>| {
-            alternatives.iter().find_map(|key| value_of(entries, key).map(|value| (&**key, value)))
+            alternatives.iter().find_map(|key| value_of(key).map(|value| (&**key, value)))
         };
         Subject { parts: self.parts.iter().map(part).collect() }
     }
-}
-
-/// What `entries` say of `key`: the first one that has it counts, whatever comes behind it.
-///
-/// An empty value is none, since an empty header names nobody. Nor does a later entry stand in for it: what the
-/// caller sent must not take the place of what its path left empty.
-pub(super) fn value_of<'a>(entries: &[(&'a [u8], &'a [u8])], key: &[u8]) -> Option<&'a [u8]> {
-    entries.iter().find(|(name, _)| *name == key).map(|(_, value)| *value).filter(|value| !value.is_empty())
 }
 
 impl fmt::Display for Subjects {
@@ -62,7 +57,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The first part, by which all counters of a subject are grouped.
-    pub fn root(&self) -> Root<'a> {
+    pub fn root(&self) -> Part<'a> {
         self.parts.first().copied().flatten()
     }
 
@@ -80,7 +75,7 @@ impl<'a> Subject<'a> {
 }
 
 /// A missing part is unlike any value.
-fn hash_part(part: &Option<(&[u8], &[u8])>, hasher: &mut KeyHasher) {
+fn hash_part(part: &Part<'_>, hasher: &mut KeyHasher) {
     match part {
         Some((name, value)) => {
             hasher.piece(name);

@@ -4,6 +4,7 @@ use crate::calendar::Calendar;
 use crate::clock::Micros;
 
 use super::key::identity;
+use super::reference::WireUnit;
 
 /// When a counter forgets what it has counted. Each window's arithmetic and bound is derived in
 /// [`crate::algorithm`].
@@ -51,6 +52,31 @@ pub enum Unit {
     Tokens,
     /// Nano-USD.
     Money,
+}
+
+/// A window as Envoy's wire writes it: so many units of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireWindow {
+    /// The unit; unknown where the window is no span of time.
+    pub unit: WireUnit,
+    /// How many of it, saturated.
+    pub multiplier: u32,
+}
+
+impl From<&Window> for WireWindow {
+    /// The largest unit of time that divides the window.
+    fn from(window: &Window) -> Self {
+        if let Window::Calendar(calendar) = window {
+            return Self { unit: calendar.period().into(), multiplier: 1 };
+        }
+        let Some(length) = window.length() else {
+            return Self { unit: WireUnit::Unknown, multiplier: 1 };
+        };
+        let seconds = length.0 / 1_000_000;
+        let divides = |unit: &&WireUnit| seconds.is_multiple_of(unit.seconds());
+        let unit = WireUnit::ALL.iter().rev().find(divides).copied().unwrap_or(WireUnit::Second);
+        Self { unit, multiplier: u32::try_from(seconds / unit.seconds()).unwrap_or(u32::MAX) }
+    }
 }
 
 impl Window {

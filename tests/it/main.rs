@@ -4,6 +4,7 @@
 
 mod admin;
 mod algorithm;
+mod allocations;
 mod architecture;
 mod clients;
 mod config;

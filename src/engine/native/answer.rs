@@ -2,65 +2,80 @@
 
 use std::collections::BTreeMap;
 
-use crate::algorithm::Retry;
-use crate::clock::Timestamp;
+use crate::algorithm::{Outcome, Retry};
+use crate::clock::{Micros, Timestamp};
 use crate::engine::Enforcement;
-use crate::engine::decision::{AddedHeaders, Code, Decision, DescriptorStatus};
-use crate::limits::{Metadata, NativeDomain};
+use crate::engine::decision::{AddedHeaders, Code, Decision, DescriptorStatus, Statuses};
+use crate::engine::text::Text;
+use crate::limits::{Metadata, NativeDomain, Refusal};
 
-use super::headers::{self, Whole};
+use super::headers::{self, Whole, seconds_until};
+use super::plan::Plan;
 use super::shown::shown;
-use super::{Settled, words};
+use super::{Part, Settled, Touch};
 
-/// Decides over `settled`, the limits that each descriptor touched.
+/// Decides over `outcomes`, what came of the charges of `plan`, at the store's `at`.
 pub(super) fn decide(
     domain: &NativeDomain,
     enforcement: Enforcement,
     at: Timestamp,
-    settled: &[Vec<Settled<'_>>],
+    plan: &Plan<'_>,
+    outcomes: &[Outcome],
 ) -> Decision {
-    let all = || settled.iter().flatten();
-    let whole = match all().filter_map(Settled::refusal).max() {
+    let whole = match plan.settled(outcomes).filter_map(Settled::refusal).max() {
         Some(retry) if enforcement == Enforcement::Enforced => Whole::Refused(retry),
         _ => Whole::Passed,
     };
-    let shown = shown(all());
+    let mut statuses = Statuses::new();
+    let mut of_call = None;
+    for touched in plan.settled_by_descriptor(outcomes) {
+        let of_descriptor = shown(touched);
+        statuses.push(of_descriptor.map_or(DescriptorStatus::UNLIMITED, status));
+        of_call = shown(of_call.into_iter().chain(of_descriptor));
+    }
     Decision {
         code: if whole == Whole::Passed { Code::Ok } else { Code::OverLimit },
-        statuses: settled.iter().map(|touched| status(touched)).collect(),
-        headers: shown
+        statuses,
+        headers: of_call
             .map_or_else(AddedHeaders::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
-        body: match (whole, shown) {
-            (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry).into()),
+        body: match (whole, of_call) {
+            (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry)),
             _ => None,
         },
-        metadata: domain.headers.standings.then(|| standings(settled)),
+        metadata: domain.headers.standings.then(|| standings(plan.settled(outcomes))),
     }
 }
 
-fn status(touched: &[Settled<'_>]) -> DescriptorStatus {
-    let Some(shown) = shown(touched.iter()) else {
-        return DescriptorStatus::UNLIMITED;
-    };
+fn status(shown: Settled<'_>) -> DescriptorStatus {
     let limit = shown.current_limit();
     let reset_after = shown.outcome.standing.reset_after.filter(|_| limit.is_some());
     DescriptorStatus {
         code: if shown.refusal().is_some() { Code::OverLimit } else { Code::Ok },
         limit,
         remaining: shown.remaining(),
-        reset_seconds: reset_after.map(|span| span.ceil_secs()),
+        reset_seconds: reset_after.map(Micros::ceil_secs),
     }
 }
 
-fn body(domain: &NativeDomain, shown: &Settled<'_>, retry: Retry) -> String {
-    headers::body(&domain.headers.body, &words::what(domain, shown), shown, retry)
+/// The body of a refusal. Only a number that the caller brought along has to be put into words now.
+fn body(domain: &NativeDomain, shown: Settled<'_>, retry: Retry) -> Text {
+    let Touch { id, limit, tier, number, part } = *shown.touch;
+    let retry_after = seconds_until(retry);
+    Text::Shared(match part {
+        Part::Unnamed => domain.refusals(id).unnamed().body(retry_after),
+        Part::Charged(_) if number == limit.number(tier) => domain.refusals(id).on(tier).body(retry_after),
+        Part::Charged(_) => {
+            let what = limit.exceeded(number, &domain.tiers, tier);
+            Refusal::new(&domain.headers.body, &what, limit).body(retry_after)
+        }
+    })
 }
 
 /// Every standing by the name of its limit, for the caller's filters and logs.
-fn standings(settled: &[Vec<Settled<'_>>]) -> BTreeMap<Box<str>, Metadata> {
+fn standings<'s>(settled: impl Iterator<Item = Settled<'s>>) -> BTreeMap<Box<str>, Metadata> {
     #[expect(clippy::cast_precision_loss, reason = "amounts are below 2^53, which a double holds")]
     let number = |amount: u64| Metadata::Number(amount as f64);
-    let standing = |settled: &Settled<'_>| {
+    let standing = |settled: Settled<'_>| {
         let standing = settled.outcome.standing;
         let mut fields = BTreeMap::from([
             ("used".into(), number(standing.used)),
@@ -73,7 +88,6 @@ fn standings(settled: &[Vec<Settled<'_>>]) -> BTreeMap<Box<str>, Metadata> {
         }
         Metadata::Map(fields)
     };
-    let by_name =
-        settled.iter().flatten().map(|each| (Box::from(&*each.touch.limit.name), standing(each))).collect();
+    let by_name = settled.map(|each| (Box::from(&*each.touch.limit.name), standing(each))).collect();
     BTreeMap::from([("standings".into(), Metadata::Map(by_name))])
 }

@@ -1,4 +1,4 @@
-//! What an answer says to the client: headers, and the body of a refusal.
+//! What an answer says to the client in headers.
 
 use crate::algorithm::Retry;
 use crate::clock::{Micros, Timestamp};
@@ -17,8 +17,8 @@ pub(super) enum Whole {
 }
 
 /// The headers of an answer that shows `shown`, decided at `at`.
-pub(super) fn headers(settings: &Headers, shown: &Settled<'_>, whole: Whole, at: Timestamp) -> AddedHeaders {
-    let mut headers = AddedHeaders::new();
+pub(super) fn headers(settings: &Headers, shown: Settled<'_>, whole: Whole, at: Timestamp) -> AddedHeaders {
+    let mut headers = AddedHeaders::with_capacity(if whole == Whole::Passed { 3 } else { 6 });
     let mut add = |name: &'static str, value: HeaderValue| headers.push(Header { name: name.into(), value });
     let sent = match settings.send {
         SendHeaders::Always => true,
@@ -37,10 +37,10 @@ pub(super) fn headers(settings: &Headers, shown: &Settled<'_>, whole: Whole, at:
         }
     }
     if let Whole::Refused(retry) = whole {
-        if let (true, Retry::After(wait)) = (sent, retry) {
-            add("Retry-After", wait.ceil_secs().max(1).into());
-        }
         if sent {
+            if let Some(seconds) = seconds_until(retry) {
+                add("Retry-After", seconds.into());
+            }
             add("X-Tollgate-Limit", (&shown.touch.limit.name).into());
         }
         add("Content-Type", "application/json".into());
@@ -56,36 +56,22 @@ fn reset(form: ResetForm, reset_after: Micros, at: Timestamp) -> u64 {
 }
 
 /// The policy as in draft-ietf-httpapi-ratelimit-headers-10: quota and, where it has one, window.
-fn ietf_policy(shown: &Settled<'_>, most: u64) -> String {
+fn ietf_policy(shown: Settled<'_>, most: u64) -> String {
     let window = shown.touch.limit.window.length().map_or(String::new(), |w| format!(";w={}", w.ceil_secs()));
     format!("\"{}\";q={most}{window}", shown.touch.limit.name)
 }
 
 /// The standing as in the same draft: what remains and, where time brings it back, when.
-fn ietf_standing(shown: &Settled<'_>, left: u64) -> String {
+fn ietf_standing(shown: Settled<'_>, left: u64) -> String {
     let reset = shown.outcome.standing.reset_after;
     let time = reset.map_or(String::new(), |reset| format!(";t={}", reset.ceil_secs()));
     format!("\"{}\";r={left}{time}", shown.touch.limit.name)
 }
 
-/// The body of a refusal, by template.
-pub(super) fn body(template: &str, what: &str, shown: &Settled<'_>, retry: Retry) -> String {
-    let retry_after = match retry {
-        Retry::After(wait) => wait.ceil_secs().max(1).to_string(),
-        Retry::Never => "null".to_owned(),
-    };
-    template
-        .replace("{what}", &escaped(what))
-        .replace("{limit}", &escaped(&shown.touch.limit.name))
-        .replace("{retry_after}", &retry_after)
-}
-
-/// Fit to stand inside a JSON string.
-fn escaped(text: &str) -> String {
-    let escape = |character: char| match character {
-        '"' | '\\' => format!("\\{character}"),
-        control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
-        plain => plain.to_string(),
-    };
-    text.chars().map(escape).collect()
+/// Whole seconds after which a refused call may come back, at least one; `None` where waiting does not help.
+pub(super) fn seconds_until(retry: Retry) -> Option<u64> {
+    match retry {
+        Retry::After(wait) => Some(wait.ceil_secs().max(1)),
+        Retry::Never => None,
+    }
 }

@@ -1,28 +1,41 @@
 //! What a call charges: one charge for each limit and subject, however many descriptors touch it.
 
-use crate::algorithm::{Op, Rule};
-use crate::engine::request::{CheckRequest, Descriptor, Direction, Override};
-use crate::limits::{
-    KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, OnMissing, Subject, Unit, Window,
-};
-use crate::money::NANOS_PER_MICRO;
+use smallvec::SmallVec;
+
+use crate::algorithm::{Op, Outcome, Rule};
+use crate::engine::request::{CheckRequest, Descriptor};
+use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, OnMissing, Subjects, Whose};
 use crate::store::{Binding, Charge, FreedBy};
 
-use super::select::{Reached, anchor, select};
-use super::{Part, Touch};
+use super::effect::{larger, op, overridden, same_kind, stricter};
+use super::reading::Reading;
+use super::select::{Reached, Selection, anchor};
+use super::{Part, Settled, Touch};
 
 /// What a call charges, and which descriptor touches what.
 pub(super) struct Plan<'a> {
     secret: KeySecret,
-    pub(super) charges: Vec<Charge<'a>>,
-    /// For each descriptor, the limits it touches.
-    pub(super) touched: Vec<Vec<Touch<'a>>>,
+    pub(super) charges: SmallVec<[Charge<'a>; 2]>,
+    /// Those of the first descriptor, then those of the next.
+    touches: SmallVec<[Touch<'a>; 2]>,
+    /// For each descriptor, how many touches there are with its own.
+    ends: SmallVec<[usize; 2]>,
 }
+
+/// Whose counters a descriptor charges, for limits that are kept for the same subjects.
+#[derive(Clone, Copy)]
+struct Owner {
+    whose: Whose,
+    is_complete: bool,
+}
+
+/// The owners that were found for one descriptor.
+type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
 
 impl<'a> Plan<'a> {
     /// Nothing yet, with keys made under `secret`.
     pub(super) fn new(secret: KeySecret) -> Self {
-        Self { secret, charges: Vec::new(), touched: Vec::new() }
+        Self { secret, charges: SmallVec::new(), touches: SmallVec::new(), ends: SmallVec::new() }
     }
 
     /// Adds what `descriptor` touches.
@@ -30,33 +43,39 @@ impl<'a> Plan<'a> {
         &mut self,
         domain: &'a NativeDomain,
         request: &CheckRequest<'_>,
-        descriptor: &'a Descriptor<'_>,
-        address: Option<&'a [u8]>,
+        descriptor: &Descriptor<'_>,
     ) {
-        let selection = select(domain, descriptor, address);
-        let tier = domain.tiers.of(&selection.entries);
-        let anchor = anchor(descriptor);
+        let mut selection = Selection::of(domain, descriptor);
+        let captures = std::mem::take(&mut selection.captures);
+        let reading = Reading::new(descriptor, captures, domain.ipv6_prefix);
+        let tier = domain.tiers.of(|key| reading.value_of(key));
         let hits = request.hits_of(descriptor);
-        let alone = selection.limits.iter().filter(|(_, reached)| *reached != Reached::Every).count() == 1;
-        let mut touched = Vec::with_capacity(selection.limits.len());
-        for (id, reached) in selection.limits {
+        let own = descriptor.number.as_ref().filter(|_| selection.is_of_one());
+        // What one descriptor charges are different limits: only others can have charged the same counter.
+        let before = self.charges.len();
+        let mut owners = Owners::new();
+        for (id, reached) in selection.limits() {
             let limit = domain.limit(id);
-            let own = descriptor.number.filter(|_| alone && reached != Reached::Every);
-            let number = overridden(limit.number(tier), limit, own);
-            let subject = limit.subjects.find(&selection.entries);
-            let Some(op) = op(limit, number, reached, descriptor.direction, hits) else {
-                continue;
+            let number = overridden(limit.number(tier), limit, own.filter(|_| reached != Reached::Every));
+            let Some(op) = op(limit, number, reached, descriptor.direction, hits) else { continue };
+            let owner = self.owner(&limit.subjects, &reading, &mut owners);
+            let part = match missing(limit, owner) {
+                Missing::No => {
+                    let (window, identity) = limit.window_on(|| anchor(descriptor));
+                    let key = owner.whose.counter(identity);
+                    self.charge(charge(limit, key, identity, Rule { window, number }, op), before)
+                }
+                Missing::Refused => Part::Unnamed,
+                Missing::Skipped => continue,
             };
-            if let Some(part) = self.charge(limit, anchor, number, &subject, op) {
-                touched.push(Touch { id, limit, tier, number, part });
-            }
+            self.touches.push(Touch { id, limit, tier, number, part });
         }
-        self.touched.push(touched);
+        self.ends.push(self.touches.len());
     }
 
     /// Charges nothing where a missing subject refuses the call.
     pub(super) fn spare_the_unnamed(&mut self) {
-        if self.touched.iter().flatten().any(|touch| matches!(touch.part, Part::Unnamed)) {
+        if self.touches.iter().any(|touch| matches!(touch.part, Part::Unnamed)) {
             self.charges.iter_mut().for_each(|charge| charge.op = charge.op.peek());
         }
     }
@@ -66,100 +85,76 @@ impl<'a> Plan<'a> {
         self.charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
     }
 
-    fn charge(
-        &mut self,
-        limit: &'a Limit,
-        anchor: Option<u8>,
-        number: Number,
-        subject: &Subject<'_>,
-        op: Op,
-    ) -> Option<Part> {
-        if subject.is_incomplete() {
-            match (limit.on_missing, limit.mode) {
-                (OnMissing::Share, _) => {}
-                (OnMissing::Refuse, Mode::Enforced) => return Some(Part::Unnamed),
-                (OnMissing::Skip | OnMissing::Refuse, _) => return None,
-            }
+    /// Every limit that is touched, and what came of it by the `outcomes` of the charges.
+    pub(super) fn settled<'s>(&'s self, outcomes: &'s [Outcome]) -> impl Iterator<Item = Settled<'s>> {
+        self.touches.iter().map(|touch| Settled::of(touch, outcomes))
+    }
+
+    /// As [`settled`](Self::settled), descriptor by descriptor.
+    pub(super) fn settled_by_descriptor<'s>(
+        &'s self,
+        outcomes: &'s [Outcome],
+    ) -> impl ExactSizeIterator<Item = impl Iterator<Item = Settled<'s>>> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let touches = &self.touches[std::mem::replace(&mut start, *end)..*end];
+            touches.iter().map(|touch| Settled::of(touch, outcomes))
+        })
+    }
+
+    /// The subject for limits of `subjects`, found and hashed once a descriptor.
+    fn owner(&self, subjects: &'a Subjects, reading: &Reading<'_>, owners: &mut Owners<'a>) -> Owner {
+        if let Some((_, owner)) = owners.iter().find(|(known, _)| std::ptr::eq(*known, subjects)) {
+            return *owner;
         }
-        let (window, identity) = limit.window_on(anchor);
-        let key = subject.hashed(self.secret).counter(identity);
-        let same = |charge: &Charge<'_>| charge.key == key && same_kind(charge.op, op);
-        if let Some(index) = self.charges.iter().position(same) {
-            let charge = &mut self.charges[index];
-            charge.op = larger(charge.op, op);
-            charge.rule.number = stricter(charge.rule.number, number);
-            return Some(Part::Charged(index));
+        let subject = subjects.find(|key| reading.value_of(key));
+        let owner = Owner { whose: subject.hashed(self.secret), is_complete: !subject.is_incomplete() };
+        owners.push((subjects, owner));
+        owner
+    }
+
+    /// Adds `charge`. Among the first `others` charges may be one to the same counter, which then
+    /// stands for both.
+    fn charge(&mut self, charge: Charge<'a>, others: usize) -> Part {
+        let same = |other: &Charge<'_>| other.key == charge.key && same_kind(other.op, charge.op);
+        if let Some(index) = self.charges[..others].iter().position(same) {
+            let other = &mut self.charges[index];
+            other.op = larger(other.op, charge.op);
+            other.rule.number = stricter(other.rule.number, charge.rule.number);
+            return Part::Charged(index);
         }
-        self.charges.push(Charge {
-            key,
-            overflow: identity,
-            rule: Rule { window, number },
-            op,
-            binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
-            on_error: limit.on_error,
-            freed_by: if limit.takes_back() { FreedBy::Hand } else { FreedBy::Time },
-        });
-        Some(Part::Charged(self.charges.len() - 1))
+        self.charges.push(charge);
+        Part::Charged(self.charges.len() - 1)
     }
 }
 
-/// What a descriptor does to a limit; `None` if it leaves it untouched.
-fn op(limit: &Limit, number: Number, reached: Reached, direction: Direction, hits: u64) -> Option<Op> {
-    let plain = limit.unit == Unit::Hits;
-    let units = match (reached, limit.unit) {
-        (Reached::Every, _) => hits.min(1),
-        (_, Unit::Money) => hits.saturating_mul(NANOS_PER_MICRO).min(MAX_AMOUNT + 1),
-        (_, Unit::Hits | Unit::Tokens) => hits,
-    };
-    // Tokens and money are spent by those who know the cost; a route only asks whether any is left.
-    let spends = plain || reached == Reached::Named;
-    if direction == Direction::GiveBack {
-        let takes_back = limit.takes_back() && spends && reached != Reached::Every;
-        return takes_back.then_some(Op::GiveBack { units });
-    }
-    let charge = if spends { units } else { 0 };
-    // Even a look needs room where nothing is allowed, and one unit of what is spent by others.
-    let least = u64::from(!plain || number.is_blocked());
-    Some(Op::Take { room: charge.max(least), charge })
-}
-
-fn same_kind(one: Op, other: Op) -> bool {
-    matches!(one, Op::Take { .. }) == matches!(other, Op::Take { .. })
-}
-
-fn larger(one: Op, other: Op) -> Op {
-    match (one, other) {
-        (Op::Take { room, charge }, Op::Take { room: other_room, charge: other_charge }) => {
-            Op::Take { room: room.max(other_room), charge: charge.max(other_charge) }
-        }
-        (Op::GiveBack { units }, Op::GiveBack { units: other }) => Op::GiveBack { units: units.max(other) },
-        (one, _) => one,
+fn charge<'a>(limit: &Limit, key: CounterKey, overflow: u128, rule: Rule<'a>, op: Op) -> Charge<'a> {
+    Charge {
+        key,
+        overflow,
+        rule,
+        op,
+        binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
+        on_error: limit.on_error,
+        freed_by: if limit.takes_back() { FreedBy::Hand } else { FreedBy::Time },
     }
 }
 
-fn stricter(one: Number, other: Number) -> Number {
-    match (one, other) {
-        (Number::AtMost(one), Number::AtMost(other)) => Number::AtMost(one.min(other)),
-        (Number::Unlimited, other) => other,
-        (one, Number::Unlimited) => one,
-    }
+/// What a limit makes of a call without its subject.
+enum Missing {
+    /// Nothing is missing, or all such calls share one counter.
+    No,
+    /// The limit does not apply.
+    Skipped,
+    /// The call is refused.
+    Refused,
 }
 
-/// The number of a limit when the caller brings its own: it counts if its window is the limit's, and it never
-/// lifts a 0.
-fn overridden(number: Number, limit: &Limit, own: Option<Override>) -> Number {
-    match own.filter(|own| !number.is_blocked() && same_window(&limit.window, own)) {
-        None => number,
-        Some(own) => Number::AtMost(match limit.unit {
-            Unit::Money => u64::from(own.requests_per_unit) * NANOS_PER_MICRO,
-            Unit::Hits | Unit::Tokens => u64::from(own.requests_per_unit),
-        }),
-    }
-}
-
-fn same_window(window: &Window, own: &Override) -> bool {
-    match window {
-        Window::Calendar(calendar) => own.multiplier <= 1 && own.unit == calendar.period().into(),
-        window => window.length() == Some(own.length()),
+fn missing(limit: &Limit, owner: Owner) -> Missing {
+    match (limit.on_missing, limit.mode) {
+        _ if owner.is_complete => Missing::No,
+        (OnMissing::Share, _) => Missing::No,
+        (OnMissing::Refuse, Mode::Enforced) => Missing::Refused,
+        (OnMissing::Skip | OnMissing::Refuse, _) => Missing::Skipped,
     }
 }

@@ -5,14 +5,14 @@ use std::cmp::Ordering;
 use crate::algorithm::{Retry, Verdict};
 use crate::engine::decision::CurrentLimit;
 use crate::engine::text::Text;
-use crate::limits::{Mode, Number, Unit, Window, WireUnit};
+use crate::limits::{Mode, Number, Unit, WireWindow};
 use crate::money::NANOS_PER_MICRO;
 
 use super::Settled;
 
 impl Settled<'_> {
     /// When the call may come back because of this limit; `None` if it let the call pass.
-    pub(super) fn refusal(&self) -> Option<Retry> {
+    pub(super) fn refusal(self) -> Option<Retry> {
         match self.outcome.verdict {
             Verdict::Refused(retry) if self.touch.limit.mode == Mode::Enforced => Some(retry),
             _ => None,
@@ -20,7 +20,7 @@ impl Settled<'_> {
     }
 
     /// How much the limit allows and how much is left, as the wire counts it; `None` if it is unlimited.
-    pub(super) fn amounts(&self) -> Option<(u64, u64)> {
+    pub(super) fn amounts(self) -> Option<(u64, u64)> {
         let Number::AtMost(most) = self.touch.number else {
             return None;
         };
@@ -29,15 +29,20 @@ impl Settled<'_> {
     }
 
     /// The limit as the wire shows it; `None` if it is unlimited.
-    pub(super) fn current_limit(&self) -> Option<CurrentLimit> {
+    pub(super) fn current_limit(self) -> Option<CurrentLimit> {
         let (most, _) = self.amounts()?;
-        let (unit, multiplier) = wire_window(&self.touch.limit.window);
-        let name = Text::from(&self.touch.limit.name);
-        Some(CurrentLimit { name, requests_per_unit: saturated(most), unit, multiplier })
+        let limit = self.touch.limit;
+        let WireWindow { unit, multiplier } = limit.wire;
+        Some(CurrentLimit {
+            name: Text::from(&limit.name),
+            requests_per_unit: saturated(most),
+            unit,
+            multiplier,
+        })
     }
 
     /// Room that is left, as the wire's `uint32`.
-    pub(super) fn remaining(&self) -> u32 {
+    pub(super) fn remaining(self) -> u32 {
         self.amounts().map_or(u32::MAX, |(_, left)| saturated(left))
     }
 
@@ -67,25 +72,8 @@ impl Settled<'_> {
 }
 
 /// The one of `settled` that an answer shows.
-pub(super) fn shown<'s, 'a>(settled: impl Iterator<Item = &'s Settled<'a>>) -> Option<&'s Settled<'a>>
-where
-    'a: 's,
-{
+pub(super) fn shown<'s>(settled: impl Iterator<Item = Settled<'s>>) -> Option<Settled<'s>> {
     settled.min_by(|one, other| one.before(other))
-}
-
-/// The largest unit of time that divides a window, and how often it does.
-fn wire_window(window: &Window) -> (WireUnit, u32) {
-    if let Window::Calendar(calendar) = window {
-        return (calendar.period().into(), 1);
-    }
-    let Some(length) = window.length() else {
-        return (WireUnit::Unknown, 1);
-    };
-    let seconds = length.0 / 1_000_000;
-    let divides = |unit: &&WireUnit| seconds.is_multiple_of(unit.seconds());
-    let unit = WireUnit::ALL.iter().rev().find(divides).copied().unwrap_or(WireUnit::Second);
-    (unit, saturated(seconds / unit.seconds()))
 }
 
 fn saturated(amount: u64) -> u32 {

@@ -1,6 +1,5 @@
 //! The service as its clients meet it: real listeners on free ports, stopped by their own handle.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -129,5 +128,5 @@ pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
     let root = Node { by_key: keys.iter().map(rule).collect(), ..Node::default() };
     let domain = ReferenceDomain { name: name.into(), atomic: false, root };
     let domains = [(name.as_bytes().into(), Domain::Reference(Box::new(domain)))];
-    RuleSet { domains: HashMap::from(domains) }
+    RuleSet { domains: domains.into_iter().collect() }
 }

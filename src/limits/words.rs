@@ -1,0 +1,50 @@
+//! A limit in words, as the body of a refusal says it: `10 per 1 minute`, `$5.00 in total`.
+
+use super::limit::Limit;
+use super::native::{TierId, Tiers};
+use super::number::Number;
+use super::window::{Unit, Window};
+use crate::money::NanoUsd;
+
+impl Limit {
+    /// What was exceeded, where the limit allows `number` on the tier `tier` of `tiers`.
+    pub fn exceeded(&self, number: Number, tiers: &Tiers, tier: TierId) -> String {
+        let Number::AtMost(most) = number else {
+            return "unlimited".to_owned();
+        };
+        if most == 0 {
+            return match tiers.names.as_slice() {
+                [only] if only.as_ref() == "all" => "not available".to_owned(),
+                names => format!("not available on tier {}", names[tier.0]),
+            };
+        }
+        let amount = match self.unit {
+            Unit::Hits => most.to_string(),
+            Unit::Tokens => format!("{most} tokens"),
+            Unit::Money => NanoUsd(most).to_string(),
+        };
+        match &self.window {
+            Window::Calendar(calendar) => format!("{amount} per {}", calendar.period().name()),
+            Window::Concurrent { .. } => format!("{amount} concurrent"),
+            Window::Total { .. } => format!("{amount} in total"),
+            Window::Request => format!("at most {amount} per request"),
+            window => {
+                format!("{amount} per {}", span(window.length().map_or(0, |length| length.0 / 1_000_000)))
+            }
+        }
+    }
+
+    /// What is missing in a call without the subject.
+    pub fn needs(&self) -> String {
+        format!("{} needs {}", self.name, self.subjects)
+    }
+}
+
+/// A span in the largest unit that divides it, which stays singular: `15 minute`.
+fn span(seconds: u64) -> String {
+    let (unit, name) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
+        .unwrap_or((1, "second"));
+    format!("{} {name}", seconds / unit)
+}

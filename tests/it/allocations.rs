@@ -1,0 +1,55 @@
+//! How often a decision takes memory from the heap: its price under load, and one that no machine's noise moves.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use smallvec::smallvec;
+use tollgate::clock::Clock;
+use tollgate::engine::{Check, CheckRequest, Code, Decision, Descriptor, Engine, EngineSettings};
+use tollgate::limits::{Entry, KeySecret, LimitsHandle};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+
+use crate::support::embedded::{NOON, rules};
+
+/// The most allocations of one decision, the memory store's and the answer's included.
+const MOST: u64 = 5;
+
+/// What a call of `ann` comes to, and how often it allocates, once her counter is there.
+fn asked(document: &str) -> (Decision, u64) {
+    let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
+    let engine = Arc::new(Engine::new(LimitsHandle::new(rules(document)), store, EngineSettings::default()));
+    let ask = || {
+        let path = Entry { key: b"path", value: b"/x" };
+        let entries = smallvec![path, Entry { key: b"user", value: b"ann" }];
+        let descriptors = smallvec![Descriptor { entries, ..Descriptor::default() }];
+        let check = engine.check(CheckRequest { domain: b"d", descriptors, hits: 0 });
+        match pin!(check).poll(&mut Context::from_waker(Waker::noop())) {
+            std::task::Poll::Ready(answer) => answer.unwrap(),
+            std::task::Poll::Pending => unreachable!("the memory store never waits"),
+        }
+    };
+    ask();
+    let mut decision = None;
+    let counted = allocation_counter::measure(|| decision = Some(ask()));
+    (decision.unwrap(), counted.count_total)
+}
+
+#[test]
+fn a_decision_hardly_allocates() {
+    let native =
+        |limit: &str| format!("domains: {{d: {{per: user, limits: {{l: {limit}}}, routes: {{/x: l}}}}}}");
+    let reference = "domain: d\ndescriptors:\n- key: path\n  value: /x\n  descriptors:\n  - key: user\n    rate_limit: {unit: hour, requests_per_unit: 9}\n";
+    for (document, code) in [
+        (native("1000/1m"), Code::Ok),
+        (native("1/1m"), Code::OverLimit),
+        (native("1000/1m fixed"), Code::Ok),
+        (native("1000/1m burst 1000"), Code::Ok),
+        (reference.to_owned(), Code::Ok),
+    ] {
+        let (decision, allocations) = asked(&document);
+        assert_eq!(decision.code, code, "{document}");
+        assert!(allocations <= MOST, "{allocations} allocations: {document}");
+    }
+}
