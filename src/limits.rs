@@ -30,7 +30,7 @@ pub use limit::{Anchored, Limit, LimitId, Mode, OnError, OnMissing};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MAX_AMOUNT, MOST_LIMITS, Number};
 pub use reference::{
-    Metadata, Node, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
+    Metadata, Node, PathValues, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };
 pub use refusal::{Refusal, Refusals};
 pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};

@@ -6,12 +6,15 @@
 mod answer;
 mod metadata;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::limits::{
-    CounterKey, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied, Whose,
-    Window, WireUnit,
+    CounterKey, Entries, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied,
+    Whose, Window, WireUnit,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
@@ -27,13 +30,16 @@ enum Match<'a> {
     /// It is let pass without being counted.
     Unlimited,
     /// Limits of the file, or the one that the caller brought along.
-    Limits(Vec<Touch<'a>>),
+    Limits(SmallVec<[Touch<'a>; 1]>),
 }
+
+/// What each descriptor of a call came to.
+type Matches<'a> = SmallVec<[Match<'a>; 1]>;
 
 /// A limit that a descriptor touches.
 struct Touch<'a> {
     limit: Shown<'a>,
-    window: Window,
+    window: Cow<'a, Window>,
     number: Number,
     key: CounterKey,
     overflow: u128,
@@ -49,11 +55,22 @@ enum Shown<'a> {
 }
 
 /// A limit and what came of charging it.
-struct Settled<'a> {
-    limit: Shown<'a>,
+#[derive(Clone, Copy)]
+struct Settled<'s> {
+    limit: Shown<'s>,
     number: Number,
-    outcome: Outcome,
+    outcome: &'s Outcome,
 }
+
+/// The limits of one descriptor, and what came of charging them.
+#[derive(Clone, Copy)]
+struct Group<'s> {
+    touches: &'s [Touch<'s>],
+    outcomes: &'s [Outcome],
+}
+
+/// For each descriptor its limits; `None` stands for one that is unlimited.
+type Groups<'s> = SmallVec<[Option<Group<'s>>; 1]>;
 
 pub(super) async fn check<S: Store>(
     engine: &Engine<S>,
@@ -61,7 +78,7 @@ pub(super) async fn check<S: Store>(
     request: &CheckRequest<'_>,
 ) -> Decision {
     let secret = engine.store.key_secret();
-    let mut matches: Vec<Match<'_>> =
+    let mut matches: Matches<'_> =
         request.descriptors.iter().map(|descriptor| find(domain, descriptor, secret)).collect();
     replace(&mut matches);
     let settings = &engine.settings.reference;
@@ -78,52 +95,64 @@ pub(super) async fn check<S: Store>(
     let outcomes =
         if charges.is_empty() { Outcomes::new() } else { super::failure::ask(&engine.store, call).await.1 };
     let code = if call.is_refused(&outcomes) { Code::OverLimit } else { Code::Ok };
-    let mut outcomes = outcomes.into_iter();
-    let settled: Vec<Option<Vec<Settled<'_>>>> =
-        matches.iter().map(|found| settle(found, &mut outcomes)).collect();
-    settled.iter().flatten().flatten().for_each(|each| each.tally(code));
-    answer::decide(request, settings, code, &settled)
+    let groups = groups(&matches, &outcomes);
+    groups.iter().flatten().flat_map(|group| group.settled()).for_each(|each| each.tally(code));
+    answer::decide(request, settings, code, &groups)
 }
 
 fn find<'a>(domain: &'a ReferenceDomain, descriptor: &'a Descriptor<'_>, secret: KeySecret) -> Match<'a> {
-    let path = |values: &[&[u8]]| {
-        let mut path = KeyHasher::new(secret);
-        for (entry, value) in descriptor.entries.iter().zip(values) {
-            path.piece(entry.key);
-            path.piece(value);
-        }
-        Whose::new(&path, None)
-    };
     if let Some(sent) = descriptor.number {
-        let window = Window::Fixed { length: sent.length() };
-        let number = Number::AtMost(u64::from(sent.requests_per_unit));
-        let values = descriptor.entries.iter().map(|entry| entry.value).collect::<Vec<_>>();
-        let key = path(&values).counter(ReferenceDomain::identity_of(&domain.name, &window));
-        let overflow = ReferenceDomain::overflow_of(&domain.name, &window, "");
-        return Match::Limits(vec![Touch { limit: Shown::Sent(sent), window, number, key, overflow }]);
+        return Match::Limits(smallvec![touch_of_sent(domain, descriptor, sent, secret)]);
     }
-    let Some((rule, values)) = domain.find(&descriptor.entries) else {
+    let Some((rule, values)) = domain.find(&descriptor.entries).filter(|(rule, _)| !rule.limits.is_empty())
+    else {
         return Match::Nothing;
     };
-    let path = path(&values);
+    let path = path(&descriptor.entries, values.into_iter(), secret);
     let of_file = |limit: &'a ReferenceLimit| Touch {
         limit: Shown::Configured(limit),
-        window: limit.window.clone(),
+        window: Cow::Borrowed(&limit.window),
         number: limit.number,
         key: path.counter(limit.identity),
         overflow: limit.overflow,
     };
-    match rule.limits.as_slice() {
-        [] => Match::Nothing,
-        limits => Match::Limits(limits.iter().map(of_file).collect()),
+    Match::Limits(rule.limits.iter().map(of_file).collect())
+}
+
+/// The limit that a caller brings along, whatever the file says of the descriptor.
+fn touch_of_sent<'a>(
+    domain: &ReferenceDomain,
+    descriptor: &Descriptor<'_>,
+    sent: Override,
+    secret: KeySecret,
+) -> Touch<'a> {
+    let window = Window::Fixed { length: sent.length() };
+    let values = descriptor.entries.iter().map(|entry| entry.value);
+    let path = path(&descriptor.entries, values, secret);
+    Touch {
+        limit: Shown::Sent(sent),
+        number: Number::AtMost(u64::from(sent.requests_per_unit)),
+        key: path.counter(ReferenceDomain::identity_of(&domain.name, &window)),
+        overflow: ReferenceDomain::overflow_of(&domain.name, &window, ""),
+        window: Cow::Owned(window),
     }
+}
+
+/// The path of a counter: the keys of the entries, each with the value that stands for its own.
+fn path<'v>(entries: &Entries<'_>, values: impl Iterator<Item = &'v [u8]>, secret: KeySecret) -> Whose {
+    let mut path = KeyHasher::new(secret);
+    for (entry, value) in entries.iter().zip(values) {
+        path.piece(entry.key);
+        path.piece(value);
+    }
+    Whose::new(&path, None)
 }
 
 /// Sets aside the limits that others of the call replace by name, and takes unlimited ones out of counting.
 fn replace(matches: &mut [Match<'_>]) {
     let replaced: HashSet<&str> = matches
         .iter()
-        .flat_map(Match::configured)
+        .flat_map(|found| found.touches().iter().filter_map(|touch| touch.limit.configured()))
         .flat_map(|limit| limit.replaces.iter().map(AsRef::as_ref))
         .collect();
     for found in matches {
@@ -143,17 +172,16 @@ fn charges<'a>(
     request: &CheckRequest<'_>,
     matches: &'a [Match<'_>],
     settings: &ReferenceSettings,
-) -> Vec<Charge<'a>> {
+) -> SmallVec<[Charge<'a>; 2]> {
     let a_quota_passes = matches.iter().any(|found| found.is_passing_quota(settings));
-    let mut charges = Vec::new();
+    let mut charges = SmallVec::new();
     for (group, (descriptor, found)) in (0..).zip(request.descriptors.iter().zip(matches)) {
-        let Match::Limits(touches) = found else { continue };
         let hits = request.hits_of(descriptor);
         let op = match descriptor.direction {
             Direction::Charge => Op::Take { room: hits, charge: hits },
             Direction::GiveBack => Op::GiveBack { units: hits },
         };
-        charges.extend(touches.iter().map(|touch| {
+        charges.extend(found.touches().iter().map(|touch| {
             let binding = match (touch.limit.is_shadow(), touch.limit.is_quota(settings)) {
                 (true, _) => Binding::Counted,
                 (false, true) if a_quota_passes => Binding::Counted,
@@ -176,7 +204,7 @@ fn charges<'a>(
 
 impl Settled<'_> {
     /// Counts what came of the limit in a call that came out as `code`.
-    fn tally(&self, code: Code) {
+    fn tally(self, code: Code) {
         let Some(limit) = self.limit.configured() else { return };
         limit.tally.count(match (self.outcome.verdict, code) {
             (Verdict::Admitted, _) => Tallied::Admitted,
@@ -186,17 +214,26 @@ impl Settled<'_> {
     }
 }
 
-fn settle<'a>(found: &Match<'a>, outcomes: &mut impl Iterator<Item = Outcome>) -> Option<Vec<Settled<'a>>> {
-    match found {
-        Match::Unlimited => None,
-        Match::Nothing => Some(Vec::new()),
-        Match::Limits(touches) => Some(
-            touches
-                .iter()
-                .zip(outcomes)
-                .map(|(touch, outcome)| Settled { limit: touch.limit, number: touch.number, outcome })
-                .collect(),
-        ),
+/// Gives every match its outcomes, which stand in the order of the charges.
+fn groups<'s>(matches: &'s [Match<'_>], outcomes: &'s [Outcome]) -> Groups<'s> {
+    let mut rest = outcomes;
+    let group = |found: &'s Match<'_>| {
+        let touches = found.touches();
+        let (own, others) = rest.split_at(touches.len());
+        rest = others;
+        (!matches!(found, Match::Unlimited)).then_some(Group { touches, outcomes: own })
+    };
+    matches.iter().map(group).collect()
+}
+
+impl<'s> Group<'s> {
+    fn settled(self) -> impl Iterator<Item = Settled<'s>> {
+        let settled = |(touch, outcome): (&'s Touch<'_>, _)| Settled {
+            limit: touch.limit,
+            number: touch.number,
+            outcome,
+        };
+        self.touches.iter().zip(self.outcomes).map(settled)
     }
 }
 
@@ -213,11 +250,11 @@ impl<'a> Match<'a> {
         }
     }
 
-    /// The limits of the file among those it came to.
-    fn configured(&self) -> Vec<&'a ReferenceLimit> {
+    /// The limits it came to.
+    fn touches(&self) -> &[Touch<'a>] {
         match self {
-            Self::Limits(touches) => touches.iter().filter_map(|touch| touch.limit.configured()).collect(),
-            Self::Nothing | Self::Unlimited => Vec::new(),
+            Self::Limits(touches) => touches,
+            Self::Nothing | Self::Unlimited => &[],
         }
     }
 }

@@ -5,11 +5,14 @@
 //! back. A limit applies only where the descriptor ends. Unlike the reference, a key and a value are
 //! compared as two things and not as one joined text, except by a wildcard that is written as a key alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::calendar::Period;
 
+use super::by_name::ByName;
 use super::entry::Entries;
 use super::key::identity;
 use super::number::Number;
@@ -31,15 +34,18 @@ pub struct ReferenceDomain {
 #[derive(Debug, Default)]
 pub struct Node {
     /// Descriptors with a key and a value, by both.
-    pub exact: HashMap<Box<[u8]>, RulesByValue>,
+    pub exact: ByName<RulesByValue>,
     /// Descriptors with a `*`, in file order.
     pub wildcards: Vec<Wildcard>,
     /// Descriptors with a key alone.
-    pub by_key: HashMap<Box<[u8]>, Rule>,
+    pub by_key: ByName<Rule>,
 }
 
 /// The descriptors of one key, by value.
-pub type RulesByValue = HashMap<Box<[u8]>, Rule>;
+pub type RulesByValue = ByName<Rule>;
+
+/// For each entry of a descriptor, the value that stands for it in the path of its counter.
+pub type PathValues<'a> = SmallVec<[&'a [u8]; 4]>;
 
 /// A descriptor whose key or value holds a `*`.
 #[derive(Debug)]
@@ -194,9 +200,9 @@ impl ReferenceDomain {
 
     /// The rule at which `entries` end, and for each entry the value that stands for it in the path of the
     /// counter: its own, or the shared pattern.
-    pub fn find<'a>(&'a self, entries: &Entries<'a>) -> Option<(&'a Rule, Vec<&'a [u8]>)> {
+    pub fn find<'a>(&'a self, entries: &Entries<'a>) -> Option<(&'a Rule, PathValues<'a>)> {
         let mut level = &self.root;
-        let mut path = Vec::with_capacity(entries.len());
+        let mut path = PathValues::new();
         let mut found = None;
         for entry in entries {
             let (rule, shown) = level.step(entry.key, entry.value)?;
@@ -259,8 +265,8 @@ impl Wildcard {
 }
 
 /// An entry as one text, as the reference compares it.
-fn joined(key: &[u8], value: &[u8]) -> Vec<u8> {
-    [key, b"_", value].concat()
+fn joined(key: &[u8], value: &[u8]) -> SmallVec<[u8; 128]> {
+    [key, b"_", value].into_iter().flatten().copied().collect()
 }
 
 /// Whether `text` is the literal `parts` in order, with anything between each and the next: first and last

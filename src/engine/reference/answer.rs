@@ -10,35 +10,35 @@ use crate::engine::request::CheckRequest;
 use crate::engine::{HeaderNames, ReferenceSettings};
 use crate::limits::Number;
 
-use super::{Settled, metadata};
+use super::{Group, Settled, metadata};
 
 /// Words the decision `code` over what each descriptor came to; `None` stands for one that is unlimited.
 pub(super) fn decide(
     request: &CheckRequest<'_>,
     settings: &ReferenceSettings,
     code: Code,
-    settled: &[Option<Vec<Settled<'_>>>],
+    groups: &[Option<Group<'_>>],
 ) -> Decision {
-    let statuses: Statuses = settled.iter().map(|limits| status(limits.as_deref())).collect();
+    let statuses: Statuses = groups.iter().map(|group| status(*group)).collect();
     let headers = settings
         .headers
         .as_ref()
-        .and_then(|names| nearest(settings, settled, &statuses).map(|status| headers(names, status)));
-    let metadata = settings.dynamic_metadata.then(|| metadata::of(request, &passed(settled)));
+        .and_then(|names| nearest(settings, groups, &statuses).map(|status| headers(names, status)));
+    let metadata = settings.dynamic_metadata.then(|| metadata::of(request, passed(groups)));
     Decision { code, statuses, headers: headers.unwrap_or_default(), body: None, metadata }
 }
 
-fn status(limits: Option<&[Settled<'_>]>) -> DescriptorStatus {
-    let Some(limits) = limits else {
+fn status(group: Option<Group<'_>>) -> DescriptorStatus {
+    let Some(group) = group else {
         return DescriptorStatus { remaining: u32::MAX, ..DescriptorStatus::UNLIMITED };
     };
-    let Some(shown) = limits.iter().min_by_key(|settled| settled.rank()) else {
+    let Some(shown) = group.settled().min_by_key(Settled::rank) else {
         return DescriptorStatus::UNLIMITED;
     };
     let (unit, multiplier) = shown.limit.unit();
     let remaining = if shown.is_over() { 0 } else { shown.outcome.standing.remaining };
     DescriptorStatus {
-        code: if limits.iter().any(Settled::is_refused) { Code::OverLimit } else { Code::Ok },
+        code: if group.is_refused() { Code::OverLimit } else { Code::Ok },
         limit: Some(CurrentLimit {
             name: shown.limit.text(),
             requests_per_unit: shown.requests_per_unit(),
@@ -53,13 +53,12 @@ fn status(limits: Option<&[Settled<'_>]>) -> DescriptorStatus {
 /// The status that headers show: the last plain one that is over, else the first with the least remaining.
 fn nearest<'s>(
     settings: &ReferenceSettings,
-    settled: &[Option<Vec<Settled<'_>>>],
+    groups: &[Option<Group<'_>>],
     statuses: &'s [DescriptorStatus],
 ) -> Option<&'s DescriptorStatus> {
-    let plain_over = |limits: &Option<Vec<Settled<'_>>>| {
-        limits.iter().flatten().any(|limit| limit.is_refused() && !limit.limit.is_quota(settings))
-    };
-    let last_over = settled.iter().zip(statuses).rev().find(|(limits, _)| plain_over(limits));
+    let plain_over =
+        |group: Group<'_>| group.settled().any(|each| each.is_refused() && !each.limit.is_quota(settings));
+    let last_over = groups.iter().zip(statuses).rev().find(|(group, _)| group.is_some_and(plain_over));
     let least = || statuses.iter().filter(|status| status.limit.is_some() && status.remaining < u32::MAX);
     last_over.map(|(_, status)| status).or_else(|| least().min_by_key(|status| status.remaining))
 }
@@ -76,9 +75,14 @@ fn headers(names: &HeaderNames, status: &DescriptorStatus) -> AddedHeaders {
 }
 
 /// The limits of the file whose descriptors passed.
-fn passed<'s>(settled: &'s [Option<Vec<Settled<'_>>>]) -> Vec<&'s Settled<'s>> {
-    let passing = |limits: &&'s Vec<Settled<'_>>| !limits.iter().any(Settled::is_refused);
-    settled.iter().flatten().filter(passing).flatten().collect()
+fn passed<'s>(groups: &'s [Option<Group<'_>>]) -> impl Iterator<Item = Settled<'s>> {
+    groups.iter().flatten().filter(|group| !group.is_refused()).flat_map(|group| group.settled())
+}
+
+impl Group<'_> {
+    fn is_refused(self) -> bool {
+        self.settled().any(|each| each.is_refused())
+    }
 }
 
 impl Settled<'_> {

@@ -10,7 +10,7 @@ use super::Settled;
 type Fields = BTreeMap<Box<str>, Metadata>;
 
 /// The metadata of an answer to `request`.
-pub(super) fn of(request: &CheckRequest<'_>, passed: &[&Settled<'_>]) -> Fields {
+pub(super) fn of<'s>(request: &CheckRequest<'_>, passed: impl Iterator<Item = Settled<'s>>) -> Fields {
     let descriptors = request.descriptors.iter().map(descriptor).collect();
     let mut fields = Fields::from([
         ("domain".into(), text(request.domain)),
@@ -20,7 +20,7 @@ pub(super) fn of(request: &CheckRequest<'_>, passed: &[&Settled<'_>]) -> Fields 
         fields.insert("hitsAddend".into(), Metadata::Number(f64::from(request.hits)));
     }
     let mut merged = Fields::new();
-    for limit in passed.iter().filter_map(|settled| settled.limit.configured()) {
+    for limit in passed.filter_map(|settled| settled.limit.configured()) {
         merge(&mut merged, &limit.metadata);
     }
     if !merged.is_empty() {
