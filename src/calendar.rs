@@ -103,14 +103,22 @@ impl Calendar {
     /// Whoever owns the counter picks among them by its own clock, so an instance's clock may be
     /// wrong by up to one period without harm.
     pub fn boundaries(&self, at: Timestamp) -> [Timestamp; 4] {
-        let date = self.local_date(at);
-        let mut current = self.period_start(date);
-        if self.instant(current) > at {
-            current = self.neighbour(current, -1);
-        }
+        let current = self.current(at);
         let starts =
             [self.neighbour(current, -1), current, self.neighbour(current, 1), self.neighbour(current, 2)];
         starts.map(|start| self.instant(start))
+    }
+
+    /// The starts of the period that holds `at` and of the next.
+    pub fn period_of(&self, at: Timestamp) -> [Timestamp; 2] {
+        let current = self.current(at);
+        [current, self.neighbour(current, 1)].map(|start| self.instant(start))
+    }
+
+    /// The first date of the period that holds `at`.
+    fn current(&self, at: Timestamp) -> Date {
+        let start = self.period_start(self.local_date(at));
+        if self.instant(start) > at { self.neighbour(start, -1) } else { start }
     }
 
     fn local_date(&self, at: Timestamp) -> Date {
@@ -176,6 +184,7 @@ mod tests {
     fn check(period: Period, zone: &str, anchor: u8, now: &str, expected: [&str; 4]) {
         let calendar = Calendar::new(period, zone, anchor).unwrap();
         assert_eq!(calendar.boundaries(at(now)), expected.map(at), "{period:?} {zone} {anchor} at {now}");
+        assert_eq!(calendar.period_of(at(now)), [at(expected[1]), at(expected[2])]);
     }
 
     #[test]
