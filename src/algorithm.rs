@@ -21,19 +21,23 @@
 
 mod bucket;
 mod cells;
+mod counter;
 mod period;
 mod total;
 
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
 
+use cells::Width;
+use counter::{Ask, Nothing};
+
 pub use bucket::{Bucket, Refill};
 pub use cells::{CELLS, Cells};
 pub use period::{PeriodCount, Span};
 pub use total::Capacity;
 
-/// What a counter remembers.
-#[derive(Clone, Debug, PartialEq)]
+/// What a counter remembers. 24 bytes; only a window with many cells has more, on the heap.
+#[derive(Clone, Debug)]
 pub enum State {
     /// Of a sliding window, or of anonymous holds.
     Cells(Cells),
@@ -171,126 +175,47 @@ impl State {
         }
     }
 
-    /// Does `op` at `now`. Time that runs backwards is taken to stand still.
+    /// Does `op` at `now`. Time that runs backwards is taken to stand still. A charge that is not made changes
+    /// nothing, not even what time would.
+    #[inline(always)]
     pub fn charge(&mut self, rule: Rule<'_>, op: Op, overrun: Overrun, now: Timestamp) -> Outcome {
-        self.advance(rule, now);
-        let verdict = match op {
-            Op::GiveBack { units } => {
-                self.give_back(rule, units, now);
-                Verdict::Admitted
+        let ask = Ask { most: rule.most(), op, overrun, now };
+        match (self, rule.window) {
+            (Self::Cells(cells), Window::Sliding { length }) => {
+                counter::charge(cells, Width::of(*length), ask)
             }
-            Op::Take { room, charge } => {
-                let verdict = self.admit(rule, room, now);
-                if verdict == Verdict::Admitted || overrun == Overrun::Count {
-                    self.add(rule, charge, now);
-                }
-                verdict
+            (Self::Cells(cells), Window::Concurrent { max_age }) => {
+                let outcome = counter::charge(cells, Width::of(*max_age), ask);
+                let standing = Standing { used: 0, held: outcome.standing.used, ..outcome.standing };
+                Outcome { standing, ..outcome }
             }
-        };
-        Outcome { verdict, standing: self.standing(rule, now) }
+            (Self::Bucket(bucket), window) => counter::charge(bucket, Refill::of(window, rule.number), ask),
+            (Self::Period(count), window) => counter::charge(count, window, ask),
+            (Self::Total(capacity), Window::Total { forget }) => counter::charge(capacity, *forget, ask),
+            _ => counter::charge(&mut Nothing, (), ask),
+        }
     }
 
     /// The instant from which the state is as good as fresh; `None` if it never is by itself.
     pub fn idle_from(&self, rule: Rule<'_>) -> Option<Timestamp> {
         match (self, rule.window) {
             (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
-                Some(cells.idle_from(*length))
+                Some(cells.idle_from(Width::of(*length)))
             }
             (Self::Bucket(bucket), window) => bucket.idle_from(Refill::of(window, rule.number)),
-            (Self::Period(count), window) => Some(Span::holding(window, count.start()).end),
+            (Self::Period(count), _) => Some(count.idle_from()),
             (Self::Total(capacity), Window::Total { forget }) => capacity.idle_from(*forget),
             _ => Some(Timestamp(0)),
         }
     }
+}
 
-    fn advance(&mut self, rule: Rule<'_>, now: Timestamp) {
-        match (self, rule.window) {
-            (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
-                cells.advance(*length, now);
-            }
-            (Self::Bucket(bucket), window) => bucket.advance(Refill::of(window, rule.number), now),
-            (Self::Period(count), window) => count.advance(Span::holding(window, now.max(count.start()))),
-            (Self::Total(capacity), Window::Total { forget }) => capacity.advance(*forget, now),
-            _ => {}
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::State;
 
-    /// What is used and what is held.
-    fn amounts(&self, rule: Rule<'_>) -> (u64, u64) {
-        match (self, rule.window) {
-            (Self::Cells(cells), Window::Concurrent { .. }) => (0, cells.total()),
-            (Self::Cells(cells), _) => (cells.total(), 0),
-            (Self::Bucket(bucket), _) => (bucket.level(), 0),
-            (Self::Period(count), _) => (count.used(), 0),
-            (Self::Total(capacity), _) => (capacity.used(), 0),
-            (Self::Nothing, _) => (0, 0),
-        }
-    }
-
-    fn admit(&self, rule: Rule<'_>, room: u64, now: Timestamp) -> Verdict {
-        let Number::AtMost(most) = rule.most() else {
-            return Verdict::Admitted;
-        };
-        let (used, held) = self.amounts(rule);
-        let asked = used.saturating_add(held).saturating_add(room);
-        if asked <= most {
-            Verdict::Admitted
-        } else if room > most {
-            Verdict::Refused(Retry::Never)
-        } else {
-            Verdict::Refused(self.retry(rule, asked - most, now))
-        }
-    }
-
-    /// When `excess` units will have been forgotten.
-    fn retry(&self, rule: Rule<'_>, excess: u64, now: Timestamp) -> Retry {
-        match (self, rule.window) {
-            (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
-                Retry::After(cells.freed_at(*length, excess).since(now))
-            }
-            (Self::Bucket(bucket), window) => {
-                bucket.freed_after(Refill::of(window, rule.number), excess, now)
-            }
-            (Self::Period(count), window) => {
-                Retry::After(Span::holding(window, count.start()).end.since(now))
-            }
-            _ => Retry::Never,
-        }
-    }
-
-    fn add(&mut self, rule: Rule<'_>, charge: u64, now: Timestamp) {
-        match (self, rule.window) {
-            (Self::Cells(cells), Window::Sliding { length } | Window::Concurrent { max_age: length }) => {
-                cells.add(*length, charge, now);
-            }
-            (Self::Bucket(bucket), window) => bucket.add(Refill::of(window, rule.number), charge, now),
-            (Self::Period(count), _) => count.add(charge),
-            (Self::Total(capacity), _) => capacity.add(charge, now),
-            _ => {}
-        }
-    }
-
-    fn give_back(&mut self, rule: Rule<'_>, units: u64, now: Timestamp) {
-        match self {
-            Self::Cells(cells) => cells.give_back(units),
-            Self::Bucket(bucket) => bucket.give_back(Refill::of(rule.window, rule.number), units, now),
-            Self::Period(count) => count.give_back(units),
-            Self::Total(capacity) => capacity.give_back(units, now),
-            Self::Nothing => {}
-        }
-    }
-
-    fn standing(&self, rule: Rule<'_>, now: Timestamp) -> Standing {
-        let (used, held) = self.amounts(rule);
-        let remaining = rule.left_after(used.saturating_add(held));
-        Standing { used, held, remaining, reset_after: self.reset_after(rule, now) }
-    }
-
-    fn reset_after(&self, rule: Rule<'_>, now: Timestamp) -> Option<Micros> {
-        match (self, rule.window) {
-            (Self::Total(_), _) => None,
-            (Self::Period(count), window) => Some(Span::holding(window, count.start()).end.since(now)),
-            _ => self.idle_from(rule).map(|idle| idle.since(now)),
-        }
+    #[test]
+    fn a_state_is_small() {
+        assert_eq!(size_of::<State>(), 24);
     }
 }

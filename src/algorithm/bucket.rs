@@ -24,14 +24,13 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{MAX_AMOUNT, Number, Window};
 
 use super::Retry;
+use super::counter::Counter;
 
 /// A level, as of an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bucket {
     level: u64,
     at: Timestamp,
-    /// What has leaked since `at`; worked out anew whenever the bucket is looked at.
-    leaked: u64,
 }
 
 /// How a bucket leaks: `units` every `length` microseconds.
@@ -79,52 +78,19 @@ impl Refill {
 }
 
 impl Bucket {
-    /// Lets leak what leaks until `now`.
-    pub fn advance(&mut self, refill: Refill, now: Timestamp) {
-        let leaked = refill.leaked(now.since(self.at).0);
-        self.leaked = if leaked >= self.level as f64 { self.level } else { leaked as u64 };
-    }
-
-    /// What is in the bucket.
-    pub fn level(&self) -> u64 {
-        self.level - self.leaked
-    }
-
-    /// Raises the level.
-    pub fn add(&mut self, refill: Refill, charge: u64, now: Timestamp) {
-        if charge > 0 {
-            self.settle(refill, now);
-            self.level = self.level.saturating_add(charge).min(MAX_AMOUNT);
-        }
-    }
-
-    /// Lowers the level, to 0 at most.
-    pub fn give_back(&mut self, refill: Refill, units: u64, now: Timestamp) {
-        if units > 0 {
-            self.settle(refill, now);
-            self.level = self.level.saturating_sub(units);
-        }
-    }
-
-    /// Makes the level that of the instant by which it had leaked to it; nothing is left of an empty bucket's past.
-    fn settle(&mut self, refill: Refill, now: Timestamp) {
-        if self.leaked == self.level {
-            self.at = self.at.max(now);
-        } else if self.leaked > 0 {
-            self.at = self.at.plus(Micros(refill.span(self.leaked) as u64)).min(now);
-        }
-        self.level -= self.leaked;
-        self.leaked = 0;
-    }
-
-    /// When `excess` of the units in the bucket will have leaked, seen from `now`.
-    pub fn freed_after(&self, refill: Refill, excess: u64, now: Timestamp) -> Retry {
-        self.leaked_at(refill, self.leaked + excess).map_or(Retry::Never, |at| Retry::After(at.since(now)))
-    }
-
     /// The instant at which the bucket is empty; `None` if it never is.
     pub fn idle_from(&self, refill: Refill) -> Option<Timestamp> {
         self.leaked_at(refill, self.level)
+    }
+
+    /// Makes the level that of the instant by which it had leaked to it; nothing is left of an empty bucket's past.
+    fn settle(&mut self, refill: Refill, leaked: u64, now: Timestamp) {
+        if leaked == self.level {
+            self.at = self.at.max(now);
+        } else if leaked > 0 {
+            self.at = self.at.plus(Micros(refill.span(leaked) as u64)).min(now);
+        }
+        self.level -= leaked;
     }
 
     /// The first instant by which `units` have leaked; `None` if they never do, or not in a lifetime.
@@ -141,5 +107,42 @@ impl Bucket {
             span += (span * SHADE * 2.0).floor().max(1.0);
         }
         Some(self.at.plus(Micros(span as u64)))
+    }
+}
+
+/// Seen at an instant is what has leaked since the level was settled.
+impl Counter<Refill> for Bucket {
+    type Seen = u64;
+
+    fn seen(&self, refill: Refill, now: Timestamp) -> u64 {
+        if self.level == 0 {
+            return 0;
+        }
+        let leaked = refill.leaked(now.since(self.at).0);
+        if leaked >= self.level as f64 { self.level } else { leaked as u64 }
+    }
+
+    fn spent(&self, leaked: u64) -> u64 {
+        self.level - leaked
+    }
+
+    fn freed_after(&self, refill: Refill, leaked: u64, excess: u64, now: Timestamp) -> Retry {
+        self.leaked_at(refill, leaked + excess).map_or(Retry::Never, |at| Retry::After(at.since(now)))
+    }
+
+    fn whole_at(&self, refill: Refill, _: u64) -> Option<Timestamp> {
+        self.idle_from(refill)
+    }
+
+    fn add(&mut self, refill: Refill, leaked: u64, charge: u64, now: Timestamp) -> u64 {
+        self.settle(refill, leaked, now);
+        self.level = self.level.saturating_add(charge).min(MAX_AMOUNT);
+        0
+    }
+
+    fn give_back(&mut self, refill: Refill, leaked: u64, units: u64, now: Timestamp) -> u64 {
+        self.settle(refill, leaked, now);
+        self.level = self.level.saturating_sub(units);
+        0
     }
 }

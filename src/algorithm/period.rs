@@ -5,15 +5,18 @@
 //! of calendar windows come from [`crate::calendar`].
 //!
 //! **Source.** The fixed window counter as the reference service, envoyproxy/ratelimit, keeps it in Redis: one
-//! key for each start of a window. Here one state says which start it counts from.
+//! key for each start of a window. Here one state says at which end it stops counting.
 
 use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Window};
 
-/// The count of one period.
+use super::Retry;
+use super::counter::Counter;
+
+/// The count of one period: of the one that ends at `end`. Time before that is taken to be in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeriodCount {
-    start: Timestamp,
+    end: Timestamp,
     used: u64,
 }
 
@@ -35,7 +38,7 @@ impl Span {
                 Self { start, end: start.plus(*length) }
             }
             Window::Calendar(calendar) => {
-                let [_, start, end, _] = calendar.boundaries(at);
+                let [start, end] = calendar.period_of(at);
                 Self { start, end }
             }
             _ => Self { start: Timestamp(0), end: Timestamp(u64::MAX) },
@@ -44,30 +47,42 @@ impl Span {
 }
 
 impl PeriodCount {
-    /// The first instant of the period that was last charged.
-    pub fn start(&self) -> Timestamp {
-        self.start
+    /// The instant from which the count is as good as fresh.
+    pub fn idle_from(&self) -> Timestamp {
+        self.end
     }
 
-    /// What was charged in it.
-    pub fn used(&self) -> u64 {
-        self.used
+    fn keep(&mut self, seen: Self) -> Self {
+        *self = seen;
+        seen
+    }
+}
+
+impl Counter<&Window> for PeriodCount {
+    type Seen = Self;
+
+    /// Starts anew in a later period. Boundaries are worked out only then: they cost more than all the rest.
+    fn seen(&self, window: &Window, now: Timestamp) -> Self {
+        if now < self.end { *self } else { Self { end: Span::holding(window, now).end, used: 0 } }
     }
 
-    /// Starts anew if `span` is a later period.
-    pub fn advance(&mut self, span: Span) {
-        if span.start > self.start {
-            *self = Self { start: span.start, used: 0 };
-        }
+    fn spent(&self, seen: Self) -> u64 {
+        seen.used
     }
 
-    /// Counts `charge`.
-    pub fn add(&mut self, charge: u64) {
-        self.used = self.used.saturating_add(charge).min(MAX_AMOUNT);
+    fn freed_after(&self, _: &Window, seen: Self, _: u64, now: Timestamp) -> Retry {
+        Retry::After(seen.end.since(now))
     }
 
-    /// Takes `units` off, down to 0.
-    pub fn give_back(&mut self, units: u64) {
-        self.used = self.used.saturating_sub(units);
+    fn whole_at(&self, _: &Window, seen: Self) -> Option<Timestamp> {
+        Some(seen.end)
+    }
+
+    fn add(&mut self, _: &Window, seen: Self, charge: u64, _: Timestamp) -> Self {
+        self.keep(Self { used: seen.used.saturating_add(charge).min(MAX_AMOUNT), ..seen })
+    }
+
+    fn give_back(&mut self, _: &Window, seen: Self, units: u64, _: Timestamp) -> Self {
+        self.keep(Self { used: seen.used.saturating_sub(units), ..seen })
     }
 }

@@ -2,37 +2,58 @@
 //!
 //! Counters are spread over shards by key. A call locks the shards it touches in ascending order, so two
 //! calls never wait for each other in a circle, and does everything under those locks. A counter that has
-//! become as good as fresh is idle and its place is reused; a live one is never evicted. When a shard is
-//! full of live counters, a newcomer follows its limit's [`OnError`].
+//! become as good as fresh is idle and its place is reused; a live one is never evicted. When all places are
+//! taken, and those of a shard by live counters, a newcomer follows its limit's [`OnError`].
+//!
+//! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
 mod shard;
+mod step;
 
-use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
 
-use crate::algorithm::{Op, Outcome, Overrun, State};
+use parking_lot::Mutex;
+
+use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Timestamp};
-use crate::limits::{CounterKey, KeySecret, OnError, Window};
+use crate::limits::{KeySecret, OnError, Window};
 
-use super::{Admission, Answer, Call, Charge, Outcomes, Store, StoreError};
-use shard::{Counter, Counters, Shard};
+use super::{Admission, Answer, Binding, Call, Charge, Outcomes, Store, StoreError};
+use shard::{NEVER, Places, Shard};
+use step::Step;
 
+/// How many counters a shard is for. What is done to all of one shard, under its lock, is short then.
+const OF_SHARD: usize = 4096;
+/// How many shards a store has that has room for them: so many that threads seldom meet.
 const SHARDS: usize = 64;
+/// So many counters of a shard that chance spreads them evenly enough.
+const OF_SMALL_SHARD: usize = 64;
 
 /// Counters in this process's memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    shards: Vec<Mutex<Shard>>,
-    /// The counters that newcomers of full shards share, one a limit. Locked after the shards of a call, and
-    /// only by a call that needs one: or else every call of a limit would wait for every other.
-    overflow: Mutex<Counters>,
+    /// A power of two of them.
+    shards: Box<[Aligned]>,
+    places: Places,
+    /// The counters that newcomers share when no place is left, one a limit. Locked after the shards of a call,
+    /// and only by a call that needs one: or else every call of a limit would wait for every other.
+    shared: Mutex<Shared>,
     clock: Clock,
     secret: KeySecret,
 }
 
+/// A shard that has its cache lines for itself.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Aligned(Mutex<Shard>);
+
+/// Counters that newcomers share, by their limits. They have places of their own, beyond the bound.
+type Shared = HashMap<u128, State>;
+
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
-    /// The most counters that are kept. Default 1,000,000.
+    /// The most counters that are kept, apart from one a limit that newcomers share. Default 1,000,000.
     pub max_keys: usize,
 }
 
@@ -45,27 +66,27 @@ impl Default for MemorySettings {
 impl MemoryStore {
     /// An empty store whose time is `clock` and whose keys are made under `secret`.
     pub fn new(settings: MemorySettings, clock: Clock, secret: KeySecret) -> Self {
-        let most = settings.max_keys.div_ceil(SHARDS).max(1);
-        let shard = || Mutex::new(Shard::new(most));
-        let shards = (0..SHARDS).map(|_| shard()).collect();
-        Self { shards, overflow: Mutex::default(), clock, secret }
+        let most = settings.max_keys.max(1);
+        let shards = (most / OF_SMALL_SHARD).clamp(1, SHARDS).max(most / OF_SHARD).next_power_of_two();
+        let shards = (0..shards).map(|_| Aligned::default()).collect();
+        Self { shards, places: Places::new(most), shared: Mutex::default(), clock, secret }
     }
 
     /// Does all that `call` asks, now.
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
-        let shards = self.lock(call.charges);
-        let overflow = Overflow { mutex: &self.overflow, locked: None };
-        let changed = Vec::with_capacity(call.charges.len());
-        let mut step = Step { shards, overflow, at, changed };
-        let outcomes = step.run(call);
+        let mut outcomes = Outcomes::new();
+        match call.charges {
+            [charge] => outcomes.push(self.charge_one(charge, call.admission, at)),
+            _ => outcomes = Step::run(self, call, at),
+        }
         Answer { at, outcomes, degraded: None }
     }
 
     /// How many counters are kept, idle ones included.
     pub fn len(&self) -> usize {
-        let in_shards: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
-        in_shards + self.overflow.lock().len()
+        let in_shards: usize = self.shards.iter().map(|shard| shard.0.lock().len()).sum();
+        in_shards + self.shared.lock().len()
     }
 
     /// Whether nothing was ever counted.
@@ -73,16 +94,71 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    fn lock(&self, charges: &[Charge<'_>]) -> Vec<(usize, MutexGuard<'_, Shard>)> {
-        let mut wanted: Vec<usize> = charges.iter().map(|charge| shard_of(charge.key)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.into_iter().map(|index| (index, self.shards[index].lock())).collect()
+    /// Which shard the counter `id` belongs to.
+    fn shard_of(&self, id: u128) -> usize {
+        id as usize & (self.shards.len() - 1)
+    }
+
+    /// Does a call of one charge.
+    #[inline(always)]
+    fn charge_one(&self, charge: &Charge<'_>, admission: Admission, at: Timestamp) -> Outcome {
+        let overrun = match (admission, charge.binding) {
+            // Alone, it refuses the call.
+            (Admission::AllOrNone, Binding::Quota { .. }) => Overrun::Refuse,
+            _ => charge.overrun(admission),
+        };
+        if matches!(charge.rule.window, Window::Request) {
+            return ask(&mut State::Nothing, charge, overrun, at);
+        }
+        let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
+        let Some(mut counter) = shard.find(charge.key.id).map(|place| shard.counter(place)) else {
+            return self.welcome(&mut shard, charge, overrun, at);
+        };
+        let outcome = counter.state().charge(charge.rule, charge.op, overrun, at);
+        if charge.op.is_made(&outcome, overrun) {
+            let idle_from = idle_from(&outcome, counter.state(), charge.rule, at);
+            counter.idle_from(idle_from);
+        }
+        outcome
+    }
+
+    /// Charges a counter that is not there. What does not change it needs no place.
+    #[cold]
+    fn welcome(&self, shard: &mut Shard, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Outcome {
+        let mut state = State::fresh(charge.rule.window);
+        let outcome = ask(&mut state, charge, overrun, at);
+        if !charge.op.is_made(&outcome, overrun) {
+            return outcome;
+        }
+        let idle_from = idle_from(&outcome, &state, charge.rule, at);
+        if shard.insert(charge.key.id, state, idle_from, at, &self.places).is_some() {
+            return outcome;
+        }
+        match charge.on_error {
+            OnError::Local => ask(shared(&mut self.shared.lock(), charge), charge, overrun, at),
+            OnError::Allow | OnError::Deny => charge.stand_in(),
+        }
     }
 }
 
-fn shard_of(key: CounterKey) -> usize {
-    (key.id % SHARDS as u128) as usize
+/// Does what `charge` asks of a counter, off the common path.
+#[inline(never)]
+fn ask(state: &mut State, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Outcome {
+    state.charge(charge.rule, charge.op, overrun, at)
+}
+
+/// The counter that newcomers of the limit of `charge` share.
+fn shared<'s>(shared: &'s mut Shared, charge: &Charge<'_>) -> &'s mut State {
+    shared.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
+}
+
+/// From when on `state` is idle, to which a charge has come to `outcome`. Where time alone makes a counter whole
+/// it is idle when it is whole, and that has been worked out.
+fn idle_from(outcome: &Outcome, state: &State, rule: Rule<'_>, at: Timestamp) -> Timestamp {
+    match outcome.standing.reset_after {
+        Some(reset_after) => at.plus(reset_after),
+        None => state.idle_from(rule).unwrap_or(NEVER),
+    }
 }
 
 impl Store for MemoryStore {
@@ -99,167 +175,111 @@ impl Store for MemoryStore {
     }
 }
 
-/// One call in progress: what it changes is kept aside until it is known to pass.
-struct Step<'m> {
-    shards: Vec<(usize, MutexGuard<'m, Shard>)>,
-    overflow: Overflow<'m>,
-    at: Timestamp,
-    changed: Vec<(Place, Counter)>,
-}
-
-/// Where a counter is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// In the shard of its key.
-    Own(CounterKey),
-    /// Among those that newcomers share, one a limit.
-    Shared(u128),
-}
-
-/// The shared counters, locked by the first who needs one.
-struct Overflow<'m> {
-    mutex: &'m Mutex<Counters>,
-    locked: Option<MutexGuard<'m, Counters>>,
-}
-
-impl Overflow<'_> {
-    fn counters(&mut self) -> &mut Counters {
-        let mutex = self.mutex;
-        self.locked.get_or_insert_with(|| mutex.lock())
+impl Charge<'_> {
+    /// What becomes of it when it finds no room.
+    fn overrun(&self, admission: Admission) -> Overrun {
+        match (admission, self.binding, self.rule.window) {
+            (Admission::Each | Admission::EachUnlessOver, _, Window::Fixed { .. })
+            | (_, Binding::Quota { .. } | Binding::Counted, _) => Overrun::Count,
+            (_, Binding::Enforced, _) => Overrun::Refuse,
+        }
     }
 }
 
-impl Step<'_> {
-    fn run(&mut self, call: Call<'_>) -> Outcomes {
-        match call.admission {
-            Admission::AllOrNone => self.all_or_none(call),
-            Admission::Each => self.each(call, |_| true),
-            Admission::EachUnlessOver => {
-                let over: Vec<bool> =
-                    call.charges.iter().map(|charge| !self.look(charge, charge.op).is_admitted()).collect();
-                let any = over.contains(&true);
-                let back = |index: usize| matches!(call.charges[index].op, Op::GiveBack { .. });
-                self.each(call, |index| !any || over[index] || back(index))
-            }
+impl Op {
+    /// Whether the counter is another, now that this came to `outcome`.
+    fn is_made(self, outcome: &Outcome, overrun: Overrun) -> bool {
+        self.changes() && (outcome.is_admitted() || overrun == Overrun::Count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::{Retry, Verdict};
+    use crate::clock::Micros;
+    use crate::limits::{CounterKey, Number};
+    use crate::store::FreedBy;
+
+    const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
+
+    fn store(max_keys: usize) -> (MemoryStore, Clock) {
+        let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
+        (MemoryStore::new(MemorySettings { max_keys }, clock.clone(), KeySecret([0; 16])), clock)
+    }
+
+    /// One of nine of counter `id`, whose key is as uniform as real ones are.
+    fn take(id: u128) -> Charge<'static> {
+        let id = id.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).rotate_left(61);
+        Charge {
+            key: CounterKey { tag: 0, id },
+            overflow: 0,
+            rule: Rule { window: &MINUTE, number: Number::AtMost(9) },
+            op: Op::Take { room: 1, charge: 1 },
+            binding: Binding::Enforced,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Time,
         }
     }
 
-    fn all_or_none(&mut self, call: Call<'_>) -> Outcomes {
-        let mut outcomes: Outcomes = call
-            .charges
-            .iter()
-            .map(|charge| self.charge(charge, charge.op, charge.binding.overrun()))
-            .collect();
-        call.settle(&mut outcomes);
-        if call.is_refused(&outcomes) {
-            self.changed.clear();
-            // The verdicts stand: charges of one counter may find no room only together.
-            for (outcome, charge) in outcomes.iter_mut().zip(call.charges) {
-                outcome.standing = self.look(charge, charge.op).standing;
-            }
-            return outcomes;
-        }
-        self.commit();
-        outcomes
+    /// What is used of each counter once all are charged; nothing where the policy decided.
+    fn charge(store: &MemoryStore, admission: Admission, charges: &[Charge<'_>]) -> Vec<Option<u64>> {
+        let answer = store.charge_now(Call { charges, admission });
+        let by_policy = Verdict::Refused(Retry::After(Micros::from_secs(1)));
+        let used = |outcome: &Outcome| (outcome.verdict != by_policy).then_some(outcome.standing.used);
+        answer.outcomes.iter().map(used).collect()
     }
 
-    /// Charges one by one; those that do not `count` are only looked at.
-    fn each(&mut self, call: Call<'_>, counts: impl Fn(usize) -> bool) -> Outcomes {
-        let outcomes = call
-            .charges
-            .iter()
-            .enumerate()
-            .map(|(index, charge)| {
-                let overrun = match charge.rule.window {
-                    Window::Fixed { .. } => Overrun::Count,
-                    _ => charge.binding.overrun(),
-                };
-                if counts(index) {
-                    self.charge(charge, charge.op, overrun)
-                } else {
-                    self.look(charge, NOTHING)
+    #[test]
+    fn as_many_counters_are_kept_as_may_be_and_no_live_one_is_let_go() {
+        for most in [1, 100, 10_000] {
+            let (store, clock) = store(most);
+            let all = 0..most as u128;
+            for round in 1..3 {
+                for id in all.clone() {
+                    assert_eq!(charge(&store, Admission::AllOrNone, &[take(id)]), [Some(round)]);
                 }
-            })
-            .collect();
-        self.commit();
-        outcomes
-    }
-
-    fn charge(&mut self, charge: &Charge<'_>, op: Op, overrun: Overrun) -> Outcome {
-        let Some((place, mut state)) = self.find(charge) else {
-            return charge.stand_in();
-        };
-        let outcome = state.charge(charge.rule, op, overrun, self.at);
-        if op.changes() && (outcome.is_admitted() || overrun == Overrun::Count) {
-            let idle_from = state.idle_from(charge.rule);
-            self.changed.retain(|(other, _)| *other != place);
-            self.changed.push((place, Counter { state, idle_from }));
-        }
-        outcome
-    }
-
-    /// What a charge would come to, with nothing changed.
-    fn look(&mut self, charge: &Charge<'_>, op: Op) -> Outcome {
-        self.find(charge).map_or_else(
-            || charge.stand_in(),
-            |(_, mut state)| state.charge(charge.rule, op.peek(), Overrun::Refuse, self.at),
-        )
-    }
-
-    /// The counter that `charge` is made to, as this call has left it so far; `None` if it has no place.
-    fn find(&mut self, charge: &Charge<'_>) -> Option<(Place, State)> {
-        let own = Place::Own(charge.key);
-        if matches!(charge.rule.window, Window::Request) {
-            return Some((own, State::Nothing));
-        }
-        if let Some(state) = self.kept(own) {
-            return Some((own, state));
-        }
-        let (fresh, at) = (State::fresh(charge.rule.window), self.at);
-        if !charge.op.changes() || self.shard(charge.key).make_room(at) {
-            return Some((own, fresh));
-        }
-        // The one shared counter of newcomers has a place of its own, beyond the bound: there is one a limit.
-        let shared = Place::Shared(charge.overflow);
-        (charge.on_error == OnError::Local).then(|| (shared, self.kept(shared).unwrap_or(fresh)))
-    }
-
-    /// The counter at `place`, as this call has left it so far.
-    fn kept(&mut self, place: Place) -> Option<State> {
-        if let Some((_, counter)) = self.changed.iter().find(|(other, _)| *other == place) {
-            return Some(counter.state.clone());
-        }
-        let counter = match place {
-            Place::Own(key) => self.shard(key).get(key),
-            Place::Shared(limit) => self.overflow.counters().get(&limit),
-        };
-        counter.map(|counter| counter.state.clone())
-    }
-
-    fn shard(&mut self, key: CounterKey) -> &mut Shard {
-        let wanted = shard_of(key);
-        let found = self.shards.binary_search_by_key(&wanted, |(index, _)| *index);
-        &mut self.shards[found.expect("every shard that a call touches was locked")].1
-    }
-
-    fn commit(&mut self) {
-        let changed = std::mem::take(&mut self.changed);
-        for (place, counter) in changed.into_iter().filter(|(_, counter)| counter.state != State::Nothing) {
-            match place {
-                Place::Own(key) => self.shard(key).keep(key, counter),
-                Place::Shared(limit) => _ = self.overflow.counters().insert(limit, counter),
+                for id in all.clone() {
+                    let newcomer = [take(id + 1_000_000)];
+                    assert_eq!(charge(&store, Admission::AllOrNone, &newcomer), [None], "{id} of {most}");
+                }
+                assert_eq!(store.len(), most);
             }
+            clock.advance(Micros::from_secs(62));
+            let kept = |id: &u128| charge(&store, Admission::AllOrNone, &[take(id + 2_000_000)]) == [Some(1)];
+            // Chance has it that a shard gets more newcomers than it has places.
+            assert!(all.filter(kept).count() * 10 >= most * 9);
+            assert_eq!(store.len(), most);
         }
     }
-}
 
-const NOTHING: Op = Op::Take { room: 0, charge: 0 };
+    #[test]
+    fn newcomers_of_one_call_share_the_places_that_are_left() {
+        let (store, _) = store(3);
+        let five = [0, 1, 2, 3, 4].map(take);
+        assert_eq!(charge(&store, Admission::Each, &five), [Some(1), Some(1), Some(1), None, None]);
+        assert_eq!(store.len(), 3);
+    }
 
-impl super::Binding {
-    fn overrun(self) -> Overrun {
-        match self {
-            Self::Enforced => Overrun::Refuse,
-            Self::Quota { .. } | Self::Counted => Overrun::Count,
+    #[test]
+    fn a_call_does_not_take_the_places_of_its_own_counters() {
+        let (store, clock) = store(2);
+        charge(&store, Admission::Each, &[take(0), take(1)]);
+        clock.advance(Micros::from_secs(62));
+        let three = [take(0), take(2), take(1), take(0)];
+        assert_eq!(charge(&store, Admission::Each, &three), [Some(1), None, Some(1), Some(2)]);
+        assert_eq!(charge(&store, Admission::Each, &[take(0), take(1)]), [Some(3), Some(2)]);
+        clock.advance(Micros::from_secs(62));
+        assert_eq!(charge(&store, Admission::Each, &[take(3), take(2)]), [Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn a_newcomer_whose_call_is_refused_leaves_its_place() {
+        let (store, _) = store(2);
+        let never = Charge { op: Op::Take { room: 10, charge: 10 }, ..take(0) };
+        for id in 1..20 {
+            assert_eq!(charge(&store, Admission::AllOrNone, &[take(id), never]), [Some(0), Some(0)]);
         }
+        assert_eq!(charge(&store, Admission::AllOrNone, &[take(30), take(31)]), [Some(1), Some(1)]);
     }
 }

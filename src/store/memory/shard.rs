@@ -1,138 +1,290 @@
-//! One shard of the embedded store: a bounded map that reuses the places of idle counters.
+//! One shard of the embedded store: a map that reuses the places of idle counters.
+//!
+//! Counters stand in chunks, one after the other; an index finds them by key. A newcomer takes a free place of the
+//! last chunk. When all chunks are full it takes the place of an idle counter, if one of the next few is idle;
+//! else one more chunk is begun. When no more places are left in the whole store, it takes the place of any
+//! counter of its shard that is idle. A live counter is never let go. Whatever is done here is done under the
+//! shard's lock, so all of it is short: a shard is small, and a chunk is looked through only when it may hold an
+//! idle counter.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hashbrown::HashTable;
 
 use crate::algorithm::State;
 use crate::clock::Timestamp;
-use crate::limits::CounterKey;
 
-/// How many idle counters a newcomer to a full shard lets go at most.
-const SWEEP: usize = 64;
+/// How many counters stand in one chunk.
+const CHUNK: usize = 128;
+/// How many counters a newcomer looks at before a chunk is begun.
+const LOOK: usize = 16;
+/// The instant from which a counter is idle that never is by itself, or that a call has in hand.
+pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
 
-/// The counters of one shard, and how many there may be.
+/// How many more counters the store may keep.
 #[derive(Debug)]
+pub(super) struct Places(AtomicUsize);
+
+/// The counters of one shard.
+#[derive(Debug, Default)]
 pub(super) struct Shard {
-    counters: Counters,
-    most: usize,
-    /// Before this nothing in the shard is idle: when it is full, nobody has to look.
+    /// The places of the counters, by their keys.
+    index: HashTable<Place>,
+    chunks: Vec<Chunk>,
+    /// The place at which the next search for an idle counter begins.
+    hand: usize,
+}
+
+/// Where in a shard a counter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+/// A counter.
+#[derive(Debug)]
+struct Slot {
+    id: u128,
+    idle_from: Timestamp,
+    state: State,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    slots: Vec<Slot>,
+    /// Before this nothing in the chunk is idle: nobody has to look.
     live_until: Timestamp,
 }
 
-/// Counters by the id of their key.
-pub(super) type Counters = HashMap<u128, Counter, BuildHasherDefault<AlreadyHashed>>;
-
-/// A counter, and from when on it is as good as fresh; `None` if it never is by itself.
-#[derive(Debug)]
-pub(super) struct Counter {
-    pub(super) state: State,
-    pub(super) idle_from: Option<Timestamp>,
+/// A counter under its shard's lock.
+pub(super) struct Counter<'s> {
+    slot: &'s mut Slot,
+    live_until: &'s mut Timestamp,
 }
 
-/// Keys are uniform already; hashing them again would be work for nothing.
-#[derive(Default)]
-pub(super) struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
+impl Places {
+    /// So many.
+    pub(super) fn new(most: usize) -> Self {
+        Self(AtomicUsize::new(most))
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+    /// Takes one, if there is one.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl Place {
+    fn chunk(self) -> usize {
+        self.at() / CHUNK
+    }
+
+    fn slot(self) -> usize {
+        self.at() % CHUNK
+    }
+
+    fn at(self) -> usize {
+        usize::try_from(self.0).expect("a place was a usize before")
+    }
+
+    fn of(at: usize) -> Self {
+        Self(u32::try_from(at).expect("a shard holds fewer than 2^32 counters"))
+    }
+}
+
+impl<'s> Counter<'s> {
+    /// What it remembers.
+    pub(super) fn state(&mut self) -> &mut State {
+        &mut self.slot.state
+    }
+
+    /// What it remembers, for as long as the shard is locked.
+    pub(super) fn into_state(self) -> &'s mut State {
+        &mut self.slot.state
+    }
+
+    /// Notes when it is idle; tells what was noted before.
+    pub(super) fn idle_from(&mut self, from: Timestamp) -> Timestamp {
+        if from < self.slot.idle_from {
+            *self.live_until = from.min(*self.live_until);
         }
+        std::mem::replace(&mut self.slot.idle_from, from)
     }
+}
 
-    fn write_u128(&mut self, key: u128) {
-        self.0 = (key >> 64) as u64;
-    }
+/// Keys are uniform already; hashing them again would be work for nothing. The lowest bits choose the shard.
+#[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
+fn hash(id: u128) -> u64 {
+    (id >> 64) as u64 ^ (id as u64).rotate_right(8)
 }
 
 impl Shard {
-    /// An empty shard for at most `most` counters.
-    pub(super) fn new(most: usize) -> Self {
-        Self { counters: Counters::default(), most, live_until: Timestamp(0) }
-    }
-
     /// How many counters are kept, idle ones included.
     pub(super) fn len(&self) -> usize {
-        self.counters.len()
+        self.index.len()
     }
 
-    /// The counter of `key`.
-    pub(super) fn get(&self, key: CounterKey) -> Option<&Counter> {
-        self.counters.get(&key.id)
+    /// Where the counter `id` stands.
+    #[inline(always)]
+    pub(super) fn find(&self, id: u128) -> Option<Place> {
+        let is_wanted = |place: &Place| self.chunks[place.chunk()].slots[place.slot()].id == id;
+        self.index.find(hash(id), is_wanted).copied()
     }
 
-    /// Keeps `counter` in place of the one of `key`.
-    pub(super) fn keep(&mut self, key: CounterKey, counter: Counter) {
-        self.live_until = self.live_until.min(counter.idle_from.unwrap_or(self.live_until));
-        self.counters.insert(key.id, counter);
+    /// The counter at `place`.
+    pub(super) fn counter(&mut self, place: Place) -> Counter<'_> {
+        let Chunk { slots, live_until } = &mut self.chunks[place.chunk()];
+        Counter { slot: &mut slots[place.slot()], live_until }
     }
 
-    /// Whether one more counter has a place, after a few idle ones have been let go.
-    pub(super) fn make_room(&mut self, at: Timestamp) -> bool {
-        if self.counters.len() >= self.most && at >= self.live_until {
-            self.sweep(at);
-        }
-        self.counters.len() < self.most
-    }
-
-    fn sweep(&mut self, at: Timestamp) {
-        let mut next = Timestamp(u64::MAX);
-        let mut idle = Vec::new();
-        for (key, counter) in &self.counters {
-            match counter.idle_from {
-                Some(from) if from <= at => idle.push(*key),
-                Some(from) => next = next.min(from),
-                None => {}
+    /// Gives a place to the counter `id`, which has none yet; `None` if all are taken by counters that are live
+    /// `at` that instant.
+    pub(super) fn insert(
+        &mut self,
+        id: u128,
+        state: State,
+        idle_from: Timestamp,
+        at: Timestamp,
+        places: &Places,
+    ) -> Option<Place> {
+        let slot = Slot { id, idle_from, state };
+        let has_spare = self.chunks.last().is_some_and(|last| last.slots.len() < CHUNK);
+        let nearby = if has_spare { None } else { self.idle_nearby(at) };
+        let place = match nearby {
+            Some(place) => self.replace(place, slot),
+            None if places.take() => self.push(slot),
+            None => {
+                let place = self.idle_anywhere(at)?;
+                self.replace(place, slot)
             }
-            if idle.len() == SWEEP {
-                next = at;
-                break;
-            }
+        };
+        let chunks = &self.chunks;
+        self.index.insert_unique(hash(id), place, |other| hash(chunks[other.chunk()].slots[other.slot()].id));
+        Some(place)
+    }
+
+    fn push(&mut self, slot: Slot) -> Place {
+        if self.chunks.last().is_none_or(|last| last.slots.len() == CHUNK) {
+            self.chunks.push(Chunk { slots: Vec::with_capacity(CHUNK), live_until: NEVER });
         }
-        self.live_until = next;
-        for key in idle {
-            self.counters.remove(&key);
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let last = self.chunks.last_mut().expect("there is one");
+        last.live_until = last.live_until.min(slot.idle_from);
+        last.slots.push(slot);
+        Place::of(before + last.slots.len() - 1)
+    }
+
+    fn replace(&mut self, place: Place, slot: Slot) -> Place {
+        let counter = self.counter(place);
+        *counter.live_until = slot.idle_from.min(*counter.live_until);
+        let idle = std::mem::replace(counter.slot, slot);
+        if let Ok(entry) = self.index.find_entry(hash(idle.id), |other| *other == place) {
+            entry.remove();
         }
+        self.hand = place.at() + 1;
+        place
+    }
+
+    /// An idle counter among the next few.
+    fn idle_nearby(&mut self, at: Timestamp) -> Option<Place> {
+        let all = self.index.len();
+        let first = if self.hand < all { self.hand } else { 0 };
+        self.hand = all.min(first + LOOK);
+        (first..self.hand).map(Place::of).find(|place| {
+            let slots = &self.chunks[place.chunk()].slots;
+            slots[place.slot()].idle_from <= at
+        })
+    }
+
+    /// An idle counter, if there is one.
+    fn idle_anywhere(&mut self, at: Timestamp) -> Option<Place> {
+        let (chunks, first) = (self.chunks.len(), self.hand / CHUNK);
+        (first..first + chunks).map(|chunk| chunk % chunks).find_map(|chunk| {
+            let slot = self.chunks[chunk].idle(at)?;
+            Some(Place::of(chunk * CHUNK + slot))
+        })
+    }
+}
+
+impl Chunk {
+    /// The first counter that is idle, and for the next search when there will be another.
+    fn idle(&mut self, at: Timestamp) -> Option<usize> {
+        if at < self.live_until {
+            return None;
+        }
+        let found = self.slots.iter().position(|slot| slot.idle_from <= at);
+        let others = self.slots.iter().enumerate().filter(|(index, _)| Some(*index) != found);
+        self.live_until = others.map(|(_, slot)| slot.idle_from).min().unwrap_or(NEVER);
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counter, Shard};
+    use super::{CHUNK, NEVER, Place, Places, Shard, Slot};
     use crate::algorithm::State;
     use crate::clock::Timestamp;
-    use crate::limits::CounterKey;
+
+    fn insert(shard: &mut Shard, places: &Places, id: u128, idle_from: u64, at: u64) -> Option<Place> {
+        shard.insert(id, State::Nothing, Timestamp(idle_from), Timestamp(at), places)
+    }
 
     #[test]
-    fn a_full_shard_has_room_as_soon_as_a_counter_is_idle() {
-        let mut shard = Shard::new(2);
-        let mut keep = |id: u128, idle_from: Option<u64>, at: u64| {
-            let has_room = shard.make_room(Timestamp(at));
-            if has_room {
-                let counter = Counter { state: State::Nothing, idle_from: idle_from.map(Timestamp) };
-                shard.keep(CounterKey { tag: 0, id }, counter);
-            }
-            (has_room, shard.len())
+    fn a_counter_is_small() {
+        assert_eq!(size_of::<Slot>(), 48);
+    }
+
+    #[test]
+    fn a_full_shard_has_a_place_as_soon_as_a_counter_is_idle() {
+        let (mut shard, places) = (Shard::default(), Places::new(2));
+        let mut keep = |id: u128, idle_from: u64, at: u64| {
+            let place = insert(&mut shard, &places, id, idle_from, at);
+            (place.is_some(), shard.len())
         };
         for (id, idle_from, at, expected) in [
-            (1, None, 0, (true, 1)),
-            (2, Some(10), 0, (true, 2)),
-            (3, Some(30), 9, (false, 2)),
-            (3, Some(30), 10, (true, 2)),
-            (4, Some(90), 29, (false, 2)),
-            (4, Some(90), 8, (false, 2)),
-            (4, Some(90), 30, (true, 2)),
+            (1, NEVER.0, 0, (true, 1)),
+            (2, 10, 0, (true, 2)),
+            (3, 30, 9, (false, 2)),
+            (3, 30, 10, (true, 2)),
+            (4, 90, 29, (false, 2)),
+            (4, 90, 8, (false, 2)),
+            (4, 90, 30, (true, 2)),
         ] {
             assert_eq!(keep(id, idle_from, at), expected, "counter {id} at {at}");
         }
         // What is given back may be idle sooner than it was to be.
-        let given_back = Counter { state: State::Nothing, idle_from: Some(Timestamp(40)) };
-        shard.keep(CounterKey { tag: 0, id: 1 }, given_back);
-        assert!(!shard.make_room(Timestamp(39)));
-        assert!(shard.make_room(Timestamp(40)));
+        let first = shard.find(1).unwrap();
+        assert_eq!(shard.counter(first).idle_from(Timestamp(40)), NEVER);
+        assert_eq!(insert(&mut shard, &places, 5, 90, 39), None);
+        assert_eq!(insert(&mut shard, &places, 5, 90, 40), Some(first));
+        assert_eq!((shard.find(1), shard.find(5)), (None, Some(first)));
+    }
+
+    #[test]
+    fn a_shard_reuses_what_is_idle_before_it_grows_by_much() {
+        let (mut shard, places) = (Shard::default(), Places::new(usize::MAX));
+        let per_instant = 10;
+        for id in 0..50 * CHUNK {
+            let at = (id / per_instant) as u64;
+            assert!(insert(&mut shard, &places, id as u128, at + 20, at).is_some());
+        }
+        assert!(shard.len() < 4 * CHUNK, "{} for 200 live ones", shard.len());
+        let recent = 50 * CHUNK - 20 * per_instant..50 * CHUNK;
+        assert!(recent.into_iter().all(|id| shard.find(id as u128).is_some()), "live ones are kept");
+    }
+
+    #[test]
+    fn a_search_of_all_finds_what_is_idle_wherever_it_stands() {
+        let all = 3 * CHUNK;
+        let (mut shard, places) = (Shard::default(), Places::new(all));
+        for id in 0..all {
+            assert!(insert(&mut shard, &places, id as u128, 1000, 0).is_some());
+        }
+        for (round, id) in [2 * CHUNK + 5, 7, all - 1, CHUNK].into_iter().enumerate() {
+            let place = shard.find(id as u128).unwrap();
+            assert_eq!(insert(&mut shard, &places, u128::MAX, 1000, 999), None);
+            shard.counter(place).idle_from(Timestamp(500));
+            let newcomer = (all + round) as u128;
+            assert_eq!(insert(&mut shard, &places, newcomer, 1000, 999), Some(place));
+            assert_eq!(shard.len(), all);
+        }
     }
 }

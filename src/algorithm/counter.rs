@@ -1,0 +1,102 @@
+//! What is done to a counter, whatever its window: look, admit, change, tell.
+//!
+//! Knows no window. Each window's file says how it sees itself at an instant and how it changes; the order of
+//! these steps is here, once. What is only looked at is never changed.
+
+use crate::clock::Timestamp;
+use crate::limits::Number;
+
+use super::{Op, Outcome, Overrun, Retry, Standing, Verdict};
+
+/// What is asked of a counter.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    /// The most that may be counted at once.
+    pub(super) most: Number,
+    pub(super) op: Op,
+    pub(super) overrun: Overrun,
+    pub(super) now: Timestamp,
+}
+
+/// A state of one kind of window. `Terms` is what the rule says of time.
+pub(super) trait Counter<Terms: Copy> {
+    /// The state as time has left it at an instant.
+    type Seen: Copy;
+
+    /// The state at `now`.
+    fn seen(&self, terms: Terms, now: Timestamp) -> Self::Seen;
+
+    /// What is counted.
+    fn spent(&self, seen: Self::Seen) -> u64;
+
+    /// When `excess` units will have been forgotten, of those that are counted.
+    fn freed_after(&self, terms: Terms, seen: Self::Seen, excess: u64, now: Timestamp) -> Retry;
+
+    /// When the counter is whole again; `None` if time alone never brings it there.
+    fn whole_at(&self, terms: Terms, seen: Self::Seen) -> Option<Timestamp>;
+
+    /// Counts `charge`, up to the most that anything counts.
+    fn add(&mut self, terms: Terms, seen: Self::Seen, charge: u64, now: Timestamp) -> Self::Seen;
+
+    /// Takes `units` off, down to 0.
+    fn give_back(&mut self, terms: Terms, seen: Self::Seen, units: u64, now: Timestamp) -> Self::Seen;
+}
+
+/// Does what is asked.
+#[inline(always)]
+pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask) -> Outcome {
+    let Ask { most, op, overrun, now } = ask;
+    let mut seen = counter.seen(terms, now);
+    let verdict = match op {
+        Op::Take { room, .. } => admit(counter, terms, seen, room, ask),
+        Op::GiveBack { .. } => Verdict::Admitted,
+    };
+    if op.changes() && (verdict == Verdict::Admitted || overrun == Overrun::Count) {
+        seen = match op {
+            Op::Take { charge, .. } => counter.add(terms, seen, charge, now),
+            Op::GiveBack { units } => counter.give_back(terms, seen, units, now),
+        };
+    }
+    let used = counter.spent(seen);
+    let reset_after = counter.whole_at(terms, seen).map(|whole| whole.since(now));
+    Outcome { verdict, standing: Standing { used, held: 0, remaining: most.left_after(used), reset_after } }
+}
+
+fn admit<T: Copy, C: Counter<T>>(counter: &C, terms: T, seen: C::Seen, room: u64, ask: Ask) -> Verdict {
+    let Number::AtMost(most) = ask.most else {
+        return Verdict::Admitted;
+    };
+    let asked = counter.spent(seen).saturating_add(room);
+    if asked <= most {
+        Verdict::Admitted
+    } else if room > most {
+        Verdict::Refused(Retry::Never)
+    } else {
+        Verdict::Refused(counter.freed_after(terms, seen, asked - most, ask.now))
+    }
+}
+
+/// Of a limit on the size of one call.
+pub(super) struct Nothing;
+
+impl Counter<()> for Nothing {
+    type Seen = ();
+
+    fn seen(&self, (): (), _: Timestamp) {}
+
+    fn spent(&self, (): ()) -> u64 {
+        0
+    }
+
+    fn freed_after(&self, (): (), (): (), _: u64, _: Timestamp) -> Retry {
+        Retry::Never
+    }
+
+    fn whole_at(&self, (): (), (): ()) -> Option<Timestamp> {
+        Some(Timestamp(0))
+    }
+
+    fn add(&mut self, (): (), (): (), _: u64, _: Timestamp) {}
+
+    fn give_back(&mut self, (): (), (): (), _: u64, _: Timestamp) {}
+}

@@ -1,0 +1,232 @@
+//! Several charges in one step: all made in place under the locks of their shards, and taken back if the call is
+//! refused.
+//!
+//! First every charge gets a seat, at its counter. A counter that a call sits at is not let go before the call is
+//! over, however idle it is: the place of one charge must not go to the newcomer of another.
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use crate::algorithm::{Op, Outcome, Overrun, State};
+use crate::clock::Timestamp;
+use crate::limits::{CounterKey, OnError, Window};
+use crate::store::{Admission, Call, Charge, Outcomes};
+
+use super::shard::{NEVER, Place, Shard};
+use super::{MemoryStore, Shared, ask, idle_from, shared};
+
+/// A call in progress.
+pub(super) struct Step<'m, 'c> {
+    store: &'m MemoryStore,
+    call: Call<'c>,
+    at: Timestamp,
+    /// Those that the call touches, in ascending order.
+    shards: SmallVec<[(usize, MutexGuard<'m, Shard>); 4]>,
+    shared: Option<MutexGuard<'m, Shared>>,
+    /// One a charge.
+    seats: SmallVec<[Seat; 4]>,
+    /// What was before each change, and to whose seat it belongs; only kept while the call may be refused.
+    undo: SmallVec<[(usize, State); 4]>,
+}
+
+/// Where a charge is made.
+enum Seat {
+    /// At a counter of the shard with this number among those that are locked.
+    Kept {
+        shard: usize,
+        place: Place,
+        /// From when on it was idle before the call.
+        idle_from: Timestamp,
+        /// From when on it is idle now that it was charged.
+        charged: Option<Timestamp>,
+    },
+    /// At the counter that newcomers share.
+    Shared,
+    /// At a fresh counter that is not kept.
+    Fresh,
+    /// Nowhere: its policy decides.
+    None,
+}
+
+const NOTHING: Op = Op::Take { room: 0, charge: 0 };
+
+impl<'m, 'c> Step<'m, 'c> {
+    /// Does all that `call` asks of `store`.
+    #[inline(never)]
+    pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Outcomes {
+        let (shards, shared) = (lock(store, call.charges), None);
+        let (seats, undo) = (SmallVec::new(), SmallVec::new());
+        let mut step = Self { store, call, at, shards, shared, seats, undo };
+        step.sit_down();
+        let outcomes = match call.admission {
+            Admission::AllOrNone => step.all_or_none(),
+            Admission::Each => step.each(|_| true),
+            Admission::EachUnlessOver => step.each_unless_over(),
+        };
+        step.stand_up();
+        outcomes
+    }
+
+    fn all_or_none(&mut self) -> Outcomes {
+        let call = self.call;
+        let mut outcomes: Outcomes = (0..call.charges.len()).map(|index| self.charge(index)).collect();
+        call.settle(&mut outcomes);
+        if call.is_refused(&outcomes) {
+            self.take_back();
+            // The verdicts stand: charges of one counter may find no room only together.
+            for (index, outcome) in outcomes.iter_mut().enumerate() {
+                outcome.standing = self.look(index, call.charges[index].op).standing;
+            }
+        }
+        outcomes
+    }
+
+    fn each_unless_over(&mut self) -> Outcomes {
+        let charges = self.call.charges;
+        let over: SmallVec<[bool; 8]> =
+            (0..charges.len()).map(|index| !self.look(index, charges[index].op).is_admitted()).collect();
+        let any = over.contains(&true);
+        let back = |index: usize| matches!(charges[index].op, Op::GiveBack { .. });
+        self.each(|index| !any || over[index] || back(index))
+    }
+
+    /// Charges one by one; those that do not `count` are only looked at.
+    fn each(&mut self, counts: impl Fn(usize) -> bool) -> Outcomes {
+        (0..self.call.charges.len())
+            .map(|index| if counts(index) { self.charge(index) } else { self.look(index, NOTHING) })
+            .collect()
+    }
+
+    fn charge(&mut self, index: usize) -> Outcome {
+        let (call, at) = (self.call, self.at);
+        let charge = &call.charges[index];
+        let overrun = charge.overrun(call.admission);
+        if charge.op.changes() && call.admission == Admission::AllOrNone {
+            let before = self.state(index).map(|state| state.clone());
+            self.undo.extend(before.map(|state| (index, state)));
+        }
+        let Some(state) = self.state(index) else {
+            return self.unkept(index, charge.op);
+        };
+        let outcome = ask(state, charge, overrun, at);
+        let idle_from = idle_from(&outcome, state, charge.rule, at);
+        if let Seat::Kept { charged, .. } = &mut self.seats[index]
+            && charge.op.is_made(&outcome, overrun)
+        {
+            *charged = Some(idle_from);
+        }
+        outcome
+    }
+
+    /// What a charge would come to, with nothing changed.
+    fn look(&mut self, index: usize, op: Op) -> Outcome {
+        let (charge, at) = (Charge { op: op.peek(), ..self.call.charges[index] }, self.at);
+        match self.state(index) {
+            Some(state) => ask(state, &charge, Overrun::Refuse, at),
+            None => self.unkept(index, op),
+        }
+    }
+
+    /// What a charge comes to that is made to no counter that is kept.
+    fn unkept(&self, index: usize, op: Op) -> Outcome {
+        let charge = &self.call.charges[index];
+        match self.seats[index] {
+            Seat::None => charge.stand_in(),
+            _ => {
+                let charge = Charge { op, ..*charge };
+                ask(&mut State::fresh(charge.rule.window), &charge, Overrun::Refuse, self.at)
+            }
+        }
+    }
+
+    /// The counter that the charge at `index` is made to, if it is kept.
+    fn state(&mut self, index: usize) -> Option<&mut State> {
+        match self.seats[index] {
+            Seat::Kept { shard, place, .. } => Some(self.shards[shard].1.counter(place).into_state()),
+            Seat::Shared => {
+                let locked = self.shared.get_or_insert_with(|| self.store.shared.lock());
+                Some(shared(locked, &self.call.charges[index]))
+            }
+            Seat::Fresh | Seat::None => None,
+        }
+    }
+
+    fn take_back(&mut self) {
+        for (index, before) in std::mem::take(&mut self.undo).into_iter().rev() {
+            if let Some(state) = self.state(index) {
+                *state = before;
+            }
+        }
+        for seat in &mut self.seats {
+            if let Seat::Kept { charged, .. } = seat {
+                *charged = None;
+            }
+        }
+    }
+
+    /// Seats every charge, those first whose counters are there.
+    fn sit_down(&mut self) {
+        let charges = self.call.charges;
+        self.seats = charges.iter().map(|charge| self.seat(charge).unwrap_or(Seat::Fresh)).collect();
+        for (index, charge) in charges.iter().enumerate() {
+            if matches!(self.seats[index], Seat::Fresh) && !matches!(charge.rule.window, Window::Request) {
+                self.seats[index] = self.seat(charge).unwrap_or_else(|| self.newcomer(charge));
+            }
+        }
+    }
+
+    /// At the counter of `charge`, if it has one.
+    fn seat(&mut self, charge: &Charge<'_>) -> Option<Seat> {
+        let (shard, counters) = self.shard(charge.key);
+        let place = counters.find(charge.key.id)?;
+        let idle_from = counters.counter(place).idle_from(NEVER);
+        Some(Seat::Kept { shard, place, idle_from, charged: None })
+    }
+
+    /// For a charge whose counter is not there. What cannot change it needs no place.
+    fn newcomer(&mut self, charge: &Charge<'_>) -> Seat {
+        let (mut fresh, at, places) = (State::fresh(charge.rule.window), self.at, &self.store.places);
+        let overrun = charge.overrun(self.call.admission);
+        let outcome = ask(&mut fresh, &Charge { op: charge.op.peek(), ..*charge }, overrun, at);
+        if !charge.op.is_made(&outcome, overrun) {
+            return Seat::Fresh;
+        }
+        let (shard, counters) = self.shard(charge.key);
+        match counters.insert(charge.key.id, fresh, NEVER, at, places) {
+            Some(place) => Seat::Kept { shard, place, idle_from: Timestamp(0), charged: None },
+            None if charge.on_error == OnError::Local => Seat::Shared,
+            None => Seat::None,
+        }
+    }
+
+    /// Lets go of all counters. The first seat at a counter knows what was before, the last what is now.
+    fn stand_up(&mut self) {
+        let kept = |seat: &Seat| match *seat {
+            Seat::Kept { shard, place, idle_from, charged } => Some((shard, place, idle_from, charged)),
+            _ => None,
+        };
+        for (shard, place, idle_from, _) in self.seats.iter().rev().filter_map(kept) {
+            self.shards[shard].1.counter(place).idle_from(idle_from);
+        }
+        for (shard, place, _, charged) in self.seats.iter().filter_map(kept) {
+            if let Some(idle_from) = charged {
+                self.shards[shard].1.counter(place).idle_from(idle_from);
+            }
+        }
+    }
+
+    fn shard(&mut self, key: CounterKey) -> (usize, &mut Shard) {
+        let wanted = self.store.shard_of(key.id);
+        let found = self.shards.binary_search_by_key(&wanted, |(index, _)| *index);
+        let found = found.expect("every shard that a call touches was locked");
+        (found, &mut self.shards[found].1)
+    }
+}
+
+fn lock<'m>(store: &'m MemoryStore, charges: &[Charge<'_>]) -> SmallVec<[(usize, MutexGuard<'m, Shard>); 4]> {
+    let mut wanted: SmallVec<[usize; 8]> =
+        charges.iter().map(|charge| store.shard_of(charge.key.id)).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted.into_iter().map(|index| (index, store.shards[index].0.lock())).collect()
+}
