@@ -168,8 +168,8 @@ fn longest() -> Row {
 /// What a million counters take, in bytes each: of `window` with `most`, each charged once in each of `steps` steps that
 /// share a minute.
 pub(crate) fn bytes_each(window: &Window, most: u64, steps: u64) -> f64 {
-    let (store, clock) = store();
     let before = cpu::resident_bytes();
+    let (store, clock) = store();
     for step in 0..steps {
         if step > 0 {
             clock.advance(Micros(MINUTE.0 / steps));

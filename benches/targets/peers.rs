@@ -13,7 +13,7 @@ use crate::redis::Redis;
 use crate::rounds::{Figure, interleave, ratio};
 use crate::server::{Server, Under, free_address};
 use crate::table::{Bound, Row, short};
-use crate::wire::{BUSY, calls, cost};
+use crate::wire::{BUSY, Drive, calls};
 
 const ROUNDS: usize = 5;
 const USERS: usize = 10_000;
@@ -105,9 +105,17 @@ const PEERS: [Peer; 6] = [
     },
 ];
 
-/// T13: a row for each peer.
+/// T13: a row for each peer, and one for what limits cost that a call does not meet.
 pub(crate) fn rows() -> Vec<Row> {
-    PEERS.iter().map(Peer::row).collect()
+    [more_limits()].into_iter().chain(PEERS.iter().map(Peer::row)).collect()
+}
+
+fn more_limits() -> Row {
+    let mut with = [100, 1].map(|limits| move || drive(&Case { redis: None, limits }, tollgate, &asked()));
+    let [hundred, one] = &mut with;
+    let [these, those] = interleave(ROUNDS, [hundred, one]);
+    let what = "CPU of a decision in a domain of 100 limits against one of 1";
+    Row::new("T13", what, Bound::None, &ratio(&these, &those), "×")
 }
 
 impl Peer {
@@ -132,9 +140,9 @@ impl Peer {
 /// The CPU of a decision in microseconds, server and Redis together.
 fn drive(case: &Case, start: impl FnOnce(&Case) -> Server, calls: &Calls) -> f64 {
     let server = start(case);
-    cost(&server, BUSY, calls, USERS, 1);
+    let mut drive = Drive::warm(&server, BUSY, calls, USERS);
     let before = case.redis.as_ref().map(Redis::spent);
-    let spent = cost(&server, BUSY, calls, 0, COUNT).cpu;
+    let spent = drive.cost(COUNT).cpu;
     let redis = case.redis.as_ref().zip(before);
     spent + redis.map_or(0.0, |(redis, before)| redis.spent().each(before, COUNT).cpu)
 }

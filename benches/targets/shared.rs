@@ -9,7 +9,7 @@ use crate::redis::{Redis, Spent};
 use crate::rounds::{Figure, interleave, ratio};
 use crate::server::{Server, Under};
 use crate::table::{Bound, Row, short};
-use crate::wire::{Cost, calls, cost};
+use crate::wire::{Cost, Drive, calls};
 
 const ROUNDS: usize = 5;
 const USERS: usize = 10_000;
@@ -31,10 +31,10 @@ fn through_service(shape: Shape, count: usize) -> Shared {
     let server = Server::over(&redis, LIMITS);
     let calls = calls(USERS, 1);
     // Every counter once.
-    cost(&server, SIXTY_FOUR, &calls, 0, USERS);
-    cost(&server, shape, &calls, count / 4, 1);
+    Drive::warm(&server, SIXTY_FOUR, &calls, USERS);
+    let mut drive = Drive::warm(&server, shape, &calls, count / 4);
     let before = redis.spent();
-    let server = cost(&server, shape, &calls, 0, count);
+    let server = drive.cost(count);
     Shared { server, redis: redis.spent().each(before, count) }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn own_cpu() -> Vec<Row> {
     let mut over_redis = || through_service(SIXTY_FOUR, count).server.cpu;
     let mut in_memory = || {
         let server = Server::tollgate(LIMITS, &[], &Under::default());
-        cost(&server, SIXTY_FOUR, &calls, USERS, count).cpu
+        Drive::warm(&server, SIXTY_FOUR, &calls, USERS).cost(count).cpu
     };
     let mut plain = || multiplexed(&Redis::start().expect("it was there"), 64, count).cpu;
     let [shared, embedded, plain] = interleave(ROUNDS, [&mut over_redis, &mut in_memory, &mut plain]);

@@ -52,21 +52,34 @@ pub(crate) struct Cost {
     pub(crate) writes: f64,
 }
 
-/// Drives `server` with `count` calls after `warm_up` calls that are not counted.
-pub(crate) fn cost(server: &Server, shape: Shape, calls: &Calls, warm_up: usize, count: usize) -> Cost {
-    let mut callers = Callers::connect(server.address(), shape, calls);
-    callers.run(warm_up);
-    let (cpu, writes) = (server.cpu(), server.writes());
-    callers.run(count);
-    let each = |spent: f64| spent / count as f64;
-    Cost { cpu: each(server.cpu() - cpu) / 1e3, writes: each(server.writes() - writes) * 1e3 }
+/// A server under load.
+pub(crate) struct Drive<'a> {
+    server: &'a Server,
+    callers: Callers,
+}
+
+impl<'a> Drive<'a> {
+    /// Connects to `server` and makes `count` calls that nobody counts.
+    pub(crate) fn warm(server: &'a Server, shape: Shape, calls: &Calls, count: usize) -> Self {
+        let mut callers = Callers::connect(server.address(), shape, calls);
+        callers.run(count);
+        Self { server, callers }
+    }
+
+    /// Makes `count` calls: what each of them cost.
+    pub(crate) fn cost(&mut self, count: usize) -> Cost {
+        let (cpu, writes) = (self.server.cpu(), self.server.writes());
+        self.callers.run(count);
+        let each = |spent: f64| spent / count as f64;
+        Cost { cpu: each(self.server.cpu() - cpu) / 1e3, writes: each(self.server.writes() - writes) * 1e3 }
+    }
 }
 
 /// T1 and T2, and T6 of the same rounds.
 pub(crate) fn against_empty() -> Vec<Row> {
     let calls = calls(USERS, 1);
     let writes = RefCell::new(Vec::new());
-    let drive = |server: Server| cost(&server, BUSY, &calls, WARM_UP, CALLS);
+    let drive = |server: Server| Drive::warm(&server, BUSY, &calls, WARM_UP).cost(CALLS);
     let mut tollgate = || {
         let cost = drive(Server::tollgate(LIMITS, &[], &Under::default()));
         writes.borrow_mut().push(cost.writes);
@@ -101,7 +114,7 @@ pub(crate) fn many_checks() -> Vec<Row> {
     let calls = calls(USERS, 25);
     let mut tollgate = || {
         let server = Server::tollgate(FOUR, &[], &Under::default());
-        cost(&server, BUSY, &calls, 400, 2_000).cpu / 100.0
+        Drive::warm(&server, BUSY, &calls, 400).cost(2_000).cpu / 100.0
     };
     let [checks] = interleave(ROUNDS, [&mut tollgate]);
     let what = "CPU of a check, 100 in a call: 25 descriptors charged to 4 limits each";
