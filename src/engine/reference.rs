@@ -145,7 +145,7 @@ fn path<'v>(entries: &Entries<'_>, values: impl Iterator<Item = &'v [u8]>, secre
         path.piece(entry.key);
         path.piece(value);
     }
-    Whose::new(&path, None)
+    Whose::alone(path.finish())
 }
 
 /// Sets aside the limits that others of the call replace by name, and takes unlimited ones out of counting.

@@ -48,9 +48,14 @@ pub struct Whose {
 }
 
 impl Whose {
-    /// What was added to `hasher`; its counters are grouped by `tag`, or each is alone.
-    pub fn new(hasher: &KeyHasher, tag: Option<u64>) -> Self {
-        Self { hash: hasher.finish(), tag }
+    /// What has the keyed hash `hash`; its counters have nothing in common with any others.
+    pub const fn alone(hash: u128) -> Self {
+        Self { hash, tag: None }
+    }
+
+    /// As [`alone`](Self::alone); its counters are grouped with all that have the same `root`, a keyed hash too.
+    pub const fn grouped(hash: u128, root: u128) -> Self {
+        Self { hash, tag: Some(tag_of(root)) }
     }
 
     /// The counter of the limit with the public identity `identity`.
@@ -58,11 +63,15 @@ impl Whose {
     /// One is added to the other without carry. So different limits keep different counters for one subject, and
     /// those of different subjects meet as seldom as their hashes do, which nobody without the secret can
     /// foretell: among `n` subjects of `m` limits with a probability of (n·m)² / 2^129 at most.
-    #[expect(clippy::cast_possible_truncation, reason = "half of an id is as good a tag as any")]
     pub fn counter(self, identity: u128) -> CounterKey {
         let id = self.hash ^ identity;
-        CounterKey { tag: self.tag.unwrap_or(id as u64), id }
+        CounterKey { tag: self.tag.unwrap_or(tag_of(id)), id }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half of a hash is as good a tag as any")]
+const fn tag_of(hash: u128) -> u64 {
+    hash as u64
 }
 
 /// Hashes pieces, so that no two lists of them come out alike.
@@ -77,7 +86,7 @@ impl KeyHasher {
 
     /// Adds a piece of bytes.
     pub fn piece(&mut self, bytes: &[u8]) {
-        self.0.write(&(bytes.len() as u64).to_le_bytes());
+        self.0.write_u64((bytes.len() as u64).to_le());
         self.0.write(bytes);
     }
 
@@ -89,11 +98,6 @@ impl KeyHasher {
     /// The hash of all that was added.
     pub fn finish(&self) -> u128 {
         self.0.finish128().as_u128()
-    }
-
-    /// The first half of the hash of all that was added, for grouping.
-    pub fn finish_tag(&self) -> u64 {
-        self.0.finish128().h1
     }
 }
 

@@ -71,3 +71,24 @@ fn escaped(text: &str) -> String {
     };
     text.chars().map(escape).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, escaped};
+
+    #[test]
+    fn only_the_wait_is_left_to_the_call() {
+        let pieces = |text: &str| Refusal(text.split("{retry_after}").map(Into::into).collect());
+        assert_eq!(
+            &*pieces("{\"in\":{retry_after},\"again\":{retry_after}}").body(Some(7)),
+            "{\"in\":7,\"again\":7}"
+        );
+        assert_eq!(&*pieces("{retry_after}").body(None), "null");
+        assert_eq!(&*pieces("no").body(Some(7)), "no");
+    }
+
+    #[test]
+    fn texts_fit_into_json() {
+        assert_eq!(escaped("a\"b\\c\n"), "a\\\"b\\\\c\\u000a");
+    }
+}

@@ -346,6 +346,21 @@ mod tests {
     }
 
     #[test]
+    fn a_route_lists_no_limit_of_every_call_twice() {
+        let ids = |ids: &[usize]| ids.iter().copied().map(LimitId).collect::<Vec<_>>();
+        for star_at in [0, 1, 2] {
+            let mut written = vec![("/a", ids(&[1, 0])), ("b", ids(&[]))];
+            written.insert(star_at, ("*", ids(&[0, 2])));
+            let mut routes = Routes::default();
+            written.into_iter().for_each(|(text, limits)| routes.insert(text, limits).unwrap());
+            let beside = |route| routes.every_beside(route).to_vec();
+            let found = routes.find(b"GET", b"/a").map(|(id, _)| id);
+            assert_eq!((beside(found), beside(routes.named(b"b"))), (ids(&[2]), ids(&[0, 2])), "{star_at}");
+            assert_eq!(beside(None), ids(&[0, 2]));
+        }
+    }
+
+    #[test]
     fn a_route_is_found_by_its_own_text() {
         let routes = routes(&["llm", "POST /generate"]);
         assert_eq!(routes.named(b"llm").map(|id| routes.name(id)), Some("llm"));

@@ -56,21 +56,17 @@ impl<'a> Subject<'a> {
         self.parts.iter().any(Option::is_none)
     }
 
-    /// The first part, by which all counters of a subject are grouped.
-    pub fn root(&self) -> Part<'a> {
-        self.parts.first().copied().flatten()
-    }
-
     /// The keyed hash of the subject: all its parts, grouped by the first one.
     pub fn hashed(&self, secret: KeySecret) -> Whose {
         let mut hasher = KeyHasher::new(secret);
-        let mut parts = self.parts.iter();
-        if let Some(root) = parts.next() {
-            hash_part(root, &mut hasher);
-        }
-        let tag = self.root().map(|_| hasher.finish_tag());
-        parts.for_each(|part| hash_part(part, &mut hasher));
-        Whose::new(&hasher, tag)
+        let Some((first, others)) = self.parts.split_first() else {
+            return Whose::alone(hasher.finish());
+        };
+        hash_part(first, &mut hasher);
+        let root = hasher.finish();
+        others.iter().for_each(|part| hash_part(part, &mut hasher));
+        let hash = if others.is_empty() { root } else { hasher.finish() };
+        first.map_or(Whose::alone(hash), |_| Whose::grouped(hash, root))
     }
 }
 

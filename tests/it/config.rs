@@ -489,3 +489,12 @@ fn a_route_lists_a_bounded_number_of_limits() {
     let found = compile(&document(257)).unwrap_err().to_string();
     assert!(found.contains("route '/' lists 257 limits; list 256 at most"), "{found}");
 }
+
+#[test]
+fn limits_of_the_same_subjects_keep_them_once() {
+    let text = "domains: {d: {limits: {a: 1/1m per user, b: 1/1h per user, c: 1/1m per ip}, routes: {/: [a, b, c]}}}";
+    let compiled = compiled(text);
+    let subjects = |name: &str| &limit(native(&compiled.rules, "d"), name).subjects;
+    assert!(std::sync::Arc::ptr_eq(subjects("a"), subjects("b")));
+    assert_ne!(subjects("a"), subjects("c"));
+}

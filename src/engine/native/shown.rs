@@ -24,8 +24,11 @@ impl Settled<'_> {
         let Number::AtMost(most) = self.touch.number else {
             return None;
         };
-        let grain = if self.touch.limit.unit == Unit::Money { NANOS_PER_MICRO } else { 1 };
-        Some((most / grain, self.outcome.standing.remaining / grain))
+        let remaining = self.outcome.standing.remaining;
+        Some(match self.touch.limit.unit {
+            Unit::Money => (most / NANOS_PER_MICRO, remaining / NANOS_PER_MICRO),
+            Unit::Hits | Unit::Tokens => (most, remaining),
+        })
     }
 
     /// The limit as the wire shows it; `None` if it is unlimited.
