@@ -54,7 +54,10 @@ impl<'a> Plan<'a> {
         // What one descriptor charges are different limits: only others can have charged the same counter.
         let before = self.charges.len();
         let mut owners = Owners::new();
-        for (id, reached) in selection.limits() {
+        let limits = selection.limits();
+        self.charges.reserve(limits.len());
+        self.touches.reserve(limits.len());
+        for (id, reached) in limits {
             let limit = domain.limit(id);
             let number = overridden(limit.number(tier), limit, own.filter(|_| reached != Reached::Every));
             let Some(op) = op(limit, number, reached, descriptor.direction, hits) else { continue };
