@@ -7,6 +7,7 @@
 //!
 //! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
+mod index;
 mod shard;
 mod step;
 

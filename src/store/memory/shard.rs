@@ -9,13 +9,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashbrown::HashTable;
-
 use crate::algorithm::State;
 use crate::clock::Timestamp;
 
+use super::index::Index;
+
 /// How many counters stand in one chunk.
-const CHUNK: usize = 128;
+const CHUNK: usize = 64;
+/// How many counters a shard keeps at most: as many as numbers of 16 bits tell apart. It is for far fewer.
+const MOST: usize = 1 << 16;
 /// How many counters a newcomer looks at before a chunk is begun.
 const LOOK: usize = 16;
 /// The instant from which a counter is idle that never is by itself, or that a call has in hand.
@@ -29,15 +31,19 @@ pub(super) struct Places(AtomicUsize);
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// The places of the counters, by their keys.
-    index: HashTable<Place>,
-    chunks: Vec<Chunk>,
+    index: Index,
+    /// The places, all but those of the last chunk taken.
+    #[expect(clippy::vec_box, reason = "a chunk never moves, or growing would copy all of them")]
+    chunks: Vec<Box<[Slot; CHUNK]>>,
+    /// Of each chunk, the instant before which nothing in it is idle: until then nobody has to look.
+    live_until: Vec<Timestamp>,
     /// The place at which the next search for an idle counter begins.
     hand: usize,
 }
 
 /// Where in a shard a counter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(super) struct Place(u16);
 
 /// A counter.
 #[derive(Debug)]
@@ -45,13 +51,6 @@ struct Slot {
     id: u128,
     idle_from: Timestamp,
     state: State,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    slots: Vec<Slot>,
-    /// Before this nothing in the chunk is idle: nobody has to look.
-    live_until: Timestamp,
 }
 
 /// A counter under its shard's lock.
@@ -73,21 +72,16 @@ impl Places {
 }
 
 impl Place {
-    fn chunk(self) -> usize {
-        self.at() / CHUNK
+    /// The number of the chunk, and of the slot within.
+    fn at(self) -> (usize, usize) {
+        let number = usize::from(self.0);
+        (number / CHUNK, number % CHUNK)
     }
+}
 
-    fn slot(self) -> usize {
-        self.at() % CHUNK
-    }
-
-    fn at(self) -> usize {
-        usize::try_from(self.0).expect("a place was a usize before")
-    }
-
-    fn of(at: usize) -> Self {
-        Self(u32::try_from(at).expect("a shard holds fewer than 2^32 counters"))
-    }
+impl Slot {
+    /// A place that nobody has taken.
+    const FREE: Self = Self { id: 0, idle_from: NEVER, state: State::Nothing };
 }
 
 impl<'s> Counter<'s> {
@@ -125,14 +119,17 @@ impl Shard {
     /// Where the counter `id` stands.
     #[inline(always)]
     pub(super) fn find(&self, id: u128) -> Option<Place> {
-        let is_wanted = |place: &Place| self.chunks[place.chunk()].slots[place.slot()].id == id;
-        self.index.find(hash(id), is_wanted).copied()
+        let is_wanted = |place| {
+            let (chunk, slot) = Place(place).at();
+            self.chunks[chunk][slot].id == id
+        };
+        self.index.find(hash(id), is_wanted).map(Place)
     }
 
     /// The counter at `place`.
     pub(super) fn counter(&mut self, place: Place) -> Counter<'_> {
-        let Chunk { slots, live_until } = &mut self.chunks[place.chunk()];
-        Counter { slot: &mut slots[place.slot()], live_until }
+        let (chunk, slot) = place.at();
+        Counter { slot: &mut self.chunks[chunk][slot], live_until: &mut self.live_until[chunk] }
     }
 
     /// Gives a place to the counter `id`, which has none yet; `None` if all are taken by counters that are live
@@ -146,75 +143,76 @@ impl Shard {
         places: &Places,
     ) -> Option<Place> {
         let slot = Slot { id, idle_from, state };
-        let has_spare = self.chunks.last().is_some_and(|last| last.slots.len() < CHUNK);
+        let has_spare = self.len() < self.chunks.len() * CHUNK;
         let nearby = if has_spare { None } else { self.idle_nearby(at) };
         let place = match nearby {
-            Some(place) => self.replace(place, slot),
-            None if places.take() => self.push(slot),
-            None => {
-                let place = self.idle_anywhere(at)?;
-                self.replace(place, slot)
-            }
+            Some(idle) => idle,
+            None if self.len() < MOST && places.take() => self.begin(),
+            None => self.idle_anywhere(at)?,
         };
-        let chunks = &self.chunks;
-        self.index.insert_unique(hash(id), place, |other| hash(chunks[other.chunk()].slots[other.slot()].id));
+        self.put(place, slot);
         Some(place)
     }
 
-    fn push(&mut self, slot: Slot) -> Place {
-        if self.chunks.last().is_none_or(|last| last.slots.len() == CHUNK) {
-            self.chunks.push(Chunk { slots: Vec::with_capacity(CHUNK), live_until: NEVER });
+    /// The next place that nobody has taken.
+    fn begin(&mut self) -> Place {
+        let number = self.len();
+        if number == self.chunks.len() * CHUNK {
+            self.chunks.push(Box::new([Slot::FREE; CHUNK]));
+            self.live_until.push(NEVER);
         }
-        let before = (self.chunks.len() - 1) * CHUNK;
-        let last = self.chunks.last_mut().expect("there is one");
-        last.live_until = last.live_until.min(slot.idle_from);
-        last.slots.push(slot);
-        Place::of(before + last.slots.len() - 1)
+        Place(u16::try_from(number).expect("there are no more than MOST"))
     }
 
-    fn replace(&mut self, place: Place, slot: Slot) -> Place {
-        let counter = self.counter(place);
+    /// Puts a counter where nobody is, or where one is idle.
+    fn put(&mut self, place: Place, slot: Slot) {
+        let (id, counter) = (slot.id, self.counter(place));
         *counter.live_until = slot.idle_from.min(*counter.live_until);
-        let idle = std::mem::replace(counter.slot, slot);
-        if let Ok(entry) = self.index.find_entry(hash(idle.id), |other| *other == place) {
-            entry.remove();
+        let before = std::mem::replace(counter.slot, slot);
+        if !matches!(before.state, State::Nothing) {
+            self.index.remove(hash(before.id), place.0);
+            self.hand = usize::from(place.0) + 1;
         }
-        self.hand = place.at() + 1;
-        place
+        let chunks = &self.chunks;
+        let hash_of = |other| {
+            let (chunk, slot) = Place(other).at();
+            hash(chunks[chunk][slot].id)
+        };
+        self.index.insert(hash(id), place.0, hash_of);
     }
 
     /// An idle counter among the next few.
     fn idle_nearby(&mut self, at: Timestamp) -> Option<Place> {
-        let all = self.index.len();
-        let first = if self.hand < all { self.hand } else { 0 };
-        self.hand = all.min(first + LOOK);
-        (first..self.hand).map(Place::of).find(|place| {
-            let slots = &self.chunks[place.chunk()].slots;
-            slots[place.slot()].idle_from <= at
-        })
+        let first = if self.hand < self.len() { self.hand } else { 0 };
+        let next = self.len().min(first + LOOK);
+        self.hand = next;
+        let idle = |number: &usize| self.chunks[number / CHUNK][number % CHUNK].idle_from <= at;
+        (first..next).find(idle).map(place_of)
     }
 
     /// An idle counter, if there is one.
     fn idle_anywhere(&mut self, at: Timestamp) -> Option<Place> {
         let (chunks, first) = (self.chunks.len(), self.hand / CHUNK);
-        (first..first + chunks).map(|chunk| chunk % chunks).find_map(|chunk| {
-            let slot = self.chunks[chunk].idle(at)?;
-            Some(Place::of(chunk * CHUNK + slot))
-        })
+        let slot_in = |chunk: usize| Some((chunk, self.idle_in(chunk, at)?));
+        let (chunk, slot) = (first..first + chunks).map(|chunk| chunk % chunks).find_map(slot_in)?;
+        Some(place_of(chunk * CHUNK + slot))
+    }
+
+    /// The first counter of a chunk that is idle; and for the next search, when there will be another.
+    fn idle_in(&mut self, chunk: usize, at: Timestamp) -> Option<usize> {
+        if at < self.live_until[chunk] {
+            return None;
+        }
+        let slots = &self.chunks[chunk];
+        let found = slots.iter().position(|slot| slot.idle_from <= at);
+        let others = slots.iter().enumerate().filter(|(index, _)| Some(*index) != found);
+        self.live_until[chunk] = others.map(|(_, slot)| slot.idle_from).min().unwrap_or(NEVER);
+        found
     }
 }
 
-impl Chunk {
-    /// The first counter that is idle, and for the next search when there will be another.
-    fn idle(&mut self, at: Timestamp) -> Option<usize> {
-        if at < self.live_until {
-            return None;
-        }
-        let found = self.slots.iter().position(|slot| slot.idle_from <= at);
-        let others = self.slots.iter().enumerate().filter(|(index, _)| Some(*index) != found);
-        self.live_until = others.map(|(_, slot)| slot.idle_from).min().unwrap_or(NEVER);
-        found
-    }
+fn place_of(number: usize) -> Place {
+    Place(u16::try_from(number).expect("it was the number of a place before"))
 }
 
 #[cfg(test)]
@@ -222,9 +220,16 @@ mod tests {
     use super::{CHUNK, NEVER, Place, Places, Shard, Slot};
     use crate::algorithm::State;
     use crate::clock::Timestamp;
+    use crate::limits::Window;
 
     fn insert(shard: &mut Shard, places: &Places, id: u128, idle_from: u64, at: u64) -> Option<Place> {
-        shard.insert(id, State::Nothing, Timestamp(idle_from), Timestamp(at), places)
+        shard.insert(
+            id,
+            State::fresh(&Window::Total { forget: None }),
+            Timestamp(idle_from),
+            Timestamp(at),
+            places,
+        )
     }
 
     #[test]
@@ -266,7 +271,7 @@ mod tests {
             let at = (id / per_instant) as u64;
             assert!(insert(&mut shard, &places, id as u128, at + 20, at).is_some());
         }
-        assert!(shard.len() < 4 * CHUNK, "{} for 200 live ones", shard.len());
+        assert!(shard.len() < 400, "{} for 200 live ones", shard.len());
         let recent = 50 * CHUNK - 20 * per_instant..50 * CHUNK;
         assert!(recent.into_iter().all(|id| shard.find(id as u128).is_some()), "live ones are kept");
     }
