@@ -1,11 +1,14 @@
-//! Takes connections from a listener and deals them out to workers.
+//! Takes connections from a listener and deals each to the worker that has the fewest open.
 //!
-//! One acceptor feeds any number of runtimes, each of which serves the connections it was dealt. Running out
-//! of file descriptors slows it down and never makes it spin.
+//! One acceptor feeds any number of runtimes, each of which serves the connections it was dealt to their end.
+//! Callers open few connections and keep them, so that a worker which is given one too many stays so. Running out
+//! of file descriptors slows the acceptor down and never makes it spin.
 
 use std::future::poll_fn;
 use std::io;
 use std::net;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,14 +24,59 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The connections dealt to one worker. It ends when the acceptor does.
-pub type Connections = Receiver<net::TcpStream>;
+pub type Connections = Receiver<Connection>;
+
+/// A connection that was dealt.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its socket.
+    pub stream: net::TcpStream,
+    /// To be kept until the connection is closed.
+    pub open: Open,
+}
+
+/// That a connection is open at a worker, for as long as this lives.
+#[derive(Debug)]
+pub struct Open(Arc<AtomicUsize>);
 
 /// The acceptor's end of a worker's [`Connections`].
-pub type Worker = Sender<net::TcpStream>;
+#[derive(Debug)]
+pub struct Worker {
+    inbox: Sender<Connection>,
+    /// How many connections are open, those included that wait in the inbox.
+    open: Arc<AtomicUsize>,
+}
 
 /// The two ends between the acceptor and one worker.
 pub fn worker() -> (Worker, Connections) {
-    mpsc::channel(WAITING)
+    let (inbox, connections) = mpsc::channel(WAITING);
+    (Worker { inbox, open: Arc::default() }, connections)
+}
+
+impl Open {
+    fn at(worker: &Worker) -> Self {
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        Self(worker.open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Takes `stream`, or gives it back.
+    fn take(&self, stream: net::TcpStream) -> Result<(), net::TcpStream> {
+        self.inbox.try_send(Connection { stream, open: Open::at(self) }).map_err(|refused| match refused {
+            TrySendError::Full(back) | TrySendError::Closed(back) => back.stream,
+        })
+    }
 }
 
 /// Accepts until every worker is gone. Dropped, it closes the listener and thereby ends its workers'
@@ -40,7 +88,7 @@ pub async fn accept(listener: TcpListener, workers: Vec<Worker>) {
 async fn take(mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<TcpStream>>, workers: &[Worker]) {
     let mut turn = 0;
     let mut pause = FIRST_PAUSE;
-    while !workers.iter().all(Sender::is_closed) {
+    while !workers.iter().all(|worker| worker.inbox.is_closed()) {
         match poll_fn(&mut next).await.and_then(prepare) {
             Ok(stream) => {
                 pause = FIRST_PAUSE;
@@ -62,15 +110,18 @@ fn prepare(stream: TcpStream) -> io::Result<net::TcpStream> {
     stream.into_std()
 }
 
-/// Hands `stream` to the next worker that has room. If none has, the connection is closed: its client comes
-/// back, and those who are already served stay so.
+/// Hands `stream` to the worker with the fewest open connections that has room; where several have as few, to
+/// the next in turn. If none has room, the connection is closed: its client comes back, and those who are
+/// already served stay so.
 fn deal(workers: &[Worker], turn: &mut usize, mut stream: net::TcpStream) {
-    for _ in workers {
-        let worker = &workers[*turn % workers.len()];
-        *turn = turn.wrapping_add(1);
-        match worker.try_send(stream) {
+    let first = *turn % workers.len();
+    *turn = first + 1;
+    let mut order: Vec<&Worker> = workers[first..].iter().chain(&workers[..first]).collect();
+    order.sort_by_key(|worker| worker.open());
+    for worker in order {
+        match worker.take(stream) {
             Ok(()) => return,
-            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => stream = back,
+            Err(back) => stream = back,
         }
     }
     tracing::warn!("no worker has room for another connection");
@@ -91,15 +142,84 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::net;
     use std::task::{Context, Poll};
     use std::time::Duration;
 
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{accept, take, worker};
+    use super::{Connections, Worker, accept, deal, take, worker};
+
+    /// A socket that leads to itself.
+    fn socket() -> net::TcpStream {
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        net::TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+    }
+
+    fn workers<const COUNT: usize>() -> (Vec<Worker>, [Connections; COUNT]) {
+        let mut workers = Vec::new();
+        let inboxes = [(); COUNT].map(|()| {
+            let (worker, connections) = worker();
+            workers.push(worker);
+            connections
+        });
+        (workers, inboxes)
+    }
+
+    #[test]
+    fn one_connection_after_the_other_goes_round() {
+        let (workers, mut inboxes) = workers::<3>();
+        let mut turn = 0;
+        for place in [0, 1, 2, 0, 1, 2, 0] {
+            deal(&workers, &mut turn, socket());
+            // It is closed before the next one comes.
+            inboxes[place].try_recv().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_thousand_connections_each_go_where_the_fewest_are_open() {
+        let (workers, mut inboxes) = workers::<4>();
+        let mut turn = 0;
+        let mut open = [const { Vec::new() }; 4];
+        for number in 0..1_000_usize {
+            let fewest = open.iter().map(Vec::len).min().unwrap();
+            deal(&workers, &mut turn, socket());
+            let place = (0..4).find(|place| !inboxes[*place].is_empty()).unwrap();
+            assert_eq!(
+                open[place].len(),
+                fewest,
+                "connection {number} of {:?}",
+                open.each_ref().map(Vec::len)
+            );
+            open[place].push(inboxes[place].try_recv().unwrap());
+            // From time to time one worker loses many, another one, and the rest none.
+            if number % 50 == 49 {
+                open[number / 50 % 4].truncate(3);
+            }
+            if number % 3 == 0 {
+                open[number * 7 % 4].pop();
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_that_takes_none_is_passed_over() {
+        let (workers, [mut first, second]) = workers::<2>();
+        drop(second);
+        let mut turn = 0;
+        for _ in 0..300 {
+            deal(&workers, &mut turn, socket());
+        }
+        assert_eq!(first.len(), super::WAITING, "those beyond are closed");
+        assert_eq!(workers[0].open(), super::WAITING);
+        first.close();
+        drop(first);
+        assert_eq!(workers.iter().map(Worker::open).sum::<usize>(), 0);
+    }
 
     #[tokio::test]
-    async fn connections_are_dealt_in_turn_and_past_those_who_are_gone() {
+    async fn connections_are_dealt_out_and_past_those_who_are_gone() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ((first, mut to_first), (second, to_second), (third, mut to_third)) =
@@ -113,7 +233,7 @@ mod tests {
         let mut dealt = Vec::new();
         for _ in 0..6 {
             let stream = tokio::select! { one = to_first.recv() => one, one = to_third.recv() => one };
-            let stream = stream.unwrap();
+            let stream = stream.unwrap().stream;
             assert!(stream.nodelay().unwrap());
             dealt.push(stream.peer_addr().unwrap());
         }

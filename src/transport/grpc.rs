@@ -30,7 +30,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::engine::Check;
 
-use super::accept::Connections;
+use super::accept::{Connection, Connections};
 use super::health::Health;
 use deadline::WithDeadline;
 
@@ -149,7 +149,7 @@ async fn converse<C: Check>(
     loop {
         tokio::select! {
             accepted = connections.recv() => match accepted {
-                Some(stream) => _ = open.spawn(one(stream, service.clone(), leave.subscribe())),
+                Some(connection) => _ = open.spawn(one(connection, service.clone(), leave.subscribe())),
                 None => break,
             },
             Ok(_) = leaving.wait_for(|leave| *leave), if !connections.is_closed() => connections.close(),
@@ -160,7 +160,8 @@ async fn converse<C: Check>(
     while open.join_next().await.is_some() {}
 }
 
-async fn one<C: Check>(stream: std::net::TcpStream, service: Arc<Service<C>>, leave: watch::Receiver<bool>) {
+async fn one<C: Check>(connection: Connection, service: Arc<Service<C>>, leave: watch::Receiver<bool>) {
+    let Connection { stream, open } = connection;
     let ended = match TcpStream::from_std(stream) {
         Ok(stream) => connection::serve(stream, service, leave).await,
         Err(error) => Err(error.into()),
@@ -168,6 +169,7 @@ async fn one<C: Check>(stream: std::net::TcpStream, service: Arc<Service<C>>, le
     if let Err(error) = ended {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke off");
     }
+    drop(open);
 }
 
 fn routes(reporter: HealthReporter) -> Routes {

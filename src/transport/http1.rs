@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::accept::{self, Connections};
+use super::accept::{self, Connection, Connections};
 use patient::Patient;
 
 /// How connections are treated, whatever is asked on them.
@@ -71,10 +71,10 @@ async fn take(
 ) {
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let mut told = false;
-    while let Some(stream) = connections.recv().await {
+    while let Some(connection) = connections.recv().await {
         if let Ok(place) = places.clone().try_acquire_owned() {
             told = false;
-            tokio::spawn(converse(stream, router.clone(), settings, graceful.watcher(), place));
+            tokio::spawn(converse(connection, router.clone(), settings, graceful.watcher(), place));
         } else if !std::mem::replace(&mut told, true) {
             tracing::warn!(open = settings.max_connections, "too many connections: new ones are closed");
         }
@@ -83,7 +83,7 @@ async fn take(
 
 /// Serves one connection to its end, and keeps its `place` until then.
 async fn converse(
-    stream: net::TcpStream,
+    Connection { stream, open }: Connection,
     router: Router,
     settings: ConnectionSettings,
     watcher: Watcher,
@@ -92,7 +92,7 @@ async fn converse(
     if let Err(error) = answer(stream, router, settings, watcher).await {
         tracing::debug!(error = &*error, "a connection broke off");
     }
-    drop(place);
+    drop((place, open));
 }
 
 async fn answer(
