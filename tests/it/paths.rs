@@ -149,7 +149,7 @@ fn seen(heard: &Heard) -> Seen {
 #[tokio::test]
 async fn every_form_of_a_call_is_answered_alike() {
     let (check, mut asked) = Prompt::new(10);
-    let settings = GrpcSettings { max_message_bytes: 1000, ..GrpcSettings::default() };
+    let settings = GrpcSettings { max_message_bytes: 1000, timeout: LONG, ..GrpcSettings::default() };
     let paths = Paths::of(check, settings).await;
     let good = call();
     let prefixed = |flag: u8, length: u32, rest: &[u8]| [&[flag], &length.to_be_bytes()[..], rest].concat();

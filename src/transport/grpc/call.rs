@@ -1,4 +1,4 @@
-//! One `ShouldRateLimit` call, from the end of its headers to its decision.
+//! One `ShouldRateLimit` call, from the end of its headers to its decision as it is sent.
 //!
 //! It knows nothing of connections: who drives it sends what comes of it. It waits only for the caller's bytes
 //! and for the store, and nothing is charged before the whole request is there; dropped at any point it does no
@@ -7,23 +7,24 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use h2::RecvStream;
 use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
-use crate::engine::{Check, Decision};
+use crate::engine::Check;
 
 use super::message::Messages;
-use super::{Service, decode, status};
+use super::{Service, decode, encode, status};
 
 /// The path of the call.
 pub(super) const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// What comes of a call.
-pub(super) type Outcome = Result<Decision, Refusal>;
+/// What comes of a call: the decision, in its frame.
+pub(super) type Outcome = Result<Bytes, Refusal>;
 
 /// Why a call has no decision.
 #[derive(Debug)]
@@ -66,5 +67,6 @@ async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) ->
     while let Some(more) = messages.next().await? {
         decode::request(&more).map_err(status::malformed)?;
     }
-    Ok(service.check.check(request).await.map_err(|error| status::invalid(&error))?)
+    let decision = service.check.check(request).await.map_err(|error| status::invalid(&error))?;
+    Ok(encode::response(&decision))
 }

@@ -50,7 +50,6 @@ pub(super) enum Broken {
 }
 
 /// What happened beside the calls that were decided at once.
-#[expect(clippy::large_enum_variant, reason = "most events are decisions, and one is there at a time")]
 enum Event {
     /// A call has come to its end and is to be answered.
     Decided(SendResponse<Bytes>, Outcome),

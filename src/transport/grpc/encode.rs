@@ -3,12 +3,15 @@
 //! What it writes is what [`convert::response`] and prost would send, which its tests hold. The length of a message
 //! stands before it: one byte is left for it, and more room is made where it is longer than most are.
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 
 use crate::engine::{CurrentLimit, Decision, DescriptorStatus, HeaderValue};
 use crate::limits::Metadata;
 
 use super::convert;
+
+/// Room for the answer to most calls: one status, three headers, and the body of a refusal.
+const MOST_BYTES: usize = 256;
 
 /// The bytes before a message: whether it is compressed, which it is not, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -21,10 +24,18 @@ const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 
-/// Writes `decision` at the end of `out`, as a frame of its own.
-pub(super) fn response(decision: &Decision, out: &mut BytesMut) {
-    let start = out.len();
-    out.put_bytes(0, PREFIX_BYTES);
+/// `decision` in a frame of its own.
+pub(super) fn response(decision: &Decision) -> Bytes {
+    let mut frame = Vec::with_capacity(MOST_BYTES);
+    frame.extend_from_slice(&[0; PREFIX_BYTES]);
+    answer(&mut frame, decision);
+    let length = u32::try_from(frame.len() - PREFIX_BYTES)
+        .expect("an answer is made of one request and the configuration");
+    frame[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    frame.into()
+}
+
+fn answer(out: &mut Vec<u8>, decision: &Decision) {
     number(out, 1, convert::code(decision.code));
     for one in &decision.statuses {
         message(out, 2, |out| status(out, one));
@@ -44,12 +55,9 @@ pub(super) fn response(decision: &Decision, out: &mut BytesMut) {
     if let Some(fields) = &decision.metadata {
         message(out, 6, |out| structure(out, fields));
     }
-    let length = u32::try_from(out.len() - start - PREFIX_BYTES)
-        .expect("an answer is made of one request and the configuration");
-    out[start + 1..start + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
 }
 
-fn status(out: &mut BytesMut, status: &DescriptorStatus) {
+fn status(out: &mut Vec<u8>, status: &DescriptorStatus) {
     number(out, 1, convert::code(status.code));
     if let Some(shown) = &status.limit {
         message(out, 2, |out| limit(out, shown));
@@ -60,7 +68,7 @@ fn status(out: &mut BytesMut, status: &DescriptorStatus) {
     }
 }
 
-fn limit(out: &mut BytesMut, limit: &CurrentLimit) {
+fn limit(out: &mut Vec<u8>, limit: &CurrentLimit) {
     uint(out, 1, u64::from(limit.requests_per_unit));
     number(out, 2, convert::unit(limit.unit));
     if !limit.name.is_empty() {
@@ -71,7 +79,7 @@ fn limit(out: &mut BytesMut, limit: &CurrentLimit) {
     }
 }
 
-fn structure<'a>(out: &mut BytesMut, fields: impl IntoIterator<Item = (&'a Box<str>, &'a Metadata)>) {
+fn structure<'a>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = (&'a Box<str>, &'a Metadata)>) {
     for (name, field) in fields {
         message(out, 1, |out| {
             text(out, 1, name);
@@ -81,15 +89,15 @@ fn structure<'a>(out: &mut BytesMut, fields: impl IntoIterator<Item = (&'a Box<s
 }
 
 /// A value of a structure. One of its fields has to be there, whatever it holds.
-fn value(out: &mut BytesMut, metadata: &Metadata) {
+fn value(out: &mut Vec<u8>, metadata: &Metadata) {
     match metadata {
-        Metadata::Null => out.put_slice(&[key(1, VARINT), 0]),
+        Metadata::Null => out.extend_from_slice(&[key(1, VARINT), 0]),
         Metadata::Number(number) => {
-            out.put_u8(key(2, FIXED64));
-            out.put_f64_le(*number);
+            out.push(key(2, FIXED64));
+            out.extend_from_slice(&number.to_le_bytes());
         }
         Metadata::Text(string) => text(out, 3, string),
-        Metadata::Bool(flag) => out.put_slice(&[key(4, VARINT), u8::from(*flag)]),
+        Metadata::Bool(flag) => out.extend_from_slice(&[key(4, VARINT), u8::from(*flag)]),
         Metadata::Map(fields) => message(out, 5, |out| structure(out, fields)),
         Metadata::List(items) => message(out, 6, |out| {
             for item in items {
@@ -105,28 +113,28 @@ const fn key(number: u8, kind: u8) -> u8 {
 }
 
 /// A number that is left out where it is 0.
-fn uint(out: &mut BytesMut, field: u8, value: u64) {
+fn uint(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
-        out.put_u8(key(field, VARINT));
+        out.push(key(field, VARINT));
         varint(out, value);
     }
 }
 
 /// A value of an enumeration, none of which is negative.
-fn number(out: &mut BytesMut, field: u8, value: impl Into<i32>) {
+fn number(out: &mut Vec<u8>, field: u8, value: impl Into<i32>) {
     uint(out, field, u64::try_from(value.into()).unwrap_or_default());
 }
 
 /// A text, also an empty one.
-fn text(out: &mut BytesMut, field: u8, text: &str) {
-    out.put_u8(key(field, BYTES));
+fn text(out: &mut Vec<u8>, field: u8, text: &str) {
+    out.push(key(field, BYTES));
     varint(out, u64::try_from(text.len()).expect("a length fits 64 bits"));
-    out.put_slice(text.as_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// What `write` writes, with its length before it.
-fn message(out: &mut BytesMut, field: u8, write: impl FnOnce(&mut BytesMut)) {
-    out.put_slice(&[key(field, BYTES), 0]);
+fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&[key(field, BYTES), 0]);
     let start = out.len();
     write(out);
     match u8::try_from(out.len() - start) {
@@ -137,30 +145,25 @@ fn message(out: &mut BytesMut, field: u8, write: impl FnOnce(&mut BytesMut)) {
 
 /// Moves what stands from `start` on to the right, and writes how long it is before it.
 #[cold]
-fn make_room(out: &mut BytesMut, start: usize) {
-    let end = out.len();
-    varint(out, u64::try_from(end - start).expect("a length fits 64 bits"));
-    let length = out.split_off(end);
-    out.put_bytes(0, length.len() - 1);
-    let moved = start - 1 + length.len();
-    out.copy_within(start..end, moved);
-    out[start - 1..moved].copy_from_slice(&length);
+fn make_room(out: &mut Vec<u8>, start: usize) {
+    let mut length = Vec::new();
+    varint(&mut length, u64::try_from(out.len() - start).expect("a length fits 64 bits"));
+    out.splice(start - 1..start, length);
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
-fn varint(out: &mut BytesMut, mut value: u64) {
+fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value > 0x7f {
-        out.put_u8(value as u8 | 0x80);
+        out.push(value as u8 | 0x80);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.push(value as u8);
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use bytes::BytesMut;
     use proptest::prelude::*;
     use prost::Message;
 
@@ -261,17 +264,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decisions_are_written_as_prost_writes_them(decisions in prop::collection::vec(any_decision(), 1..4)) {
-            let mut out = BytesMut::new();
-            for decision in decisions {
-                let start = out.len();
-                response(&decision, &mut out);
-                let (prefix, message) = out[start..].split_at(5);
-                prop_assert_eq!(prefix[0], 0);
-                let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
-                prop_assert_eq!(usize::try_from(length).unwrap(), message.len());
-                prop_assert_eq!(RateLimitResponse::decode(message).unwrap(), convert::response(decision));
-            }
+        fn decisions_are_written_as_prost_writes_them(decision in any_decision()) {
+            let frame = response(&decision);
+            let (prefix, message) = frame.split_at(5);
+            prop_assert_eq!(prefix[0], 0);
+            let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]);
+            prop_assert_eq!(usize::try_from(length).unwrap(), message.len());
+            prop_assert_eq!(RateLimitResponse::decode(message).unwrap(), convert::response(decision));
         }
     }
 }

@@ -1,26 +1,20 @@
-//! The answers of a connection that are ready: written as their calls end, handed to h2 all at once.
+//! The answers of a connection that are ready: kept as their calls end, handed to h2 all at once.
 //!
-//! Decisions of one batch share a buffer. A peer that has reset its call, or gone, gets no answer, and that is
-//! no failure.
+//! A peer that has reset its call, or gone, gets no answer, and that is no failure.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::server::SendResponse;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
 use super::super::call::{Outcome, Refusal};
-use super::super::encode;
-
-/// How many bytes of answers are written before another buffer is taken.
-const BUFFER_BYTES: usize = 4096;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Answers that wait to be sent.
 pub(super) struct Answers {
     ready: Vec<(SendResponse<Bytes>, Result<Bytes, Status>)>,
-    buffer: BytesMut,
     /// What stands before every decision, and after it.
     head: HeaderMap,
     trailers: HeaderMap,
@@ -30,7 +24,6 @@ impl Answers {
     pub(super) fn new() -> Self {
         Self {
             ready: Vec::new(),
-            buffer: BytesMut::with_capacity(BUFFER_BYTES),
             head: one(CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
             trailers: one(GRPC_STATUS, HeaderValue::from_static("0")),
         }
@@ -39,10 +32,7 @@ impl Answers {
     /// Keeps what came of a call until the next [`Answers::send`].
     pub(super) fn add(&mut self, respond: SendResponse<Bytes>, outcome: Outcome) {
         let answer = match outcome {
-            Ok(decision) => {
-                encode::response(&decision, &mut self.buffer);
-                Ok(self.buffer.split().freeze())
-            }
+            Ok(frame) => Ok(frame),
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Gone) => return,
         };
@@ -53,10 +43,10 @@ impl Answers {
     pub(super) fn send(&mut self) {
         for (mut respond, answer) in self.ready.drain(..) {
             _ = match answer {
-                Ok(message) => {
+                Ok(frame) => {
                     let mut response = Response::new(());
                     *response.headers_mut() = self.head.clone();
-                    send(&mut respond, response, message, self.trailers.clone())
+                    send(&mut respond, response, frame, self.trailers.clone())
                 }
                 Err(status) => respond.send_response(status.into_http(), true).map(|_| ()),
             };
@@ -67,11 +57,11 @@ impl Answers {
 fn send(
     respond: &mut SendResponse<Bytes>,
     head: Response<()>,
-    message: Bytes,
+    frame: Bytes,
     trailers: HeaderMap,
 ) -> Result<(), h2::Error> {
     let mut stream = respond.send_response(head, false)?;
-    stream.send_data(message, false)?;
+    stream.send_data(frame, false)?;
     stream.send_trailers(trailers)
 }
 
