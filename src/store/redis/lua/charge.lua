@@ -28,6 +28,8 @@ local ADMITTED, NEVER, ASTRAY = -2, -1, -2 ^ 54
 -- By counter: what Redis has; what it should have; by which terms to write that.
 local loaded, stored, writers = {}, {}, {}
 local terms, changed, astray = {}, nil, false
+-- Of the call in hand: its counters, their terms, and what came of them; places that it does not have are stale.
+local keys, by, told = {}, {}, {}
 
 local function terms_at(index)
   local p = terms[index]
@@ -44,7 +46,7 @@ local function terms_at(index)
 end
 
 -- Charges a counter, or only looks: with amount 0. What comes of it is told from `at` on: used, wait, reset.
-local function charge(k, p, op, room, amount, overrun, told, at)
+local function charge(k, p, op, room, amount, overrun, at)
   local kind, s = p.kind, changed[k] or stored[k]
   if not s then
     s = load(kind, KEYS[k])
@@ -73,13 +75,13 @@ local function charge(k, p, op, room, amount, overrun, told, at)
 end
 
 -- What a charge would come to, with nothing changed.
-local function look(k, p, told, at) return charge(k, p, p.op, p.room, 0, false, told, at) end
+local function look(k, p, at) return charge(k, p, p.op, p.room, 0, false, at) end
 
-local function all_or_none(keys, by, told)
+local function all_or_none(count)
   local refused, passing, over, any_over = false, nil, nil, false
-  for i = 1, #keys do
+  for i = 1, count do
     local p = by[i]
-    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.binding ~= ENFORCED, told, i * 3 - 2)
+    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.binding ~= ENFORCED, i * 3 - 2)
     if p.binding == ENFORCED then
       refused = refused or wait ~= ADMITTED
     elseif p.binding ~= COUNTED then
@@ -97,34 +99,44 @@ local function all_or_none(keys, by, told)
   if refused or quotas_over then
     changed = {}
     -- The verdicts stand: charges of one counter may find no room only together.
-    for i = 1, #keys do
+    for i = 1, count do
       local wait = told[i * 3 - 1]
-      look(keys[i], by[i], told, i * 3 - 2)
+      look(keys[i], by[i], i * 3 - 2)
       told[i * 3 - 1] = wait
     end
   end
 end
 
-local function each(keys, by, told, unless_over)
+local function each(count, unless_over)
   local over, any = {}, false
   if unless_over then
-    for i = 1, #keys do
-      over[i] = look(keys[i], by[i], told, i * 3 - 2) ~= ADMITTED
+    for i = 1, count do
+      over[i] = look(keys[i], by[i], i * 3 - 2) ~= ADMITTED
       any = any or over[i]
     end
   end
-  for i = 1, #keys do
+  for i = 1, count do
     local k, p, at = keys[i], by[i], i * 3 - 2
     if any and not over[i] and p.op ~= GIVE_BACK then
-      charge(k, p, TAKE, 0, 0, false, told, at)
+      charge(k, p, TAKE, 0, 0, false, at)
     else
-      charge(k, p, p.op, p.room, p.amount, p.kind == FIXED or p.binding ~= ENFORCED, told, at)
+      charge(k, p, p.op, p.room, p.amount, p.kind == FIXED or p.binding ~= ENFORCED, at)
     end
   end
 end
 
-local function tell(told)
-  for at = 1, #told, 3 do
+-- A call of one charge: every group of quotas is its own, and nothing has to be taken back.
+local function alone(admission, k, p)
+  local overrun = p.binding == COUNTED
+  if admission ~= ALL_OR_NONE then overrun = p.kind == FIXED or p.binding ~= ENFORCED end
+  local before = stored[k]
+  changed = stored
+  charge(k, p, p.op, p.room, p.amount, overrun, 1)
+  if stored[k] ~= (before or loaded[k]) then writers[k] = p end
+end
+
+local function tell(count)
+  for at = 1, count * 3, 3 do
     local wait = told[at + 1]
     replied = replied + 2
     if wait == ADMITTED then
@@ -139,7 +151,6 @@ end
 
 local calls, call_at = ARGV[#ARGV], 1
 while call_at <= #calls do
-  local keys, by, told = {}, {}, {}
   local admission, count
   admission, count, call_at = unpack('<BI2', calls, call_at)
   for i = 1, count do
@@ -147,18 +158,25 @@ while call_at <= #calls do
     k, term, call_at = unpack('<I2I2', calls, call_at)
     keys[i], by[i] = key_at + k, terms_at(term)
   end
-  changed, astray = {}, false
-  if admission == ALL_OR_NONE then
-    all_or_none(keys, by, told)
+  astray = false
+  if count == 1 then
+    alone(admission, keys[1], by[1])
   else
-    each(keys, by, told, admission == EACH_UNLESS_OVER)
+    changed = {}
+    if admission == ALL_OR_NONE then
+      all_or_none(count)
+    else
+      each(count, admission == EACH_UNLESS_OVER)
+    end
   end
   if astray then
     replied = replied + 1
     reply[replied] = ASTRAY
   else
-    for k, s in pairs(changed) do stored[k], writers[k] = s, s[5] end
-    tell(told)
+    if count > 1 then
+      for k, s in pairs(changed) do stored[k], writers[k] = s, s[5] end
+    end
+    tell(count)
   end
 end
 for k, p in pairs(writers) do
