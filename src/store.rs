@@ -161,19 +161,20 @@ impl<S: Store> Store for Arc<S> {
 }
 
 impl Charge<'_> {
-    /// What stands in for an outcome when no counter has one, by the limit's policy. `local` passes: those who
-    /// can count locally have done so before.
+    /// What stands in for an outcome when no counter has one, by the limit's policy. A number that needs no counter
+    /// has its way: nothing is refused without bound, and everything where nothing is allowed. `local` passes:
+    /// those who can count locally have done so before.
     pub fn stand_in(&self) -> Outcome {
-        let standing =
-            Standing { used: 0, held: 0, remaining: self.rule.number.left_after(0), reset_after: None };
-        match (self.on_error, self.op) {
+        let verdict = match (self.op, self.rule.number, self.on_error) {
             // What is given back is never refused, even where it is lost.
-            (OnError::Deny, Op::Take { .. }) => Outcome {
-                verdict: Verdict::Refused(Retry::After(Micros::from_secs(1))),
-                standing: Standing { remaining: 0, ..standing },
-            },
-            _ => Outcome { verdict: Verdict::Admitted, standing },
-        }
+            (Op::GiveBack { .. }, ..) | (_, Number::Unlimited, _) => Verdict::Admitted,
+            (Op::Take { room: 1.., .. }, Number::AtMost(0), _) => Verdict::Refused(Retry::Never),
+            (_, _, OnError::Deny) => Verdict::Refused(Retry::After(Micros::from_secs(1))),
+            _ => Verdict::Admitted,
+        };
+        let left = self.rule.number.left_after(0);
+        let remaining = if verdict == Verdict::Admitted { left } else { 0 };
+        Outcome { verdict, standing: Standing { used: 0, held: 0, remaining, reset_after: None } }
     }
 }
 

@@ -78,20 +78,17 @@ impl<S: Store> WithFallback<S> {
     /// Answers without the store. All-or-none holds as ever: what one policy refuses, no local counter pays for.
     fn stand_in(&self, call: Call<'_>, reason: StoreError) -> Answer {
         let windows = self.windows(call.charges);
-        let of_policy = |charge: &Charge<'_>| charge.on_error != OnError::Local;
         let charges: SmallVec<[Charge<'_>; FEW]> = call
             .charges
             .iter()
             .zip(&windows)
-            .map(|(charge, window)| match charge.on_error {
-                OnError::Local => self.share(charge, window.as_ref()),
-                OnError::Allow => by_policy(charge, Number::Unlimited),
-                OnError::Deny => by_policy(charge, Number::AtMost(0)),
+            .map(|(charge, window)| {
+                if is_decided_here(charge) { self.share(charge, window.as_ref()) } else { by_policy(charge) }
             })
             .collect();
         let mut answer = self.local.charge_now(Call { charges: &charges, admission: call.admission });
         for (outcome, charge) in answer.outcomes.iter_mut().zip(call.charges) {
-            if of_policy(charge) {
+            if !is_decided_here(charge) {
                 *outcome = charge.stand_in();
             }
         }
@@ -121,8 +118,14 @@ impl<S: Store> WithFallback<S> {
     }
 }
 
+/// Whether the local memory decides, and no policy: also on the size of a call, which is the same everywhere.
+fn is_decided_here(charge: &Charge<'_>) -> bool {
+    charge.on_error == OnError::Local || matches!(charge.rule.window, Window::Request)
+}
+
 /// `charge` as a charge that no counter decides.
-fn by_policy<'a>(charge: &Charge<'a>, number: Number) -> Charge<'a> {
+fn by_policy<'a>(charge: &Charge<'a>) -> Charge<'a> {
+    let number = if charge.stand_in().is_admitted() { Number::Unlimited } else { Number::AtMost(0) };
     let op = match charge.op {
         Op::Take { .. } => Op::Take { room: 1, charge: 0 },
         back @ Op::GiveBack { .. } => back,

@@ -115,6 +115,51 @@ async fn what_policy_refuses_costs_local_counters_nothing() {
 }
 
 #[tokio::test]
+async fn a_number_that_needs_no_counter_has_its_way_whatever_the_policy() {
+    let bench = Bench::of(2);
+    bench.fail();
+    for on_error in [OnError::Allow, OnError::Deny, OnError::Local] {
+        let of = |window: &'static Window, number, hits: u64| Charge {
+            rule: Rule { window, number },
+            ..take(hits.into(), 9, hits, on_error)
+        };
+        let verdict = async |charge: Charge<'static>| bench.all(&[charge]).await[0].verdict;
+        let never = Verdict::Refused(Retry::Never);
+        assert_eq!(verdict(of(&MINUTE, Number::AtMost(0), 1)).await, never, "{on_error:?}: blocked");
+        assert_eq!(verdict(of(&MINUTE, Number::Unlimited, 1)).await, Verdict::Admitted, "{on_error:?}");
+        assert_eq!(
+            verdict(of(&Window::Request, Number::AtMost(3), 3)).await,
+            Verdict::Admitted,
+            "{on_error:?}"
+        );
+        assert_eq!(
+            verdict(of(&Window::Request, Number::AtMost(3), 4)).await,
+            never,
+            "{on_error:?}: too large"
+        );
+        let blocked = of(&MINUTE, Number::AtMost(0), 1);
+        let with = bench.all(&[take(77, 2, 1, OnError::Local), blocked]).await;
+        assert_eq!(with[0].standing.used, 0, "{on_error:?}: nothing was charged");
+    }
+}
+
+#[test]
+fn a_number_that_needs_no_counter_has_its_way_in_a_full_memory_store() {
+    let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
+    let store = MemoryStore::new(MemorySettings { max_keys: 1 }, clock, KeySecret([7; 16]));
+    let ask = |charges: &[Charge<'_>]| {
+        store.charge_now(Call { charges, admission: Admission::AllOrNone }).outcomes.into_vec()
+    };
+    assert!(ask(&[take(1, 9, 1, OnError::Deny)])[0].is_admitted());
+    let mut unlimited = take(2, 9, 1, OnError::Deny);
+    unlimited.rule.number = Number::Unlimited;
+    assert!(ask(&[unlimited])[0].is_admitted());
+    let quota =
+        |id: u16| Charge { binding: Binding::Quota { group: id }, ..take(id.into(), 0, 1, OnError::Allow) };
+    assert!(ask(&[quota(3), quota(4)]).iter().all(|outcome| !outcome.is_admitted()));
+}
+
+#[tokio::test]
 async fn quotas_refuse_together_whatever_their_policies() {
     let bench = Bench::of(1);
     bench.fail();
