@@ -19,7 +19,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     shown.file.iter_mut().for_each(|file| file.source_code_info = None);
     fs::write(Path::new(&env::var("OUT_DIR")?).join("descriptors.bin"), shown.encode_to_vec())?;
     read_as_bytes(&mut protos);
-    tonic_prost_build::configure().bytes(".").include_file("protos.rs").compile_fds(protos)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .bytes(".")
+        .include_file("protos.rs")
+        .compile_fds(protos)?;
     Ok(())
 }
 

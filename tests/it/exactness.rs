@@ -13,7 +13,7 @@ use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3::
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::RateLimitRequest;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::support::process::Tollgate;
 use crate::support::raw;
@@ -68,7 +68,8 @@ async fn three_instances_over_one_redis_are_exact() {
 
 /// A client of an instance whose store is there.
 async fn connected(tollgate: &Tollgate) -> RateLimitServiceClient<Channel> {
-    let client = RateLimitServiceClient::connect(format!("http://{}", tollgate.grpc())).await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", tollgate.grpc())).unwrap();
+    let client = RateLimitServiceClient::new(endpoint.connect().await.unwrap());
     for _ in 0..2000 {
         let asked = raw::http(tollgate.admin(), "GET", "/readyz", b"");
         let answer = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("the operator's port");
