@@ -16,7 +16,7 @@ use crate::algorithm::{Op, Outcome, Retry, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{KeySecret, Number, Window};
 
-use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Store, StoreError};
+use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Outcomes, Store, StoreError};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -35,11 +35,6 @@ impl<S: Store> WithRefusals<S> {
     /// `store`, asked again only once a refusal may have ended; `clock` says how much time has passed.
     pub fn new(store: S, clock: Clock) -> Self {
         Self { store, refusals: Arc::default(), clock }
-    }
-
-    /// The store that is asked.
-    pub fn store(&self) -> &S {
-        &self.store
     }
 }
 
@@ -102,7 +97,8 @@ impl Refusals {
             at = at.max(Some(seen));
             Some(outcome)
         };
-        let outcomes = call.charges.iter().map(refused).collect::<Option<_>>()?;
+        let mut outcomes = call.charges.iter().map(refused).collect::<Option<Outcomes>>()?;
+        call.settle(&mut outcomes);
         Some(Answer { at: at?, outcomes, degraded: None })
     }
 
@@ -114,7 +110,8 @@ impl Refusals {
         place.as_ref().filter(|refusal| refusal.is_of(charge) && now < refusal.until).cloned()
     }
 
-    /// Remembers which charges of `call` will be refused again.
+    /// Remembers which charges of `call` will be refused again. That waiting never helps one to a counter which has
+    /// room in time is for want of room beside the others of its call: alone it is another question.
     fn learn(&self, call: Call<'_>, answer: &Answer, asked: Micros) {
         if answer.degraded.is_some() {
             return;
@@ -123,6 +120,7 @@ impl Refusals {
             if let Verdict::Refused(retry) = outcome.verdict
                 && is_lasting(charge, call.admission)
                 && charge.rule.most() == Number::AtMost(outcome.standing.used)
+                && (retry != Retry::Never || outcome.standing.used == 0)
             {
                 *self.place(charge).lock() = Some(Refusal {
                     id: charge.key.id,

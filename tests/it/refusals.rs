@@ -194,6 +194,21 @@ fn a_call_is_answered_from_memory_only_as_a_whole() {
 }
 
 #[test]
+fn a_counter_that_a_call_asks_twice_is_refused_as_the_store_refuses_it() {
+    let bench = Bench::new();
+    let (once, twice) = ([take(1)], [take(1), take(1)]);
+    let of_store = |bench: &Bench, charges: &[Charge<'_>]| {
+        bench.shared.store.charge_now(Call { charges, admission: Admission::AllOrNone })
+    };
+    bench.fill(take(1));
+    assert_eq!(bench.ask(&twice), of_store(&bench, &twice));
+    assert_eq!(bench.ask(&twice).outcomes[1].verdict, Verdict::Refused(Retry::Never), "not with the first");
+    bench.pass(250_000);
+    assert_eq!(bench.ask(&twice), of_store(&bench, &twice));
+    assert_eq!(bench.ask(&once), of_store(&bench, &once), "alone it may wait");
+}
+
+#[test]
 fn a_failure_is_not_remembered() {
     struct Failing;
     impl Store for Failing {
