@@ -24,18 +24,18 @@ pub(super) const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimi
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// What comes of a call: the decision, in its frame.
-pub(super) type Outcome = Result<Bytes, Refusal>;
+pub(super) type Decided = Result<Bytes, Undecided>;
 
 /// Why a call has no decision.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum Undecided {
     /// It cannot be decided, and this says why.
     Status(Status),
     /// Nobody waits for an answer.
     Gone,
 }
 
-impl From<Status> for Refusal {
+impl From<Status> for Undecided {
     fn from(status: Status) -> Self {
         Self::Status(status)
     }
@@ -53,13 +53,13 @@ pub(super) fn takes(headers: &HeaderMap) -> Result<(), Status> {
 pub(super) fn decide<C: Check>(
     service: Arc<Service<C>>,
     body: RecvStream,
-) -> impl Future<Output = Outcome> + Send + 'static {
+) -> impl Future<Output = Decided> + Send + 'static {
     AssertUnwindSafe(read_and_check(service, body))
         .catch_unwind()
         .map(|ended| ended.unwrap_or_else(|_| Err(status::broken().into())))
 }
 
-async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Outcome {
+async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Decided {
     let mut messages = Messages::of(body, service.settings.max_message_bytes);
     let first = messages.next().await?.ok_or_else(|| status::no_frame("there is no message"))?;
     let request = decode::request(&first).map_err(status::malformed)?;

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::engine::Check;
 
-use super::call::{self, Outcome, SHOULD_RATE_LIMIT};
+use super::call::{self, Decided, SHOULD_RATE_LIMIT};
 use super::{GrpcSettings, Service, behind, deadline, status};
 use answers::Answers;
 use ends::Activity;
@@ -52,8 +52,8 @@ pub(super) enum Broken {
 /// What happened beside the calls that were decided at once.
 enum Event {
     /// A call has come to its end and is to be answered.
-    Decided(SendResponse<Bytes>, Outcome),
-    /// A call has come to its end.
+    Decided(SendResponse<Bytes>, Decided),
+    /// A call has come to its end and is answered, or nobody waits for that.
     Over,
     /// The peer is to open another connection.
     Leave,
@@ -121,7 +121,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Check,
     B: Fn(RecvStream) -> F,
-    F: Future<Output = Outcome> + Send + 'static,
+    F: Future<Output = Decided> + Send + 'static,
 {
     /// Takes in all that has arrived, then answers all that is decided. h2 wakes this task for answers that
     /// it was given, and sends them when it is polled next.
@@ -193,7 +193,7 @@ where
 
 /// Waits for `call` for as long as it may take, or until its caller gives it up.
 async fn wait(
-    call: Pin<Box<impl Future<Output = Outcome>>>,
+    call: Pin<Box<impl Future<Output = Decided>>>,
     mut respond: SendResponse<Bytes>,
     limit: std::time::Duration,
 ) -> Event {

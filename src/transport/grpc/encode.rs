@@ -9,12 +9,10 @@ use crate::engine::{CurrentLimit, Decision, DescriptorStatus, HeaderValue};
 use crate::limits::Metadata;
 
 use super::convert;
+use super::message::PREFIX_BYTES;
 
 /// Room for the answer to most calls: one status, three headers, and the body of a refusal.
 const MOST_BYTES: usize = 256;
-
-/// The bytes before a message: whether it is compressed, which it is not, and its length.
-const PREFIX_BYTES: usize = 5;
 
 /// What a length may be at most to fit the byte that is left for it.
 const SHORT: usize = 0x7f;

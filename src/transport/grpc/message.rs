@@ -10,11 +10,11 @@ use std::future::poll_fn;
 use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 
-use super::call::Refusal;
+use super::call::Undecided;
 use super::status;
 
 /// The bytes before a message: whether it is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// The messages of one call.
 pub(super) struct Messages {
@@ -32,7 +32,7 @@ impl Messages {
     }
 
     /// The next message, or `None` once the caller has said that there are no more.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Undecided> {
         loop {
             if let Some(message) = self.split()? {
                 return Ok(Some(message));
@@ -46,7 +46,7 @@ impl Messages {
     }
 
     /// The message that what is held begins with, if it is there as a whole.
-    fn split(&mut self) -> Result<Option<Bytes>, Refusal> {
+    fn split(&mut self) -> Result<Option<Bytes>, Undecided> {
         let Some((&[flag, length @ ..], rest)) = self.held.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
@@ -71,7 +71,7 @@ impl Messages {
     }
 
     /// What arrives next, or `None` at the end of the body; trailers are not looked at.
-    async fn data(&mut self) -> Result<Option<Bytes>, Refusal> {
+    async fn data(&mut self) -> Result<Option<Bytes>, Undecided> {
         if self.ended {
             return Ok(None);
         }
@@ -79,11 +79,11 @@ impl Messages {
             Some(Ok(data)) => {
                 self.ended = self.body.is_end_stream();
                 if !self.ended {
-                    self.body.flow_control().release_capacity(data.len()).map_err(|_| Refusal::Gone)?;
+                    self.body.flow_control().release_capacity(data.len()).map_err(|_| Undecided::Gone)?;
                 }
                 Ok(Some(data))
             }
-            Some(Err(_)) => Err(Refusal::Gone),
+            Some(Err(_)) => Err(Undecided::Gone),
             None => {
                 self.ended = true;
                 Ok(None)

@@ -1,7 +1,8 @@
 //! The one place where an error becomes a gRPC status. Over limit is no error and never comes here.
 
+use http::HeaderValue;
 use tonic::Status;
-use tonic::codegen::http::HeaderValue;
+use tonic::metadata::MetadataValue;
 
 use crate::engine::InvalidRequest;
 
@@ -34,7 +35,7 @@ pub(super) fn no_frame(what: &'static str) -> Status {
 pub(super) fn compressed(encoding: &HeaderValue) -> Status {
     let text = String::from_utf8_lossy(encoding.as_bytes());
     let mut status = Status::unimplemented(format!("messages compressed with {text:?} are not taken"));
-    status.metadata_mut().insert(ACCEPT_ENCODING, tonic::metadata::MetadataValue::from_static("identity"));
+    status.metadata_mut().insert(ACCEPT_ENCODING, MetadataValue::from_static("identity"));
     status
 }
 

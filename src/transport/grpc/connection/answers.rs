@@ -8,7 +8,7 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
-use super::super::call::{Outcome, Refusal};
+use super::super::call::{Decided, Undecided};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -30,11 +30,11 @@ impl Answers {
     }
 
     /// Keeps what came of a call until the next [`Answers::send`].
-    pub(super) fn add(&mut self, respond: SendResponse<Bytes>, outcome: Outcome) {
+    pub(super) fn add(&mut self, respond: SendResponse<Bytes>, outcome: Decided) {
         let answer = match outcome {
             Ok(frame) => Ok(frame),
-            Err(Refusal::Status(status)) => Err(status),
-            Err(Refusal::Gone) => return,
+            Err(Undecided::Status(status)) => Err(status),
+            Err(Undecided::Gone) => return,
         };
         self.ready.push((respond, answer));
     }
