@@ -31,7 +31,7 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
 use self::client::Dial;
-use self::lane::{Lane, Plan};
+use self::lane::{Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::script::Replied;
@@ -82,7 +82,7 @@ impl RedisStore {
             patience: settings.op_timeout,
             clock,
             offset: Offset::default(),
-            lanes: lane::Lanes::default(),
+            tracks: Tracks::default(),
         });
         Ok(Self { lane: Lane::open(&plan), plan, shared, checks: Arc::new(checks) })
     }

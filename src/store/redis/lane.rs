@@ -1,8 +1,8 @@
 //! A lane: the way of one thread to Redis, over connections that its own runtime keeps.
 //!
 //! Whatever waits leaves together as soon as there is a place for it: two batches are on their way at most, and
-//! none waits to become fuller. Each call keeps its own deadline; a batch is made only
-//! before the first of them. Nothing that may have run is sent again.
+//! none waits to become fuller. Each call keeps its own deadline; a batch is made only before the first of them.
+//! Nothing that may have run is sent again.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -42,12 +42,12 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
     pub(super) clock: Clock,
     pub(super) offset: Offset,
-    pub(super) lanes: Lanes,
+    pub(super) tracks: Tracks,
 }
 
-/// The lanes there are.
+/// Those of the lanes there are.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<Vec<Weak<Track>>>);
+pub(super) struct Tracks(Mutex<Vec<Weak<Track>>>);
 
 /// What those who ask and those who carry share.
 pub(super) struct Track {
@@ -66,7 +66,7 @@ impl Lane {
             script: Script::new(script::SOURCE),
             plan: plan.clone(),
         });
-        plan.lanes.add(&track);
+        plan.tracks.add(&track);
         let mut carriers = JoinSet::new();
         for _ in 0..IN_FLIGHT {
             carriers.spawn(carry(Carrier(track.clone())));
@@ -81,7 +81,7 @@ impl Lane {
 
     /// Whether Redis answers now, and all lanes lead to it.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        if !self.track.plan.lanes.are_open() {
+        if !self.track.plan.tracks.are_open() {
             return Err(StoreError::Unavailable);
         }
         let connections = &self.track.connections;
@@ -97,11 +97,11 @@ impl Lane {
     }
 }
 
-impl Lanes {
+impl Tracks {
     fn add(&self, track: &Arc<Track>) {
-        let mut lanes = self.0.lock();
-        lanes.retain(|lane| lane.strong_count() > 0);
-        lanes.push(Arc::downgrade(track));
+        let mut tracks = self.0.lock();
+        tracks.retain(|track| track.strong_count() > 0);
+        tracks.push(Arc::downgrade(track));
     }
 
     /// Whether each has a connection.

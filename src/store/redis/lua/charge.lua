@@ -1,5 +1,5 @@
 -- All that is not a run of sliding.lua, and each call of it by its rules: the twin of the step of
--- src/store/memory.rs.
+-- src/store/memory/step.rs.
 --
 -- Calls are decided one after the other, and each sees what those before it did. Within a call everything is
 -- decided first; a refused call changes nothing, and neither does a peek. All is written at the end.
