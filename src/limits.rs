@@ -1,4 +1,5 @@
-//! The rule set in force: what is limited, for whom, by how much. Compiled once, then immutable.
+//! The rule set in force: what is limited, for whom, by how much. Compiled once, then immutable but for the tallies
+//! of what came of each limit.
 //!
 //! A value and nothing else: it knows no files, no wire, no store and no time of day. One request
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.

@@ -10,7 +10,7 @@ use tollgate::config::cli::{CheckArgs, Cli, Command, ServeArgs};
 use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
 
-/// Every call allocates and frees some dozens of small pieces on one thread; glibc's allocator takes longer over it.
+/// Every call allocates and frees small pieces on one thread; glibc's allocator takes longer over it.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

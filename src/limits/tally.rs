@@ -114,9 +114,7 @@ impl Domain {
             }
         }
     }
-}
 
-impl Domain {
     fn each_tally_mut<'a>(&'a mut self, see: &mut impl FnMut(TallyLabels<'a>, &'a mut Arc<Tally>)) {
         match self {
             Self::Native(native) => {
