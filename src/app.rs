@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 
 use crate::admin;
@@ -110,14 +111,8 @@ impl<S: Lanes> App<S> {
         let probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
         let mut beside = Parts::default();
         let admin = admin::serve(bound.admin, engine.clone(), probes, admin::connections(), pending());
-        beside.add(async {
-            admin.await;
-            Ok(())
-        });
-        beside.add(async {
-            reloader.run(pending()).await;
-            Ok(())
-        });
+        beside.add(admin.map(Ok));
+        beside.add(reloader.run(pending()).map(Ok));
 
         let mut parts = Parts::default();
         let whole = engine.clone();
@@ -130,10 +125,7 @@ impl<S: Lanes> App<S> {
         let inboxes = staff(settings.threads, &desk, &mut parts)?;
         parts.add(accept(bound.grpc, inboxes, stopping.clone()));
         let http = http::serve(bound.http, engine, health.clone(), HttpSettings::default(), stopping.asked());
-        parts.add(async {
-            http.await;
-            Ok(())
-        });
+        parts.add(http.map(Ok));
 
         health.set(Serving::Wanted);
         let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());
