@@ -234,21 +234,18 @@ async fn answers_carry_what_grpc_asks_for_and_nothing_else() {
 
 #[tokio::test]
 async fn a_body_that_does_not_end_is_heard_as_far_as_it_matters() {
-    let (check, mut asked) = Prompt::new(10);
-    let settings = GrpcSettings {
-        timeout: Duration::from_millis(100),
-        max_message_bytes: 1000,
-        ..GrpcSettings::default()
-    };
-    let paths = Paths::of(check, settings).await;
     let too_long = [0, 0, 0, 4, 0, b'x'];
-    for (what, request, sent, code) in [
-        ("only headers", plain(), &b""[..], Grpc::DeadlineExceeded),
-        ("half a call", plain(), &call()[..8], Grpc::DeadlineExceeded),
-        ("a call and no end", plain(), &call()[..], Grpc::DeadlineExceeded),
-        ("too long", plain(), &too_long, Grpc::InvalidArgument),
-        ("compressed", with(&[("grpc-encoding", "zstd")]), b"", Grpc::Unimplemented),
+    let soon = Duration::from_millis(50);
+    for (what, request, sent, timeout, code) in [
+        ("only headers", plain(), &b""[..], soon, Grpc::DeadlineExceeded),
+        ("half a call", plain(), &call()[..8], soon, Grpc::DeadlineExceeded),
+        ("a call and no end", plain(), &call()[..], soon, Grpc::DeadlineExceeded),
+        ("too long", plain(), &too_long, LONG, Grpc::InvalidArgument),
+        ("compressed", with(&[("grpc-encoding", "zstd")]), b"", LONG, Grpc::Unimplemented),
     ] {
+        let (check, mut asked) = Prompt::new(10);
+        let settings = GrpcSettings { timeout, max_message_bytes: 1000, ..GrpcSettings::default() };
+        let paths = Paths::of(check, settings).await;
         for address in paths.addresses() {
             let mut begun = Peer::of(address).await.begin(clone(&request)).await;
             if !sent.is_empty() {
@@ -257,9 +254,9 @@ async fn a_body_that_does_not_end_is_heard_as_far_as_it_matters() {
             let heard = begun.heard().await;
             assert_eq!(seen(&heard).code, Some(code), "{what}: {heard:?}");
         }
+        assert!(asked.try_recv().is_err(), "{what}: nothing is decided before the whole request is there");
+        drop(paths);
     }
-    assert!(asked.try_recv().is_err(), "nothing is decided before the whole request is there");
-    paths.stop().await;
 }
 
 #[tokio::test]

@@ -212,7 +212,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use h2::client::SendRequest;
@@ -220,6 +219,7 @@ mod tests {
     use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
     use tokio::sync::watch;
     use tokio::task::JoinHandle;
+    use tokio::time::Instant;
     use tonic::service::Routes;
 
     use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
@@ -343,31 +343,26 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_answer_pings_is_lost() {
-        let soon = Duration::from_millis(5);
-        let settings =
-            GrpcSettings { keepalive_interval: soon, keepalive_timeout: soon, ..GrpcSettings::default() };
-        let (served, mut stream) = served(Passing { waits: false }, settings);
+        let (served, mut stream) = served(Passing { waits: false }, GrpcSettings::default());
         let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         tokio::io::AsyncWriteExt::write_all(&mut stream, greeting).await.unwrap();
         let ended = served.ended.await.unwrap();
         assert!(matches!(ended, Err(Broken::Lost)), "{ended:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_answers_pings_stays_until_it_is_too_old() {
-        let settings = GrpcSettings {
-            keepalive_interval: Duration::from_millis(5),
-            max_connection_age: Duration::from_millis(200),
-            ..GrpcSettings::default()
-        };
+        let (settings, start) = (GrpcSettings::default(), Instant::now());
+        let oldest = settings.max_connection_age;
         let (served, stream) = served(Passing { waits: false }, settings);
         let client = connect(stream).await;
         call(&client, 1).await;
         // Told to leave, the client may close the connection first.
         let ended = served.ended.await.unwrap();
         assert!(matches!(ended, Ok(()) | Err(Broken::Protocol(_))), "{ended:?}");
+        assert!(start.elapsed() >= oldest);
         assert!(client.ready().await.is_err(), "no more calls are taken");
     }
 
