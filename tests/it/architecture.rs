@@ -24,10 +24,13 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Names of crates, and the only places where they may stand.
-const KEPT_APART: [(&str, &[&str]); 7] = [
+const KEPT_APART: [(&str, &[&str]); 9] = [
     ("tonic", &["transport/grpc"]),
     ("prost", &["transport/grpc"]),
     ("h2", &["transport/grpc"]),
+    // `app` names the room `transport::http`.
+    ("http", &["transport/grpc", "app"]),
+    ("prometheus_client", &["admin"]),
     ("redis", &["store/redis"]),
     ("deadpool_redis", &["store/redis"]),
     ("serde", &["config", "transport/http", "admin"]),
