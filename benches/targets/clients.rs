@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd};
+use redis::{AsyncConnectionConfig, Client, Cmd};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 use tollgate::clock::{Clock, Micros};
@@ -44,18 +44,35 @@ trait Decide {
 }
 
 /// One EVALSHA a decision.
-struct Multiplexed {
+pub(crate) struct Multiplexed {
     connection: MultiplexedConnection,
     script: String,
 }
 
-impl Decide for Multiplexed {
-    async fn decide(&self, number: usize) {
-        let mut command = Cmd::with_capacity(6, 128);
-        command.arg("EVALSHA").arg(&self.script).arg(1).arg(format!("bench:{number}"));
-        command.arg("60000").arg(MOST).arg("120000");
+impl Multiplexed {
+    /// Connects, and loads the script.
+    pub(crate) async fn connect(client: &Client) -> Self {
+        let settings = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&settings);
+        let mut connection = connection.await.expect("Redis takes connections");
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(include_str!("two_buckets.lua"));
+        let script = load.query_async(&mut connection).await.expect("a script");
+        Self { connection, script }
+    }
+
+    /// Charges one hit to the counter `key`.
+    pub(crate) async fn charge(&self, key: &[u8]) {
+        let mut command = Cmd::with_capacity(7, 128);
+        command.arg("EVALSHA").arg(&self.script).arg(1).arg(key).arg("60000").arg(MOST).arg("120000");
         let left: i64 = command.query_async(&mut self.connection.clone()).await.expect("Redis answers");
         assert!(left >= -1);
+    }
+}
+
+impl Decide for Multiplexed {
+    async fn decide(&self, number: usize) {
+        self.charge(format!("bench:{number}").as_bytes()).await;
     }
 }
 
@@ -69,14 +86,9 @@ impl Decide for RedisStore {
 
 /// Drives the plain way with `callers` at once.
 pub(crate) fn multiplexed(redis: &Redis, callers: usize, count: usize) -> Driven {
-    let mut load = redis::cmd("SCRIPT");
-    load.arg("LOAD").arg(include_str!("two_buckets.lua"));
-    let script = load.query(&mut redis.connection()).expect("a script");
     let runtime = runtime();
-    let settings = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
-    let connection = redis.client().get_multiplexed_async_connection_with_config(&settings);
-    let connection = runtime.block_on(connection).expect("it runs");
-    drive(&runtime, Multiplexed { connection, script }, redis, callers, count)
+    let who = runtime.block_on(Multiplexed::connect(redis.client()));
+    drive(&runtime, who, redis, callers, count)
 }
 
 /// Drives Tollgate's store with `callers` at once.

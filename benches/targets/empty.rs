@@ -21,10 +21,14 @@ impl RateLimitService for Empty {
         &self,
         request: Request<rls::RateLimitRequest>,
     ) -> Result<Response<rls::RateLimitResponse>, Status> {
-        let statuses = request.get_ref().descriptors.iter().map(|_| status()).collect();
-        let overall_code = Code::Ok.into();
-        Ok(Response::new(rls::RateLimitResponse { overall_code, statuses, ..Default::default() }))
+        Ok(Response::new(passed(request.get_ref())))
     }
+}
+
+/// The one answer: everything passes.
+pub(crate) fn passed(request: &rls::RateLimitRequest) -> rls::RateLimitResponse {
+    let statuses = request.descriptors.iter().map(|_| status()).collect();
+    rls::RateLimitResponse { overall_code: Code::Ok.into(), statuses, ..Default::default() }
 }
 
 fn status() -> DescriptorStatus {
@@ -40,14 +44,16 @@ fn status() -> DescriptorStatus {
 
 /// Serves until the process is stopped, on the runtime that `runtime` builds, and prints where.
 pub(crate) fn serve(mut runtime: Builder) {
-    let runtime = runtime.enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        say(listener.local_addr().expect("its address"));
-        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = tonic::transport::Server::builder().add_service(RateLimitServiceServer::new(Empty));
-        server.serve_with_incoming(incoming).await.expect("it serves");
-    });
+    runtime.enable_all().build().expect("a runtime").block_on(listen(Empty));
+}
+
+/// Serves `service` on a free port, which it prints.
+pub(crate) async fn listen(service: impl RateLimitService) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    say(listener.local_addr().expect("its address"));
+    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = tonic::transport::Server::builder().add_service(RateLimitServiceServer::new(service));
+    server.serve_with_incoming(incoming).await.expect("it serves");
 }
 
 fn say(address: SocketAddr) {

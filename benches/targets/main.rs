@@ -20,6 +20,7 @@ mod machine;
 mod memory;
 mod peers;
 mod redis;
+mod relay;
 mod rounds;
 mod server;
 mod shared;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match arguments.first().map(String::as_str) {
         Some("empty") => empty::serve(tokio::runtime::Builder::new_current_thread()),
+        Some("relay") => relay::serve(&arguments[1]),
         Some("bytes") => println!("{}", memory::measure(&arguments[1..])),
         Some("tally") => instructions::tally(&arguments[1]),
         Some("gate") => return instructions::gate(),

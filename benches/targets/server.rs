@@ -69,6 +69,12 @@ impl Server {
         Self::announcing(under.command(&this).arg("empty"))
     }
 
+    /// The empty handler with one EVALSHA before each answer.
+    pub(crate) fn relay(redis: &Redis) -> Self {
+        let this = std::env::current_exe().expect("this program");
+        Self::announcing(Command::new(this).args(["relay", &redis.url()]))
+    }
+
     /// The empty handler as tonic and tokio have it by default, with glibc's allocator. `None` where that program was
     /// not built.
     pub(crate) fn defaults() -> Option<Self> {

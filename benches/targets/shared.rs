@@ -29,10 +29,15 @@ struct Shared {
 fn through_service(shape: Shape, count: usize) -> Shared {
     let redis = Redis::start().expect("it was looked for");
     let server = Server::over(&redis, LIMITS);
+    through(&redis, &server, shape, count)
+}
+
+/// Drives `server`, which counts in `redis`.
+fn through(redis: &Redis, server: &Server, shape: Shape, count: usize) -> Shared {
     let calls = calls(USERS, 1);
     // Every counter once.
-    Drive::warm(&server, SIXTY_FOUR, &calls, USERS);
-    let mut drive = Drive::warm(&server, shape, &calls, count / 4);
+    Drive::warm(server, SIXTY_FOUR, &calls, USERS);
+    let mut drive = Drive::warm(server, shape, &calls, count / 4);
     let before = redis.spent();
     let server = drive.cost(count);
     Shared { server, redis: redis.spent().each(before, count) }
@@ -114,17 +119,22 @@ pub(crate) fn own_cpu() -> Vec<Row> {
     }
     let count = 30_000;
     let calls = calls(USERS, 1);
+    let embedded = |server: Server| Drive::warm(&server, SIXTY_FOUR, &calls, USERS).cost(count).cpu;
     let mut over_redis = || through_service(SIXTY_FOUR, count).server.cpu;
-    let mut in_memory = || {
-        let server = Server::tollgate(LIMITS, &[], &Under::default());
-        Drive::warm(&server, SIXTY_FOUR, &calls, USERS).cost(count).cpu
+    let mut in_memory = || embedded(Server::tollgate(LIMITS, &[], &Under::default()));
+    let mut plain = || {
+        let redis = Redis::start().expect("it was there");
+        through(&redis, &Server::relay(&redis), SIXTY_FOUR, count).server.cpu
     };
-    let mut plain = || multiplexed(&Redis::start().expect("it was there"), 64, count).cpu;
-    let [shared, embedded, plain] = interleave(ROUNDS, [&mut over_redis, &mut in_memory, &mut plain]);
-    let beyond: Vec<f64> = shared.iter().zip(&embedded).map(|(this, that)| this - that).collect();
+    let mut empty = || embedded(Server::empty(&Under::default()));
+    let costs = interleave(ROUNDS, [&mut over_redis, &mut in_memory, &mut plain, &mut empty]);
+    let [beyond, plain] = [[&costs[0], &costs[1]], [&costs[2], &costs[3]]].map(|[over, without]| {
+        over.iter().zip(without).map(|(over, without)| over - without).collect::<Vec<_>>()
+    });
     let what = "CPU of Tollgate for a decision over Redis beyond one in memory, 64 calls at once";
     let first = Row::new("T11", what, Bound::AtMost(4.0), &Figure::of(beyond.iter().copied()), " µs");
-    let what = "the same against the client's CPU of one EVALSHA a decision over redis-rs multiplexed";
+    let what =
+        "the same against an empty handler with one EVALSHA over redis-rs multiplexed, beyond one without";
     let note = format!("{} µs there", short(Figure::of(plain.iter().copied()).median()));
     vec![first, Row::new("T11", what, Bound::AtMost(0.5), &ratio(&beyond, &plain), "×").noting(note)]
 }
@@ -149,7 +159,9 @@ fn rate(callers: usize, least: f64) -> [Row; 2] {
         format!("decisions a second, {callers} callers, against one EVALSHA each over redis-rs multiplexed");
     let both = [&batched, &plain].map(|runs| short(median(runs, |run| run.ran.rate() / 1e3)));
     let rate = Row::new("T12", what, Bound::AtLeast(least), &ratio(&these, &those), "×");
+    let cpu = [&batched, &plain].map(|runs| short(median(runs, |run| run.cpu)));
     let rate = rate.noting(format!("{} against {} thousand", both[0], both[1]));
+    let rate = rate.noting(format!("CPU of the client {} against {} µs", cpu[0], cpu[1]));
     let [slow, other] =
         [&batched, &plain].map(|runs| runs.iter().map(|run| run.ran.p99()).collect::<Vec<_>>());
     let what = format!("time within which 99 of 100 of them came, {callers} callers");
