@@ -22,13 +22,6 @@ pub(crate) struct Shape {
     pub(crate) streams: usize,
 }
 
-impl Shape {
-    /// How many calls are in progress.
-    pub(crate) fn at_once(self) -> usize {
-        self.connections * self.streams
-    }
-}
-
 /// What is asked, in turn, of which method.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {

@@ -39,13 +39,14 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// What measures some of the targets.
 type Measure = (&'static [&'static str], fn() -> Vec<Row>);
 
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 10] = [
     (&["T1", "T2", "T6"], wire::against_empty),
     (&["T3"], decision::rows),
     (&["T4"], embedded::rows),
     (&["T5"], wire::many_checks),
     (&["T7", "T8"], instructions::rows),
-    (&["T9", "T10"], shared::redis),
+    (&["T9"], shared::scripts),
+    (&["T10"], shared::redis),
     (&["T11"], shared::own_cpu),
     (&["T12"], shared::rates),
     (&["T13"], peers::rows),
