@@ -510,3 +510,28 @@ async fn a_reset_before_the_end_of_a_request_charges_nothing() {
     let decided = std::iter::from_fn(|| asked.try_recv().ok()).count();
     assert_eq!(decided, 2, "the call that was given up was not decided");
 }
+
+#[tokio::test]
+async fn bodies_of_calls_that_wait_leave_room_for_others() {
+    let (check, mut told) = Slow::new();
+    let settings =
+        GrpcSettings { connection_window_bytes: 128 * 1024, timeout: LONG, ..GrpcSettings::default() };
+    let paths = Paths::of(check, settings).await;
+    let body = framed(&message(10_000));
+    for address in paths.addresses() {
+        let mut peer = Peer::of(address).await;
+        let mut calls = Vec::new();
+        for _ in 0..40 {
+            let mut begun = peer.begin(plain()).await;
+            begun.sending.send_data(body.clone().into(), true).unwrap();
+            let came = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+            assert_eq!(came, Ok(Some("came")), "after {} calls", calls.len());
+            calls.push(begun);
+        }
+        drop(calls);
+        for _ in 0..40 {
+            assert_eq!(told.recv().await, Some("given up"));
+        }
+    }
+    drop(paths);
+}

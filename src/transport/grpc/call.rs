@@ -60,7 +60,7 @@ pub(super) fn decide<C: Check>(
 }
 
 async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Decided {
-    let mut messages = Messages::of(body, service.settings.max_message_bytes);
+    let mut messages = Messages::of(body, &service.settings);
     let first = messages.next().await?.ok_or_else(|| status::no_frame("there is no message"))?;
     let request = decode::request(&first).map_err(status::malformed)?;
     // There is one message in a call; more of them are read as such and mean nothing.

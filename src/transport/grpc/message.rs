@@ -1,7 +1,8 @@
 //! The messages in the body of a call, each in its gRPC frame.
 //!
 //! A message that is too long is refused by its length, unread. What was read is given back to the caller's
-//! window, so that bodies longer than the window arrive; a body in one piece is not copied.
+//! windows, so that bodies longer than the window arrive, and calls that wait for the store take no room from
+//! others on their connection; a body in one piece is not copied.
 //!
 //! Source: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
@@ -11,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 
 use super::call::Undecided;
-use super::status;
+use super::{GrpcSettings, status};
 
 /// The bytes before a message: whether it is compressed, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
@@ -20,15 +21,18 @@ pub(super) const PREFIX_BYTES: usize = 5;
 pub(super) struct Messages {
     body: RecvStream,
     at_most: usize,
+    /// How much of the connection's window a call may keep until it is answered.
+    kept: usize,
     /// Read and not yet taken.
     held: Bytes,
     ended: bool,
 }
 
 impl Messages {
-    /// Those in `body`, none of which may be longer than `at_most` bytes.
-    pub(super) fn of(body: RecvStream, at_most: usize) -> Self {
-        Self { body, at_most, held: Bytes::new(), ended: false }
+    /// Those in `body`, as `settings` allow them.
+    pub(super) fn of(body: RecvStream, settings: &GrpcSettings) -> Self {
+        let at_most = settings.max_message_bytes;
+        Self { body, at_most, kept: share(settings), held: Bytes::new(), ended: false }
     }
 
     /// The next message, or `None` once the caller has said that there are no more.
@@ -78,7 +82,7 @@ impl Messages {
         match poll_fn(|context| self.body.poll_data(context)).await {
             Some(Ok(data)) => {
                 self.ended = self.body.is_end_stream();
-                if !self.ended {
+                if !self.ended || data.len() > self.kept {
                     self.body.flow_control().release_capacity(data.len()).map_err(|_| Undecided::Gone)?;
                 }
                 Ok(Some(data))
@@ -100,4 +104,12 @@ impl Messages {
             self.held = joined.freeze();
         }
     }
+}
+
+/// What every call of a connection can keep while half of the window is left: h2 gives small pieces back only
+/// when there is half a window of them. It gives what is kept back by itself once the call is answered, and to
+/// do so sooner costs a short call time.
+fn share(settings: &GrpcSettings) -> usize {
+    let bytes = settings.connection_window_bytes / 2 / settings.max_concurrent_streams.max(1);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
