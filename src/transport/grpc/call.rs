@@ -62,11 +62,20 @@ pub(super) fn decide<C: Check>(
 async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Decided {
     let mut messages = Messages::of(body, &service.settings);
     let first = messages.next().await?.ok_or_else(|| status::no_frame("there is no message"))?;
+    if !messages.are_over() {
+        pass_over(&first, messages).await?;
+    }
     let request = decode::request(&first).map_err(status::malformed)?;
-    // There is one message in a call; more of them are read as such and mean nothing.
+    let decision = service.check.check(request).await.map_err(|error| status::invalid(&error))?;
+    Ok(encode::response(&decision))
+}
+
+/// Reads what comes after `first`, which means nothing, to the end of the call. It keeps bytes while it waits and
+/// no request: that can take a hundred times the room, for as long as the caller likes.
+async fn pass_over(first: &[u8], mut messages: Messages) -> Result<(), Undecided> {
+    decode::request(first).map_err(status::malformed)?;
     while let Some(more) = messages.next().await? {
         decode::request(&more).map_err(status::malformed)?;
     }
-    let decision = service.check.check(request).await.map_err(|error| status::invalid(&error))?;
-    Ok(encode::response(&decision))
+    Ok(())
 }

@@ -49,6 +49,11 @@ impl Messages {
         }
     }
 
+    /// Whether the caller has said that there are no more, as far as that is known without waiting.
+    pub(super) fn are_over(&self) -> bool {
+        self.ended && self.held.is_empty()
+    }
+
     /// The message that what is held begins with, if it is there as a whole.
     fn split(&mut self) -> Result<Option<Bytes>, Undecided> {
         let Some((&[flag, length @ ..], rest)) = self.held.split_first_chunk::<PREFIX_BYTES>() else {
