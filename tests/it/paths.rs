@@ -535,3 +535,16 @@ async fn bodies_of_calls_that_wait_leave_room_for_others() {
     }
     drop(paths);
 }
+
+#[tokio::test]
+async fn a_long_name_of_a_compression_is_not_repeated() {
+    let (check, _asked) = Prompt::new(10);
+    let paths = Paths::of(check, GrpcSettings::default()).await;
+    let mut request = plain();
+    request.headers_mut().insert("grpc-encoding", HeaderValue::from_bytes(&[0x80; 10_000]).unwrap());
+    let heard = Peer::of(paths.served.grpc).await.call(request, &[&call()]).await;
+    assert_eq!(heard.code(), Some(Grpc::Unimplemented), "{heard:?}");
+    let words = heard.headers["grpc-message"].len();
+    assert!(words < 1000, "{words} bytes");
+    paths.stop().await;
+}

@@ -11,6 +11,10 @@ use super::decode::Malformed;
 /// The header that names the compressions which are taken.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
+/// How much of a caller's own text an answer repeats, in bytes. A header may be a thousand times as long, and
+/// bytes that are no text are written as nine.
+const REPEATED_BYTES: usize = 64;
+
 /// INVALID_ARGUMENT, naming the field.
 pub(super) fn invalid(error: &InvalidRequest) -> Status {
     Status::invalid_argument(error.to_string())
@@ -33,7 +37,8 @@ pub(super) fn no_frame(what: &'static str) -> Status {
 
 /// UNIMPLEMENTED, with what is taken instead of `encoding`.
 pub(super) fn compressed(encoding: &HeaderValue) -> Status {
-    let text = String::from_utf8_lossy(encoding.as_bytes());
+    let begins = &encoding.as_bytes()[..encoding.len().min(REPEATED_BYTES)];
+    let text = String::from_utf8_lossy(begins);
     let mut status = Status::unimplemented(format!("messages compressed with {text:?} are not taken"));
     status.metadata_mut().insert(ACCEPT_ENCODING, MetadataValue::from_static("identity"));
     status
