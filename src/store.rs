@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Op, Outcome, Retry, Rule, Standing, Verdict};
+use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, KeySecret, Number, OnError};
+use crate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 
 use self::memory::MemoryStore;
 
@@ -161,6 +161,15 @@ impl<S: Store> Store for Arc<S> {
 }
 
 impl Charge<'_> {
+    /// What becomes of it when it finds no room.
+    fn overrun(&self, admission: Admission) -> Overrun {
+        match (admission, self.binding, self.rule.window) {
+            (Admission::Each | Admission::EachUnlessOver, _, Window::Fixed { .. })
+            | (_, Binding::Quota { .. } | Binding::Counted, _) => Overrun::Count,
+            (_, Binding::Enforced, _) => Overrun::Refuse,
+        }
+    }
+
     /// What stands in for an outcome when no counter has one, by the limit's policy. A number that needs no counter
     /// has its way: nothing is refused without bound, and everything where nothing is allowed. `local` passes:
     /// those who can count locally have done so before.

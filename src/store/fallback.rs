@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Op, Rule, Verdict};
+use crate::algorithm::{Op, Overrun, Rule, Verdict};
 use crate::clock::Clock;
 use crate::limits::{KeySecret, Number, OnError, Window};
 
@@ -139,8 +139,7 @@ fn made<'a>(call: Call<'a>, answer: &'a Answer) -> impl Iterator<Item = usize> +
     let any_over = answer.outcomes.iter().any(|outcome| !outcome.is_admitted());
     call.charges.iter().zip(&answer.outcomes).enumerate().filter_map(move |(index, (charge, outcome))| {
         let over = outcome.verdict != Verdict::Admitted;
-        let counts_over =
-            charge.binding != Binding::Enforced || matches!(charge.rule.window, Window::Fixed { .. });
+        let counts_over = charge.overrun(call.admission) == Overrun::Count;
         let made = match call.admission {
             Admission::AllOrNone => !refused,
             Admission::Each => !over || counts_over,

@@ -176,17 +176,6 @@ impl Store for MemoryStore {
     }
 }
 
-impl Charge<'_> {
-    /// What becomes of it when it finds no room.
-    fn overrun(&self, admission: Admission) -> Overrun {
-        match (admission, self.binding, self.rule.window) {
-            (Admission::Each | Admission::EachUnlessOver, _, Window::Fixed { .. })
-            | (_, Binding::Quota { .. } | Binding::Counted, _) => Overrun::Count,
-            (_, Binding::Enforced, _) => Overrun::Refuse,
-        }
-    }
-}
-
 impl Op {
     /// Whether the counter is another, now that this came to `outcome`.
     fn is_made(self, outcome: &Outcome, overrun: Overrun) -> bool {

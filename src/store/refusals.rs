@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::algorithm::{Op, Outcome, Retry, Verdict};
+use crate::algorithm::{Op, Outcome, Overrun, Retry, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{KeySecret, Number, Window};
+use crate::limits::{KeySecret, Number};
 
-use super::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Outcomes, Store, StoreError};
+use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Outcomes, Store, StoreError};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -161,12 +161,10 @@ impl Refusal {
 /// Whether a refusal of `charge` changes nothing and is ended by time alone, and whether it asks for a single
 /// unit: of a larger one it would have to be known when that much room is back.
 fn is_lasting(charge: &Charge<'_>, admission: Admission) -> bool {
-    let counts_over = admission != Admission::AllOrNone && matches!(charge.rule.window, Window::Fixed { .. });
     charge.freed_by == FreedBy::Time
-        && charge.binding == Binding::Enforced
+        && charge.overrun(admission) == Overrun::Refuse
         && matches!(charge.op, Op::Take { room: 1, .. })
         && !charge.rule.window.is_held()
-        && !counts_over
 }
 
 fn wait(retry: Retry) -> Micros {
