@@ -1,17 +1,20 @@
 //! T13: other rate limiters, each under the load that its own protocol has for one decision, beside Tollgate in the same
 //! rounds. A peer is measured where a variable of the environment says where its program is.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod gubernator;
+mod limitador;
+mod ratelimit;
+mod throttlecrab;
 
-use prost::Message;
+use std::path::{Path, PathBuf};
+
 use tempfile::TempDir;
 
 use crate::deciding::LIMITS;
 use crate::load::Calls;
 use crate::redis::Redis;
 use crate::rounds::{Figure, interleave, ratio};
-use crate::server::{Server, Under, free_address};
+use crate::server::{Server, Under};
 use crate::table::{Bound, Row, short};
 use crate::wire::{BUSY, Drive, calls};
 
@@ -55,8 +58,8 @@ const PEERS: [Peer; 6] = [
         store: Kept::InMemory,
         limits: 1,
         least: 2.0,
-        start: throttlecrab,
-        calls: throttles,
+        start: throttlecrab::start,
+        calls: throttlecrab::calls,
     },
     Peer {
         name: "Limitador (memory)",
@@ -64,7 +67,7 @@ const PEERS: [Peer; 6] = [
         store: Kept::InMemory,
         limits: 1,
         least: 4.0,
-        start: limitador,
+        start: limitador::start,
         calls: asked,
     },
     Peer {
@@ -73,7 +76,7 @@ const PEERS: [Peer; 6] = [
         store: Kept::InMemory,
         limits: 100,
         least: 25.0,
-        start: limitador,
+        start: limitador::start,
         calls: asked,
     },
     Peer {
@@ -82,7 +85,7 @@ const PEERS: [Peer; 6] = [
         store: Kept::InRedis,
         limits: 1,
         least: 8.0,
-        start: limitador,
+        start: limitador::start,
         calls: asked,
     },
     Peer {
@@ -91,8 +94,8 @@ const PEERS: [Peer; 6] = [
         store: Kept::InMemory,
         limits: 1,
         least: 6.0,
-        start: gubernator,
-        calls: rate_limits,
+        start: gubernator::start,
+        calls: gubernator::calls,
     },
     Peer {
         name: "envoyproxy/ratelimit (Redis)",
@@ -100,7 +103,7 @@ const PEERS: [Peer; 6] = [
         store: Kept::InRedis,
         limits: 1,
         least: 5.0,
-        start: ratelimit,
+        start: ratelimit::start,
         calls: asked,
     },
 ];
@@ -169,121 +172,4 @@ fn folder(name: &str, text: &str) -> TempDir {
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("make a folder");
     std::fs::write(file, text).expect("write a file");
     folder
-}
-
-fn throttlecrab(program: &Path, _: &Case) -> Server {
-    let address = free_address();
-    let mut command = Command::new(program);
-    command.args(["--grpc", "--grpc-host", "127.0.0.1", "--grpc-port", &address.port().to_string()]);
-    Server::told(&mut command, address, None)
-}
-
-/// What throttlecrab is asked: its own message, by the numbers of its fields.
-#[derive(Message)]
-struct Throttle {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(int32, tag = "2")]
-    max_burst: i32,
-    #[prost(int32, tag = "3")]
-    count_per_period: i32,
-    #[prost(int32, tag = "4")]
-    period: i32,
-    #[prost(int32, tag = "5")]
-    quantity: i32,
-}
-
-fn throttles() -> Calls {
-    let message = |user| {
-        let key = format!("user-{user}");
-        Throttle { key, max_burst: 1_000, count_per_period: 1_000, period: 60, quantity: 1 }
-    };
-    Calls::new("/throttlecrab.RateLimiter/Throttle", (0..USERS).map(message))
-}
-
-fn limitador(program: &Path, case: &Case) -> Server {
-    let limit = |path: &str| {
-        format!(
-            "- namespace: bench\n  max_value: 1000\n  seconds: 60\n  \
-             conditions: [\"descriptors[0].path == '{path}'\"]\n  variables: [\"descriptors[0].user\"]\n"
-        )
-    };
-    let others = (1..case.limits).map(|other| limit(&format!("/v1/chat/{other}")));
-    let text: String = [limit("/v1/chat")].into_iter().chain(others).collect();
-    let folder = folder("limits.yaml", &text);
-    let (address, http) = (free_address(), free_address());
-    let mut command = Command::new(program);
-    command.args(["-b", "127.0.0.1", "-p", &address.port().to_string()]);
-    command.args([
-        "-B",
-        "127.0.0.1",
-        "-P",
-        &http.port().to_string(),
-        "--rate-limit-headers",
-        "DRAFT_VERSION_03",
-    ]);
-    command.arg(folder.path().join("limits.yaml"));
-    match &case.redis {
-        None => command.args(["memory", "--cache", "1000000"]),
-        Some(redis) => command.args(["redis", &redis.url()]),
-    };
-    Server::told(&mut command, address, Some(folder))
-}
-
-fn gubernator(program: &Path, _: &Case) -> Server {
-    let (address, http) = (free_address(), free_address());
-    let mut command = Command::new(program);
-    command.env("GUBER_GRPC_ADDRESS", address.to_string()).env("GUBER_HTTP_ADDRESS", http.to_string());
-    command.env("GUBER_ADVERTISE_ADDRESS", address.to_string()).env("GUBER_PEER_DISCOVERY_TYPE", "none");
-    command.env("GUBER_CACHE_SIZE", "1000000");
-    Server::told(&mut command, address, None)
-}
-
-/// What gubernator is asked: a list of one, by the numbers of its fields.
-#[derive(Message)]
-struct RateLimits {
-    #[prost(message, repeated, tag = "1")]
-    requests: Vec<RateLimit>,
-}
-
-#[derive(Message)]
-struct RateLimit {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    unique_key: String,
-    #[prost(int64, tag = "3")]
-    hits: i64,
-    #[prost(int64, tag = "4")]
-    limit: i64,
-    /// In milliseconds.
-    #[prost(int64, tag = "5")]
-    duration: i64,
-}
-
-fn rate_limits() -> Calls {
-    let message = |user| {
-        let (name, unique_key) = ("calls".to_owned(), format!("user-{user}"));
-        RateLimits { requests: vec![RateLimit { name, unique_key, hits: 1, limit: 1_000, duration: 60_000 }] }
-    };
-    Calls::new("/pb.gubernator.V1/GetRateLimits", (0..USERS).map(message))
-}
-
-fn ratelimit(program: &Path, case: &Case) -> Server {
-    let text = "domain: bench\ndescriptors:\n  - key: path\n    value: /v1/chat\n    descriptors:\n      - key: user\n        \
-                rate_limit: {unit: minute, requests_per_unit: 1000}\n";
-    let folder = folder("ratelimit/config/bench.yaml", text);
-    let (address, http, debug) = (free_address(), free_address(), free_address());
-    let redis = case.redis.as_ref().expect("it has a Redis").url();
-    let mut command = Command::new(program);
-    command.env("GRPC_HOST", "127.0.0.1").env("GRPC_PORT", address.port().to_string());
-    command.env("HOST", "127.0.0.1").env("PORT", http.port().to_string());
-    command.env("DEBUG_HOST", "127.0.0.1").env("DEBUG_PORT", debug.port().to_string());
-    command.env("USE_STATSD", "false").env("LOG_LEVEL", "error").env("BACKEND_TYPE", "redis");
-    command
-        .env("RUNTIME_ROOT", folder.path())
-        .env("RUNTIME_SUBDIRECTORY", "ratelimit")
-        .env("RUNTIME_WATCH_ROOT", "false");
-    command.env("REDIS_SOCKET_TYPE", "tcp").env("REDIS_URL", redis.trim_start_matches("redis://"));
-    Server::told(&mut command, address, Some(folder))
 }
