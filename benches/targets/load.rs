@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use prost::Message;
@@ -27,7 +28,11 @@ pub(crate) struct Shape {
 pub(crate) struct Calls {
     path: &'static str,
     bodies: Rc<[Bytes]>,
+    is_allowed: IsAllowed,
 }
+
+/// Whether an answer's message says that the call may pass.
+type IsAllowed = fn(&[u8]) -> bool;
 
 /// Open connections to one server.
 pub(crate) struct Callers {
@@ -51,13 +56,20 @@ pub(crate) struct Ran {
 type Failure = Box<dyn std::error::Error>;
 
 impl Calls {
-    /// `messages` in turn, to `path`.
-    pub(crate) fn new<M: Message>(path: &'static str, messages: impl Iterator<Item = M>) -> Self {
-        Self { path, bodies: messages.map(|message| framed(&message)).collect() }
+    /// `messages` in turn, to `path`, all of which are within their limits.
+    pub(crate) fn new<M: Message>(
+        path: &'static str,
+        messages: impl Iterator<Item = M>,
+        is_allowed: IsAllowed,
+    ) -> Self {
+        Self { path, bodies: messages.map(|message| framed(&message)).collect(), is_allowed }
     }
 }
 
-/// `message` behind the five bytes that gRPC sends before each.
+/// How many bytes gRPC sends before each message.
+const PREFIX_BYTES: usize = 5;
+
+/// `message` behind gRPC's prefix.
 fn framed(message: &impl Message) -> Bytes {
     let mut frame = BytesMut::new();
     frame.put_u8(0);
@@ -81,7 +93,7 @@ impl Callers {
         callers
     }
 
-    /// Makes `count` calls. Panics if one is not answered with `OK`: a figure of failures is none.
+    /// Makes `count` calls. Panics if one fails or may not pass: a figure of failures is none.
     pub(crate) fn run(&mut self, count: usize) -> Ran {
         let left = Rc::new(Cell::new(count));
         let latencies = Rc::new(RefCell::new(Vec::with_capacity(count)));
@@ -91,7 +103,7 @@ impl Callers {
                 let caller = Caller {
                     sender: sender.clone(),
                     uri: self.uri.clone(),
-                    bodies: self.calls.bodies.clone(),
+                    calls: self.calls.clone(),
                     turn: self.turn.clone(),
                 };
                 tasks.spawn_local(caller.repeat(left.clone(), latencies.clone()));
@@ -100,7 +112,7 @@ impl Callers {
         let start = now();
         self.runtime.block_on(tasks);
         let ran = Ran::new(now() - start, latencies.take());
-        assert_eq!(ran.latencies.len(), count, "every call is answered with OK");
+        assert_eq!(ran.latencies.len(), count, "every call is answered");
         ran
     }
 }
@@ -127,7 +139,7 @@ impl Ran {
 struct Caller {
     sender: SendRequest<Bytes>,
     uri: Uri,
-    bodies: Rc<[Bytes]>,
+    calls: Calls,
     turn: Rc<Cell<usize>>,
 }
 
@@ -146,7 +158,7 @@ impl Caller {
 
     async fn call(&mut self) -> Result<(), Failure> {
         let turn = self.turn.replace(self.turn.get() + 1);
-        let body = self.bodies[turn % self.bodies.len()].clone();
+        let body = self.calls.bodies[turn % self.calls.bodies.len()].clone();
         let mut request =
             Request::builder().method(Method::POST).uri(self.uri.clone()).version(Version::HTTP_2);
         let headers = request.headers_mut().expect("a request in the making");
@@ -156,13 +168,23 @@ impl Caller {
         let (response, mut stream) = self.sender.send_request(request.body(())?, false)?;
         stream.send_data(body, true)?;
         let (head, mut body) = response.await?.into_parts();
-        while let Some(chunk) = body.data().await {
-            let length = chunk?.len();
-            body.flow_control().release_capacity(length)?;
-        }
+        let frame = read(&mut body).await?;
         let trailers = body.trailers().await?;
-        is_ok(trailers.as_ref().unwrap_or(&head.headers))
+        is_ok(trailers.as_ref().unwrap_or(&head.headers))?;
+        let is_allowed = frame.get(PREFIX_BYTES..).is_some_and(self.calls.is_allowed);
+        if is_allowed { Ok(()) } else { Err(format!("it may not pass: {frame:?}").into()) }
     }
+}
+
+/// All of an answer's body.
+async fn read(body: &mut RecvStream) -> Result<BytesMut, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
 }
 
 fn is_ok(trailers: &HeaderMap) -> Result<(), Failure> {

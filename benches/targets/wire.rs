@@ -1,7 +1,9 @@
 //! The whole service over the loopback: CPU of the server's process for each call, and its writes.
 
+use prost::Message;
 use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3 as common;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::RateLimitRequest;
+use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 
 use common::RateLimitDescriptor;
 use common::rate_limit_descriptor::Entry;
@@ -34,7 +36,18 @@ pub(crate) fn calls(users: usize, descriptors: usize) -> Calls {
         descriptors: (0..descriptors).map(|at| descriptor(call * descriptors + at)).collect(),
         hits_addend: 0,
     });
-    Calls::new(METHOD, messages)
+    Calls::new(METHOD, messages, is_allowed)
+}
+
+/// The first field of an answer in Envoy's protocol. What a whole answer takes to decode would be the load's.
+#[derive(Message)]
+struct Verdict {
+    #[prost(enumeration = "Code", tag = "1")]
+    overall_code: i32,
+}
+
+fn is_allowed(answer: &[u8]) -> bool {
+    Verdict::decode(answer).is_ok_and(|verdict| verdict.overall_code() == Code::Ok)
 }
 
 fn descriptor(user: usize) -> RateLimitDescriptor {

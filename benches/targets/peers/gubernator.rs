@@ -45,5 +45,27 @@ pub(super) fn calls() -> Calls {
         let (name, unique_key) = ("calls".to_owned(), format!("user-{user}"));
         RateLimits { requests: vec![RateLimit { name, unique_key, hits: 1, limit: 1_000, duration: 60_000 }] }
     };
-    Calls::new("/pb.gubernator.V1/GetRateLimits", (0..USERS).map(message))
+    Calls::new("/pb.gubernator.V1/GetRateLimits", (0..USERS).map(message), is_allowed)
+}
+
+/// What it answers. It says in the message that it failed; the call succeeds all the same.
+#[derive(Message)]
+struct Answers {
+    #[prost(message, repeated, tag = "1")]
+    responses: Vec<Answer>,
+}
+
+#[derive(Message)]
+struct Answer {
+    /// 0 is under the limit.
+    #[prost(int32, tag = "1")]
+    status: i32,
+    #[prost(string, tag = "5")]
+    error: String,
+}
+
+fn is_allowed(answers: &[u8]) -> bool {
+    let is_under = |answer: &Answer| answer.status == 0 && answer.error.is_empty();
+    Answers::decode(answers)
+        .is_ok_and(|answers| matches!(&answers.responses[..], [answer] if is_under(answer)))
 }

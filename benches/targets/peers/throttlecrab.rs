@@ -36,5 +36,16 @@ pub(super) fn calls() -> Calls {
         let key = format!("user-{user}");
         Throttle { key, max_burst: 1_000, count_per_period: 1_000, period: 60, quantity: 1 }
     };
-    Calls::new("/throttlecrab.RateLimiter/Throttle", (0..USERS).map(message))
+    Calls::new("/throttlecrab.RateLimiter/Throttle", (0..USERS).map(message), is_allowed)
+}
+
+/// The first field of its answer.
+#[derive(Message)]
+struct Throttled {
+    #[prost(bool, tag = "1")]
+    allowed: bool,
+}
+
+fn is_allowed(answer: &[u8]) -> bool {
+    Throttled::decode(answer).is_ok_and(|throttled| throttled.allowed)
 }
