@@ -107,6 +107,12 @@ impl Server {
         panic!("{command:?} does not listen on {address}");
     }
 
+    /// The same server, whose calls go to `address`.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

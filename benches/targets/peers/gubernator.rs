@@ -9,13 +9,19 @@ use super::{Case, USERS};
 use crate::load::Calls;
 use crate::server::{Server, free_address};
 
+/// It answers with errors until it knows a node that owns the counter, be it itself: so it is in a list of members, alone.
+/// It listens for HTTP only after that.
 pub(super) fn start(program: &Path, _: &Case) -> Server {
-    let (address, http) = (free_address(), free_address());
+    let (address, http, members) = (free_address(), free_address(), free_address().to_string());
     let mut command = Command::new(program);
     command.env("GUBER_GRPC_ADDRESS", address.to_string()).env("GUBER_HTTP_ADDRESS", http.to_string());
-    command.env("GUBER_ADVERTISE_ADDRESS", address.to_string()).env("GUBER_PEER_DISCOVERY_TYPE", "none");
+    command.env("GUBER_ADVERTISE_ADDRESS", address.to_string());
+    command.env("GUBER_PEER_DISCOVERY_TYPE", "member-list");
+    for variable in ["ADDRESS", "BIND_ADDRESS", "KNOWN_NODES"] {
+        command.env(format!("GUBER_MEMBERLIST_{variable}"), &members);
+    }
     command.env("GUBER_CACHE_SIZE", "1000000");
-    Server::told(&mut command, address, None)
+    Server::told(&mut command, http, None).at(address)
 }
 
 /// What gubernator is asked: a list of one, by the numbers of its fields.
