@@ -1,14 +1,18 @@
-//! The script and its two languages: what a charge is in its words, and what it says of it.
+//! The script and what a charge is in its words; what it says of it is in [`reply`].
 //!
 //! `lua/sliding.lua` and `lua/charge.lua` document the form; [`super::batch`] puts calls together. Nothing here
 //! talks to Redis.
 
+mod reply;
+
 use smallvec::SmallVec;
 
-use crate::algorithm::{CELLS, Op, Outcome, Refill, Retry, Rule, Standing, Verdict};
+use crate::algorithm::{CELLS, Op, Refill, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
-use crate::store::{Admission, Answer, Binding, Call, Charge, Outcomes, StoreError};
+use crate::store::{Admission, Binding, Call, Charge};
+
+pub(super) use reply::{Replied, amount, answer, read_call};
 
 /// The script as it is loaded.
 pub(super) const SOURCE: &str = concat!(
@@ -25,10 +29,6 @@ const TAKE: u8 = 0;
 const GIVE_BACK: u8 = 1;
 const ENFORCED: i32 = -1;
 const COUNTED: i32 = -2;
-/// Waiting does not help, or time alone never makes a counter whole.
-const NEVER: i64 = -1;
-/// Nothing was done to a call: its calendar does not reach to now.
-const ASTRAY: i64 = -(1 << 54);
 
 /// By which time a script goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,24 +67,6 @@ pub(super) struct Terms {
     amount: f64,
     most: f64,
     parameters: [f64; 4],
-}
-
-/// What the script said of a charge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Charged {
-    /// Used or held, whichever its window does.
-    spent: u64,
-    verdict: Verdict,
-    reset_after: Option<Micros>,
-}
-
-/// What the script said of a call.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Replied {
-    /// What became of its charges.
-    Charged(SmallVec<[Charged; 1]>),
-    /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time.
-    Astray,
 }
 
 impl Time {
@@ -249,80 +231,4 @@ fn number(packed: &mut Vec<u8>, number: u64) {
 
 fn double(packed: &mut Vec<u8>, double: f64) {
     packed.extend(double.to_le_bytes());
-}
-
-/// Reads off the front of `reply` what was said of a call of so many charges.
-pub(super) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
-    if reply.first() == Some(&ASTRAY) {
-        *reply = &reply[1..];
-        return Ok(Replied::Astray);
-    }
-    (0..charges).map(|_| read_charge(reply)).collect::<Result<_, _>>().map(Replied::Charged)
-}
-
-fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
-    let (spent, verdict, reset, rest) = match **reply {
-        [spent @ 0..=i64::MAX, reset, ref rest @ ..] => (spent, Verdict::Admitted, reset, rest),
-        [refused, wait, reset, ref rest @ ..] => {
-            let retry = after(wait)?.map_or(Retry::Never, Retry::After);
-            (!refused, Verdict::Refused(retry), reset, rest)
-        }
-        _ => return Err(StoreError::Corrupt),
-    };
-    *reply = rest;
-    Ok(Charged { spent: amount(spent)?, verdict, reset_after: after(reset)? })
-}
-
-/// A span; `None` for never.
-fn after(replied: i64) -> Result<Option<Micros>, StoreError> {
-    if replied == NEVER { Ok(None) } else { amount(replied).map(|span| Some(Micros(span))) }
-}
-
-pub(super) fn amount(replied: i64) -> Result<u64, StoreError> {
-    u64::try_from(replied).map_err(|_| StoreError::Corrupt)
-}
-
-/// The answer to `call`, of whose charges this was said.
-pub(super) fn answer(call: &Call<'_>, at: Timestamp, charged: &[Charged]) -> Answer {
-    let mut outcomes: Outcomes =
-        call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged)).collect();
-    call.settle(&mut outcomes);
-    Answer { at, outcomes, degraded: None }
-}
-
-fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
-    let Charged { spent, verdict, reset_after } = *charged;
-    let (used, held) = match charge.rule.window {
-        Window::Concurrent { .. } => (0, spent),
-        _ => (spent, 0),
-    };
-    let remaining = charge.rule.left_after(spent);
-    Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_the_script_replies() {
-        let charged = |spent, verdict, reset_after| Charged { spent, verdict, reset_after };
-        let replies: [(&[i64], _); 4] = [
-            (&[2, 9], charged(2, Verdict::Admitted, Some(Micros(9)))),
-            (&[2, NEVER], charged(2, Verdict::Admitted, None)),
-            (&[-3, 8, 9], charged(2, Verdict::Refused(Retry::After(Micros(8))), Some(Micros(9)))),
-            (&[-1, NEVER, 0], charged(0, Verdict::Refused(Retry::Never), Some(Micros(0)))),
-        ];
-        for (reply, charged) in replies {
-            let mut rest = reply;
-            assert_eq!(read_call(&mut rest, 1), Ok(Replied::Charged([charged].into_iter().collect())));
-            assert!(rest.is_empty(), "{reply:?}");
-        }
-        let mut both = &[2, 9, ASTRAY][..];
-        assert!(matches!(read_call(&mut both, 1), Ok(Replied::Charged(_))));
-        assert_eq!(read_call(&mut both, 7), Ok(Replied::Astray));
-        for nonsense in [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2]] {
-            assert_eq!(read_call(&mut &*nonsense, 1), Err(StoreError::Corrupt), "{nonsense:?}");
-        }
-    }
 }

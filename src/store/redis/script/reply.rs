@@ -1,0 +1,110 @@
+//! What the script says: of each charge what came of it, and of it all the answer to a call.
+//!
+//! Whatever is not of the form that `lua/sliding.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call was
+//! asked.
+
+use smallvec::SmallVec;
+
+use crate::algorithm::{Outcome, Retry, Standing, Verdict};
+use crate::clock::{Micros, Timestamp};
+use crate::limits::Window;
+use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
+
+/// Waiting does not help, or time alone never makes a counter whole.
+const NEVER: i64 = -1;
+/// Nothing was done to a call: its calendar does not reach to now.
+const ASTRAY: i64 = -(1 << 54);
+
+/// What the script said of a charge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::store::redis) struct Charged {
+    /// Used or held, whichever its window does.
+    spent: u64,
+    verdict: Verdict,
+    reset_after: Option<Micros>,
+}
+
+/// What the script said of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store::redis) enum Replied {
+    /// What became of its charges.
+    Charged(SmallVec<[Charged; 1]>),
+    /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time.
+    Astray,
+}
+
+/// Reads off the front of `reply` what was said of a call of so many charges.
+pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
+    if reply.first() == Some(&ASTRAY) {
+        *reply = &reply[1..];
+        return Ok(Replied::Astray);
+    }
+    (0..charges).map(|_| read_charge(reply)).collect::<Result<_, _>>().map(Replied::Charged)
+}
+
+fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
+    let (spent, verdict, reset, rest) = match **reply {
+        [spent @ 0..=i64::MAX, reset, ref rest @ ..] => (spent, Verdict::Admitted, reset, rest),
+        [refused, wait, reset, ref rest @ ..] => {
+            let retry = after(wait)?.map_or(Retry::Never, Retry::After);
+            (!refused, Verdict::Refused(retry), reset, rest)
+        }
+        _ => return Err(StoreError::Corrupt),
+    };
+    *reply = rest;
+    Ok(Charged { spent: amount(spent)?, verdict, reset_after: after(reset)? })
+}
+
+/// A span; `None` for never.
+fn after(replied: i64) -> Result<Option<Micros>, StoreError> {
+    if replied == NEVER { Ok(None) } else { amount(replied).map(|span| Some(Micros(span))) }
+}
+
+pub(in crate::store::redis) fn amount(replied: i64) -> Result<u64, StoreError> {
+    u64::try_from(replied).map_err(|_| StoreError::Corrupt)
+}
+
+/// The answer to `call`, of whose charges this was said.
+pub(in crate::store::redis) fn answer(call: &Call<'_>, at: Timestamp, charged: &[Charged]) -> Answer {
+    let mut outcomes: Outcomes =
+        call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged)).collect();
+    call.settle(&mut outcomes);
+    Answer { at, outcomes, degraded: None }
+}
+
+fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
+    let Charged { spent, verdict, reset_after } = *charged;
+    let (used, held) = match charge.rule.window {
+        Window::Concurrent { .. } => (0, spent),
+        _ => (spent, 0),
+    };
+    let remaining = charge.rule.left_after(spent);
+    Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_script_replies() {
+        let charged = |spent, verdict, reset_after| Charged { spent, verdict, reset_after };
+        let replies: [(&[i64], _); 4] = [
+            (&[2, 9], charged(2, Verdict::Admitted, Some(Micros(9)))),
+            (&[2, NEVER], charged(2, Verdict::Admitted, None)),
+            (&[-3, 8, 9], charged(2, Verdict::Refused(Retry::After(Micros(8))), Some(Micros(9)))),
+            (&[-1, NEVER, 0], charged(0, Verdict::Refused(Retry::Never), Some(Micros(0)))),
+        ];
+        for (reply, charged) in replies {
+            let mut rest = reply;
+            assert_eq!(read_call(&mut rest, 1), Ok(Replied::Charged([charged].into_iter().collect())));
+            assert!(rest.is_empty(), "{reply:?}");
+        }
+        let mut both = &[2, 9, ASTRAY][..];
+        assert!(matches!(read_call(&mut both, 1), Ok(Replied::Charged(_))));
+        assert_eq!(read_call(&mut both, 7), Ok(Replied::Astray));
+        for nonsense in [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2]] {
+            assert_eq!(read_call(&mut &*nonsense, 1), Err(StoreError::Corrupt), "{nonsense:?}");
+        }
+    }
+}
