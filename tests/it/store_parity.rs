@@ -133,17 +133,21 @@ fn asking() -> impl Strategy<Value = Asking> {
     (charges, admission).prop_map(|(charges, admission)| Asking { charges, admission })
 }
 
-/// Single takes from few sliding windows on few terms: what is asked most, and what runs are made of.
+/// Single takes from few sliding and fixed windows on few terms: what is asked most, and what runs are made of.
 fn plain() -> impl Strategy<Value = Asking> {
-    (0..3_usize, 1..4_u64, 1..3_u64).prop_map(|(counter, most, hits)| Asking {
-        charges: vec![Asked {
-            counter,
-            number: Number::AtMost(most * 4),
-            op: Op::Take { room: hits, charge: hits },
-            binding: Binding::Enforced,
-        }],
-        admission: Admission::AllOrNone,
-    })
+    let binding = prop_oneof![4 => Just(Binding::Enforced), 1 => Just(Binding::Counted)];
+    let admission = prop_oneof![
+        3 => Just(Admission::AllOrNone),
+        2 => Just(Admission::Each),
+        1 => Just(Admission::EachUnlessOver),
+    ];
+    (0..5_usize, 1..4_u64, 1..3_u64, binding, admission).prop_map(
+        |(counter, most, hits, binding, admission)| {
+            let op = Op::Take { room: hits, charge: hits };
+            let asked = Asked { counter, number: Number::AtMost(most * 4), op, binding };
+            Asking { charges: vec![asked], admission }
+        },
+    )
 }
 
 fn moment() -> impl Strategy<Value = Moment> {

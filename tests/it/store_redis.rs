@@ -516,6 +516,8 @@ async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
 const SCRIPT: &str = concat!(
     include_str!("../../src/store/redis/lua/sliding.lua"),
     "\n",
+    include_str!("../../src/store/redis/lua/fixed.lua"),
+    "\n",
     include_str!("../../src/store/redis/lua/counters.lua"),
     "\n",
     include_str!("../../src/store/redis/lua/charge.lua")
@@ -525,9 +527,9 @@ fn doubles(numbers: &[f64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The first argument: the time, until when anything is done, and how many runs follow.
-fn head(now: f64, until: f64, runs: u8) -> Vec<u8> {
-    [doubles(&[now, until, 1000.0]), vec![runs]].concat()
+/// The first argument: the time, until when anything is done, how many runs follow, and how many of sliding windows.
+fn head(now: f64, until: f64, runs: u8, sliding: u8) -> Vec<u8> {
+    [doubles(&[now, until, 1000.0]), vec![runs, sliding]].concat()
 }
 
 /// A run of takes of 1 from sliding windows that allow 2: so many counters are asked once, others more often.
@@ -535,11 +537,23 @@ fn run(once: u8, often: &[u8]) -> Vec<u8> {
     [&doubles(&[1_200_000.0, 2.0, 1.0])[..], &[once], b"62200\0", often].concat()
 }
 
+/// The same of fixed windows of a minute.
+fn fixed_run(once: u8, often: &[u8]) -> Vec<u8> {
+    [&doubles(&[60e6, 2.0, 1.0])[..], &[0, once], often].concat()
+}
+
 /// The terms of a take of 1, enforced.
 fn terms(kind: u8, most: f64, parameters: [f64; 4], expiry: &str) -> Vec<u8> {
     let binding = i32::to_le_bytes(-1);
-    [&[kind, 0], &binding[..], &doubles(&[1.0, 1.0, most]), &doubles(&parameters), expiry.as_bytes(), b"\0"]
-        .concat()
+    [
+        &[kind, 0, 0],
+        &binding[..],
+        &doubles(&[1.0, 1.0, most]),
+        &doubles(&parameters),
+        expiry.as_bytes(),
+        b"\0",
+    ]
+    .concat()
 }
 
 /// A call of all or none: counters and terms, by their numbers.
@@ -563,7 +577,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
     let call = packed(&[[1, 1], [2, 2]]);
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
-        let arguments = [head(0.0, f64::INFINITY, 0), fixed.clone(), distant_past.clone(), call.clone()];
+        let arguments = [head(0.0, f64::INFINITY, 0, 0), fixed.clone(), distant_past.clone(), call.clone()];
         let reply = eval(&server, &["fixed", "day"], &arguments);
         assert_eq!(reply[1..], [-(1 << 54)]);
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
@@ -576,7 +590,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
 fn what_comes_too_late_is_left_undone() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
-        let charge = |now: f64, until: f64| eval(&server, &["one"], &[head(now, until, 1), run(1, &[])]);
+        let charge = |now: f64, until: f64| eval(&server, &["one"], &[head(now, until, 1, 1), run(1, &[])]);
         let late = charge(0.0, 1e15);
         assert_eq!(late.len(), 1, "{tool:?}");
         assert!(late[0] > 1_700_000_000_000_000, "the caller learns the time");
@@ -589,14 +603,18 @@ fn what_comes_too_late_is_left_undone() {
 fn a_run_is_what_its_calls_would_be_one_after_the_other() {
     let server = RedisServer::start(Tool::Redis);
     let sliding = terms(1, 2.0, [1_200_000.0, 0.0, 0.0, 0.0], "62200");
-    let calls = packed(&[[1, 1]]).repeat(3);
-    let by_calls = eval(&server, &["one"], &[head(1e15, 1e15, 0), sliding, calls]);
-    let by_run = eval(&server, &["two", "three"], &[head(1e15, 1e15, 1), run(1, &[3])]);
-    let [first, reset] = by_run[1..3] else { panic!("{by_run:?}") };
-    assert_eq!((first, &by_run[3..]), (1, &by_calls[1..]), "the third of three");
-    assert_eq!(by_calls[1..], [1, reset, 2, reset, -3, reset, reset]);
-    let kept = |key: &str| redis::cmd("GET").arg(key).query::<Vec<u8>>(&mut server.connection()).unwrap();
-    assert_eq!(kept("one"), kept("three"));
+    let fixed = terms(4, 2.0, [60e6, 0.0, 0.0, 0.0], "");
+    for (terms, run, sliding) in [(sliding, run(1, &[3]), 1), (fixed, fixed_run(1, &[3]), 0)] {
+        let calls = packed(&[[1, 1]]).repeat(3);
+        tell(&server, &["FLUSHALL"]);
+        let by_calls = eval(&server, &["one"], &[head(1e15, 1e15, 0, 0), terms, calls]);
+        let by_run = eval(&server, &["two", "three"], &[head(1e15, 1e15, 1, sliding), run]);
+        let [first, reset] = by_run[1..3] else { panic!("{by_run:?}") };
+        assert_eq!((first, &by_run[3..]), (1, &by_calls[1..]), "the third of three");
+        assert_eq!(by_calls[1..], [1, reset, 2, reset, -3, reset, reset]);
+        let kept = |key: &str| redis::cmd("GET").arg(key).query::<Vec<u8>>(&mut server.connection()).unwrap();
+        assert_eq!(kept("one"), kept("three"));
+    }
 }
 
 /// What the server has been asked since it was told to forget that.

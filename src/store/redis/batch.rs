@@ -26,6 +26,7 @@ pub(super) const MOST_CALLS: usize = 128;
 pub(super) struct Batch {
     /// Every counter once: those of the runs, then the others.
     keys: Vec<CounterKey>,
+    /// Those of sliding windows, then those of fixed ones.
     runs: Vec<Run>,
     /// The terms of calls that are in no run.
     terms: Vec<Terms>,
@@ -88,10 +89,10 @@ impl Batch {
                 Asked::Otherwise { .. } => None,
             })
             .collect();
-        alike.sort_by_key(|(run, calls, _)| (*run, calls.len() > 1));
+        let is_sliding = |run: usize| counters.runs[run].is_sliding();
+        alike.sort_by_key(|(run, calls, _)| (!is_sliding(*run), *run, calls.len() > 1));
         for run in alike.chunk_by(|one, other| one.0 == other.0) {
             let once = run.partition_point(|(_, calls, _)| calls.len() == 1);
-            let byte = |count: usize| u8::try_from(count).expect("a batch has fewer calls");
             self.runs.push(Run {
                 terms: counters.runs[run[0].0].clone(),
                 once: byte(once),
@@ -125,8 +126,8 @@ impl Batch {
         for key in &self.keys {
             command.arg(&keys::counter(*key)[..]);
         }
-        let runs = u8::try_from(self.runs.len()).expect("a batch has fewer calls");
-        command.arg(time.pack(runs));
+        let sliding = self.runs.partition_point(|run| run.terms.is_sliding());
+        command.arg(time.pack(byte(self.runs.len()), byte(sliding)));
         for run in &self.runs {
             let mut packed = run.terms.pack_run(run.once, time.grace());
             packed.extend(&run.often);
@@ -213,6 +214,10 @@ fn place_of(seen: &mut Vec<Terms>, terms: &Terms) -> usize {
         seen.push(terms.clone());
         seen.len() - 1
     })
+}
+
+fn byte(count: usize) -> u8 {
+    u8::try_from(count).expect("a batch has fewer calls")
 }
 
 fn number(count: usize) -> u16 {

@@ -1,13 +1,13 @@
 //! The script and what a charge is in its words; what it says of it is in [`reply`].
 //!
-//! `lua/sliding.lua` and `lua/charge.lua` document the form; [`super::batch`] puts calls together. Nothing here
+//! `lua/sliding.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing here
 //! talks to Redis.
 
 mod reply;
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{CELLS, Op, Refill, Rule};
+use crate::algorithm::{CELLS, Op, Overrun, Refill, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
@@ -18,6 +18,8 @@ pub(super) use reply::{Replied, amount, answer, read_call};
 pub(super) const SOURCE: &str = concat!(
     include_str!("lua/sliding.lua"),
     "\n",
+    include_str!("lua/fixed.lua"),
+    "\n",
     include_str!("lua/counters.lua"),
     "\n",
     include_str!("lua/charge.lua")
@@ -25,6 +27,7 @@ pub(super) const SOURCE: &str = concat!(
 
 const SLIDING: u8 = 1;
 const CONCURRENT: u8 = 2;
+const FIXED: u8 = 4;
 const TAKE: u8 = 0;
 const GIVE_BACK: u8 = 1;
 const ENFORCED: i32 = -1;
@@ -62,6 +65,7 @@ pub(super) struct PackedCharge {
 pub(super) struct Terms {
     kind: u8,
     op: u8,
+    overrun: Overrun,
     binding: i32,
     room: f64,
     amount: f64,
@@ -81,17 +85,17 @@ impl Time {
         grace.0 / 1000
     }
 
-    /// The first argument, when so many runs follow.
-    pub(super) fn pack(self, runs: u8) -> Vec<u8> {
+    /// The first argument, when so many runs follow, of which so many are of sliding windows.
+    pub(super) fn pack(self, runs: u8, sliding: u8) -> Vec<u8> {
         let (now, until) = match self {
             Self::Redis { until } => (0, until),
             Self::At(now) => (now.0, None),
         };
-        let mut packed = Vec::with_capacity(25);
+        let mut packed = Vec::with_capacity(26);
         number(&mut packed, now);
         double(&mut packed, until.map_or(f64::INFINITY, |until| until.0 as f64));
         number(&mut packed, self.grace());
-        packed.push(runs);
+        packed.extend([runs, sliding]);
         packed
     }
 }
@@ -102,13 +106,13 @@ pub(super) fn pack(call: &Call<'_>, believed: impl Fn() -> Timestamp) -> PackedC
     let charges = call
         .charges
         .iter()
-        .map(|charge| PackedCharge { key: charge.key, terms: Terms::of(charge, &believed) });
+        .map(|charge| PackedCharge { key: charge.key, terms: Terms::of(charge, call.admission, &believed) });
     PackedCall { admission: call.admission, charges: charges.collect() }
 }
 
 impl PackedCall {
-    /// Its one charge, if it is one that a run can hold. With one charge that is enforced, every admission is
-    /// the same.
+    /// Its one charge, if it is one that a run can hold. What admissions mean to a call of one charge is in its
+    /// terms.
     pub(super) fn plain(&self) -> Option<&PackedCharge> {
         match self.charges.as_slice() {
             [charge] if charge.terms.is_plain() => Some(charge),
@@ -130,7 +134,7 @@ impl PackedCall {
 }
 
 impl Terms {
-    fn of(charge: &Charge<'_>, believed: impl Fn() -> Timestamp) -> Self {
+    fn of(charge: &Charge<'_>, admission: Admission, believed: impl Fn() -> Timestamp) -> Self {
         let (op, room, amount) = match charge.op {
             Op::Take { room, charge } => (TAKE, room, charge),
             Op::GiveBack { units } => (GIVE_BACK, 0, units),
@@ -147,6 +151,7 @@ impl Terms {
         Self {
             kind: kind(charge.rule.window),
             op,
+            overrun: charge.overrun(admission),
             binding,
             room: room as f64,
             amount: amount as f64,
@@ -156,10 +161,19 @@ impl Terms {
     }
 
     fn is_plain(&self) -> bool {
-        (self.kind, self.op, self.binding) == (SLIDING, TAKE, ENFORCED)
-            && self.room == self.amount
-            && self.amount > 0.0
-            && self.most.is_finite()
+        let is_taken = self.op == TAKE && self.room == self.amount && self.amount > 0.0;
+        let may_run = match self.kind {
+            SLIDING => self.binding == ENFORCED,
+            // A quota that is alone in its call refuses, whatever its terms say.
+            FIXED => matches!(self.binding, ENFORCED | COUNTED),
+            _ => false,
+        };
+        is_taken && may_run && self.most.is_finite()
+    }
+
+    /// Whether a run on these terms is one of sliding windows.
+    pub(super) fn is_sliding(&self) -> bool {
+        self.kind == SLIDING
     }
 
     /// The argument of a run on these terms, but for the counters that are asked more than once.
@@ -168,21 +182,29 @@ impl Terms {
         for part in [self.parameters[0], self.most, self.amount] {
             double(&mut packed, part);
         }
-        packed.push(once);
-        self.pack_expiry(&mut packed, grace);
+        if self.is_sliding() {
+            packed.push(once);
+            self.pack_expiry(&mut packed, grace);
+        } else {
+            packed.extend([self.counts_over(), once]);
+        }
         packed
     }
 
     /// The argument that is these terms.
     pub(super) fn pack(&self, grace: u64) -> Vec<u8> {
         let mut packed = Vec::with_capacity(80);
-        packed.extend([self.kind, self.op]);
+        packed.extend([self.kind, self.op, self.counts_over()]);
         packed.extend(self.binding.to_le_bytes());
         for part in [self.room, self.amount, self.most].into_iter().chain(self.parameters) {
             double(&mut packed, part);
         }
         self.pack_expiry(&mut packed, grace);
         packed
+    }
+
+    fn counts_over(&self) -> u8 {
+        u8::from(self.overrun == Overrun::Count)
     }
 
     /// How long Redis keeps the cells of a window from the last that is begun: until that is forgotten, and a
@@ -201,7 +223,7 @@ fn kind(window: &Window) -> u8 {
         Window::Sliding { .. } => SLIDING,
         Window::Concurrent { .. } => CONCURRENT,
         Window::TokenBucket { .. } => 3,
-        Window::Fixed { .. } => 4,
+        Window::Fixed { .. } => FIXED,
         Window::Calendar(_) => 5,
         Window::Total { .. } => 6,
         Window::Request => 7,

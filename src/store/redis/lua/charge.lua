@@ -1,11 +1,11 @@
--- All that is not a run of sliding.lua, and each call of it by its rules: the twin of the step of
+-- All that is in no run, and each call of it by its rules: the twin of the step of
 -- src/store/memory/step.rs.
 --
 -- Calls are decided one after the other, and each sees what those before it did. Within a call everything is
 -- decided first; a refused call changes nothing, and neither does a peek. All is written at the end.
 --
 -- ARGV    terms, which charges share, one argument each:
---         B B    kind, op
+--         B B B  kind; op; 1 if what finds no room is counted all the same
 --         i4     binding: -1 enforced, -2 counted; else the group of quotas
 --         d d    room asked for; amount to add or give back
 --         d      the most that may be used and held at once; infinite if unlimited
@@ -34,10 +34,11 @@ local keys, by, told = {}, {}, {}
 local function terms_at(index)
   local p = terms[index]
   if not p then
-    local kind, op, binding, room, amount, most, p1, p2, p3, p4, expiry =
-      unpack('<BBi4ddddddds', ARGV[runs + 1 + index])
+    local kind, op, overrun, binding, room, amount, most, p1, p2, p3, p4, expiry =
+      unpack('<BBBi4ddddddds', ARGV[runs + 1 + index])
     p = {
-      kind = kind, op = op, binding = binding, room = room, amount = amount, most = most, expiry = expiry,
+      kind = kind, op = op, overrun = overrun == 1, binding = binding, room = room, amount = amount, most = most,
+      expiry = expiry,
       width = p1, units = p1, length = p2, before = p1, start = p2, stop = p3, beyond = p4, forget = p1,
     }
     terms[index] = p
@@ -81,7 +82,7 @@ local function all_or_none(count)
   local refused, passing, over, any_over = false, nil, nil, false
   for i = 1, count do
     local p = by[i]
-    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.binding ~= ENFORCED, i * 3 - 2)
+    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.overrun, i * 3 - 2)
     if p.binding == ENFORCED then
       refused = refused or wait ~= ADMITTED
     elseif p.binding ~= COUNTED then
@@ -120,15 +121,15 @@ local function each(count, unless_over)
     if any and not over[i] and p.op ~= GIVE_BACK then
       charge(k, p, TAKE, 0, 0, false, at)
     else
-      charge(k, p, p.op, p.room, p.amount, p.kind == FIXED or p.binding ~= ENFORCED, at)
+      charge(k, p, p.op, p.room, p.amount, p.overrun, at)
     end
   end
 end
 
 -- A call of one charge: every group of quotas is its own, and nothing has to be taken back.
 local function alone(admission, k, p)
-  local overrun = p.binding == COUNTED
-  if admission ~= ALL_OR_NONE then overrun = p.kind == FIXED or p.binding ~= ENFORCED end
+  -- A quota refuses by itself here, where no other could pass.
+  local overrun = p.overrun and (admission ~= ALL_OR_NONE or p.binding < 0)
   local before = stored[k]
   changed = stored
   charge(k, p, p.op, p.room, p.amount, overrun, 1)

@@ -15,9 +15,8 @@ local floor, ceil, max, min, sub = math.floor, math.ceil, math.max, math.min, st
 
 local SLIDING, CONCURRENT, BUCKET, FIXED, CALENDAR, TOTAL, REQUEST = 1, 2, 3, 4, 5, 6, 7
 
--- 2^53 - 1, the most that anything counts; the products that are exact, and by how much others are shaded;
--- the span from which on a bucket leaks for ever.
-local MOST, EXACT, SHADE, ENDLESS = 9007199254740991, 9007199254740992, 2 ^ -50, 4503599627370496
+-- The products that are exact, and by how much others are shaded; the span from which on a bucket leaks for ever.
+local EXACT, SHADE, ENDLESS = 9007199254740992, 2 ^ -50, 4503599627370496
 -- How long Redis keeps what never comes to rest by itself and is no capacity: a blocked bucket. 400 days.
 local ABANDONED = 34560000000000
 

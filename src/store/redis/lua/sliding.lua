@@ -1,15 +1,18 @@
 -- Charges counters: what several callers ask at once, as if each came alone, one after the other.
 --
--- This part does what is asked most, and makes nothing that is not needed for it: calls of one charge, which take
--- from a sliding window, are enforced and are asked only in this way. The rest follows in charge.lua.
+-- This part and fixed.lua do what is asked most, and make nothing that is not needed for it: calls of one charge, which
+-- take from a sliding or a fixed window that is asked only in this way. The rest follows in charge.lua.
 --
 -- KEYS    every counter once: those of the runs in order, then those of the calls
--- ARGV    [1]   d d d B  the time to go by instead of TIME, or 0; the instant after which nothing is done, infinite
+-- ARGV    [1]  d d d B B the time to go by instead of TIME, or 0; the instant after which nothing is done, infinite
 --                        for none; milliseconds that Redis keeps a state beyond the instant from which it is as
---                        good as fresh; how many runs follow
---         runs  d d d B  width of a cell; the most that may be used; what each call takes; how many counters are
---                        asked once. Then how long a state is kept, in milliseconds, as text that ends with 0. Then
---                        a byte for each counter that is asked more than once: how often
+--                        good as fresh; how many runs follow; how many of those, the first, are of sliding windows
+--         runs           of sliding windows: d d d B  width of a cell; the most that may be used; what each call
+--                        takes; how many counters are asked once. Then how long a state is kept, in milliseconds, as
+--                        text that ends with 0
+--                        of fixed windows: d d d B B  length; the same two; 1 if what finds no room is counted all
+--                        the same; how many counters are asked once
+--                        Then of both a byte for each counter that is asked more than once: how often
 --         [n…]  the calls, as charge.lua says
 -- Reply   now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
 --         runs and calls:
@@ -31,7 +34,7 @@ local CELLS = 50
 -- Bytes of the front, and of a cell behind it.
 local FRONT, CELL = 21, 8
 
-local now, deadline, grace, runs = unpack('<dddB', ARGV[1])
+local now, deadline, grace, runs, sliding_runs = unpack('<dddBB', ARGV[1])
 if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -40,7 +43,7 @@ local reply, replied = { now }, 1
 if now > deadline then return reply end
 
 local key_at = 0
-for run = 2, runs + 1 do
+for run = 2, sliding_runs + 1 do
   local args = ARGV[run]
   local width, most, amount, once, expiry, often_at = unpack('<dddBs', args)
   local at = (now - now % width) / width
@@ -109,4 +112,3 @@ for run = 2, runs + 1 do
   end
   key_at = last_once + #args - often_at + 1
 end
-if #ARGV == runs + 1 then return reply end
