@@ -222,6 +222,13 @@ async fn charges_may_be_made_each_alone<S: Store>(bench: Bench<S>) {
     assert_eq!((bench.spent(2, &FIXED).await, bench.spent(3, &MINUTE).await), (4, 1));
 }
 
+async fn a_call_may_ask_hundreds_of_counters_and_one_hundreds_of_times<S: Store>(bench: Bench<S>) {
+    let charges: Vec<_> = (0..600_u128).map(|id| take(id % 2 * id, &FIXED, 299, 1)).collect();
+    let outcomes = bench.call(Admission::Each, &charges).await;
+    assert_eq!(admitted(&outcomes).iter().position(|admitted| !admitted), Some(598), "the last of one");
+    assert_eq!((bench.spent(0, &FIXED).await, bench.spent(599, &FIXED).await), (300, 1));
+}
+
 async fn what_is_given_back_is_not_stopped_by_what_is_over<S: Store>(bench: Bench<S>) {
     bench.one(take(1, &FIXED, 9, 5)).await;
     let charges = [give_back(1, &FIXED, 9, 2), take(2, &FIXED, 1, 2), take(3, &FIXED, 9, 1)];
@@ -437,6 +444,7 @@ conformance!(
     what_is_only_counted_is_counted_when_the_call_passes,
     quotas_refuse_only_together,
     charges_may_be_made_each_alone,
+    a_call_may_ask_hundreds_of_counters_and_one_hundreds_of_times,
     what_is_given_back_is_not_stopped_by_what_is_over,
     counters_forget_in_time_and_say_when,
     a_bucket_is_refilled_evenly,

@@ -133,21 +133,22 @@ fn asking() -> impl Strategy<Value = Asking> {
     (charges, admission).prop_map(|(charges, admission)| Asking { charges, admission })
 }
 
-/// Single takes from few sliding and fixed windows on few terms: what is asked most, and what runs are made of.
+/// Takes from few sliding and fixed windows on few terms, alone or each for itself: what is asked most, and what runs
+/// are made of.
 fn plain() -> impl Strategy<Value = Asking> {
     let binding = prop_oneof![4 => Just(Binding::Enforced), 1 => Just(Binding::Counted)];
+    let asked = (0..5_usize, 1..4_u64, 1..3_u64, binding).prop_map(|(counter, most, hits, binding)| {
+        let op = Op::Take { room: hits, charge: hits };
+        Asked { counter, number: Number::AtMost(most * 4), op, binding }
+    });
     let admission = prop_oneof![
         3 => Just(Admission::AllOrNone),
         2 => Just(Admission::Each),
         1 => Just(Admission::EachUnlessOver),
     ];
-    (0..5_usize, 1..4_u64, 1..3_u64, binding, admission).prop_map(
-        |(counter, most, hits, binding, admission)| {
-            let op = Op::Take { room: hits, charge: hits };
-            let asked = Asked { counter, number: Number::AtMost(most * 4), op, binding };
-            Asking { charges: vec![asked], admission }
-        },
-    )
+    let alone = (prop::collection::vec(asked.clone(), 1..2), admission);
+    let several = (prop::collection::vec(asked, 2..6), Just(Admission::Each));
+    prop_oneof![2 => alone, 1 => several].prop_map(|(charges, admission)| Asking { charges, admission })
 }
 
 fn moment() -> impl Strategy<Value = Moment> {

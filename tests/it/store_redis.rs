@@ -527,19 +527,23 @@ fn doubles(numbers: &[f64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
+fn counts(numbers: &[u16]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
 /// The first argument: the time, until when anything is done, how many runs follow, and how many of sliding windows.
-fn head(now: f64, until: f64, runs: u8, sliding: u8) -> Vec<u8> {
-    [doubles(&[now, until, 1000.0]), vec![runs, sliding]].concat()
+fn head(now: f64, until: f64, runs: u16, sliding: u16) -> Vec<u8> {
+    [doubles(&[now, until, 1000.0]), counts(&[runs, sliding])].concat()
 }
 
 /// A run of takes of 1 from sliding windows that allow 2: so many counters are asked once, others more often.
-fn run(once: u8, often: &[u8]) -> Vec<u8> {
-    [&doubles(&[1_200_000.0, 2.0, 1.0])[..], &[once], b"62200\0", often].concat()
+fn run(once: u16, often: &[u16]) -> Vec<u8> {
+    [&doubles(&[1_200_000.0, 2.0, 1.0])[..], &counts(&[once]), b"62200\0", &counts(often)].concat()
 }
 
 /// The same of fixed windows of a minute.
-fn fixed_run(once: u8, often: &[u8]) -> Vec<u8> {
-    [&doubles(&[60e6, 2.0, 1.0])[..], &[0, once], often].concat()
+fn fixed_run(once: u16, often: &[u16]) -> Vec<u8> {
+    [&doubles(&[60e6, 2.0, 1.0])[..], &[0], &counts(&[once]), &counts(often)].concat()
 }
 
 /// The terms of a take of 1, enforced.
@@ -558,9 +562,8 @@ fn terms(kind: u8, most: f64, parameters: [f64; 4], expiry: &str) -> Vec<u8> {
 
 /// A call of all or none: counters and terms, by their numbers.
 fn packed(charges: &[[u16; 2]]) -> Vec<u8> {
-    let count = u16::try_from(charges.len()).unwrap().to_le_bytes();
-    let charges = charges.as_flattened().iter().flat_map(|number| number.to_le_bytes());
-    [0].into_iter().chain(count).chain(charges).collect()
+    let count = u16::try_from(charges.len()).unwrap();
+    [&[0], &counts(&[count])[..], &counts(charges.as_flattened())].concat()
 }
 
 fn eval(server: &RedisServer, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {

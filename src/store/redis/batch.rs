@@ -4,6 +4,9 @@
 //! else, they stand in a run, which the script reads and writes once. That changes their order only against
 //! calls that ask for other counters, and those cannot tell. All other calls keep their order.
 //!
+//! A call whose charges have nothing to do with each other is as many calls of one charge to all this, and is put
+//! together again when they are answered.
+//!
 //! All calls of a batch go to one server: whoever has several makes a batch for each.
 
 use std::collections::HashMap;
@@ -13,12 +16,12 @@ use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::limits::CounterKey;
-use crate::store::StoreError;
+use crate::store::{Admission, StoreError};
 
 use super::keys;
-use super::script::{self, PackedCall, Replied, Terms, Time};
+use super::script::{self, PackedCall, PackedCharge, Replied, Terms, Time};
 
-/// The most calls of a batch; the script counts them in bytes.
+/// The most calls of a batch.
 pub(super) const MOST_CALLS: usize = 128;
 
 /// Calls in the order in which they are sent.
@@ -32,23 +35,39 @@ pub(super) struct Batch {
     terms: Vec<Terms>,
     /// Those calls, packed.
     calls: Vec<u8>,
-    /// Which call a part of the reply belongs to, and how many charges it has.
-    replies: Vec<(usize, usize)>,
+    /// Of whom the parts of the reply tell.
+    replies: Vec<Asker>,
+}
+
+/// Who asks for what is decided and told in one piece.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// A call of so many charges.
+    Call { index: usize, charges: usize },
+    /// The charge at this place of a call that falls apart.
+    Charge { call: usize, place: usize },
+}
+
+/// What is decided and told in one piece.
+struct Piece<'c> {
+    asker: Asker,
+    admission: Admission,
+    charges: &'c [PackedCharge],
 }
 
 /// Counters that are asked on the same terms and in no other way.
 #[derive(Debug)]
 struct Run {
     terms: Terms,
-    once: u8,
+    once: u16,
     /// How often each of the counters after those is asked.
-    often: Vec<u8>,
+    often: Vec<u16>,
 }
 
 /// What is asked of a counter.
 enum Asked {
-    /// Always the same, by calls that ask for nothing else.
-    Alike { run: usize, calls: SmallVec<[usize; 2]> },
+    /// Always the same, by pieces that ask for nothing else.
+    Alike { run: usize, askers: SmallVec<[Asker; 2]> },
     /// This and that. The number that the script knows it by, once it has one.
     Otherwise { number: Option<u16> },
 }
@@ -65,49 +84,51 @@ impl Batch {
     /// At most [`MOST_CALLS`] calls.
     pub(super) fn of(calls: &[PackedCall]) -> Self {
         debug_assert!(calls.len() <= MOST_CALLS);
+        let pieces: Vec<Piece<'_>> =
+            calls.iter().enumerate().flat_map(|(index, call)| Piece::of(index, call)).collect();
         let mut counters = Counters::default();
-        for (index, call) in calls.iter().enumerate() {
-            counters.ask(index, call);
+        for piece in &pieces {
+            counters.ask(piece);
         }
         let mut batch = Self::default();
         batch.add_runs(&counters);
         let runs = batch.keys.len();
-        for (index, call) in calls.iter().enumerate() {
-            if !counters.is_in_run(call) {
-                batch.add_call(index, call, &mut counters, runs);
+        for piece in &pieces {
+            if !counters.is_in_run(piece) {
+                batch.add_piece(piece, &mut counters, runs);
             }
         }
         batch
     }
 
     fn add_runs(&mut self, counters: &Counters) {
-        let mut alike: Vec<(usize, &[usize], CounterKey)> = counters
+        let mut alike: Vec<(usize, &[Asker], CounterKey)> = counters
             .asked
             .iter()
             .filter_map(|(key, asked)| match asked {
-                Asked::Alike { run, calls } => Some((*run, calls.as_slice(), *key)),
+                Asked::Alike { run, askers } => Some((*run, askers.as_slice(), *key)),
                 Asked::Otherwise { .. } => None,
             })
             .collect();
         let is_sliding = |run: usize| counters.runs[run].is_sliding();
-        alike.sort_by_key(|(run, calls, _)| (!is_sliding(*run), *run, calls.len() > 1));
+        alike.sort_by_key(|(run, askers, _)| (!is_sliding(*run), *run, askers.len() > 1));
         for run in alike.chunk_by(|one, other| one.0 == other.0) {
-            let once = run.partition_point(|(_, calls, _)| calls.len() == 1);
+            let once = run.partition_point(|(_, askers, _)| askers.len() == 1);
             self.runs.push(Run {
                 terms: counters.runs[run[0].0].clone(),
-                once: byte(once),
-                often: run[once..].iter().map(|(_, calls, _)| byte(calls.len())).collect(),
+                once: number(once),
+                often: run[once..].iter().map(|(_, askers, _)| number(askers.len())).collect(),
             });
-            for (_, calls, key) in run {
+            for (_, askers, key) in run {
                 self.keys.push(*key);
-                self.replies.extend(calls.iter().map(|call| (*call, 1)));
+                self.replies.extend(*askers);
             }
         }
     }
 
-    fn add_call(&mut self, index: usize, call: &PackedCall, counters: &mut Counters, runs: usize) {
-        call.pack_head(&mut self.calls);
-        for charge in &call.charges {
+    fn add_piece(&mut self, piece: &Piece<'_>, counters: &mut Counters, runs: usize) {
+        script::pack_head(piece.admission, piece.charges.len(), &mut self.calls);
+        for charge in piece.charges {
             let number = counters.number(charge.key).get_or_insert_with(|| {
                 self.keys.push(charge.key);
                 number(self.keys.len() - runs)
@@ -116,7 +137,7 @@ impl Batch {
             let terms = place_of(&mut self.terms, &charge.terms) + 1;
             self.calls.extend(self::number(terms).to_le_bytes());
         }
-        self.replies.push((index, call.charges.len()));
+        self.replies.push(piece.asker);
     }
 
     /// The command that makes the calls, by the script of this hash.
@@ -127,10 +148,10 @@ impl Batch {
             command.arg(&keys::counter(*key)[..]);
         }
         let sliding = self.runs.partition_point(|run| run.terms.is_sliding());
-        command.arg(time.pack(byte(self.runs.len()), byte(sliding)));
+        command.arg(time.pack(number(self.runs.len()), number(sliding)));
         for run in &self.runs {
             let mut packed = run.terms.pack_run(run.once, time.grace());
-            packed.extend(&run.often);
+            packed.extend(run.often.iter().flat_map(|often| often.to_le_bytes()));
             command.arg(packed);
         }
         for terms in &self.terms {
@@ -150,23 +171,57 @@ impl Batch {
     pub(super) fn read(&self, reply: &[i64]) -> Result<(Timestamp, Vec<(usize, Replied)>), StoreError> {
         let (now, mut rest) = reply.split_first().ok_or(StoreError::Corrupt)?;
         let at = Timestamp(script::amount(*now)?);
-        if rest.is_empty() {
-            return Ok((at, self.replies.iter().map(|(call, _)| (*call, Replied::Astray)).collect()));
+        let (mut said, mut pieces) = (Vec::with_capacity(self.replies.len()), Vec::new());
+        let too_late = rest.is_empty();
+        for asker in &self.replies {
+            match *asker {
+                Asker::Call { index, .. } | Asker::Charge { call: index, .. } if too_late => {
+                    said.push((index, Replied::Astray));
+                }
+                Asker::Call { index, charges } => said.push((index, script::read_call(&mut rest, charges)?)),
+                Asker::Charge { call, place } => pieces.push((call, place, script::read_charge(&mut rest)?)),
+            }
         }
-        let said = self
-            .replies
-            .iter()
-            .map(|(call, charges)| script::read_call(&mut rest, *charges).map(|replied| (*call, replied)));
-        let said = said.collect::<Result<Vec<_>, _>>()?;
+        pieces.sort_unstable_by_key(|(call, place, _)| (*call, *place));
+        let calls = pieces.chunk_by(|one, other| one.0 == other.0);
+        said.extend(calls.map(|call| {
+            let charged = call.iter().map(|(.., charged)| *charged);
+            (call[0].0, Replied::Charged(charged.collect()))
+        }));
         if rest.is_empty() { Ok((at, said)) } else { Err(StoreError::Corrupt) }
     }
 }
 
+impl<'c> Piece<'c> {
+    /// What is decided in one piece of the call at `index`: it, or each of its charges.
+    fn of(index: usize, call: &'c PackedCall) -> impl Iterator<Item = Self> {
+        let charges = call.charges.len();
+        let falls_apart = charges > 1 && call.falls_apart();
+        let size = if falls_apart { 1 } else { charges.max(1) };
+        call.charges.chunks(size).enumerate().map(move |(place, charges)| {
+            let asker = if falls_apart {
+                Asker::Charge { call: index, place }
+            } else {
+                Asker::Call { index, charges: charges.len() }
+            };
+            Self { asker, admission: call.admission, charges }
+        })
+    }
+
+    /// Its one charge, if it is one that a run can hold.
+    fn plain(&self) -> Option<&'c PackedCharge> {
+        match self.charges {
+            [charge] if charge.terms.is_plain() => Some(charge),
+            _ => None,
+        }
+    }
+}
+
 impl Counters {
-    /// Notes what the call at `index` asks.
-    fn ask(&mut self, index: usize, call: &PackedCall) {
-        let Some(charge) = call.plain() else {
-            for charge in &call.charges {
+    /// Notes what `piece` asks.
+    fn ask(&mut self, piece: &Piece<'_>) {
+        let Some(charge) = piece.plain() else {
+            for charge in piece.charges {
                 let place = self.place(charge.key);
                 self.asked[place].1 = Asked::Otherwise { number: None };
             }
@@ -175,10 +230,10 @@ impl Counters {
         let run = place_of(&mut self.runs, &charge.terms);
         let place = self.place(charge.key);
         match &mut self.asked[place].1 {
-            Asked::Alike { calls, .. } if calls.is_empty() => {
-                self.asked[place].1 = Asked::Alike { run, calls: [index].into_iter().collect() };
+            Asked::Alike { askers, .. } if askers.is_empty() => {
+                self.asked[place].1 = Asked::Alike { run, askers: [piece.asker].into_iter().collect() };
             }
-            Asked::Alike { run: same, calls } if *same == run => calls.push(index),
+            Asked::Alike { run: same, askers } if *same == run => askers.push(piece.asker),
             asked => *asked = Asked::Otherwise { number: None },
         }
     }
@@ -186,13 +241,13 @@ impl Counters {
     /// Where what is asked of a counter is noted; at first nothing is.
     fn place(&mut self, key: CounterKey) -> usize {
         *self.places.entry(key.id).or_insert_with(|| {
-            self.asked.push((key, Asked::Alike { run: 0, calls: SmallVec::new() }));
+            self.asked.push((key, Asked::Alike { run: 0, askers: SmallVec::new() }));
             self.asked.len() - 1
         })
     }
 
-    fn is_in_run(&self, call: &PackedCall) -> bool {
-        call.plain().is_some_and(|charge| {
+    fn is_in_run(&self, piece: &Piece<'_>) -> bool {
+        piece.plain().is_some_and(|charge| {
             let place = self.places[&charge.key.id];
             matches!(self.asked[place].1, Asked::Alike { .. })
         })
@@ -203,7 +258,7 @@ impl Counters {
         let place = self.place(key);
         match &mut self.asked[place].1 {
             Asked::Otherwise { number } => number,
-            Asked::Alike { .. } => unreachable!("a call outside of runs is noted before it is added"),
+            Asked::Alike { .. } => unreachable!("what is outside of runs is noted before it is added"),
         }
     }
 }
@@ -214,10 +269,6 @@ fn place_of(seen: &mut Vec<Terms>, terms: &Terms) -> usize {
         seen.push(terms.clone());
         seen.len() - 1
     })
-}
-
-fn byte(count: usize) -> u8 {
-    u8::try_from(count).expect("a batch has fewer calls")
 }
 
 fn number(count: usize) -> u16 {

@@ -12,7 +12,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
-pub(super) use reply::{Replied, amount, answer, read_call};
+pub(super) use reply::{Replied, amount, answer, read_call, read_charge};
 
 /// The script as it is loaded.
 pub(super) const SOURCE: &str = concat!(
@@ -86,16 +86,16 @@ impl Time {
     }
 
     /// The first argument, when so many runs follow, of which so many are of sliding windows.
-    pub(super) fn pack(self, runs: u8, sliding: u8) -> Vec<u8> {
+    pub(super) fn pack(self, runs: u16, sliding: u16) -> Vec<u8> {
         let (now, until) = match self {
             Self::Redis { until } => (0, until),
             Self::At(now) => (now.0, None),
         };
-        let mut packed = Vec::with_capacity(26);
+        let mut packed = Vec::with_capacity(28);
         number(&mut packed, now);
         double(&mut packed, until.map_or(f64::INFINITY, |until| until.0 as f64));
         number(&mut packed, self.grace());
-        packed.extend([runs, sliding]);
+        packed.extend([runs, sliding].map(u16::to_le_bytes).as_flattened());
         packed
     }
 }
@@ -111,26 +111,22 @@ pub(super) fn pack(call: &Call<'_>, believed: impl Fn() -> Timestamp) -> PackedC
 }
 
 impl PackedCall {
-    /// Its one charge, if it is one that a run can hold. What admissions mean to a call of one charge is in its
-    /// terms.
-    pub(super) fn plain(&self) -> Option<&PackedCharge> {
-        match self.charges.as_slice() {
-            [charge] if charge.terms.is_plain() => Some(charge),
-            _ => None,
-        }
+    /// Whether each of its charges may be made as a call of its own: they have nothing to do with each other, and none
+    /// goes astray.
+    pub(super) fn falls_apart(&self) -> bool {
+        self.admission == Admission::Each && self.charges.iter().all(|charge| charge.terms.is_plain())
     }
+}
 
-    /// What stands before its charges.
-    pub(super) fn pack_head(&self, packed: &mut Vec<u8>) {
-        packed.push(match self.admission {
-            Admission::AllOrNone => 0,
-            Admission::Each => 1,
-            Admission::EachUnlessOver => 2,
-        });
-        let count =
-            u16::try_from(self.charges.len()).expect("a call's descriptors and their limits are bounded");
-        packed.extend(count.to_le_bytes());
-    }
+/// What stands before so many charges that are made together.
+pub(super) fn pack_head(admission: Admission, charges: usize, packed: &mut Vec<u8>) {
+    packed.push(match admission {
+        Admission::AllOrNone => 0,
+        Admission::Each => 1,
+        Admission::EachUnlessOver => 2,
+    });
+    let count = u16::try_from(charges).expect("a call's descriptors and their limits are bounded");
+    packed.extend(count.to_le_bytes());
 }
 
 impl Terms {
@@ -160,7 +156,8 @@ impl Terms {
         }
     }
 
-    fn is_plain(&self) -> bool {
+    /// Whether a run can hold a call of one charge on these terms. What admissions mean to it is said here.
+    pub(super) fn is_plain(&self) -> bool {
         let is_taken = self.op == TAKE && self.room == self.amount && self.amount > 0.0;
         let may_run = match self.kind {
             SLIDING => self.binding == ENFORCED,
@@ -177,16 +174,17 @@ impl Terms {
     }
 
     /// The argument of a run on these terms, but for the counters that are asked more than once.
-    pub(super) fn pack_run(&self, once: u8, grace: u64) -> Vec<u8> {
+    pub(super) fn pack_run(&self, once: u16, grace: u64) -> Vec<u8> {
         let mut packed = Vec::with_capacity(64);
         for part in [self.parameters[0], self.most, self.amount] {
             double(&mut packed, part);
         }
         if self.is_sliding() {
-            packed.push(once);
+            packed.extend(once.to_le_bytes());
             self.pack_expiry(&mut packed, grace);
         } else {
-            packed.extend([self.counts_over(), once]);
+            packed.push(self.counts_over());
+            packed.extend(once.to_le_bytes());
         }
         packed
     }

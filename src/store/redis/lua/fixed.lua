@@ -6,13 +6,14 @@ local MOST = 9007199254740991
 
 for run = sliding_runs + 2, runs + 1 do
   local args = ARGV[run]
-  local length, most, amount, overrun, once, often_at = unpack('<dddBB', args)
+  local length, most, amount, overrun, once, often_at = unpack('<dddBI2', args)
   local start = now - now % length
   local expiry
   local last_once = key_at + once
-  for k = key_at + 1, last_once + #args - often_at + 1 do
+  local last_key = last_once + (#args - often_at + 1) / 2
+  for k = key_at + 1, last_key do
     local key, times = KEYS[k], 1
-    if k > last_once then times = args:byte(often_at + k - last_once - 1) end
+    if k > last_once then times = unpack('<I2', args, often_at + (k - last_once - 1) * 2) end
     local state = call('GET', key)
     local from, stop, used = start, start + length, 0
     local in_place = false
@@ -45,6 +46,6 @@ for run = sliding_runs + 2, runs + 1 do
       call('PSETEX', key, expiry, pack('<ddd', from, stop, used))
     end
   end
-  key_at = last_once + #args - often_at + 1
+  key_at = last_key
 end
 if #ARGV == runs + 1 then return reply end

@@ -4,15 +4,17 @@
 -- take from a sliding or a fixed window that is asked only in this way. The rest follows in charge.lua.
 --
 -- KEYS    every counter once: those of the runs in order, then those of the calls
--- ARGV    [1]  d d d B B the time to go by instead of TIME, or 0; the instant after which nothing is done, infinite
---                        for none; milliseconds that Redis keeps a state beyond the instant from which it is as
---                        good as fresh; how many runs follow; how many of those, the first, are of sliding windows
---         runs           of sliding windows: d d d B  width of a cell; the most that may be used; what each call
---                        takes; how many counters are asked once. Then how long a state is kept, in milliseconds, as
---                        text that ends with 0
---                        of fixed windows: d d d B B  length; the same two; 1 if what finds no room is counted all
---                        the same; how many counters are asked once
---                        Then of both a byte for each counter that is asked more than once: how often
+-- ARGV    [1]     d d d I2 I2  the time to go by instead of TIME, or 0; the instant after which nothing is done,
+--                 infinite for none; milliseconds that Redis keeps a state beyond the instant from which it is as good
+--                 as fresh; how many runs follow; how many of those, the first, are of sliding windows
+--         runs of sliding windows
+--                 d d d I2  width of a cell; the most that may be used; what each call takes; how many counters are
+--                 asked once. Then how long a state is kept, in milliseconds, as text that ends with 0
+--         runs of fixed windows
+--                 d d d B I2  length; the same two; 1 if what finds no room is counted all the same; how many
+--                 counters are asked once
+--         all runs
+--                 Then I2 for each counter that is asked more than once: how often
 --         [n…]  the calls, as charge.lua says
 -- Reply   now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
 --         runs and calls:
@@ -34,7 +36,7 @@ local CELLS = 50
 -- Bytes of the front, and of a cell behind it.
 local FRONT, CELL = 21, 8
 
-local now, deadline, grace, runs, sliding_runs = unpack('<dddBB', ARGV[1])
+local now, deadline, grace, runs, sliding_runs = unpack('<dddI2I2', ARGV[1])
 if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -45,12 +47,13 @@ if now > deadline then return reply end
 local key_at = 0
 for run = 2, sliding_runs + 1 do
   local args = ARGV[run]
-  local width, most, amount, once, expiry, often_at = unpack('<dddBs', args)
+  local width, most, amount, once, expiry, often_at = unpack('<dddI2s', args)
   local at = (now - now % width) / width
   local last_once = key_at + once
-  for k = key_at + 1, last_once + #args - often_at + 1 do
+  local last_key = last_once + (#args - often_at + 1) / 2
+  for k = key_at + 1, last_key do
     local key, times = KEYS[k], 1
-    if k > last_once then times = args:byte(often_at + k - last_once - 1) end
+    if k > last_once then times = unpack('<I2', args, often_at + (k - last_once - 1) * 2) end
     local state = call('GET', key)
     local total, count, last = 0, 0, at
     local from, in_place = FRONT + 1, false
@@ -110,5 +113,5 @@ for run = 2, sliding_runs + 1 do
       end
     end
   end
-  key_at = last_once + #args - often_at + 1
+  key_at = last_key
 end

@@ -42,7 +42,8 @@ pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> 
     (0..charges).map(|_| read_charge(reply)).collect::<Result<_, _>>().map(Replied::Charged)
 }
 
-fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
+/// Reads off the front of `reply` what was said of a charge.
+pub(in crate::store::redis) fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
     let (spent, verdict, reset, rest) = match **reply {
         [spent @ 0..=i64::MAX, reset, ref rest @ ..] => (spent, Verdict::Admitted, reset, rest),
         [refused, wait, reset, ref rest @ ..] => {
