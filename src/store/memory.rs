@@ -7,9 +7,9 @@
 //!
 //! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
-mod index;
 mod shard;
 mod step;
+mod table;
 
 use std::collections::HashMap;
 
@@ -20,8 +20,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::limits::{KeySecret, OnError, Window};
 
 use super::{Admission, Answer, Binding, Call, Charge, Outcomes, Store, StoreError};
-use shard::{NEVER, Places, Shard};
+use shard::{Places, Shard};
 use step::Step;
+use table::NEVER;
 
 /// How many counters a shard is for. What is done to all of one shard, under its lock, is short then.
 const OF_SHARD: usize = 4096;
@@ -44,7 +45,7 @@ pub struct MemoryStore {
 }
 
 /// A shard that has its cache lines for itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Aligned(Mutex<Shard>);
 
@@ -69,7 +70,9 @@ impl MemoryStore {
     pub fn new(settings: MemorySettings, clock: Clock, secret: KeySecret) -> Self {
         let most = settings.max_keys.max(1);
         let shards = (most / OF_SMALL_SHARD).clamp(1, SHARDS).max(most / OF_SHARD).next_power_of_two();
-        let shards = (0..shards).map(|_| Aligned::default()).collect();
+        // Chance gives some shards a little more than their share.
+        let share = most / shards + most / shards / 16;
+        let shards = (0..shards).map(|_| Aligned(Mutex::new(Shard::for_up_to(share)))).collect();
         Self { shards, places: Places::new(most), shared: Mutex::default(), clock, secret }
     }
 
@@ -112,13 +115,14 @@ impl MemoryStore {
             return ask(&mut State::Nothing, charge, overrun, at);
         }
         let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
-        let Some(mut counter) = shard.find(charge.key.id).map(|place| shard.counter(place)) else {
+        let Some(place) = shard.find(charge.key.id) else {
             return self.welcome(&mut shard, charge, overrun, at);
         };
-        let outcome = counter.state().charge(charge.rule, charge.op, overrun, at);
+        let state = shard.state(place);
+        let outcome = state.charge(charge.rule, charge.op, overrun, at);
         if charge.op.is_made(&outcome, overrun) {
-            let idle_from = idle_from(&outcome, counter.state(), charge.rule, at);
-            counter.idle_from(idle_from);
+            let idle_from = idle_from(&outcome, state, charge.rule, at);
+            shard.note_idle_from(place, idle_from);
         }
         outcome
     }
@@ -132,7 +136,7 @@ impl MemoryStore {
             return outcome;
         }
         let idle_from = idle_from(&outcome, &state, charge.rule, at);
-        if shard.insert(charge.key.id, state, idle_from, at, &self.places).is_some() {
+        if shard.insert(charge.key.id, state, idle_from, at, &self.places) {
             return outcome;
         }
         match charge.on_error {
@@ -249,6 +253,16 @@ mod tests {
         let five = [0, 1, 2, 3, 4].map(take);
         assert_eq!(charge(&store, Admission::Each, &five), [Some(1), Some(1), Some(1), None, None]);
         assert_eq!(store.len(), 3);
+    }
+
+    #[test]
+    fn every_charge_meets_its_own_counter_however_many_newcomers_come_with_it() {
+        let (store, _) = store(100);
+        for round in 1..=9 {
+            let charges: Vec<_> = (0..10 * u128::from(round)).map(take).collect();
+            let used: Vec<_> = (0..10 * round).map(|id| Some(round - id / 10)).collect();
+            assert_eq!(charge(&store, Admission::AllOrNone, &charges), used);
+        }
     }
 
     #[test]

@@ -1,62 +1,28 @@
 //! One shard of the embedded store: a map that reuses the places of idle counters.
 //!
-//! Counters stand in chunks, one after the other; an index finds them by key. A newcomer takes a free place of the
-//! last chunk. When all chunks are full it takes the place of an idle counter, if one of the next few is idle;
-//! else one more chunk is begun. When no more places are left in the whole store, it takes the place of any
-//! counter of its shard that is idle. A live counter is never let go. Whatever is done here is done under the
-//! shard's lock, so all of it is short: a shard is small, and a chunk is looked through only when it may hold an
-//! idle counter.
+//! A newcomer takes over from a counter that is idle, if one stands on its way. Else it takes a free slot and one more
+//! of the store's places; a table that is full by then is renewed, without the counters that are idle, as large as
+//! the live ones need. When no place is left in the whole store, it takes the place of any counter of its shard that is
+//! idle. A live counter is never let go. Whatever is done here is done under the shard's lock, so all of it is short: a
+//! shard is small, and a stretch of it is looked through only when it may hold an idle counter.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::algorithm::State;
 use crate::clock::Timestamp;
 
-use super::index::Index;
-
-/// How many counters stand in one chunk.
-const CHUNK: usize = 64;
-/// How many counters a shard keeps at most: as many as numbers of 16 bits tell apart. It is for far fewer.
-const MOST: usize = 1 << 16;
-/// How many counters a newcomer looks at before a chunk is begun.
-const LOOK: usize = 16;
-/// The instant from which a counter is idle that never is by itself, or that a call has in hand.
-pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
+use super::table::{NEVER, Place, Slot, Table};
 
 /// How many more counters the store may keep.
 #[derive(Debug)]
 pub(super) struct Places(AtomicUsize);
 
 /// The counters of one shard.
-#[derive(Debug, Default)]
-pub(super) struct Shard {
-    /// The places of the counters, by their keys.
-    index: Index,
-    /// The places, all but those of the last chunk taken.
-    #[expect(clippy::vec_box, reason = "a chunk never moves, or growing would copy all of them")]
-    chunks: Vec<Box<[Slot; CHUNK]>>,
-    /// Of each chunk, the instant before which nothing in it is idle: until then nobody has to look.
-    live_until: Vec<Timestamp>,
-    /// The place at which the next search for an idle counter begins.
-    hand: usize,
-}
-
-/// Where in a shard a counter stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u16);
-
-/// A counter.
 #[derive(Debug)]
-struct Slot {
-    id: u128,
-    idle_from: Timestamp,
-    state: State,
-}
-
-/// A counter under its shard's lock.
-pub(super) struct Counter<'s> {
-    slot: &'s mut Slot,
-    live_until: &'s mut Timestamp,
+pub(super) struct Shard {
+    table: Table,
+    /// Of each stretch, the instant before which nothing in it is idle: until then nobody has to look.
+    live_until: Vec<Timestamp>,
 }
 
 impl Places {
@@ -69,71 +35,51 @@ impl Places {
     fn take(&self) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
-}
 
-impl Place {
-    /// The number of the chunk, and of the slot within.
-    fn at(self) -> (usize, usize) {
-        let number = usize::from(self.0);
-        (number / CHUNK, number % CHUNK)
+    /// Gives `places` back.
+    fn give_back(&self, places: usize) {
+        self.0.fetch_add(places, Ordering::Relaxed);
     }
-}
-
-impl Slot {
-    /// A place that nobody has taken.
-    const FREE: Self = Self { id: 0, idle_from: NEVER, state: State::Nothing };
-}
-
-impl<'s> Counter<'s> {
-    /// What it remembers.
-    pub(super) fn state(&mut self) -> &mut State {
-        &mut self.slot.state
-    }
-
-    /// What it remembers, for as long as the shard is locked.
-    pub(super) fn into_state(self) -> &'s mut State {
-        &mut self.slot.state
-    }
-
-    /// Notes when it is idle; tells what was noted before.
-    pub(super) fn idle_from(&mut self, from: Timestamp) -> Timestamp {
-        if from < self.slot.idle_from {
-            *self.live_until = from.min(*self.live_until);
-        }
-        std::mem::replace(&mut self.slot.idle_from, from)
-    }
-}
-
-/// Keys are uniform already; hashing them again would be work for nothing. The lowest bits choose the shard.
-#[expect(clippy::cast_possible_truncation, reason = "both halves are wanted")]
-fn hash(id: u128) -> u64 {
-    (id >> 64) as u64 ^ (id as u64).rotate_right(8)
 }
 
 impl Shard {
+    /// With nothing in it, to hold about so many counters at last.
+    pub(super) fn for_up_to(counters: usize) -> Self {
+        Self { table: Table::for_up_to(counters), live_until: Vec::new() }
+    }
+
     /// How many counters are kept, idle ones included.
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.table.len()
     }
 
     /// Where the counter `id` stands.
     #[inline(always)]
     pub(super) fn find(&self, id: u128) -> Option<Place> {
-        let is_wanted = |place| {
-            let (chunk, slot) = Place(place).at();
-            self.chunks[chunk][slot].id == id
-        };
-        self.index.find(hash(id), is_wanted).map(Place)
+        self.table.find(id)
     }
 
-    /// The counter at `place`.
-    pub(super) fn counter(&mut self, place: Place) -> Counter<'_> {
-        let (chunk, slot) = place.at();
-        Counter { slot: &mut self.chunks[chunk][slot], live_until: &mut self.live_until[chunk] }
+    /// What the counter at `place` remembers.
+    #[inline(always)]
+    pub(super) fn state(&mut self, place: Place) -> &mut State {
+        &mut self.table.at(place).state
     }
 
-    /// Gives a place to the counter `id`, which has none yet; `None` if all are taken by counters that are live
-    /// `at` that instant.
+    /// Notes from when on the counter at `place` is idle; tells what was noted before.
+    #[inline(always)]
+    pub(super) fn note_idle_from(&mut self, place: Place, from: Timestamp) -> Timestamp {
+        let slot = self.table.at(place);
+        let before = std::mem::replace(&mut slot.idle_from, from);
+        if from < before {
+            let id = slot.id;
+            self.look_from(id, from);
+        }
+        before
+    }
+
+    /// Gives a place to the counter `id`, which has none yet. Tells whether there was one: all may be taken by
+    /// counters that are live `at` that instant.
+    #[must_use]
     pub(super) fn insert(
         &mut self,
         id: u128,
@@ -141,110 +87,91 @@ impl Shard {
         idle_from: Timestamp,
         at: Timestamp,
         places: &Places,
-    ) -> Option<Place> {
-        let slot = Slot { id, idle_from, state };
-        let has_spare = self.len() < self.chunks.len() * CHUNK;
-        let nearby = if has_spare { None } else { self.idle_nearby(at) };
-        let place = match nearby {
-            Some(idle) => idle,
-            None if self.len() < MOST && places.take() => self.begin(),
-            None => self.idle_anywhere(at)?,
-        };
-        self.put(place, slot);
-        Some(place)
-    }
-
-    /// The next place that nobody has taken.
-    fn begin(&mut self) -> Place {
-        let number = self.len();
-        if number == self.chunks.len() * CHUNK {
-            self.chunks.push(Box::new([Slot::FREE; CHUNK]));
-            self.live_until.push(NEVER);
+    ) -> bool {
+        let has_place = self.table.is_taken_over(id, at) || self.begin(at, places) || self.let_one_go(at);
+        if has_place {
+            self.table.insert(Slot { id, idle_from, state }, at);
+            self.look_from(id, idle_from);
         }
-        Place(u16::try_from(number).expect("there are no more than MOST"))
+        has_place
     }
 
-    /// Puts a counter where nobody is, or where one is idle.
-    fn put(&mut self, place: Place, slot: Slot) {
-        let (id, counter) = (slot.id, self.counter(place));
-        *counter.live_until = slot.idle_from.min(*counter.live_until);
-        let before = std::mem::replace(counter.slot, slot);
-        if !matches!(before.state, State::Nothing) {
-            self.index.remove(hash(before.id), place.0);
-            self.hand = usize::from(place.0) + 1;
+    /// Takes one more of the store's places, if there is one, and sees to it that the table has a slot for it.
+    fn begin(&mut self, at: Timestamp, places: &Places) -> bool {
+        let has_place = places.take();
+        if has_place && self.table.is_full() {
+            self.renew(at, places);
         }
-        let chunks = &self.chunks;
-        let hash_of = |other| {
-            let (chunk, slot) = Place(other).at();
-            hash(chunks[chunk][slot].id)
-        };
-        self.index.insert(hash(id), place.0, hash_of);
+        has_place
     }
 
-    /// An idle counter among the next few.
-    fn idle_nearby(&mut self, at: Timestamp) -> Option<Place> {
-        let first = if self.hand < self.len() { self.hand } else { 0 };
-        let next = self.len().min(first + LOOK);
-        self.hand = next;
-        let idle = |number: &usize| self.chunks[number / CHUNK][number % CHUNK].idle_from <= at;
-        (first..next).find(idle).map(place_of)
+    /// Renews the table. The places of counters that were idle are given back.
+    fn renew(&mut self, at: Timestamp, places: &Places) {
+        let before = self.table.len();
+        self.table.renew(at);
+        places.give_back(before - self.table.len());
+        self.live_until.clear();
+        self.live_until.extend((0..self.table.stretches()).map(|stretch| live_until(&self.table, stretch)));
     }
 
-    /// An idle counter, if there is one.
-    fn idle_anywhere(&mut self, at: Timestamp) -> Option<Place> {
-        let (chunks, first) = (self.chunks.len(), self.hand / CHUNK);
-        let slot_in = |chunk: usize| Some((chunk, self.idle_in(chunk, at)?));
-        let (chunk, slot) = (first..first + chunks).map(|chunk| chunk % chunks).find_map(slot_in)?;
-        Some(place_of(chunk * CHUNK + slot))
+    /// Lets go of an idle counter, if there is one.
+    fn let_one_go(&mut self, at: Timestamp) -> bool {
+        let idle = (0..self.live_until.len()).find_map(|stretch| self.idle_in(stretch, at));
+        if let Some(place) = idle {
+            self.table.remove(place);
+        }
+        idle.is_some()
     }
 
-    /// The first counter of a chunk that is idle; and for the next search, when there will be another.
-    fn idle_in(&mut self, chunk: usize, at: Timestamp) -> Option<usize> {
-        if at < self.live_until[chunk] {
+    /// A counter of a stretch that is idle. If there is none, nobody looks again before there may be one.
+    fn idle_in(&mut self, stretch: usize, at: Timestamp) -> Option<Place> {
+        if at < self.live_until[stretch] {
             return None;
         }
-        let slots = &self.chunks[chunk];
-        let found = slots.iter().position(|slot| slot.idle_from <= at);
-        let others = slots.iter().enumerate().filter(|(index, _)| Some(*index) != found);
-        self.live_until[chunk] = others.map(|(_, slot)| slot.idle_from).min().unwrap_or(NEVER);
-        found
+        let idle = self.table.stretch(stretch).find(|(_, counter)| counter.idle_from <= at);
+        let idle = idle.map(|(place, _)| place);
+        if idle.is_none() {
+            self.live_until[stretch] = live_until(&self.table, stretch);
+        }
+        idle
+    }
+
+    /// Sees to it that the counter `id` is looked at once it is idle.
+    fn look_from(&mut self, id: u128, idle_from: Timestamp) {
+        let live_until = &mut self.live_until[self.table.stretch_of(id)];
+        *live_until = idle_from.min(*live_until);
     }
 }
 
-fn place_of(number: usize) -> Place {
-    Place(u16::try_from(number).expect("it was the number of a place before"))
+/// The first instant at which a counter of `stretch` is idle, if none is charged before.
+fn live_until(table: &Table, stretch: usize) -> Timestamp {
+    table.stretch(stretch).map(|(_, counter)| counter.idle_from).min().unwrap_or(NEVER)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK, NEVER, Place, Places, Shard, Slot};
+    use super::{NEVER, Ordering, Places, Shard};
     use crate::algorithm::State;
     use crate::clock::Timestamp;
     use crate::limits::Window;
 
-    fn insert(shard: &mut Shard, places: &Places, id: u128, idle_from: u64, at: u64) -> Option<Place> {
-        shard.insert(
-            id,
-            State::fresh(&Window::Total { forget: None }),
-            Timestamp(idle_from),
-            Timestamp(at),
-            places,
-        )
+    /// A key as uniform as real ones are.
+    fn key(number: usize) -> u128 {
+        (number as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     }
 
-    #[test]
-    fn a_counter_is_small() {
-        assert_eq!(size_of::<Slot>(), 48);
+    fn insert(shard: &mut Shard, places: &Places, number: usize, idle_from: u64, at: u64) -> bool {
+        let fresh = State::fresh(&Window::Total { forget: None });
+        shard.insert(key(number), fresh, Timestamp(idle_from), Timestamp(at), places)
     }
 
     #[test]
     fn a_full_shard_has_a_place_as_soon_as_a_counter_is_idle() {
-        let (mut shard, places) = (Shard::default(), Places::new(2));
-        let mut keep = |id: u128, idle_from: u64, at: u64| {
-            let place = insert(&mut shard, &places, id, idle_from, at);
-            (place.is_some(), shard.len())
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(2));
+        let mut keep = |number: usize, idle_from: u64, at: u64| {
+            (insert(&mut shard, &places, number, idle_from, at), shard.len())
         };
-        for (id, idle_from, at, expected) in [
+        for (number, idle_from, at, expected) in [
             (1, NEVER.0, 0, (true, 1)),
             (2, 10, 0, (true, 2)),
             (3, 30, 9, (false, 2)),
@@ -253,42 +180,43 @@ mod tests {
             (4, 90, 8, (false, 2)),
             (4, 90, 30, (true, 2)),
         ] {
-            assert_eq!(keep(id, idle_from, at), expected, "counter {id} at {at}");
+            assert_eq!(keep(number, idle_from, at), expected, "counter {number} at {at}");
         }
         // What is given back may be idle sooner than it was to be.
-        let first = shard.find(1).unwrap();
-        assert_eq!(shard.counter(first).idle_from(Timestamp(40)), NEVER);
-        assert_eq!(insert(&mut shard, &places, 5, 90, 39), None);
-        assert_eq!(insert(&mut shard, &places, 5, 90, 40), Some(first));
-        assert_eq!((shard.find(1), shard.find(5)), (None, Some(first)));
+        let first = shard.find(key(1)).unwrap();
+        assert_eq!(shard.note_idle_from(first, Timestamp(40)), NEVER);
+        assert!(!insert(&mut shard, &places, 5, 90, 39));
+        assert!(insert(&mut shard, &places, 5, 90, 40));
+        assert_eq!((shard.find(key(1)), shard.find(key(5)).is_some()), (None, true));
     }
 
     #[test]
     fn a_shard_reuses_what_is_idle_before_it_grows_by_much() {
-        let (mut shard, places) = (Shard::default(), Places::new(usize::MAX));
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(1000));
         let per_instant = 10;
-        for id in 0..50 * CHUNK {
-            let at = (id / per_instant) as u64;
-            assert!(insert(&mut shard, &places, id as u128, at + 20, at).is_some());
+        for number in 0..4000 {
+            let at = (number / per_instant) as u64;
+            assert!(insert(&mut shard, &places, number, at + 20, at));
+            assert!(shard.len() < 400, "{} for 200 live ones", shard.len());
+            assert_eq!(shard.len() + places.0.load(Ordering::Relaxed), 1000);
         }
-        assert!(shard.len() < 400, "{} for 200 live ones", shard.len());
-        let recent = 50 * CHUNK - 20 * per_instant..50 * CHUNK;
-        assert!(recent.into_iter().all(|id| shard.find(id as u128).is_some()), "live ones are kept");
+        let recent = 4000 - 20 * per_instant..4000;
+        assert!(recent.into_iter().all(|number| shard.find(key(number)).is_some()), "live ones are kept");
     }
 
     #[test]
     fn a_search_of_all_finds_what_is_idle_wherever_it_stands() {
-        let all = 3 * CHUNK;
-        let (mut shard, places) = (Shard::default(), Places::new(all));
-        for id in 0..all {
-            assert!(insert(&mut shard, &places, id as u128, 1000, 0).is_some());
+        let all = 200;
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(all));
+        for number in 0..all {
+            assert!(insert(&mut shard, &places, number, 1000, 0));
         }
-        for (round, id) in [2 * CHUNK + 5, 7, all - 1, CHUNK].into_iter().enumerate() {
-            let place = shard.find(id as u128).unwrap();
-            assert_eq!(insert(&mut shard, &places, u128::MAX, 1000, 999), None);
-            shard.counter(place).idle_from(Timestamp(500));
-            let newcomer = (all + round) as u128;
-            assert_eq!(insert(&mut shard, &places, newcomer, 1000, 999), Some(place));
+        for (round, number) in [133, 7, all - 1, 64].into_iter().enumerate() {
+            let place = shard.find(key(number)).unwrap();
+            assert!(!insert(&mut shard, &places, 999, 1000, 999));
+            shard.note_idle_from(place, Timestamp(500));
+            assert!(insert(&mut shard, &places, all + round, 1000, 999));
+            assert_eq!(shard.find(key(number)), None);
             assert_eq!(shard.len(), all);
         }
     }

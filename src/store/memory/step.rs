@@ -12,7 +12,8 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, OnError, Window};
 use crate::store::{Admission, Call, Charge, Outcomes};
 
-use super::shard::{NEVER, Place, Shard};
+use super::shard::Shard;
+use super::table::{NEVER, Place};
 use super::{MemoryStore, Shared, ask, idle_from, shared};
 
 /// A call in progress.
@@ -142,7 +143,7 @@ impl<'m, 'c> Step<'m, 'c> {
     /// The counter that the charge at `index` is made to, if it is kept.
     fn state(&mut self, index: usize) -> Option<&mut State> {
         match self.seats[index] {
-            Seat::Kept { shard, place, .. } => Some(self.shards[shard].1.counter(place).into_state()),
+            Seat::Kept { shard, place, .. } => Some(self.shards[shard].1.state(place)),
             Seat::Shared => {
                 let locked = self.shared.get_or_insert_with(|| self.store.shared.lock());
                 Some(shared(locked, &self.call.charges[index]))
@@ -168,9 +169,24 @@ impl<'m, 'c> Step<'m, 'c> {
     fn sit_down(&mut self) {
         let charges = self.call.charges;
         self.seats = charges.iter().map(|charge| self.seat(charge).unwrap_or(Seat::Fresh)).collect();
+        let mut newcomers = false;
         for (index, charge) in charges.iter().enumerate() {
             if matches!(self.seats[index], Seat::Fresh) && !matches!(charge.rule.window, Window::Request) {
                 self.seats[index] = self.seat(charge).unwrap_or_else(|| self.newcomer(charge));
+                newcomers = true;
+            }
+        }
+        if newcomers {
+            self.sit_closer();
+        }
+    }
+
+    /// Finds all counters once more: newcomers have moved others.
+    fn sit_closer(&mut self) {
+        for (seat, charge) in self.seats.iter_mut().zip(self.call.charges) {
+            if let Seat::Kept { shard, place, .. } = seat {
+                let counters = &self.shards[*shard].1;
+                *place = counters.find(charge.key.id).expect("a counter in hand is not let go");
             }
         }
     }
@@ -179,7 +195,7 @@ impl<'m, 'c> Step<'m, 'c> {
     fn seat(&mut self, charge: &Charge<'_>) -> Option<Seat> {
         let (shard, counters) = self.shard(charge.key);
         let place = counters.find(charge.key.id)?;
-        let idle_from = counters.counter(place).idle_from(NEVER);
+        let idle_from = counters.note_idle_from(place, NEVER);
         Some(Seat::Kept { shard, place, idle_from, charged: None })
     }
 
@@ -192,10 +208,13 @@ impl<'m, 'c> Step<'m, 'c> {
             return Seat::Fresh;
         }
         let (shard, counters) = self.shard(charge.key);
-        match counters.insert(charge.key.id, fresh, NEVER, at, places) {
-            Some(place) => Seat::Kept { shard, place, idle_from: Timestamp(0), charged: None },
-            None if charge.on_error == OnError::Local => Seat::Shared,
-            None => Seat::None,
+        if counters.insert(charge.key.id, fresh, NEVER, at, places) {
+            let place = counters.find(charge.key.id).expect("it was put there");
+            Seat::Kept { shard, place, idle_from: Timestamp(0), charged: None }
+        } else if charge.on_error == OnError::Local {
+            Seat::Shared
+        } else {
+            Seat::None
         }
     }
 
@@ -206,11 +225,11 @@ impl<'m, 'c> Step<'m, 'c> {
             _ => None,
         };
         for (shard, place, idle_from, _) in self.seats.iter().rev().filter_map(kept) {
-            self.shards[shard].1.counter(place).idle_from(idle_from);
+            self.shards[shard].1.note_idle_from(place, idle_from);
         }
         for (shard, place, _, charged) in self.seats.iter().filter_map(kept) {
             if let Some(idle_from) = charged {
-                self.shards[shard].1.counter(place).idle_from(idle_from);
+                self.shards[shard].1.note_idle_from(place, idle_from);
             }
         }
     }
