@@ -296,6 +296,34 @@ async fn the_deadline_of_the_caller_or_the_server_ends_a_call_that_waits() {
 }
 
 #[tokio::test]
+async fn a_deadline_ends_no_call_that_may_wait_longer() {
+    let (check, mut told) = Slow::new();
+    let go = check.go.clone();
+    let paths = Paths::of(check, GrpcSettings { timeout: LONG, ..GrpcSettings::default() }).await;
+    for address in paths.addresses() {
+        let mut peer = Peer::of(address).await;
+        let mut calls = Vec::new();
+        for timeout in ["1H", "100m", "50m", "1H"] {
+            let mut begun = peer.begin(with(&[("grpc-timeout", timeout)])).await;
+            begun.sending.send_data(call().into(), true).unwrap();
+            assert_eq!(told.recv().await, Some("came"));
+            calls.push(begun);
+        }
+        for _ in 0..2 {
+            let ended = calls.remove(1).heard().await;
+            assert_eq!(seen(&ended).code, Some(Grpc::DeadlineExceeded), "{ended:?}");
+            assert_eq!(told.recv().await, Some("given up"));
+        }
+        go.add_permits(2);
+        for begun in calls {
+            assert_eq!(begun.heard().await.code(), Some(Grpc::Ok));
+            assert_eq!(told.recv().await, Some("answered"));
+        }
+    }
+    paths.stop().await;
+}
+
+#[tokio::test]
 async fn a_call_that_is_decided_at_once_has_no_deadline() {
     let (check, _asked) = Prompt::new(10);
     let paths = Paths::of(check, GrpcSettings { timeout: Duration::ZERO, ..GrpcSettings::default() }).await;

@@ -10,11 +10,12 @@
 
 mod answers;
 mod ends;
+mod waiting;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -28,9 +29,10 @@ use tokio::sync::watch;
 use crate::engine::Check;
 
 use super::call::{self, Decided, SHOULD_RATE_LIMIT};
-use super::{GrpcSettings, Service, behind, deadline, status};
+use super::{GrpcSettings, Service, behind, deadline};
 use answers::Answers;
 use ends::Activity;
+use waiting::Waiting;
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +51,9 @@ pub(super) enum Broken {
     Socket(#[from] std::io::Error),
 }
 
-/// What happened beside the calls that were decided at once.
+/// What happened beside the calls that are decided here.
 enum Event {
-    /// A call has come to its end and is to be answered.
-    Decided(SendResponse<Bytes>, Decided),
-    /// A call has come to its end and is answered, or nobody waits for that.
+    /// A call that tonic answers has come to its end.
     Over,
     /// The peer is to open another connection.
     Leave,
@@ -85,6 +85,7 @@ pub(super) async fn serve<C: Check>(
         service: service.clone(),
         begin,
         spare: None,
+        waiting: Waiting::new(),
         beside,
         activity,
         answers: Answers::new(),
@@ -111,6 +112,7 @@ struct Connection<S, C, B, F> {
     begin: B,
     /// Where the next call is polled first: the place of one that is over.
     spare: Option<Pin<Box<F>>>,
+    waiting: Waiting<F>,
     beside: Beside,
     activity: Activity,
     answers: Answers,
@@ -128,13 +130,13 @@ where
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while let Poll::Ready(accepted) = self.h2.poll_accept(context) {
             match accepted.transpose()? {
-                Some((request, respond)) => self.take(request, respond, context),
+                Some((request, respond)) => self.take(request, respond),
                 None => return Poll::Ready(Ok(())),
             }
         }
+        self.waiting.poll(context, |(respond, outcome)| self.answers.add(respond, outcome));
         while let Poll::Ready(Some(event)) = self.beside.poll_next_unpin(context) {
             match event {
-                Event::Decided(respond, outcome) => self.answers.add(respond, outcome),
                 Event::Over => {}
                 Event::Leave => {
                     self.h2.graceful_shutdown();
@@ -147,12 +149,7 @@ where
         Poll::Pending
     }
 
-    fn take(
-        &mut self,
-        request: Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-        context: &mut Context<'_>,
-    ) {
+    fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.activity.mark();
         if request.uri().path() != SHOULD_RATE_LIMIT {
             let answering = behind::answer(self.service.routes.clone(), request, respond);
@@ -167,14 +164,15 @@ where
             return self.answers.add(respond, Err(status.into()));
         }
         let mut call = self.place((self.begin)(body));
-        match call.as_mut().poll(context) {
+        // If it has to wait it is polled again, by those who wait, and only then asks to be woken.
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => {
                 self.spare = Some(call);
                 self.answers.add(respond, outcome);
             }
             Poll::Pending => {
                 let limit = deadline::of(&head.headers, self.service.settings.timeout);
-                self.beside.push(Box::pin(wait(call, respond, limit)));
+                self.waiting.add(call, respond, limit);
             }
         }
     }
@@ -189,20 +187,6 @@ where
             None => Box::pin(call),
         }
     }
-}
-
-/// Waits for `call` for as long as it may take, or until its caller gives it up.
-async fn wait(
-    call: Pin<Box<impl Future<Output = Decided>>>,
-    mut respond: SendResponse<Bytes>,
-    limit: std::time::Duration,
-) -> Event {
-    let ended = tokio::select! {
-        biased;
-        ended = tokio::time::timeout(limit, call) => ended,
-        _ = poll_fn(|context| respond.poll_reset(context)) => return Event::Over,
-    };
-    Event::Decided(respond, ended.unwrap_or_else(|_| Err(status::too_late().into())))
 }
 
 #[cfg(test)]

@@ -8,16 +8,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::service::Routes;
 
 use super::status;
 
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// How long a call with these headers may take, `longest` at most.
 pub(super) fn of(headers: &HeaderMap, longest: Duration) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(asked);
+    let asked = headers.get(&GRPC_TIMEOUT).and_then(asked);
     asked.map_or(longest, |asked| asked.min(longest))
 }
 

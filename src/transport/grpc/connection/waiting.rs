@@ -1,0 +1,104 @@
+//! The calls of a connection that wait, for their callers or for the store, each until its own deadline.
+//!
+//! One timer serves them all: it goes off at the first deadline or before it, and then looks who is late. A call that
+//! ends in time leaves it alone, so that most calls never touch it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::server::SendResponse;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::super::call::{Decided, Undecided};
+use super::super::status;
+
+/// Calls that wait.
+pub(super) struct Waiting<F> {
+    calls: FuturesUnordered<Call<F>>,
+    /// Goes off no later than the first of them has to end; not there until one has to wait.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A call and who is to be answered.
+struct Call<F> {
+    call: Pin<Box<F>>,
+    /// Taken when the call ends.
+    respond: Option<SendResponse<Bytes>>,
+    until: Instant,
+}
+
+/// What came of a call that waited, and who is to be answered.
+type Ended = (SendResponse<Bytes>, Decided);
+
+impl<F: Future<Output = Decided>> Waiting<F> {
+    pub(super) fn new() -> Self {
+        Self { calls: FuturesUnordered::new(), timer: None }
+    }
+
+    /// Lets `call` wait for `limit` at most, or until whoever is to be answered gives it up.
+    pub(super) fn add(&mut self, call: Pin<Box<F>>, respond: SendResponse<Bytes>, limit: Duration) {
+        let until = Instant::now() + limit;
+        self.wake_by(until);
+        self.calls.push(Call { call, respond: Some(respond), until });
+    }
+
+    /// Hands each call that has ended to `end`.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, mut end: impl FnMut(Ended)) {
+        loop {
+            while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(context) {
+                end(ended);
+            }
+            let goes_off = |timer: &mut Pin<Box<Sleep>>| timer.as_mut().poll(context).is_ready();
+            if !self.timer.as_mut().is_some_and(goes_off) {
+                return;
+            }
+            self.expire(&mut end);
+        }
+    }
+
+    /// Ends the calls that are late, and sets the timer for the first of the others.
+    fn expire(&mut self, end: &mut impl FnMut(Ended)) {
+        self.timer = None;
+        let now = Instant::now();
+        for mut call in std::mem::take(&mut self.calls) {
+            if let Some(respond) = call.respond.take_if(|_| call.until <= now) {
+                end((respond, Err(status::too_late().into())));
+            } else {
+                self.wake_by(call.until);
+                self.calls.push(call);
+            }
+        }
+    }
+
+    fn wake_by(&mut self, until: Instant) {
+        match &mut self.timer {
+            None => self.timer = Some(Box::pin(sleep_until(until))),
+            Some(timer) if timer.deadline() > until => timer.as_mut().reset(until),
+            Some(_) => {}
+        }
+    }
+}
+
+impl<F: Future<Output = Decided>> Future for Call<F> {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+        let call = &mut *self;
+        let outcome = match call.call.as_mut().poll(context) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => match call.respond.as_mut().map(|respond| respond.poll_reset(context)) {
+                Some(Poll::Ready(_)) => Err(Undecided::Gone),
+                _ => return Poll::Pending,
+            },
+        };
+        match call.respond.take() {
+            Some(respond) => Poll::Ready((respond, outcome)),
+            None => Poll::Pending,
+        }
+    }
+}
