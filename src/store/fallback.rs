@@ -45,6 +45,9 @@ impl Default for FallbackSettings {
 /// How many charges most calls have at most.
 const FEW: usize = 2;
 
+/// Windows that differ from those of their charges.
+type Windows = SmallVec<[Option<Window>; FEW]>;
+
 /// Stands for a limit that refuses by policy, and for one that passes by policy.
 const BY_POLICY: Window = Window::Request;
 
@@ -67,7 +70,7 @@ impl<S: Store> WithFallback<S> {
             .filter(|index| call.charges[*index].on_error == OnError::Local)
             .map(|index| Charge {
                 binding: Binding::Counted,
-                ..self.share(&call.charges[index], windows[index].as_ref())
+                ..self.share(&call.charges[index], window_of(&windows, index))
             })
             .collect();
         if !made.is_empty() {
@@ -81,9 +84,13 @@ impl<S: Store> WithFallback<S> {
         let charges: SmallVec<[Charge<'_>; FEW]> = call
             .charges
             .iter()
-            .zip(&windows)
-            .map(|(charge, window)| {
-                if is_decided_here(charge) { self.share(charge, window.as_ref()) } else { by_policy(charge) }
+            .enumerate()
+            .map(|(index, charge)| {
+                if is_decided_here(charge) {
+                    self.share(charge, window_of(&windows, index))
+                } else {
+                    by_policy(charge)
+                }
             })
             .collect();
         let mut answer = self.local.charge_now(Call { charges: &charges, admission: call.admission });
@@ -95,10 +102,14 @@ impl<S: Store> WithFallback<S> {
         Answer { degraded: Some(reason), ..answer }
     }
 
-    /// For each charge the window with this instance's share of the burst, where that is another.
-    fn windows(&self, charges: &[Charge<'_>]) -> SmallVec<[Option<Window>; FEW]> {
+    /// For each charge the window with this instance's share of the burst, where that is another; one that shares with
+    /// nobody has none.
+    fn windows(&self, charges: &[Charge<'_>]) -> Windows {
+        if self.instances == 1 {
+            return Windows::new();
+        }
         let shared = |charge: &Charge<'_>| match charge.rule.window {
-            Window::TokenBucket { length, burst } if self.instances > 1 => {
+            Window::TokenBucket { length, burst } => {
                 Some(Window::TokenBucket { length: *length, burst: burst.div_ceil(self.instances) })
             }
             _ => None,
@@ -116,6 +127,10 @@ impl<S: Store> WithFallback<S> {
         };
         Charge { rule: Rule { window: window.unwrap_or(charge.rule.window), number }, ..*charge }
     }
+}
+
+fn window_of(windows: &Windows, index: usize) -> Option<&Window> {
+    windows.get(index).and_then(Option::as_ref)
 }
 
 /// Whether the local memory decides, and no policy: also on the size of a call, which is the same everywhere.
