@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use redis::Cmd;
 use smallvec::SmallVec;
 
@@ -73,9 +74,8 @@ enum Asked {
 }
 
 /// The counters of a batch.
-#[derive(Default)]
 struct Counters {
-    places: HashMap<u128, usize>,
+    places: HashMap<u128, usize, RandomState>,
     asked: Vec<(CounterKey, Asked)>,
     runs: Vec<Terms>,
 }
@@ -86,15 +86,13 @@ impl Batch {
         debug_assert!(calls.len() <= MOST_CALLS);
         let pieces: Vec<Piece<'_>> =
             calls.iter().enumerate().flat_map(|(index, call)| Piece::of(index, call)).collect();
-        let mut counters = Counters::default();
-        for piece in &pieces {
-            counters.ask(piece);
-        }
+        let mut counters = Counters::for_pieces(pieces.len());
+        let plain: Vec<Option<usize>> = pieces.iter().map(|piece| counters.ask(piece)).collect();
         let mut batch = Self::default();
         batch.add_runs(&counters);
         let runs = batch.keys.len();
-        for piece in &pieces {
-            if !counters.is_in_run(piece) {
+        for (piece, plain) in pieces.iter().zip(plain) {
+            if !plain.is_some_and(|place| counters.is_in_run(place)) {
                 batch.add_piece(piece, &mut counters, runs);
             }
         }
@@ -218,14 +216,19 @@ impl<'c> Piece<'c> {
 }
 
 impl Counters {
-    /// Notes what `piece` asks.
-    fn ask(&mut self, piece: &Piece<'_>) {
+    fn for_pieces(count: usize) -> Self {
+        let places = HashMap::with_capacity_and_hasher(count, RandomState::default());
+        Self { places, asked: Vec::with_capacity(count), runs: Vec::new() }
+    }
+
+    /// Notes what `piece` asks; where its counter is noted, if a run can hold it.
+    fn ask(&mut self, piece: &Piece<'_>) -> Option<usize> {
         let Some(charge) = piece.plain() else {
             for charge in piece.charges {
                 let place = self.place(charge.key);
                 self.asked[place].1 = Asked::Otherwise { number: None };
             }
-            return;
+            return None;
         };
         let run = place_of(&mut self.runs, &charge.terms);
         let place = self.place(charge.key);
@@ -236,6 +239,7 @@ impl Counters {
             Asked::Alike { run: same, askers } if *same == run => askers.push(piece.asker),
             asked => *asked = Asked::Otherwise { number: None },
         }
+        Some(place)
     }
 
     /// Where what is asked of a counter is noted; at first nothing is.
@@ -246,11 +250,8 @@ impl Counters {
         })
     }
 
-    fn is_in_run(&self, piece: &Piece<'_>) -> bool {
-        piece.plain().is_some_and(|charge| {
-            let place = self.places[&charge.key.id];
-            matches!(self.asked[place].1, Asked::Alike { .. })
-        })
+    fn is_in_run(&self, place: usize) -> bool {
+        matches!(self.asked[place].1, Asked::Alike { .. })
     }
 
     /// The number of a counter that is in no run.
