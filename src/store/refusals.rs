@@ -9,6 +9,7 @@
 //! of counters that can be given back to, and nothing of charges that count although they are refused.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -66,7 +67,12 @@ impl<S: Lanes> Lanes for WithRefusals<S> {
 
 /// What is known, each refusal in the place of its key.
 #[derive(Debug)]
-struct Refusals(Box<[Mutex<Option<Refusal>>]>);
+struct Refusals {
+    places: Box<[Mutex<Option<Refusal>>]>,
+    /// Which places are taken, close together: most keys are refused nothing, and a look at a place of theirs, which
+    /// nobody has seen for long, is a wait for memory. Written under the lock of the place.
+    taken: Box<[AtomicBool]>,
+}
 
 /// That a single hit on a counter is refused.
 #[derive(Clone, Debug)]
@@ -84,7 +90,8 @@ struct Refusal {
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self((0..PLACES).map(|_| Mutex::default()).collect())
+        let places = (0..PLACES).map(|_| Mutex::default()).collect();
+        Self { places, taken: (0..PLACES).map(|_| AtomicBool::default()).collect() }
     }
 }
 
@@ -106,8 +113,16 @@ impl Refusals {
         if !is_lasting(charge, admission) {
             return None;
         }
-        let place = self.place(charge).lock();
-        place.as_ref().filter(|refusal| refusal.is_of(charge) && now < refusal.until).cloned()
+        let index = place_of(charge);
+        if !self.taken[index].load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut place = self.places[index].lock();
+        if place.as_ref().is_some_and(|refusal| refusal.until <= now) {
+            *place = None;
+            self.taken[index].store(false, Ordering::Relaxed);
+        }
+        place.as_ref().filter(|refusal| refusal.is_of(charge)).cloned()
     }
 
     /// Remembers which charges of `call` will be refused again. That waiting never helps one to a counter which has
@@ -122,22 +137,31 @@ impl Refusals {
                 && charge.rule.most() == Number::AtMost(outcome.standing.used)
                 && (retry != Retry::Never || outcome.standing.used == 0)
             {
-                *self.place(charge).lock() = Some(Refusal {
-                    id: charge.key.id,
-                    number: charge.rule.number,
-                    most: charge.rule.most(),
-                    at: answer.at,
-                    outcome: *outcome,
-                    asked,
-                    until: Micros(asked.0.saturating_add(wait(retry).min(LONGEST).0)),
-                });
+                self.keep(
+                    place_of(charge),
+                    Refusal {
+                        id: charge.key.id,
+                        number: charge.rule.number,
+                        most: charge.rule.most(),
+                        at: answer.at,
+                        outcome: *outcome,
+                        asked,
+                        until: Micros(asked.0.saturating_add(wait(retry).min(LONGEST).0)),
+                    },
+                );
             }
         }
     }
 
-    fn place(&self, charge: &Charge<'_>) -> &Mutex<Option<Refusal>> {
-        &self.0[(charge.key.id % PLACES as u128) as usize]
+    fn keep(&self, index: usize, refusal: Refusal) {
+        let mut place = self.places[index].lock();
+        *place = Some(refusal);
+        self.taken[index].store(true, Ordering::Relaxed);
     }
+}
+
+fn place_of(charge: &Charge<'_>) -> usize {
+    (charge.key.id % PLACES as u128) as usize
 }
 
 impl Refusal {
