@@ -109,8 +109,8 @@ impl Store for RedisStore {
         }
         let until = Micros(self.plan.clock.steady().0.saturating_add(Micros::of(self.plan.patience).0));
         for _ in 0..ASKS {
-            let packed = script::pack(&call, || self.believed());
-            if let (at, Replied::Charged(charged)) = self.lane.ask(packed, until).await? {
+            let answer = self.lane.ask(script::pack(&call, || self.believed()), until);
+            if let (at, Replied::Charged(charged)) = answer.await? {
                 return Ok(script::answer(&call, at, &charged));
             }
         }

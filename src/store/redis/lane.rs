@@ -74,9 +74,11 @@ impl Lane {
         Self { track, _carriers: carriers }
     }
 
-    /// What becomes of `call`, for which somebody waits until `until` by the steady clock.
-    pub(super) async fn ask(&self, call: PackedCall, until: Micros) -> Reply {
-        self.track.queue.push(call, until)?.await.unwrap_or(Err(StoreError::Unavailable))
+    /// Sends `call`, for which somebody waits until `until` by the steady clock: what becomes of it.
+    pub(super) fn ask(&self, call: PackedCall, until: Micros) -> impl Future<Output = Reply> + use<> {
+        // Whoever waits keeps no call: that is a large part of what a waiting call would hold.
+        let waiting = self.track.queue.push(call, until);
+        async move { waiting?.await.unwrap_or(Err(StoreError::Unavailable)) }
     }
 
     /// Whether Redis answers now, and all lanes lead to it.

@@ -65,9 +65,8 @@ async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) ->
     if !messages.are_over() {
         pass_over(&first, messages).await?;
     }
-    let request = decode::request(&first).map_err(status::malformed)?;
-    let decision = service.check.check(request).await.map_err(|error| status::invalid(&error))?;
-    Ok(encode::response(&decision))
+    let deciding = service.check.check(decode::request(&first).map_err(status::malformed)?);
+    Ok(encode::response(&deciding.await.map_err(|error| status::invalid(&error))?))
 }
 
 /// Reads what comes after `first`, which means nothing, to the end of the call. It keeps bytes while it waits and
