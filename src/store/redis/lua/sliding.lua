@@ -64,19 +64,18 @@ for run = 2, sliding_runs + 1 do
         state, total, count, last = nil, 0, 0, at
       elseif last < at then
         while from < #state do
-          local index, expired = unpack('<BI7', state, from)
-          if (last - index) % 256 <= last - at + CELLS then break end
-          total, from = total - expired, from + CELL
+          if (last - state:byte(from)) % 256 <= last - at + CELLS then break end
+          total, from = total - unpack('<I7', state, from + 1), from + CELL
         end
       end
     end
 
-    -- What is kept but the last cell.
-    local cells = ''
+    -- The cell that was the last, once another is begun.
+    local closed = ''
     local admitted = 0
     while admitted < times and amount <= most - total do
       if admitted == 0 and not in_place then
-        if state then cells = state:sub(from) .. pack('<BI7', last % 256, count) end
+        if state then closed = pack('<BI7', last % 256, count) end
         last, count = at, 0
       end
       admitted, total, count = admitted + 1, total + amount, count + amount
@@ -87,7 +86,10 @@ for run = 2, sliding_runs + 1 do
       if in_place then
         call('SETRANGE', key, '0', pack('<dI7', total, count))
       else
-        call('PSETEX', key, expiry, pack('<dI7I6', total, count, last) .. cells)
+        -- All is put together at once: Redis's Lua reads a long string through whenever one is made.
+        local value = pack('<dI7I6', total, count, last)
+        if state then value = value .. state:sub(from) .. closed end
+        call('PSETEX', key, expiry, value)
       end
     end
 
@@ -95,7 +97,7 @@ for run = 2, sliding_runs + 1 do
       local wait, reset = -1, 0
       if total > 0 then reset = (last + CELLS + 1) * width - now end
       if amount <= most then
-        if state and (admitted == 0 or in_place) then cells = state:sub(from) end
+        local cells = state and state:sub(from) .. closed or ''
         local freed, excess, index = 0, total - (most - amount), last
         for cell = 1, #cells, CELL do
           local remainder, n = unpack('<BI7', cells, cell)
