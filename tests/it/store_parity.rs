@@ -151,8 +151,26 @@ fn plain() -> impl Strategy<Value = Asking> {
     prop_oneof![2 => alone, 1 => several].prop_map(|(charges, admission)| Asking { charges, admission })
 }
 
+/// Takes from several sliding windows, all or none, or from one: what steps are made of.
+fn step() -> impl Strategy<Value = Asking> {
+    let limits = prop::collection::vec((1..4_u64, 1..3_u64), 3);
+    (prop::sample::subsequence(vec![0, 1, 2], 1..4), limits).prop_map(|(counters, limits)| {
+        let take = |(counter, (most, hits)): (usize, (u64, u64))| Asked {
+            counter,
+            number: Number::AtMost(most * 3),
+            op: Op::Take { room: hits, charge: hits },
+            binding: Binding::Enforced,
+        };
+        Asking {
+            charges: counters.into_iter().zip(limits).map(take).collect(),
+            admission: Admission::AllOrNone,
+        }
+    })
+}
+
 fn moment() -> impl Strategy<Value = Moment> {
     let calls = prop_oneof![
+        1 => prop::collection::vec(step(), 1..8),
         2 => prop::collection::vec(asking(), 1..2),
         2 => prop::collection::vec(plain(), 1..12),
         1 => prop::collection::vec(prop_oneof![asking(), plain()], 2..8),

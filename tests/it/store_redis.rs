@@ -518,6 +518,10 @@ const SCRIPT: &str = concat!(
     "\n",
     include_str!("../../src/store/redis/lua/fixed.lua"),
     "\n",
+    include_str!("../../src/store/redis/lua/cells.lua"),
+    "\n",
+    include_str!("../../src/store/redis/lua/steps.lua"),
+    "\n",
     include_str!("../../src/store/redis/lua/counters.lua"),
     "\n",
     include_str!("../../src/store/redis/lua/charge.lua")
@@ -531,9 +535,10 @@ fn counts(numbers: &[u16]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The first argument: the time, until when anything is done, how many runs follow, and how many of sliding windows.
+/// The first argument: the time, until when anything is done, how many runs follow, how many of sliding windows, and that
+/// calls are no steps.
 fn head(now: f64, until: f64, runs: u16, sliding: u16) -> Vec<u8> {
-    [doubles(&[now, until, 1000.0]), counts(&[runs, sliding])].concat()
+    [doubles(&[now, until, 1000.0]), counts(&[runs, sliding]), vec![0]].concat()
 }
 
 /// A run of takes of 1 from sliding windows that allow 2: so many counters are asked once, others more often.

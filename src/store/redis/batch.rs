@@ -20,7 +20,7 @@ use crate::limits::CounterKey;
 use crate::store::{Admission, StoreError};
 
 use super::keys;
-use super::script::{self, PackedCall, PackedCharge, Replied, Terms, Time};
+use super::script::{self, Following, PackedCall, PackedCharge, Replied, Terms, Time};
 
 /// The most calls of a batch.
 pub(super) const MOST_CALLS: usize = 128;
@@ -36,6 +36,8 @@ pub(super) struct Batch {
     terms: Vec<Terms>,
     /// Those calls, packed.
     calls: Vec<u8>,
+    /// Whether some of them are no steps.
+    goes_beyond_steps: bool,
     /// Of whom the parts of the reply tell.
     replies: Vec<Asker>,
 }
@@ -125,6 +127,7 @@ impl Batch {
     }
 
     fn add_piece(&mut self, piece: &Piece<'_>, counters: &mut Counters, runs: usize) {
+        self.goes_beyond_steps |= !piece.is_step();
         script::pack_head(piece.admission, piece.charges.len(), &mut self.calls);
         for charge in piece.charges {
             let number = counters.number(charge.key).get_or_insert_with(|| {
@@ -145,15 +148,22 @@ impl Batch {
         for key in &self.keys {
             command.arg(&keys::counter(*key)[..]);
         }
-        let sliding = self.runs.partition_point(|run| run.terms.is_sliding());
-        command.arg(time.pack(number(self.runs.len()), number(sliding)));
+        command.arg(time.pack(Following {
+            runs: number(self.runs.len()),
+            sliding_runs: number(self.runs.partition_point(|run| run.terms.is_sliding())),
+            are_steps: !self.goes_beyond_steps,
+        }));
         for run in &self.runs {
             let mut packed = run.terms.pack_run(run.once, time.grace());
             packed.extend(run.often.iter().flat_map(|often| often.to_le_bytes()));
             command.arg(packed);
         }
         for terms in &self.terms {
-            command.arg(terms.pack(time.grace()));
+            command.arg(if self.goes_beyond_steps {
+                terms.pack(time.grace())
+            } else {
+                terms.pack_run(0, time.grace())
+            });
         }
         if !self.calls.is_empty() {
             command.arg(&self.calls);
@@ -204,6 +214,15 @@ impl<'c> Piece<'c> {
             };
             Self { asker, admission: call.admission, charges }
         })
+    }
+
+    /// Whether it takes from sliding windows alone, enforced, all or none, and names no counter twice.
+    fn is_step(&self) -> bool {
+        let is_together = self.admission == Admission::AllOrNone || self.charges.len() == 1;
+        let is_alone =
+            |index: usize| self.charges[..index].iter().all(|other| other.key != self.charges[index].key);
+        let takes = |charge: &PackedCharge| charge.terms.is_plain() && charge.terms.is_sliding();
+        is_together && self.charges.iter().all(takes) && (0..self.charges.len()).all(is_alone)
     }
 
     /// Its one charge, if it is one that a run can hold.

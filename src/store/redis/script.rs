@@ -1,6 +1,6 @@
 //! The script and what a charge is in its words; what it says of it is in [`reply`].
 //!
-//! `lua/sliding.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing here
+//! `lua/sliding.lua`, `lua/steps.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing here
 //! talks to Redis.
 
 mod reply;
@@ -19,6 +19,10 @@ pub(super) const SOURCE: &str = concat!(
     include_str!("lua/sliding.lua"),
     "\n",
     include_str!("lua/fixed.lua"),
+    "\n",
+    include_str!("lua/cells.lua"),
+    "\n",
+    include_str!("lua/steps.lua"),
     "\n",
     include_str!("lua/counters.lua"),
     "\n",
@@ -44,6 +48,16 @@ pub(super) enum Time {
     /// By this one, whatever Redis thinks: for tests, which then also find states that Redis's own clock
     /// would have dropped.
     At(Timestamp),
+}
+
+/// What follows the first argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Following {
+    pub(super) runs: u16,
+    /// How many of those, the first, are of sliding windows.
+    pub(super) sliding_runs: u16,
+    /// Whether all calls that are in no run are steps.
+    pub(super) are_steps: bool,
 }
 
 /// A call in the script's words.
@@ -85,17 +99,18 @@ impl Time {
         grace.0 / 1000
     }
 
-    /// The first argument, when so many runs follow, of which so many are of sliding windows.
-    pub(super) fn pack(self, runs: u16, sliding: u16) -> Vec<u8> {
+    /// The first argument, when these follow.
+    pub(super) fn pack(self, following: Following) -> Vec<u8> {
         let (now, until) = match self {
             Self::Redis { until } => (0, until),
             Self::At(now) => (now.0, None),
         };
-        let mut packed = Vec::with_capacity(28);
+        let mut packed = Vec::with_capacity(29);
         number(&mut packed, now);
         double(&mut packed, until.map_or(f64::INFINITY, |until| until.0 as f64));
         number(&mut packed, self.grace());
-        packed.extend([runs, sliding].map(u16::to_le_bytes).as_flattened());
+        packed.extend([following.runs, following.sliding_runs].map(u16::to_le_bytes).as_flattened());
+        packed.push(u8::from(following.are_steps));
         packed
     }
 }
@@ -173,7 +188,8 @@ impl Terms {
         self.kind == SLIDING
     }
 
-    /// The argument of a run on these terms, but for the counters that are asked more than once.
+    /// The argument of a run on these terms, but for the counters that are asked more than once; or of steps, with no
+    /// counters.
     pub(super) fn pack_run(&self, once: u16, grace: u64) -> Vec<u8> {
         let mut packed = Vec::with_capacity(64);
         for part in [self.parameters[0], self.most, self.amount] {

@@ -1,4 +1,4 @@
--- All that is in no run, and each call of it by its rules: the twin of the step of
+-- All that is in no run and no step, and each call of it by its rules: the twin of the step of
 -- src/store/memory/step.rs.
 --
 -- Calls are decided one after the other, and each sees what those before it did. Within a call everything is
@@ -150,7 +150,6 @@ local function tell(count)
   end
 end
 
-local calls, call_at = ARGV[#ARGV], 1
 while call_at <= #calls do
   local admission, count
   admission, count, call_at = unpack('<BI2', calls, call_at)

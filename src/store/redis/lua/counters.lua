@@ -3,15 +3,13 @@
 -- A state is up to four values. They are never changed in place, so a state that is not kept costs nothing:
 --
 --   kind                 a                        b            c           d               in Redis
---   sliding, concurrent  cells but the last       total        last index  its count       see sliding.lua
+--   sliding, concurrent  see cells.lua            total                                    see sliding.lua
 --   bucket               level                    as of        leaked                      d d: without what leaked
 --   fixed, calendar      start of its period      its end      used                        d d d
 --   total                used                     last touched                             d d
 --   request                                                                                nothing
---
--- Cells are as they are in Redis. Where total is 0 nothing else counts.
 
-local floor, ceil, max, min, sub = math.floor, math.ceil, math.max, math.min, string.sub
+local floor, ceil = math.floor, math.ceil
 
 local SLIDING, CONCURRENT, BUCKET, FIXED, CALENDAR, TOTAL, REQUEST = 1, 2, 3, 4, 5, 6, 7
 
@@ -22,21 +20,11 @@ local ABANDONED = 34560000000000
 
 local function load(kind, key)
   if kind == REQUEST then return { 0, 0, 0 } end
+  if kind <= CONCURRENT then return { load_cells(key) } end
   local raw = call('GET', key)
-  if kind <= CONCURRENT then
-    if not raw then return { '', 0, 0, 0 } end
-    local total, count, last = unpack('<dI7I6', raw)
-    return { sub(raw, FRONT + 1), total, last, count }
-  end
   if not raw then return { 0, 0, 0 } end
   if kind == FIXED or kind == CALENDAR then return { unpack('<ddd', raw) } end
   return { unpack('<dd', raw) }
-end
-
--- The cell that a charge made now belongs to; never an earlier one than the last.
-local function current(p, total, last)
-  local at = floor(now / p.width)
-  return total > 0 and max(at, last) or at
 end
 
 -- The period that holds now, or nothing if the caller's clock is too far off to have sent it.
@@ -69,16 +57,7 @@ end
 local function advance(p, a, b, c, d)
   local kind = p.kind
   if kind <= CONCURRENT then
-    if b > 0 then
-      local from, oldest = 1, current(p, b, c) - CELLS
-      if c < oldest then return '', 0, 0, 0 end
-      while from < #a do
-        local index, count = unpack('<BI7', a, from)
-        if c - (c - index) % 256 >= oldest then break end
-        b, from = b - count, from + CELL
-      end
-      if from > 1 then a = sub(a, from) end
-    end
+    return forget(p.width, a, b, c, d)
   elseif kind == BUCKET then
     c = now > b and min(leaked(p, now - b), a) or 0
   elseif kind == FIXED or kind == CALENDAR then
@@ -109,16 +88,7 @@ end
 local function add(p, amount, a, b, c, d)
   local kind = p.kind
   if kind <= CONCURRENT then
-    amount = min(amount, MOST - b)
-    if amount > 0 then
-      local at = current(p, b, c)
-      if b == 0 then
-        a, c, d = '', at, 0
-      elseif c < at then
-        a, c, d = a .. pack('<BI7', c % 256, d), at, 0
-      end
-      b, d = b + amount, d + amount
-    end
+    return add_to_cells(p.width, amount, a, b, c, d)
   elseif kind == BUCKET then
     if amount > 0 then
       a, b, c = settle(p, a, b, c)
@@ -166,22 +136,10 @@ local function leaked_at(p, units, since)
   return since + span
 end
 
--- Until what is counted in a cell will have been forgotten.
-local function forgotten_after(p, index) return max((index + CELLS + 1) * p.width - now, 0) end
-
 -- Until so many units of the state will have been forgotten; nothing if waiting does not help.
 local function freed_after(p, excess, a, b, c)
   local kind = p.kind
-  if kind <= CONCURRENT then
-    if b == 0 then return 0 end
-    local freed = 0
-    for from = 1, #a, CELL do
-      local index, count = unpack('<BI7', a, from)
-      freed = freed + count
-      if freed >= excess then return forgotten_after(p, c - (c - index) % 256) end
-    end
-    return forgotten_after(p, c)
-  end
+  if kind <= CONCURRENT then return freed_from_cells(p.width, excess, a, b, c) end
   if kind == BUCKET then
     local at = leaked_at(p, c + excess, b)
     return at and max(at - now, 0)
@@ -193,7 +151,7 @@ end
 -- Until the state is as good as fresh; nothing if it never is by itself.
 local function idle_after(p, a, b, c)
   local kind = p.kind
-  if kind <= CONCURRENT then return b > 0 and forgotten_after(p, c) or 0 end
+  if kind <= CONCURRENT then return b > 0 and forgotten_after(p.width, c) or 0 end
   if kind == BUCKET then
     local at = leaked_at(p, a, b)
     return at and max(at - now, 0)
@@ -214,10 +172,7 @@ local function save(p, key, was, a, b, c, d)
   if kind == REQUEST then return end
   if kind <= CONCURRENT then
     if b == 0 then return call('DEL', key) end
-    if was[2] > 0 and was[3] == c and was[1] == a then
-      return call('SETRANGE', key, '0', pack('<dI7', b, d))
-    end
-    return call('PSETEX', key, p.expiry, pack('<dI7I6', b, d, c) .. a)
+    return save_cells(key, p.expiry, was[2] > 0 and was[3] == c and was[1] == a, a, b, c, d)
   elseif kind == FIXED or kind == CALENDAR then
     if was[1] == a and was[2] == b then return call('SETRANGE', key, '16', pack('<d', c)) end
     value = pack('<ddd', a, b, c)

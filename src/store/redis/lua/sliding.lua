@@ -1,12 +1,13 @@
 -- Charges counters: what several callers ask at once, as if each came alone, one after the other.
 --
 -- This part and fixed.lua do what is asked most, and make nothing that is not needed for it: calls of one charge, which
--- take from a sliding or a fixed window that is asked only in this way. The rest follows in charge.lua.
+-- take from a sliding or a fixed window that is asked only in this way. The rest follows.
 --
 -- KEYS    every counter once: those of the runs in order, then those of the calls
--- ARGV    [1]     d d d I2 I2  the time to go by instead of TIME, or 0; the instant after which nothing is done,
+-- ARGV    [1]     d d d I2 I2 B  the time to go by instead of TIME, or 0; the instant after which nothing is done,
 --                 infinite for none; milliseconds that Redis keeps a state beyond the instant from which it is as good
---                 as fresh; how many runs follow; how many of those, the first, are of sliding windows
+--                 as fresh; how many runs follow; how many of those, the first, are of sliding windows;
+--                 1 if all calls that are in no run are steps
 --         runs of sliding windows
 --                 d d d I2  width of a cell; the most that may be used; what each call takes; how many counters are
 --                 asked once. Then how long a state is kept, in milliseconds, as text that ends with 0
@@ -15,7 +16,7 @@
 --                 counters are asked once
 --         all runs
 --                 Then I2 for each counter that is asked more than once: how often
---         [n…]  the calls, as charge.lua says
+--         [n…]  the calls, as steps.lua and charge.lua say
 -- Reply   now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
 --         runs and calls:
 --         used or held, reset        if it was admitted
@@ -36,7 +37,7 @@ local CELLS = 50
 -- Bytes of the front, and of a cell behind it.
 local FRONT, CELL = 21, 8
 
-local now, deadline, grace, runs, sliding_runs = unpack('<dddI2I2', ARGV[1])
+local now, deadline, grace, runs, sliding_runs, steps = unpack('<dddI2I2B', ARGV[1])
 if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
