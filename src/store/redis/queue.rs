@@ -44,7 +44,7 @@ struct Caller {
 }
 
 /// Calls that were taken to be sent together, and those who wait for them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Load {
     pub(super) calls: Vec<PackedCall>,
     callers: Vec<Option<Caller>>,
@@ -92,9 +92,9 @@ impl Queue {
     }
 
     fn take_now(&self, now: Micros) -> Load {
-        let mut load = Load::default();
         let mut charges = 0;
         let mut waiting = self.waiting.lock();
+        let mut load = Load::for_calls(waiting.calls.len().min(MOST_CALLS));
         while let Some((call, _)) = waiting.calls.front() {
             charges += call.charges.len();
             if load.calls.len() == MOST_CALLS || (charges > MOST_CHARGES && !load.calls.is_empty()) {
@@ -117,6 +117,10 @@ impl Queue {
 }
 
 impl Load {
+    fn for_calls(most: usize) -> Self {
+        Self { calls: Vec::with_capacity(most), callers: Vec::with_capacity(most) }
+    }
+
     fn add(&mut self, call: PackedCall, caller: Caller, now: Micros) {
         if caller.answer.is_closed() {
             return;
