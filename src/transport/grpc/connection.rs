@@ -32,7 +32,10 @@ use super::call::{self, Decided, SHOULD_RATE_LIMIT};
 use super::{GrpcSettings, Service, behind, deadline};
 use answers::Answers;
 use ends::Activity;
-use waiting::Waiting;
+use waiting::{Ended, Waiting};
+
+/// How many places of calls a connection keeps for those to come.
+const SPARE: usize = 16;
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +87,7 @@ pub(super) async fn serve<C: Check>(
         h2,
         service: service.clone(),
         begin,
-        spare: None,
+        spare: Vec::new(),
         waiting: Waiting::new(),
         beside,
         activity,
@@ -110,8 +113,8 @@ struct Connection<S, C, B, F> {
     service: Arc<Service<C>>,
     /// Makes a call out of its body.
     begin: B,
-    /// Where the next call is polled first: the place of one that is over.
-    spare: Option<Pin<Box<F>>>,
+    /// Where the next calls are polled: the places of some that are over.
+    spare: Vec<Pin<Box<F>>>,
     waiting: Waiting<F>,
     beside: Beside,
     activity: Activity,
@@ -134,7 +137,10 @@ where
                 None => return Poll::Ready(Ok(())),
             }
         }
-        self.waiting.poll(context, |(respond, outcome)| self.answers.add(respond, outcome));
+        self.waiting.poll(context, |Ended { respond, outcome, place }| {
+            self.answers.add(respond, outcome);
+            keep(&mut self.spare, place);
+        });
         while let Poll::Ready(Some(event)) = self.beside.poll_next_unpin(context) {
             match event {
                 Event::Over => {}
@@ -167,7 +173,7 @@ where
         // If it has to wait it is polled again, by those who wait, and only then asks to be woken.
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => {
-                self.spare = Some(call);
+                keep(&mut self.spare, Some(call));
                 self.answers.add(respond, outcome);
             }
             Poll::Pending => {
@@ -179,13 +185,20 @@ where
 
     /// Puts `call` where one was that is over, or somewhere new.
     fn place(&mut self, call: F) -> Pin<Box<F>> {
-        match self.spare.take() {
+        match self.spare.pop() {
             Some(mut place) => {
                 place.set(call);
                 place
             }
             None => Box::pin(call),
         }
+    }
+}
+
+/// Keeps `place` for a call to come, unless there are places enough.
+fn keep<F>(spare: &mut Vec<Pin<Box<F>>>, place: Option<Pin<Box<F>>>) {
+    if spare.len() < SPARE {
+        spare.extend(place);
     }
 }
 

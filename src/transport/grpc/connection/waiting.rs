@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use h2::server::SendResponse;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::call::{Decided, Undecided};
+use super::super::call::Decided;
 use super::super::status;
 
 /// Calls that wait.
@@ -22,36 +22,44 @@ pub(super) struct Waiting<F> {
     calls: FuturesUnordered<Call<F>>,
     /// Goes off no later than the first of them has to end; not there until one has to wait.
     timer: Option<Pin<Box<Sleep>>>,
+    /// The time, for all that begin to wait before this is polled.
+    now: Option<Instant>,
 }
 
 /// A call and who is to be answered.
 struct Call<F> {
-    call: Pin<Box<F>>,
     /// Taken when the call ends.
-    respond: Option<SendResponse<Bytes>>,
+    waits: Option<(Pin<Box<F>>, SendResponse<Bytes>)>,
     until: Instant,
 }
 
-/// What came of a call that waited, and who is to be answered.
-type Ended = (SendResponse<Bytes>, Decided);
+/// What came of a call that waited.
+pub(super) struct Ended<F> {
+    /// Who is to be answered.
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) outcome: Decided,
+    /// Where it was, if it has come to its end.
+    pub(super) place: Option<Pin<Box<F>>>,
+}
 
 impl<F: Future<Output = Decided>> Waiting<F> {
     pub(super) fn new() -> Self {
-        Self { calls: FuturesUnordered::new(), timer: None }
+        Self { calls: FuturesUnordered::new(), timer: None, now: None }
     }
 
     /// Lets `call` wait for `limit` at most, or until whoever is to be answered gives it up.
     pub(super) fn add(&mut self, call: Pin<Box<F>>, respond: SendResponse<Bytes>, limit: Duration) {
-        let until = Instant::now() + limit;
+        let until = *self.now.get_or_insert_with(Instant::now) + limit;
         self.wake_by(until);
-        self.calls.push(Call { call, respond: Some(respond), until });
+        self.calls.push(Call { waits: Some((call, respond)), until });
     }
 
     /// Hands each call that has ended to `end`.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, mut end: impl FnMut(Ended)) {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, mut end: impl FnMut(Ended<F>)) {
+        self.now = None;
         loop {
             while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(context) {
-                end(ended);
+                ended.into_iter().for_each(&mut end);
             }
             let goes_off = |timer: &mut Pin<Box<Sleep>>| timer.as_mut().poll(context).is_ready();
             if !self.timer.as_mut().is_some_and(goes_off) {
@@ -62,12 +70,12 @@ impl<F: Future<Output = Decided>> Waiting<F> {
     }
 
     /// Ends the calls that are late, and sets the timer for the first of the others.
-    fn expire(&mut self, end: &mut impl FnMut(Ended)) {
+    fn expire(&mut self, end: &mut impl FnMut(Ended<F>)) {
         self.timer = None;
         let now = Instant::now();
         for mut call in std::mem::take(&mut self.calls) {
-            if let Some(respond) = call.respond.take_if(|_| call.until <= now) {
-                end((respond, Err(status::too_late().into())));
+            if let Some((_, respond)) = call.waits.take_if(|_| call.until <= now) {
+                end(Ended { respond, outcome: Err(status::too_late().into()), place: None });
             } else {
                 self.wake_by(call.until);
                 self.calls.push(call);
@@ -85,20 +93,19 @@ impl<F: Future<Output = Decided>> Waiting<F> {
 }
 
 impl<F: Future<Output = Decided>> Future for Call<F> {
-    type Output = Ended;
+    /// `None` if nobody is to be answered any more.
+    type Output = Option<Ended<F>>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
-        let call = &mut *self;
-        let outcome = match call.call.as_mut().poll(context) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => match call.respond.as_mut().map(|respond| respond.poll_reset(context)) {
-                Some(Poll::Ready(_)) => Err(Undecided::Gone),
-                _ => return Poll::Pending,
-            },
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((call, respond)) = &mut self.waits else { return Poll::Ready(None) };
+        let outcome = match call.as_mut().poll(context) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => {
+                _ = ready!(respond.poll_reset(context));
+                None
+            }
         };
-        match call.respond.take() {
-            Some(respond) => Poll::Ready((respond, outcome)),
-            None => Poll::Pending,
-        }
+        let ended = self.waits.take().zip(outcome);
+        Poll::Ready(ended.map(|((place, respond), outcome)| Ended { respond, outcome, place: Some(place) }))
     }
 }
