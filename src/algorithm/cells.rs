@@ -62,6 +62,8 @@ pub(super) struct Width(u64);
 pub(super) struct Seen {
     /// The cell that a charge belongs to; never an earlier one than the last.
     current: u64,
+    /// The newest cell that holds something.
+    newest: u64,
     /// What is not forgotten.
     left: u64,
 }
@@ -83,6 +85,13 @@ impl Head {
         bytes[..8].copy_from_slice(&total.to_le_bytes());
         bytes[TOTAL_BYTES..].copy_from_slice(&newest.to_le_bytes());
         Self(bytes)
+    }
+
+    /// Changes the total. It is written at once, with the byte of the index beside it: what was written in pieces cannot
+    /// be read at once before all of it has reached the cache.
+    fn set_total(&mut self, total: u64) {
+        let beside = u64::from(self.0[TOTAL_BYTES]) << (8 * TOTAL_BYTES);
+        self.0[..8].copy_from_slice(&(total | beside).to_le_bytes());
     }
 
     fn total(&self) -> u64 {
@@ -119,14 +128,14 @@ impl Cells {
         }
     }
 
-    fn set_head(&mut self, total: u64, newest: u64) {
+    fn head_mut(&mut self) -> &mut Head {
         match &mut self.0 {
             Form::Few(head, _)
             | Form::More(head, _)
             | Form::Bytes(head, _)
             | Form::Pairs(head, _)
             | Form::Triples(head, _)
-            | Form::Any(head, _) => *head = Head::new(total, newest),
+            | Form::Any(head, _) => head,
         }
     }
 
@@ -164,13 +173,13 @@ impl Cells {
         let (total, newest) = (self.head().total(), self.head().newest());
         let all = total == 0 || newest + CELLS < current;
         let forgotten = if all { total } else { self.older().forgotten(newest, current) };
-        Seen { current, left: total - forgotten }
+        Seen { current, newest, left: total - forgotten }
     }
 
     /// Makes `current` the newest cell, with `charge` in it, beside the `left` units that are not forgotten.
     #[inline(never)]
     fn turn(&mut self, seen: Seen, charge: u64) {
-        let Seen { current, left } = seen;
+        let Seen { current, left, .. } = seen;
         if left == 0 {
             *self = Self::of(charge, current);
             return;
@@ -182,7 +191,7 @@ impl Cells {
                 *self = Self::of(left, was_newest);
             }
             self.remember(was_newest, was_newest, count);
-            self.set_head(left + charge, current);
+            *self.head_mut() = Head::new(left + charge, current);
         }
     }
 
@@ -190,7 +199,7 @@ impl Cells {
     fn forget(&mut self, left: u64) -> u64 {
         let (total, newest) = (self.head().total(), self.head().newest());
         self.older_mut().take(newest, total - left);
-        self.set_head(left, newest);
+        self.head_mut().set_total(left);
         newest
     }
 
@@ -225,7 +234,7 @@ impl Counter<Width> for Cells {
         // Within the newest cell, or before it: nothing is divided for it. What is older than its window was
         // forgotten when it began.
         if total > 0 && now.0 < (newest + 1).saturating_mul(width.0) {
-            Seen { current: newest, left: total }
+            Seen { current: newest, newest, left: total }
         } else {
             self.seen_later(now.0 / width.0)
         }
@@ -244,20 +253,20 @@ impl Counter<Width> for Cells {
     }
 
     fn whole_at(&self, width: Width, seen: Seen) -> Option<Timestamp> {
-        Some(if seen.left == 0 { Timestamp(0) } else { width.forgotten_at(self.head().newest()) })
+        Some(if seen.left == 0 { Timestamp(0) } else { width.forgotten_at(seen.newest) })
     }
 
     #[inline(always)]
     fn add(&mut self, _: Width, seen: Seen, charge: u64, _: Timestamp) -> Seen {
         let charge = charge.min(MAX_AMOUNT - seen.left);
-        let (total, newest) = (self.head().total(), self.head().newest());
         let left = seen.left + charge;
-        if seen.current == newest && seen.left == total {
-            self.set_head(left, newest);
+        if seen.current == seen.newest && seen.left == self.head().total() {
+            self.head_mut().set_total(left);
+            Seen { left, ..seen }
         } else {
             self.turn(seen, charge);
+            Seen { left, newest: self.head().newest(), ..seen }
         }
-        Seen { left, ..seen }
     }
 
     /// Takes `units` off the oldest charges: what is left is forgotten latest, so the bound stands.
