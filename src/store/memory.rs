@@ -14,12 +14,13 @@ mod table;
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{KeySecret, OnError, Window};
 
-use super::{Admission, Answer, Binding, Call, Charge, Outcomes, Store, StoreError};
+use super::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
 use shard::{Places, Shard};
 use step::Step;
 use table::NEVER;
@@ -79,12 +80,10 @@ impl MemoryStore {
     /// Does all that `call` asks, now.
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
-        let mut outcomes = Outcomes::new();
         match call.charges {
-            [charge] => outcomes.push(self.charge_one(charge, call.admission, at)),
-            _ => outcomes = Step::run(self, call, at),
+            [charge] => self.charge_one(charge, call.admission, at),
+            _ => Answer { at, outcomes: Step::run(self, call, at), degraded: None },
         }
-        Answer { at, outcomes, degraded: None }
     }
 
     /// How many counters are kept, idle ones included.
@@ -103,28 +102,32 @@ impl MemoryStore {
         id as usize & (self.shards.len() - 1)
     }
 
-    /// Does a call of one charge.
+    /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is written
+    /// in, so it has to reach the cache first, and unlocking waits for that anyway.
     #[inline(always)]
-    fn charge_one(&self, charge: &Charge<'_>, admission: Admission, at: Timestamp) -> Outcome {
+    fn charge_one(&self, charge: &Charge<'_>, admission: Admission, at: Timestamp) -> Answer {
+        let answer = |outcome| Answer { at, outcomes: smallvec![outcome], degraded: None };
         let overrun = match (admission, charge.binding) {
             // Alone, it refuses the call.
             (Admission::AllOrNone, Binding::Quota { .. }) => Overrun::Refuse,
             _ => charge.overrun(admission),
         };
         if matches!(charge.rule.window, Window::Request) {
-            return ask(&mut State::Nothing, charge, overrun, at);
+            return answer(ask(&mut State::Nothing, charge, overrun, at));
         }
         let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
-        let Some(place) = shard.find(charge.key.id) else {
-            return self.welcome(&mut shard, charge, overrun, at);
+        let Some(counter) = shard.get(charge.key.id) else {
+            return answer(self.welcome(&mut shard, charge, overrun, at));
         };
-        let state = shard.state(place);
-        let outcome = state.charge(charge.rule, charge.op, overrun, at);
+        let outcome = counter.state.charge(charge.rule, charge.op, overrun, at);
         if charge.op.is_made(&outcome, overrun) {
-            let idle_from = idle_from(&outcome, state, charge.rule, at);
-            shard.note_idle_from(place, idle_from);
+            let idle_from = idle_from(&outcome, &counter.state, charge.rule, at);
+            let before = std::mem::replace(&mut counter.idle_from, idle_from);
+            if idle_from < before {
+                shard.look_from(charge.key.id, idle_from);
+            }
         }
-        outcome
+        answer(outcome)
     }
 
     /// Charges a counter that is not there. What does not change it needs no place.

@@ -53,20 +53,23 @@ impl Shard {
         self.table.len()
     }
 
-    /// Where the counter `id` stands.
+    /// The counter `id`. Whoever brings forward when it is idle, tells so by [`look_from`](Self::look_from).
     #[inline(always)]
+    pub(super) fn get(&mut self, id: u128) -> Option<&mut Slot> {
+        self.table.get(id)
+    }
+
+    /// Where the counter `id` stands.
     pub(super) fn find(&self, id: u128) -> Option<Place> {
         self.table.find(id)
     }
 
     /// What the counter at `place` remembers.
-    #[inline(always)]
     pub(super) fn state(&mut self, place: Place) -> &mut State {
         &mut self.table.at(place).state
     }
 
     /// Notes from when on the counter at `place` is idle; tells what was noted before.
-    #[inline(always)]
     pub(super) fn note_idle_from(&mut self, place: Place, from: Timestamp) -> Timestamp {
         let slot = self.table.at(place);
         let before = std::mem::replace(&mut slot.idle_from, from);
@@ -137,7 +140,8 @@ impl Shard {
     }
 
     /// Sees to it that the counter `id` is looked at once it is idle.
-    fn look_from(&mut self, id: u128, idle_from: Timestamp) {
+    #[cold]
+    pub(super) fn look_from(&mut self, id: u128, idle_from: Timestamp) {
         let live_until = &mut self.live_until[self.table.stretch_of(id)];
         *live_until = idle_from.min(*live_until);
     }

@@ -91,17 +91,23 @@ impl Table {
         self.taken >= self.homes - self.homes / FREE_ONE_IN
     }
 
-    /// Where the counter `id` stands.
+    /// The counter `id`.
     #[inline(always)]
+    pub(super) fn get(&mut self, id: u128) -> Option<&mut Slot> {
+        let home = self.home(id);
+        let first = self.slots.get_mut(home..)?.iter_mut().find(|slot| slot.id >= id)?;
+        (first.id == id && !first.is_free()).then_some(first)
+    }
+
+    /// Where the counter `id` stands.
     pub(super) fn find(&self, id: u128) -> Option<Place> {
         let home = self.home(id);
-        let behind = self.slots.get(home..)?;
-        let steps = behind.iter().position(|slot| slot.id >= id)?;
-        (behind[steps].id == id && !behind[steps].is_free()).then_some(Place(home + steps))
+        let steps = self.slots.get(home..)?.iter().position(|slot| slot.id >= id)?;
+        let first = &self.slots[home + steps];
+        (first.id == id && !first.is_free()).then_some(Place(home + steps))
     }
 
     /// The counter at `place`.
-    #[inline(always)]
     pub(super) fn at(&mut self, place: Place) -> &mut Slot {
         &mut self.slots[place.0]
     }
