@@ -571,10 +571,13 @@ fn packed(charges: &[[u16; 2]]) -> Vec<u8> {
     [&[0], &counts(&[count])[..], &counts(charges.as_flattened())].concat()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the script says whole numbers")]
 fn eval(server: &RedisServer, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {
     let mut eval = redis::cmd("EVAL");
     eval.arg(SCRIPT).arg(keys.len()).arg(keys).arg(arguments);
-    eval.query(&mut server.connection()).unwrap()
+    let reply: Vec<u8> = eval.query(&mut server.connection()).unwrap();
+    let (doubles, []) = reply.as_chunks() else { panic!("{reply:?}") };
+    doubles.iter().map(|double| f64::from_le_bytes(*double) as i64).collect()
 }
 
 #[test]

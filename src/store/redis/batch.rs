@@ -176,8 +176,9 @@ impl Batch {
     /// # Errors
     ///
     /// [`StoreError::Corrupt`], if this is no reply to these calls.
-    pub(super) fn read(&self, reply: &[i64]) -> Result<(Timestamp, Vec<(usize, Replied)>), StoreError> {
-        let (now, mut rest) = reply.split_first().ok_or(StoreError::Corrupt)?;
+    pub(super) fn read(&self, reply: &[u8]) -> Result<(Timestamp, Vec<(usize, Replied)>), StoreError> {
+        let numbers = script::numbers(reply)?;
+        let (now, mut rest) = numbers.split_first().ok_or(StoreError::Corrupt)?;
         let at = Timestamp(script::amount(*now)?);
         let (mut said, mut pieces) = (Vec::with_capacity(self.replies.len()), Vec::new());
         let too_late = rest.is_empty();

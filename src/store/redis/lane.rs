@@ -173,7 +173,7 @@ impl Track {
         for _ in 0..3 {
             let asked = self.plan.clock.now();
             let command = batch.command(self.script.get_hash(), self.time(asked, until));
-            let reply = match command.query_async::<Vec<i64>>(&mut connection).await {
+            let reply = match command.query_async::<Vec<u8>>(&mut connection).await {
                 Err(error) if classify(&error).1 == Remedy::Load => {
                     self.script.load_async(&mut connection).await?;
                     continue;

@@ -12,7 +12,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
-pub(super) use reply::{Replied, amount, answer, read_call, read_charge};
+pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
 
 /// The script as it is loaded.
 pub(super) const SOURCE: &str = concat!(

@@ -183,4 +183,4 @@ for k, p in pairs(writers) do
   local s = stored[k]
   save(p, KEYS[k], loaded[k], s[1], s[2], s[3], s[4])
 end
-return reply
+return packed(reply, 1, replied)

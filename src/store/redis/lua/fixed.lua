@@ -48,4 +48,4 @@ for run = sliding_runs + 2, runs + 1 do
   end
   key_at = last_key
 end
-if #ARGV == runs + 1 then return reply end
+if #ARGV == runs + 1 then return packed(reply, 1, replied) end

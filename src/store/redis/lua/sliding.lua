@@ -17,7 +17,8 @@
 --         all runs
 --                 Then I2 for each counter that is asked more than once: how often
 --         [n…]  the calls, as steps.lua and charge.lua say
--- Reply   now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
+-- Reply   doubles in one string, which is read at a fraction of the cost of as many integers:
+--         now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
 --         runs and calls:
 --         used or held, reset        if it was admitted
 --         -1 - used, wait, reset     if not
@@ -31,6 +32,13 @@
 --
 -- One GET for each counter, one write for each that changed, one TIME.
 
+-- Numbers in one string; in pieces, because Lua's stack is bounded. It holds on to nothing, so that it costs little to make.
+local function packed(numbers, from, to)
+  local last = from + 999
+  if to <= last then return struct.pack('<' .. ('d'):rep(to - from + 1), unpack(numbers, from, to)) end
+  return packed(numbers, from, last) .. packed(numbers, last + 1, to)
+end
+
 local call, unpack, pack = redis.call, struct.unpack, struct.pack
 
 local CELLS = 50
@@ -43,7 +51,7 @@ if now == 0 then
   now = time[1] * 1000000 + time[2]
 end
 local reply, replied = { now }, 1
-if now > deadline then return reply end
+if now > deadline then return packed(reply, 1, replied) end
 
 local key_at = 0
 for run = 2, sliding_runs + 1 do

@@ -43,5 +43,5 @@ if steps == 1 then
       reply[replied] = b > 0 and forgotten_after(p.width, c) or 0
     end
   end
-  return reply
+  return packed(reply, 1, replied)
 end

@@ -33,6 +33,21 @@ pub(in crate::store::redis) enum Replied {
     Astray,
 }
 
+/// The numbers that the script says: doubles, one after the other.
+pub(in crate::store::redis) fn numbers(reply: &[u8]) -> Result<Vec<i64>, StoreError> {
+    let (doubles, rest) = reply.as_chunks();
+    if !rest.is_empty() {
+        return Err(StoreError::Corrupt);
+    }
+    doubles.iter().map(|double| whole(f64::from_le_bytes(*double))).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "what is truncated is found out")]
+fn whole(double: f64) -> Result<i64, StoreError> {
+    let whole = double as i64;
+    if whole as f64 == double { Ok(whole) } else { Err(StoreError::Corrupt) }
+}
+
 /// Reads off the front of `reply` what was said of a call of so many charges.
 pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
     if reply.first() == Some(&ASTRAY) {
@@ -86,6 +101,18 @@ fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_whole_numbers_only() {
+        let bytes =
+            |doubles: &[f64]| -> Vec<u8> { doubles.iter().flat_map(|double| double.to_le_bytes()).collect() };
+        assert_eq!(numbers(&bytes(&[7.0, -3.0, ASTRAY as f64])), Ok(vec![7, -3, ASTRAY]));
+        assert_eq!(numbers(&[]), Ok(vec![]));
+        for nonsense in [0.5, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(numbers(&bytes(&[7.0, nonsense])), Err(StoreError::Corrupt), "{nonsense}");
+        }
+        assert_eq!(numbers(&bytes(&[7.0, 9.0])[..15]), Err(StoreError::Corrupt));
+    }
 
     #[test]
     fn reads_what_the_script_replies() {
