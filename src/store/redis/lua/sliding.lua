@@ -30,7 +30,7 @@
 -- more than 50 before the last, so the remainders tell which they are. Instants and spans are whole microseconds,
 -- and exact: a double holds them until 2112.
 --
--- One GET for each counter, one write for each that changed, one TIME.
+-- One TIME; one GET for each counter, one write for each that changed. Only steps ask for a counter once a call.
 
 -- Numbers in one string; in pieces, because Lua's stack is bounded. It holds on to nothing, so that it costs little to make.
 local function packed(numbers, from, to)
