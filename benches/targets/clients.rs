@@ -49,14 +49,27 @@ pub(crate) struct Multiplexed {
     script: String,
 }
 
+/// The approximate script for so many counters at once.
+struct Batches {
+    by: Multiplexed,
+    size: usize,
+}
+
+/// No decision: the least that a Redis can be asked.
+struct Ping(Multiplexed);
+
 impl Multiplexed {
-    /// Connects, and loads the script.
+    /// Connects, and loads the script of one decision.
     pub(crate) async fn connect(client: &Client) -> Self {
+        Self::load(client, include_str!("two_buckets.lua")).await
+    }
+
+    async fn load(client: &Client, script: &str) -> Self {
         let settings = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
         let connection = client.get_multiplexed_async_connection_with_config(&settings);
         let mut connection = connection.await.expect("Redis takes connections");
         let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(include_str!("two_buckets.lua"));
+        load.arg("LOAD").arg(script);
         let script = load.query_async(&mut connection).await.expect("a script");
         Self { connection, script }
     }
@@ -76,6 +89,26 @@ impl Decide for Multiplexed {
     }
 }
 
+impl Decide for Batches {
+    async fn decide(&self, number: usize) {
+        let keys = (0..self.size).map(|key| format!("bench:{}", (number * self.size + key) % COUNTERS));
+        let mut command = Cmd::with_capacity(self.size + 6, self.size * 16 + 128);
+        command.arg("EVALSHA").arg(&self.by.script).arg(self.size).arg(keys.collect::<Vec<_>>());
+        command.arg("60000").arg(MOST).arg("120000");
+        let left: Vec<i64> =
+            command.query_async(&mut self.by.connection.clone()).await.expect("Redis answers");
+        assert_eq!(left.len(), self.size);
+    }
+}
+
+impl Decide for Ping {
+    async fn decide(&self, _: usize) {
+        let pong: String =
+            redis::cmd("PING").query_async(&mut self.0.connection.clone()).await.expect("Redis answers");
+        assert_eq!(pong, "PONG");
+    }
+}
+
 impl Decide for RedisStore {
     async fn decide(&self, number: usize) {
         let charges = [hit::charge(&WINDOW, MOST, hit::key(number))];
@@ -89,6 +122,21 @@ pub(crate) fn multiplexed(redis: &Redis, callers: usize, count: usize) -> Driven
     let runtime = runtime();
     let who = runtime.block_on(Multiplexed::connect(redis.client()));
     drive(&runtime, who, redis, callers, count)
+}
+
+/// What Redis spends on each of `count` decisions by the approximate script in batches of `size`, so many of them at once.
+pub(crate) fn batches(redis: &Redis, at_once: usize, size: usize, count: usize) -> f64 {
+    let runtime = runtime();
+    let many = include_str!("many_buckets.lua");
+    let by = runtime.block_on(Multiplexed::load(redis.client(), many));
+    drive(&runtime, Batches { by, size }, redis, at_once, count / size).redis.cpu / size as f64
+}
+
+/// What Redis spends on a PING, asked alone.
+pub(crate) fn ping(redis: &Redis, count: usize) -> f64 {
+    let runtime = runtime();
+    let who = runtime.block_on(Multiplexed::connect(redis.client()));
+    drive(&runtime, Ping(who), redis, 1, count).redis.cpu
 }
 
 /// Drives Tollgate's store with `callers` at once.

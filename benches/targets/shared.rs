@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::clients::{Driven, multiplexed, store};
+use crate::clients::{Driven, batches, multiplexed, ping, store};
 use crate::deciding::LIMITS;
 use crate::load::Shape;
 use crate::redis::{Redis, Spent};
@@ -48,7 +48,7 @@ pub(crate) fn redis() -> Vec<Row> {
     if Redis::start().is_none() {
         return vec![Row::not_measured("T10", "CPU of Redis for a decision", NO_REDIS)];
     }
-    vec![alone(), batch(10.0, 4.5), batch(50.0, 3.0)]
+    [vec![alone()], batch(10, 4.5), batch(50, 3.0)].concat()
 }
 
 fn fresh() -> Redis {
@@ -59,30 +59,40 @@ fn alone() -> Row {
     let count = 10_000;
     let mut exact = || store(&fresh(), 1, count).redis.cpu;
     let mut approximate = || multiplexed(&fresh(), 1, count).redis.cpu;
-    let [these, those] = interleave(ROUNDS, [&mut exact, &mut approximate]);
-    let both = [&these, &those].map(|values| short(Figure::of(values.iter().copied()).median()));
+    let mut nothing = || ping(&fresh(), count);
+    let [these, those, nothing] = interleave(ROUNDS, [&mut exact, &mut approximate, &mut nothing]);
     let what = "CPU of Redis for a decision alone against an approximate script of two buckets";
     let row = Row::new("T10", what, Bound::AtMost(1.2), &ratio(&these, &those), "×");
-    row.noting(format!("{} against {} µs", both[0], both[1]))
+    let [these, those, nothing] = [&these, &those, &nothing].map(|values| middle(values));
+    row.noting(format!("{these} against {those} µs, a PING {nothing}"))
 }
 
-/// With as many callers as make batches of `wanted`.
-fn batch(wanted: f64, most: f64) -> Row {
+fn middle(values: &[f64]) -> String {
+    short(Figure::of(values.iter().copied()).median())
+}
+
+/// With as many callers as make batches of `wanted`; and against the approximate script in such batches, which this
+/// machine slows down alike.
+fn batch(wanted: usize, most: f64) -> Vec<Row> {
     let what = format!("CPU of Redis for a decision in batches of {wanted}");
     let size = |callers| 1.0 / store(&fresh(), callers, 20_000).redis.scripts;
-    let Some(callers) = CALLERS.into_iter().find(|callers| size(*callers) >= wanted * 0.95) else {
-        return Row::not_measured("T10", what, "no number of callers makes batches as large");
+    let Some(callers) = CALLERS.into_iter().find(|callers| size(*callers) >= wanted as f64 * 0.95) else {
+        return vec![Row::not_measured("T10", what, "no number of callers makes batches as large")];
     };
-    let sizes = RefCell::new(Vec::new());
-    let mut round = || {
-        let redis = store(&fresh(), callers, 60_000).redis;
+    let (count, sizes) = (60_000, RefCell::new(Vec::new()));
+    let mut exact = || {
+        let redis = store(&fresh(), callers, count).redis;
         sizes.borrow_mut().push(1.0 / redis.scripts);
         redis.cpu
     };
-    let [cpu] = interleave(ROUNDS, [&mut round]);
-    let size = short(Figure::of(sizes.take()).median());
-    let row = Row::new("T10", what, Bound::AtMost(most), &Figure::of(cpu), " µs");
-    row.noting(format!("{size} a batch, {callers} callers"))
+    let mut approximate = || batches(&fresh(), (callers / wanted).max(1), wanted, count);
+    let mut nothing = || ping(&fresh(), 10_000);
+    let [cpu, those, nothing] = interleave(ROUNDS, [&mut exact, &mut approximate, &mut nothing]);
+    let of_both = format!("{} against {} µs, a PING {}", middle(&cpu), middle(&those), middle(&nothing));
+    let row = Row::new("T10", &what, Bound::AtMost(most), &Figure::of(cpu.iter().copied()), " µs");
+    let row = row.noting(format!("{} a batch, {callers} callers", middle(&sizes.take())));
+    let what = format!("{what} against the approximate script in such batches");
+    vec![row, Row::new("T10", what, Bound::None, &ratio(&cpu, &those), "×").noting(of_both)]
 }
 
 /// T11.
