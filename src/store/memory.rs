@@ -78,6 +78,7 @@ impl MemoryStore {
     }
 
     /// Does all that `call` asks, now.
+    #[inline(always)]
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
         match call.charges {
