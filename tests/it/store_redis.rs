@@ -462,7 +462,10 @@ async fn a_redis_that_is_still_loading_has_no_answers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || loading(&listener));
-    let store = RedisStore::start(RedisSettings::new(url), Clock::System).unwrap();
+    let mut settings = RedisSettings::new(url);
+    // Who has no processor for a while is not too late.
+    settings.op_timeout = Duration::from_secs(5);
+    let store = RedisStore::start(settings, Clock::System).unwrap();
     for _ in 0..20 {
         assert_eq!(take(&store).await.unwrap_err(), StoreError::Unavailable, "nobody waits for it");
         tokio::time::sleep(Duration::from_millis(10)).await;
