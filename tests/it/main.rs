@@ -31,6 +31,7 @@ mod reload;
 mod replay;
 mod settings;
 mod store_conformance;
+mod store_memory;
 mod store_parity;
 mod store_redis;
 mod support;
