@@ -299,6 +299,10 @@ fn what_is_wrong_is_named_with_its_place_and_the_fix() {
             r#"environment TOLLGATE_THREADS: "0" is no whole number of 1 or more: write digits only"#,
         ),
         (
+            "TOLLGATE_MAX_KEYS=18446744073709551615",
+            r#"environment TOLLGATE_MAX_KEYS: "18446744073709551615" is too many: write 1 to 1000000000; each takes 60 bytes and more"#,
+        ),
+        (
             "TOLLGATE_THREADS=5000",
             r#"environment TOLLGATE_THREADS: "5000" is too many: write 1 to 1024; more than there are cores do not help"#,
         ),

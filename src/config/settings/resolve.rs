@@ -26,6 +26,8 @@ const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// More threads than this are a slip of the pen.
 const MOST_THREADS: usize = 1024;
+/// More counters than this fit in no memory that there is.
+const MOST_COUNTERS: usize = 1_000_000_000;
 
 /// A cap below this would refuse ordinary calls, and Envoy lets a call pass that is refused for its form.
 const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
@@ -137,6 +139,14 @@ fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
     reader.optional(&keys::THREADS, few).unwrap_or_else(cores)
 }
 
+/// How many counters may be kept.
+fn counters(text: &str) -> Parsed<usize> {
+    match at_least(1)(text)? {
+        count if count <= MOST_COUNTERS => Ok(count),
+        _ => Err(format!("is too many: write 1 to {MOST_COUNTERS}; each takes 60 bytes and more")),
+    }
+}
+
 fn grpc(reader: &mut Reader<'_>) -> GrpcSettings {
     let max_message_bytes = reader.value(&keys::GRPC_MAX_MESSAGE, at_least(LEAST_MESSAGE_BYTES));
     GrpcSettings { max_message_bytes, ..GrpcSettings::default() }
@@ -152,7 +162,7 @@ fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSetting
     let ca = reader.optional(&keys::STORE_CA, certificates);
     let (shortest, longest) = STORE_TIMEOUTS;
     let op_timeout = reader.value(&keys::STORE_TIMEOUT, span(shortest, longest));
-    let memory = MemorySettings { max_keys: reader.value(&keys::MAX_KEYS, at_least(1)) };
+    let memory = MemorySettings { max_keys: reader.value(&keys::MAX_KEYS, counters) };
     let fallback = FallbackSettings { instances: reader.value(&keys::INSTANCES, at_least(1)), memory };
     match place {
         Place::Memory => StoreSettings::Memory(memory),
