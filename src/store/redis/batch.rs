@@ -46,7 +46,7 @@ pub(super) struct Batch {
 #[derive(Clone, Copy, Debug)]
 enum Asker {
     /// A call of so many charges.
-    Call { index: usize, charges: usize },
+    Call { call: usize, charges: usize },
     /// The charge at this place of a call that falls apart.
     Charge { call: usize, place: usize },
 }
@@ -87,7 +87,7 @@ impl Batch {
     pub(super) fn of(calls: &[PackedCall]) -> Self {
         debug_assert!(calls.len() <= MOST_CALLS);
         let pieces: Vec<Piece<'_>> =
-            calls.iter().enumerate().flat_map(|(index, call)| Piece::of(index, call)).collect();
+            calls.iter().enumerate().flat_map(|(call, packed)| Piece::of(call, packed)).collect();
         let mut counters = Counters::for_pieces(pieces.len());
         let plain: Vec<Option<usize>> = pieces.iter().map(|piece| counters.ask(piece)).collect();
         let mut batch = Self::default();
@@ -116,8 +116,8 @@ impl Batch {
             let once = run.partition_point(|(_, askers, _)| askers.len() == 1);
             self.runs.push(Run {
                 terms: counters.runs[run[0].0].clone(),
-                once: number(once),
-                often: run[once..].iter().map(|(_, askers, _)| number(askers.len())).collect(),
+                once: narrow(once),
+                often: run[once..].iter().map(|(_, askers, _)| narrow(askers.len())).collect(),
             });
             for (_, askers, key) in run {
                 self.keys.push(*key);
@@ -130,13 +130,13 @@ impl Batch {
         self.goes_beyond_steps |= !piece.is_step();
         script::pack_head(piece.admission, piece.charges.len(), &mut self.calls);
         for charge in piece.charges {
-            let number = counters.number(charge.key).get_or_insert_with(|| {
+            let counter = counters.number(charge.key).get_or_insert_with(|| {
                 self.keys.push(charge.key);
-                number(self.keys.len() - runs)
+                narrow(self.keys.len() - runs)
             });
-            self.calls.extend(number.to_le_bytes());
+            self.calls.extend(counter.to_le_bytes());
             let terms = place_of(&mut self.terms, &charge.terms) + 1;
-            self.calls.extend(self::number(terms).to_le_bytes());
+            self.calls.extend(narrow(terms).to_le_bytes());
         }
         self.replies.push(piece.asker);
     }
@@ -149,8 +149,8 @@ impl Batch {
             command.arg(&keys::counter(*key)[..]);
         }
         command.arg(time.pack(Following {
-            runs: number(self.runs.len()),
-            sliding_runs: number(self.runs.partition_point(|run| run.terms.is_sliding())),
+            runs: narrow(self.runs.len()),
+            sliding_runs: narrow(self.runs.partition_point(|run| run.terms.is_sliding())),
             are_steps: !self.goes_beyond_steps,
         }));
         for run in &self.runs {
@@ -184,10 +184,10 @@ impl Batch {
         let too_late = rest.is_empty();
         for asker in &self.replies {
             match *asker {
-                Asker::Call { index, .. } | Asker::Charge { call: index, .. } if too_late => {
-                    said.push((index, Replied::Astray));
+                Asker::Call { call, .. } | Asker::Charge { call, .. } if too_late => {
+                    said.push((call, Replied::Astray));
                 }
-                Asker::Call { index, charges } => said.push((index, script::read_call(&mut rest, charges)?)),
+                Asker::Call { call, charges } => said.push((call, script::read_call(&mut rest, charges)?)),
                 Asker::Charge { call, place } => pieces.push((call, place, script::read_charge(&mut rest)?)),
             }
         }
@@ -202,18 +202,18 @@ impl Batch {
 }
 
 impl<'c> Piece<'c> {
-    /// What is decided in one piece of the call at `index`: it, or each of its charges.
-    fn of(index: usize, call: &'c PackedCall) -> impl Iterator<Item = Self> {
-        let charges = call.charges.len();
-        let falls_apart = charges > 1 && call.falls_apart();
+    /// What is decided in one piece of `packed`, the call at the place `call`: it, or each of its charges.
+    fn of(call: usize, packed: &'c PackedCall) -> impl Iterator<Item = Self> {
+        let charges = packed.charges.len();
+        let falls_apart = charges > 1 && packed.falls_apart();
         let size = if falls_apart { 1 } else { charges.max(1) };
-        call.charges.chunks(size).enumerate().map(move |(place, charges)| {
+        packed.charges.chunks(size).enumerate().map(move |(place, charges)| {
             let asker = if falls_apart {
-                Asker::Charge { call: index, place }
+                Asker::Charge { call, place }
             } else {
-                Asker::Call { index, charges: charges.len() }
+                Asker::Call { call, charges: charges.len() }
             };
-            Self { asker, admission: call.admission, charges }
+            Self { asker, admission: packed.admission, charges }
         })
     }
 
@@ -292,6 +292,7 @@ fn place_of(seen: &mut Vec<Terms>, terms: &Terms) -> usize {
     })
 }
 
-fn number(count: usize) -> u16 {
+/// `count` as the script reads it.
+fn narrow(count: usize) -> u16 {
     u16::try_from(count).expect("a call's descriptors and their limits are bounded, and so is a batch")
 }
