@@ -180,13 +180,12 @@ impl Batch {
         let numbers = script::numbers(reply)?;
         let (now, mut rest) = numbers.split_first().ok_or(StoreError::Corrupt)?;
         let at = Timestamp(script::amount(*now)?);
+        if rest.is_empty() {
+            return Ok((at, self.replies.iter().filter_map(Asker::too_late).collect()));
+        }
         let (mut said, mut pieces) = (Vec::with_capacity(self.replies.len()), Vec::new());
-        let too_late = rest.is_empty();
         for asker in &self.replies {
             match *asker {
-                Asker::Call { call, .. } | Asker::Charge { call, .. } if too_late => {
-                    said.push((call, Replied::Astray));
-                }
                 Asker::Call { call, charges } => said.push((call, script::read_call(&mut rest, charges)?)),
                 Asker::Charge { call, place } => pieces.push((call, place, script::read_charge(&mut rest)?)),
             }
@@ -198,6 +197,16 @@ impl Batch {
             (call[0].0, Replied::Charged(charged.collect()))
         }));
         if rest.is_empty() { Ok((at, said)) } else { Err(StoreError::Corrupt) }
+    }
+}
+
+impl Asker {
+    /// What is said when nothing was done: once of each call, however many pieces it fell into.
+    fn too_late(&self) -> Option<(usize, Replied)> {
+        match *self {
+            Self::Call { call, .. } | Self::Charge { call, place: 0 } => Some((call, Replied::Astray)),
+            Self::Charge { .. } => None,
+        }
     }
 }
 
@@ -295,4 +304,37 @@ fn place_of(seen: &mut Vec<Terms>, terms: &Terms) -> usize {
 /// `count` as the script reads it.
 fn narrow(count: usize) -> u16 {
     u16::try_from(count).expect("a call's descriptors and their limits are bounded, and so is a batch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::{Op, Rule};
+    use crate::clock::Micros;
+    use crate::limits::{Number, OnError, Window};
+    use crate::store::{Binding, Call, Charge, FreedBy};
+
+    const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
+
+    /// A call that takes 1 from each of these counters, whatever becomes of the others.
+    fn call(ids: &[u128]) -> PackedCall {
+        let charge = |id: &u128| Charge {
+            key: CounterKey { tag: 0, id: *id },
+            overflow: *id,
+            rule: Rule { window: &MINUTE, number: Number::AtMost(1) },
+            op: Op::Take { room: 1, charge: 1 },
+            binding: Binding::Enforced,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Hand,
+        };
+        let charges: Vec<Charge<'_>> = ids.iter().map(charge).collect();
+        script::pack(&Call { charges: &charges, admission: Admission::Each }, Timestamp::default)
+    }
+
+    #[test]
+    fn a_call_hears_once_that_it_is_too_late_also_when_it_fell_apart() {
+        let batch = Batch::of(&[call(&[1, 2]), call(&[3])]);
+        let said = vec![(0, Replied::Astray), (1, Replied::Astray)];
+        assert_eq!(batch.read(&7_f64.to_le_bytes()), Ok((Timestamp(7), said)));
+    }
 }
