@@ -11,6 +11,7 @@ mod errors;
 mod health;
 mod keys;
 mod lane;
+mod lua;
 mod offset;
 mod opening;
 mod queue;

@@ -18,6 +18,10 @@ use crate::support::redis::{RedisServer, until_ready};
 use crate::support::together::together;
 use crate::support::tools::Tool;
 
+/// The script as the store sends it.
+#[path = "../../src/store/redis/lua.rs"]
+mod lua;
+
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 
 fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
@@ -515,21 +519,6 @@ async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
     panic!("found only {:?}", store.findings());
 }
 
-/// The script as the store sends it.
-const SCRIPT: &str = concat!(
-    include_str!("../../src/store/redis/lua/sliding.lua"),
-    "\n",
-    include_str!("../../src/store/redis/lua/fixed.lua"),
-    "\n",
-    include_str!("../../src/store/redis/lua/cells.lua"),
-    "\n",
-    include_str!("../../src/store/redis/lua/steps.lua"),
-    "\n",
-    include_str!("../../src/store/redis/lua/counters.lua"),
-    "\n",
-    include_str!("../../src/store/redis/lua/charge.lua")
-);
-
 fn doubles(numbers: &[f64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
@@ -538,8 +527,8 @@ fn counts(numbers: &[u16]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The first argument: the time, until when anything is done, how many runs follow, how many of sliding windows, and that
-/// calls are no steps.
+/// The first argument: the time, until when anything is done, how many runs follow, how many of sliding windows, and
+/// that calls are no steps.
 fn head(now: f64, until: f64, runs: u16, sliding: u16) -> Vec<u8> {
     [doubles(&[now, until, 1000.0]), counts(&[runs, sliding]), vec![0]].concat()
 }
@@ -577,7 +566,7 @@ fn packed(charges: &[[u16; 2]]) -> Vec<u8> {
 #[expect(clippy::cast_possible_truncation, reason = "the script says whole numbers")]
 fn eval(server: &RedisServer, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {
     let mut eval = redis::cmd("EVAL");
-    eval.arg(SCRIPT).arg(keys.len()).arg(keys).arg(arguments);
+    eval.arg(lua::SOURCE).arg(keys.len()).arg(keys).arg(arguments);
     let reply: Vec<u8> = eval.query(&mut server.connection()).unwrap();
     let (doubles, []) = reply.as_chunks() else { panic!("{reply:?}") };
     doubles.iter().map(|double| f64::from_le_bytes(*double) as i64).collect()

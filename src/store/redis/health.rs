@@ -16,6 +16,7 @@ use crate::store::{Admission, Binding, Call, Charge, FreedBy, StoreError};
 
 use super::batch::Batch;
 use super::errors::{Remedy, classify};
+use super::lua;
 use super::script::{self, Time};
 
 /// Something that an operator of this Redis should know.
@@ -79,7 +80,7 @@ pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
 /// by command and key, and only this tells whether all of them are.
 async fn rehearse(pool: &Pool) -> RedisResult<()> {
     let Ok(mut connection) = pool.get().await else { return Ok(()) };
-    let script = Script::new(script::SOURCE);
+    let script = Script::new(lua::SOURCE);
     script.load_async(&mut connection).await?;
     // Begun, added to, and given up.
     let take = Op::Take { room: 1, charge: 1 };

@@ -19,9 +19,10 @@ use crate::store::StoreError;
 use super::batch::Batch;
 use super::client::{Connections, Dial, Open};
 use super::errors::{Failure, Remedy, classify};
+use super::lua;
 use super::offset::Offset;
 use super::queue::{Load, Queue, Reply};
-use super::script::{self, PackedCall, Replied, Time};
+use super::script::{PackedCall, Replied, Time};
 
 /// Batches on their way at most.
 const IN_FLIGHT: usize = 2;
@@ -63,7 +64,7 @@ impl Lane {
         let track = Arc::new(Track {
             queue: Queue::default(),
             connections: Connections::keep(plan.connections, &plan.dial),
-            script: Script::new(script::SOURCE),
+            script: Script::new(lua::SOURCE),
             plan: plan.clone(),
         });
         plan.tracks.add(&track);

@@ -12,7 +12,7 @@ use crate::limits::KeySecret;
 
 use super::client::Step;
 use super::errors::{Remedy, classify};
-use super::{Finding, keys, script, secret};
+use super::{Finding, keys, lua, secret};
 
 /// What connections find out for everyone.
 pub(super) struct Shared {
@@ -53,7 +53,7 @@ impl Shared {
 /// What is done on a new connection: the script is there, the secret is agreed on, and writing was tried, so
 /// that a replica or a server that is still loading is left again before anyone asks it.
 pub(super) async fn open(shared: Arc<Shared>, mut connection: MultiplexedConnection) -> RedisResult<()> {
-    Script::new(script::SOURCE).load_async(&mut connection).await?;
+    Script::new(lua::SOURCE).load_async(&mut connection).await?;
     shared.agree(&mut connection).await?;
     let mut probe = redis::cmd("SET");
     probe.arg(keys::PROBE).arg("").arg("PX").arg(1000);

@@ -1,7 +1,7 @@
-//! The script and what a charge is in its words; what it says of it is in [`reply`].
+//! What a charge is in the script's words; what the script says of it is in [`reply`].
 //!
-//! `lua/sliding.lua`, `lua/steps.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing here
-//! talks to Redis.
+//! `lua/sliding.lua`, `lua/steps.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing
+//! here talks to Redis.
 
 mod reply;
 
@@ -13,21 +13,6 @@ use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
 pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
-
-/// The script as it is loaded.
-pub(super) const SOURCE: &str = concat!(
-    include_str!("lua/sliding.lua"),
-    "\n",
-    include_str!("lua/fixed.lua"),
-    "\n",
-    include_str!("lua/cells.lua"),
-    "\n",
-    include_str!("lua/steps.lua"),
-    "\n",
-    include_str!("lua/counters.lua"),
-    "\n",
-    include_str!("lua/charge.lua")
-);
 
 const SLIDING: u8 = 1;
 const CONCURRENT: u8 = 2;
@@ -171,7 +156,8 @@ impl Terms {
         }
     }
 
-    /// Whether a run can hold a call of one charge on these terms. What admissions mean to it is said here.
+    /// Whether a run can hold a call of one charge on these terms. Its admission need not be known: what that means to
+    /// one charge is in `overrun` already.
     pub(super) fn is_plain(&self) -> bool {
         let is_taken = self.op == TAKE && self.room == self.amount && self.amount > 0.0;
         let may_run = match self.kind {

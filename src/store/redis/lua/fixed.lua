@@ -1,5 +1,5 @@
--- The runs of fixed windows, which nearly all calls of the reference's format ask for. In Redis: start of a period d, its
--- end d, used d.
+-- The runs of fixed windows, which nearly all calls of the reference's format ask for. In Redis: start of a period d,
+-- its end d, used d.
 
 -- 2^53 - 1, the most that anything counts.
 local MOST = 9007199254740991

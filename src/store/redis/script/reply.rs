@@ -1,7 +1,7 @@
 //! What the script says: of each charge what came of it, and of it all the answer to a call.
 //!
-//! Whatever is not of the form that `lua/sliding.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call was
-//! asked.
+//! Whatever is not of the form that `lua/sliding.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call
+//! was asked.
 
 use smallvec::SmallVec;
 
