@@ -32,14 +32,16 @@
 --
 -- One TIME; one GET for each counter, one write for each that changed. Only steps ask for a counter once a call.
 
--- Numbers in one string; in pieces, because Lua's stack is bounded. It holds on to nothing, so that it costs little to make.
+-- Lua has an unpack of its own, which spreads a table.
+local call, pack, unpack, spread = redis.call, struct.pack, struct.unpack, unpack
+
+-- Numbers in one string; in pieces, because Lua's stack is bounded. It holds on to little, so that it costs little to
+-- make.
 local function packed(numbers, from, to)
   local last = from + 999
-  if to <= last then return struct.pack('<' .. ('d'):rep(to - from + 1), unpack(numbers, from, to)) end
+  if to <= last then return struct.pack('<' .. ('d'):rep(to - from + 1), spread(numbers, from, to)) end
   return packed(numbers, from, last) .. packed(numbers, last + 1, to)
 end
-
-local call, unpack, pack = redis.call, struct.unpack, struct.pack
 
 local CELLS = 50
 -- Bytes of the front, and of a cell behind it.
