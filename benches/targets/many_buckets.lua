@@ -1,5 +1,6 @@
--- two_buckets.lua for several counters at once: KEYS are all of them, asked in the same way. Reply: for each what is left,
--- or -1 for a refusal.
+-- two_buckets.lua for several counters at once: KEYS are all of them, asked in the same way. Reply: for each what is
+-- left, or -1 for a refusal. One script for both would cost the one counter a table for its reply, and a peer is not
+-- to be slower than it need be.
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -32,7 +32,7 @@ struct Peer {
     limits: usize,
     /// How many times as many decisions Tollgate is to make in the same CPU time.
     least: f64,
-    /// Starts the program, over the Redis with this URL if it has one.
+    /// Starts the program, over the Redis of the case if it has one.
     start: fn(&Path, &Case) -> Server,
     /// What it is asked.
     calls: fn() -> Calls,
