@@ -19,7 +19,8 @@
 //! # Invariants
 //!
 //! - Over limit is a value, never an error.
-//! - `algorithm` is pure; only `clock` asks for the time; whoever owns a state owns its time.
+//! - `algorithm` is pure; only `clock` asks for the time, but for deadlines of gRPC calls, which are
+//!   by the runtime's timers; whoever owns a state owns its time.
 //! - No tonic, prost or h2 type outside `transport/grpc`, no redis type outside `store/redis`.
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 

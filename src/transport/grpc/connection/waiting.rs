@@ -3,7 +3,6 @@
 //! One timer serves them all: it goes off at the first deadline or before it, and then looks who is late. A call that
 //! ends in time leaves it alone, so that most calls never touch it.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -49,7 +48,7 @@ impl<F: Future<Output = Decided>> Waiting<F> {
 
     /// Lets `call` wait for `limit` at most, or until whoever is to be answered gives it up.
     pub(super) fn add(&mut self, call: Pin<Box<F>>, respond: SendResponse<Bytes>, limit: Duration) {
-        let until = *self.now.get_or_insert_with(Instant::now) + limit;
+        let until = *self.now.get_or_insert_with(now) + limit;
         self.wake_by(until);
         self.calls.push(Call { waits: Some((call, respond)), until });
     }
@@ -72,7 +71,7 @@ impl<F: Future<Output = Decided>> Waiting<F> {
     /// Ends the calls that are late, and sets the timer for the first of the others.
     fn expire(&mut self, end: &mut impl FnMut(Ended<F>)) {
         self.timer = None;
-        let now = Instant::now();
+        let now = now();
         for mut call in std::mem::take(&mut self.calls) {
             if let Some((_, respond)) = call.waits.take_if(|_| call.until <= now) {
                 end(Ended { respond, outcome: Err(status::too_late().into()), place: None });
@@ -90,6 +89,12 @@ impl<F: Future<Output = Decided>> Waiting<F> {
             Some(_) => {}
         }
     }
+}
+
+/// The time of the runtime's timers, which tests pause. It only says how long a call may wait; no state is of it.
+#[expect(clippy::disallowed_methods, reason = "a deadline is by the clock of the timer that waits for it")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 impl<F: Future<Output = Decided>> Future for Call<F> {
