@@ -306,19 +306,23 @@ async fn a_deadline_ends_no_call_that_may_wait_longer() {
         for timeout in ["1H", "100m", "50m", "1H"] {
             let mut begun = peer.begin(with(&[("grpc-timeout", timeout)])).await;
             begun.sending.send_data(call().into(), true).unwrap();
-            assert_eq!(told.recv().await, Some("came"));
             calls.push(begun);
         }
         for _ in 0..2 {
             let ended = calls.remove(1).heard().await;
             assert_eq!(seen(&ended).code, Some(Grpc::DeadlineExceeded), "{ended:?}");
-            assert_eq!(told.recv().await, Some("given up"));
         }
         go.add_permits(2);
         for begun in calls {
             assert_eq!(begun.heard().await.code(), Some(Grpc::Ok));
-            assert_eq!(told.recv().await, Some("answered"));
         }
+        // Which of them come before the first is given up is a matter of pace.
+        let mut all = Vec::new();
+        for _ in 0..8 {
+            all.push(told.recv().await.unwrap());
+        }
+        all.sort_unstable();
+        assert_eq!(all, [["answered"; 2].as_slice(), &["came"; 4], &["given up"; 2]].concat());
     }
     paths.stop().await;
 }

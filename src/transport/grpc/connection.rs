@@ -235,6 +235,8 @@ mod tests {
     impl Check for Passing {
         async fn check(&self, request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
             if self.waits {
+                // A call is polled twice before its connection pauses.
+                tokio::task::yield_now().await;
                 tokio::task::yield_now().await;
             }
             Ok(Decision::pass(request.descriptors.len()))
