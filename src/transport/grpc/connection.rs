@@ -204,6 +204,7 @@ fn keep<F>(spare: &mut Vec<Pin<Box<F>>>, place: Option<Pin<Box<F>>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::{self, IoSlice};
     use std::pin::Pin;
     use std::sync::Arc;
@@ -212,12 +213,12 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use h2::client::SendRequest;
+    use h2::client::{ResponseFuture, SendRequest};
     use http::Request;
     use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
     use tokio::sync::watch;
     use tokio::task::JoinHandle;
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
     use tonic::service::Routes;
 
     use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
@@ -240,6 +241,22 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             Ok(Decision::pass(request.descriptors.len()))
+        }
+    }
+
+    /// Decides no call, and counts how often one is polled.
+    #[derive(Clone, Default)]
+    struct Endless {
+        polls: Arc<AtomicUsize>,
+    }
+
+    impl Check for Endless {
+        async fn check(&self, _request: CheckRequest<'_>) -> Result<Decision, InvalidRequest> {
+            poll_fn(|_| {
+                self.polls.fetch_add(1, Ordering::Relaxed);
+                Poll::Pending
+            })
+            .await
         }
     }
 
@@ -290,6 +307,7 @@ mod tests {
 
     struct Served {
         ended: JoinHandle<Result<(), Broken>>,
+        polls: Arc<AtomicUsize>,
         writes: Arc<AtomicUsize>,
         leave: watch::Sender<bool>,
     }
@@ -297,12 +315,17 @@ mod tests {
     /// Serves one end of a stream; the other end.
     fn served(check: impl Check, settings: GrpcSettings) -> (Served, DuplexStream) {
         let (near, far) = duplex(1 << 20);
-        let writes = Arc::new(AtomicUsize::new(0));
+        let (polls, writes) = (Arc::<AtomicUsize>::default(), Arc::default());
         let (leave, leaving) = watch::channel(false);
         let routes = WithDeadline::new(Routes::default(), settings.timeout);
         let service = Arc::new(Service { check, routes, settings });
-        let ended = tokio::spawn(serve(Counting(near, writes.clone()), service, leaving));
-        (Served { ended, writes, leave }, far)
+        let mut serving = Box::pin(serve(Counting(near, Arc::clone(&writes)), service, leaving));
+        let polled = polls.clone();
+        let ended = tokio::spawn(poll_fn(move |context| {
+            polled.fetch_add(1, Ordering::Relaxed);
+            serving.as_mut().poll(context)
+        }));
+        (Served { ended, polls, writes, leave }, far)
     }
 
     async fn connect(stream: DuplexStream) -> SendRequest<Bytes> {
@@ -311,17 +334,23 @@ mod tests {
         client
     }
 
+    /// Makes a call that may wait so long.
+    fn begin(client: &mut SendRequest<Bytes>, limit: &str) -> ResponseFuture {
+        let request = Request::post(format!("http://x{SHOULD_RATE_LIMIT}")).header("grpc-timeout", limit);
+        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(Bytes::from_static(b"\0\0\0\0\x02\x12\0"), true).unwrap();
+        answer
+    }
+
+    /// Lets all that can be done be done, where time is paused.
+    async fn settle() {
+        sleep(Duration::from_millis(1)).await;
+    }
+
     /// Makes so many calls at once and waits for all to be answered.
     async fn call(client: &SendRequest<Bytes>, calls: usize) {
         let mut client = client.clone().ready().await.unwrap();
-        let answers: Vec<_> = (0..calls)
-            .map(|_| {
-                let request = Request::post(format!("http://x{SHOULD_RATE_LIMIT}")).body(()).unwrap();
-                let (answer, mut body) = client.send_request(request, false).unwrap();
-                body.send_data(Bytes::from_static(b"\0\0\0\0\x02\x12\0"), true).unwrap();
-                answer
-            })
-            .collect();
+        let answers: Vec<_> = (0..calls).map(|_| begin(&mut client, "1H")).collect();
         for answer in answers {
             let mut body = answer.await.unwrap().into_body();
             while let Some(data) = body.data().await {
@@ -341,6 +370,22 @@ mod tests {
             call(&client, 16).await;
             assert_eq!(served.writes.load(Ordering::Relaxed) - before, 1, "waiting: {waits}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_calls_are_all_new_is_polled_no_more_than_another() {
+        let (served, stream) = served(Endless::default(), GrpcSettings::default());
+        let mut client = connect(stream).await;
+        let mut answers = Vec::new();
+        let mut polls = Vec::new();
+        for calls in [16, 1, 16] {
+            settle().await;
+            let before = served.polls.load(Ordering::Relaxed);
+            answers.extend((0..calls).map(|_| begin(&mut client, "1H")));
+            settle().await;
+            polls.push(served.polls.load(Ordering::Relaxed) - before);
+        }
+        assert_eq!(polls, [polls[1]; 3]);
     }
 
     #[tokio::test(start_paused = true)]

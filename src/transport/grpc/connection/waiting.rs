@@ -3,12 +3,14 @@
 //! One timer serves them all: it goes off at the first deadline or before it, and then looks who is late. A call that
 //! ends in time leaves it alone, so that most calls never touch it.
 
+use std::future::{Pending, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use h2::server::SendResponse;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -18,12 +20,16 @@ use super::super::status;
 
 /// Calls that wait.
 pub(super) struct Waiting<F> {
-    calls: FuturesUnordered<Call<F>>,
+    calls: Calls<F>,
     /// Goes off no later than the first of them has to end; not there until one has to wait.
     timer: Option<Pin<Box<Sleep>>>,
     /// The time, for all that begin to wait before this is polled.
     now: Option<Instant>,
 }
+
+/// The calls, and one that never ends: the set has its task woken once it has polled as many as it holds, so that a
+/// connection whose calls are all new would be polled again for nothing.
+type Calls<F> = FuturesUnordered<Either<Call<F>, Pending<Option<Ended<F>>>>>;
 
 /// A call and who is to be answered.
 struct Call<F> {
@@ -43,14 +49,15 @@ pub(super) struct Ended<F> {
 
 impl<F: Future<Output = Decided>> Waiting<F> {
     pub(super) fn new() -> Self {
-        Self { calls: FuturesUnordered::new(), timer: None, now: None }
+        let never = Either::Right(pending());
+        Self { calls: Calls::from_iter([never]), timer: None, now: None }
     }
 
     /// Lets `call` wait for `limit` at most, or until whoever is to be answered gives it up.
     pub(super) fn add(&mut self, call: Pin<Box<F>>, respond: SendResponse<Bytes>, limit: Duration) {
         let until = *self.now.get_or_insert_with(now) + limit;
         self.wake_by(until);
-        self.calls.push(Call { waits: Some((call, respond)), until });
+        self.calls.push(Either::Left(Call { waits: Some((call, respond)), until }));
     }
 
     /// Hands each call that has ended to `end`.
@@ -72,12 +79,13 @@ impl<F: Future<Output = Decided>> Waiting<F> {
     fn expire(&mut self, end: &mut impl FnMut(Ended<F>)) {
         self.timer = None;
         let now = now();
-        for mut call in std::mem::take(&mut self.calls) {
+        for mut held in std::mem::replace(&mut self.calls, Self::new().calls) {
+            let Either::Left(call) = &mut held else { continue };
             if let Some((_, respond)) = call.waits.take_if(|_| call.until <= now) {
                 end(Ended { respond, outcome: Err(status::too_late().into()), place: None });
             } else {
                 self.wake_by(call.until);
-                self.calls.push(call);
+                self.calls.push(held);
             }
         }
     }
