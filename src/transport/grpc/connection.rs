@@ -389,6 +389,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_deadline_polls_no_call_that_may_wait_longer() {
+        let check = Endless::default();
+        let hour = Duration::from_secs(3600);
+        let settings = GrpcSettings { timeout: hour, ..GrpcSettings::default() };
+        let (_served, stream) = served(check.clone(), settings);
+        let mut client = connect(stream).await;
+        let mut answers = ["1H", "50m", "50m", "1H"].map(|limit| begin(&mut client, limit));
+        settle().await;
+        let before = check.polls.load(Ordering::Relaxed);
+        for late in &mut answers[1..3] {
+            assert_eq!(late.await.unwrap().headers()["grpc-status"], "4");
+        }
+        settle().await;
+        assert_eq!(check.polls.load(Ordering::Relaxed), before);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_answer_pings_is_lost() {
         let (served, mut stream) = served(Passing { waits: false }, GrpcSettings::default());
         let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -5,7 +5,7 @@
 
 use std::future::{Pending, pending};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ struct Call<F> {
     /// Taken when the call ends.
     waits: Option<(Pin<Box<F>>, SendResponse<Bytes>)>,
     until: Instant,
+    /// Has the set poll it again; there once it has been polled.
+    waker: Option<Waker>,
 }
 
 /// What came of a call that waited.
@@ -57,7 +59,7 @@ impl<F: Future<Output = Decided>> Waiting<F> {
     pub(super) fn add(&mut self, call: Pin<Box<F>>, respond: SendResponse<Bytes>, limit: Duration) {
         let until = *self.now.get_or_insert_with(now) + limit;
         self.wake_by(until);
-        self.calls.push(Either::Left(Call { waits: Some((call, respond)), until }));
+        self.calls.push(Either::Left(Call { waits: Some((call, respond)), until, waker: None }));
     }
 
     /// Hands each call that has ended to `end`.
@@ -75,19 +77,21 @@ impl<F: Future<Output = Decided>> Waiting<F> {
         }
     }
 
-    /// Ends the calls that are late, and sets the timer for the first of the others.
+    /// Ends the calls that are late, and sets the timer for the first of the others. These are not polled: a peer
+    /// may have many calls that wait, and a deadline every millisecond.
     fn expire(&mut self, end: &mut impl FnMut(Ended<F>)) {
         self.timer = None;
         let now = now();
-        for mut held in std::mem::replace(&mut self.calls, Self::new().calls) {
-            let Either::Left(call) = &mut held else { continue };
-            if let Some((_, respond)) = call.waits.take_if(|_| call.until <= now) {
-                end(Ended { respond, outcome: Err(status::too_late().into()), place: None });
-            } else {
-                self.wake_by(call.until);
-                self.calls.push(held);
+        let mut first = None;
+        for held in self.calls.iter_mut() {
+            let Either::Left(call) = held else { continue };
+            if call.until > now {
+                first = Some(first.map_or(call.until, |first| call.until.min(first)));
+            } else if let Some(late) = call.give_up() {
+                end(late);
             }
         }
+        first.into_iter().for_each(|until| self.wake_by(until));
     }
 
     fn wake_by(&mut self, until: Instant) {
@@ -105,20 +109,31 @@ fn now() -> Instant {
     Instant::now()
 }
 
+impl<F> Call<F> {
+    /// Ends the call, unless it has ended, and has the set drop it.
+    fn give_up(&mut self) -> Option<Ended<F>> {
+        let (_, respond) = self.waits.take()?;
+        self.waker.take().into_iter().for_each(Waker::wake);
+        Some(Ended { respond, outcome: Err(status::too_late().into()), place: None })
+    }
+}
+
 impl<F: Future<Output = Decided>> Future for Call<F> {
     /// `None` if nobody is to be answered any more.
     type Output = Option<Ended<F>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((call, respond)) = &mut self.waits else { return Poll::Ready(None) };
+        let Self { waits, waker, .. } = &mut *self;
+        let Some((call, respond)) = waits else { return Poll::Ready(None) };
         let outcome = match call.as_mut().poll(context) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => {
+                waker.get_or_insert_with(|| context.waker().clone());
                 _ = ready!(respond.poll_reset(context));
                 None
             }
         };
-        let ended = self.waits.take().zip(outcome);
+        let ended = waits.take().zip(outcome);
         Poll::Ready(ended.map(|((place, respond), outcome)| Ended { respond, outcome, place: Some(place) }))
     }
 }
