@@ -1,8 +1,8 @@
 //! One shard of the embedded store: a map that reuses the places of idle counters.
 //!
 //! A newcomer takes over from a counter that is idle, if one stands on its way. Else it takes a free slot and one more
-//! of the store's places; a table that is full by then is renewed, without the counters that are idle, as large as
-//! the live ones need. When no place is left in the whole store, it takes the place of any counter of its shard that is
+//! of the store's places; a table that is full by then is renewed, without counters that are idle, as large as
+//! the others need. When no place is left in the whole store, it takes the place of any counter of its shard that is
 //! idle. A live counter is never let go. Whatever is done here is done under the shard's lock, so all of it is short: a
 //! shard is small, and a stretch of it is looked through only when it may hold an idle counter.
 

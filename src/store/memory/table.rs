@@ -19,6 +19,8 @@ const SPARE: usize = 16;
 const FREE_ONE_IN: usize = 10;
 /// How many homes lie in one stretch.
 const STRETCH: usize = 64;
+/// The most idle counters that a renewal lets go: what they have on the heap is freed under the lock.
+const LET_GO_AT_ONCE: usize = 512;
 /// The instant from which a counter is idle that never is by itself, or that a call has in hand.
 pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
 
@@ -63,9 +65,14 @@ impl Table {
         Self { slots: Vec::with_capacity(homes_for(counters) + SPARE), homes: 0, taken: 0 }
     }
 
-    /// Lets go of the counters that are idle, and makes room for more beside the others.
+    /// Lets go of counters that are idle, of no more than can go at once, and makes room for more beside the others.
     pub(super) fn renew(&mut self, at: Timestamp) {
-        self.slots.retain(|slot| slot.idle_from > at);
+        let mut may_go = LET_GO_AT_ONCE;
+        self.slots.retain(|slot| {
+            let stays = !slot.is_free() && (slot.idle_from > at || may_go == 0);
+            may_go -= usize::from(!stays && !slot.is_free());
+            stays
+        });
         self.taken = self.slots.len();
         self.homes = homes_for(self.taken);
         let mut free = 0;
@@ -184,7 +191,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Place, STRETCH, Slot, Table};
+    use super::{LET_GO_AT_ONCE, Place, STRETCH, Slot, Table};
     use crate::algorithm::State;
     use crate::clock::Timestamp;
     use crate::limits::Window;
@@ -245,6 +252,23 @@ mod tests {
                 prop_assert_eq!(places.len(), kept.len());
                 prop_assert!(places.iter().all(|(place, id)| table.find(*id) == Some(*place)));
             }
+        }
+    }
+
+    #[test]
+    fn a_renewal_lets_go_of_no_live_counter_and_of_few_idle_ones() {
+        let all = 4 * LET_GO_AT_ONCE;
+        let key = |number: usize| (number as u128) << 117;
+        let is_live = |number: usize| number.is_multiple_of(4);
+        let mut table = renewed(Table::for_up_to(all), Timestamp(0));
+        for number in 0..all {
+            table.insert(counter(key(number), if is_live(number) { 20 } else { 10 }), Timestamp(0));
+        }
+        for kept in [3, 2, 1, 1].map(|parts| parts * LET_GO_AT_ONCE) {
+            table = renewed(table, Timestamp(10));
+            let found: Vec<usize> = (0..all).filter(|number| table.find(key(*number)).is_some()).collect();
+            assert_eq!((table.len(), found.len()), (kept, kept));
+            assert!((0..all).filter(|number| is_live(*number)).all(|number| found.contains(&number)));
         }
     }
 
