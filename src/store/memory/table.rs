@@ -30,6 +30,8 @@ pub(super) struct Table {
     slots: Vec<Slot>,
     homes: usize,
     taken: usize,
+    /// How many counters it is to hold about at last.
+    at_last: usize,
 }
 
 /// A counter, or room for one.
@@ -59,14 +61,17 @@ fn homes_for(counters: usize) -> usize {
 }
 
 impl Table {
-    /// With nothing in it, to hold about so many counters at last. Memory is taken once, so that none is left behind
-    /// where the table stood before, and used as the table grows.
+    /// With nothing in it, to hold about so many counters at last. It has to be renewed before the first comes.
     pub(super) fn for_up_to(counters: usize) -> Self {
-        Self { slots: Vec::with_capacity(homes_for(counters) + SPARE), homes: 0, taken: 0 }
+        Self { slots: Vec::new(), homes: 0, taken: 0, at_last: counters }
     }
 
     /// Lets go of counters that are idle, of no more than can go at once, and makes room for more beside the others.
+    /// Memory is taken once, so that none is left behind where the table stood before, and used as the table grows.
     pub(super) fn renew(&mut self, at: Timestamp) {
+        if self.slots.capacity() == 0 {
+            self.slots.reserve_exact(homes_for(self.at_last) + SPARE);
+        }
         let mut may_go = LET_GO_AT_ONCE;
         self.slots.retain(|slot| {
             let stays = !slot.is_free() && (slot.idle_from > at || may_go == 0);
