@@ -140,7 +140,7 @@ impl MemoryStore {
             return outcome;
         }
         let idle_from = idle_from(&outcome, &state, charge.rule, at);
-        if shard.insert(charge.key.id, state, idle_from, at, &self.places) {
+        if shard.insert(charge.key.id, state, idle_from, at, &self.places).is_some() {
             return outcome;
         }
         match charge.on_error {

@@ -80,8 +80,8 @@ impl Shard {
         before
     }
 
-    /// Gives a place to the counter `id`, which has none yet. Tells whether there was one: all may be taken by
-    /// counters that are live `at` that instant.
+    /// Gives a place to the counter `id`, which has none yet, if there is one: all may be taken by counters that are
+    /// live `at` that instant.
     #[must_use]
     pub(super) fn insert(
         &mut self,
@@ -90,13 +90,13 @@ impl Shard {
         idle_from: Timestamp,
         at: Timestamp,
         places: &Places,
-    ) -> bool {
+    ) -> Option<Place> {
         let has_place = self.table.is_taken_over(id, at) || self.begin(at, places) || self.let_one_go(at);
-        if has_place {
-            self.table.insert(Slot { id, idle_from, state }, at);
+        has_place.then(|| {
+            let place = self.table.insert(Slot { id, idle_from, state }, at);
             self.look_from(id, idle_from);
-        }
-        has_place
+            place
+        })
     }
 
     /// Takes one more of the store's places, if there is one, and sees to it that the table has a slot for it.
@@ -166,7 +166,7 @@ mod tests {
 
     fn insert(shard: &mut Shard, places: &Places, number: usize, idle_from: u64, at: u64) -> bool {
         let fresh = State::fresh(&Window::Total { forget: None });
-        shard.insert(key(number), fresh, Timestamp(idle_from), Timestamp(at), places)
+        shard.insert(key(number), fresh, Timestamp(idle_from), Timestamp(at), places).is_some()
     }
 
     #[test]

@@ -208,8 +208,7 @@ impl<'m, 'c> Step<'m, 'c> {
             return Seat::Fresh;
         }
         let (shard, counters) = self.shard(charge.key);
-        if counters.insert(charge.key.id, fresh, NEVER, at, places) {
-            let place = counters.find(charge.key.id).expect("it was put there");
+        if let Some(place) = counters.insert(charge.key.id, fresh, NEVER, at, places) {
             Seat::Kept { shard, place, idle_from: Timestamp(0), charged: None }
         } else if charge.on_error == OnError::Local {
             Seat::Shared

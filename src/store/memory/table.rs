@@ -103,7 +103,7 @@ impl Table {
         self.taken >= self.homes - self.homes / FREE_ONE_IN
     }
 
-    /// The counter `id`.
+    /// The counter `id`: what [`find`](Self::find) finds, without asking for its place again. Most charges are made so.
     #[inline(always)]
     pub(super) fn get(&mut self, id: u128) -> Option<&mut Slot> {
         let home = self.home(id);
@@ -131,12 +131,13 @@ impl Table {
 
     /// Puts a counter whose key is not there yet where it belongs. Those behind it move by one slot, up to the first
     /// that is free, or whose counter is idle and goes.
-    pub(super) fn insert(&mut self, counter: Slot, at: Timestamp) {
+    pub(super) fn insert(&mut self, counter: Slot, at: Timestamp) -> Place {
         let Range { start, end } = self.way(counter.id, at);
         self.reach(end + 1);
         self.taken += usize::from(self.slots[end].is_free());
         self.slots[start..=end].rotate_right(1);
         self.slots[start] = counter;
+        Place(start)
     }
 
     /// Lets go of the counter at `place`. Those behind it that are not at home come nearer by one slot.
