@@ -19,8 +19,6 @@ use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 
-use self::memory::MemoryStore;
-
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]
 pub struct Charge<'a> {
@@ -138,12 +136,6 @@ pub trait Lanes: Store {
     /// whatever is needed to reach them, so that a decision never crosses threads. All that is known about them
     /// is shared. The store is ready once all lanes are.
     fn lane(&self) -> Self;
-}
-
-impl Lanes for Arc<MemoryStore> {
-    fn lane(&self) -> Self {
-        self.clone()
-    }
 }
 
 impl<S: Store> Store for Arc<S> {

@@ -12,6 +12,7 @@ mod step;
 mod table;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::smallvec;
@@ -20,7 +21,7 @@ use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{KeySecret, OnError, Window};
 
-use super::{Admission, Answer, Binding, Call, Charge, Store, StoreError};
+use super::{Admission, Answer, Binding, Call, Charge, Lanes, Store, StoreError};
 use shard::{Places, Shard};
 use step::Step;
 use table::NEVER;
@@ -181,6 +182,12 @@ impl Store for MemoryStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+impl Lanes for Arc<MemoryStore> {
+    fn lane(&self) -> Self {
+        self.clone()
     }
 }
 
