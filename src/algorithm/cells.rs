@@ -87,8 +87,8 @@ impl Head {
         Self(bytes)
     }
 
-    /// Changes the total. It is written at once, with the byte of the index beside it: what was written in pieces cannot
-    /// be read at once before all of it has reached the cache.
+    /// Changes the total. It is written at once, with the byte of the index beside it: what was written in pieces
+    /// cannot be read at once before all of it has reached the cache.
     fn set_total(&mut self, total: u64) {
         let beside = u64::from(self.0[TOTAL_BYTES]) << (8 * TOTAL_BYTES);
         self.0[..8].copy_from_slice(&(total | beside).to_le_bytes());

@@ -104,8 +104,8 @@ impl MemoryStore {
         id as usize & (self.shards.len() - 1)
     }
 
-    /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is written
-    /// in, so it has to reach the cache first, and unlocking waits for that anyway.
+    /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is
+    /// written in, so it has to reach the cache first, and unlocking waits for that anyway.
     #[inline(always)]
     fn charge_one(&self, charge: &Charge<'_>, admission: Admission, at: Timestamp) -> Answer {
         let answer = |outcome| Answer { at, outcomes: smallvec![outcome], degraded: None };
