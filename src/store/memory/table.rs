@@ -197,7 +197,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{LET_GO_AT_ONCE, Place, STRETCH, Slot, Table};
+    use super::{LET_GO_AT_ONCE, Place, SPARE, Slot, Table};
     use crate::algorithm::State;
     use crate::clock::Timestamp;
     use crate::limits::Window;
@@ -286,7 +286,7 @@ mod tests {
         for number in 1..5000 {
             if table.is_full() {
                 let slots = table.slots.len();
-                assert!(slots < 1 + 2 * STRETCH + table.len() * 5 / 4, "{slots} slots for {number}");
+                assert!(slots < 1 + 2 * SPARE + table.len() * 5 / 4, "{slots} slots for {number}");
                 table = renewed(table, Timestamp(0));
             }
             table.insert(counter(key(number), 1), Timestamp(0));
