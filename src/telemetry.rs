@@ -3,6 +3,7 @@
 //! Only sets the subscriber up, once, at start. Everyone emits through `tracing`; nothing above `debug` is
 //! emitted for a decision.
 
+use tracing::level_filters::STATIC_MAX_LEVEL;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -27,7 +28,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs to standard error from now on. Libraries are heard from `warn` upwards, and from below only at `trace`.
+/// Logs to standard error from now on. Libraries are heard from `warn` upwards, and from below only at `trace`. A
+/// release build has nothing below `info` in it, and says so where more is asked for.
 ///
 /// # Errors
 ///
@@ -43,5 +45,9 @@ pub fn init(settings: LogSettings) -> Result<(), TryInitError> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(heard)).try_init()
+    tracing_subscriber::registry().with(lines.with_filter(heard)).try_init()?;
+    if settings.level > STATIC_MAX_LEVEL {
+        tracing::warn!("log level {} is not in this build: a debug build has it", settings.level);
+    }
+    Ok(())
 }

@@ -54,7 +54,7 @@ pub struct ServeArgs {
     /// Where POST /json and /healthcheck are served [default: 127.0.0.1:8080] [env: TOLLGATE_HTTP].
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Where /livez, /readyz and /rlconfig are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
+    /// Where /livez, /readyz, /metrics and /rlconfig are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
     /// Where counters are kept: memory, redis://…, rediss://…, unix:///PATH [default: memory] [env: TOLLGATE_STORE].

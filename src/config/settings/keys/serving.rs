@@ -27,7 +27,7 @@ pub const ADMIN: Key = Key::new(
     "listen.admin",
     "TOLLGATE_ADMIN",
     "127.0.0.1:6070",
-    "Where /livez, /readyz and /rlconfig are served, HOST:PORT; not for the public",
+    "Where /livez, /readyz, /metrics and /rlconfig are served, HOST:PORT; not for the public",
 )
 .reference(&["DEBUG_HOST", "DEBUG_PORT"])
 .flag("--admin");
@@ -148,7 +148,7 @@ pub const LOG_LEVEL: Key = Key::new(
     "log.level",
     "TOLLGATE_LOG_LEVEL",
     "info",
-    "How much is logged to standard error: error, warn, info, debug or trace",
+    "How much is logged to standard error: error, warn or info; a debug build also has debug and trace",
 )
 .reference(&["LOG_LEVEL"])
 .flag("--log-level");
