@@ -62,14 +62,19 @@ fn main() -> ExitCode {
         Some("gate") => return instructions::gate(),
         _ => {
             arguments.iter_mut().for_each(|word| word.make_ascii_uppercase());
-            measure(&arguments);
+            return measure(&arguments);
         }
     }
     ExitCode::SUCCESS
 }
 
 /// Prints the lines of `wanted` targets, or of all.
-fn measure(wanted: &[String]) {
+fn measure(wanted: &[String]) -> ExitCode {
+    let known = MEASURES.map(|(targets, _)| targets).concat();
+    if let Some(unknown) = wanted.iter().find(|word| !known.contains(&word.as_str())) {
+        println!("{unknown} is no target: name some of {}", known.join(", "));
+        return ExitCode::FAILURE;
+    }
     println!("{}\n\n{}", machine::machine(), table::HEAD);
     let is_wanted = |target: &str| wanted.is_empty() || wanted.iter().any(|word| word == target);
     for (targets, measure) in MEASURES {
@@ -79,4 +84,5 @@ fn measure(wanted: &[String]) {
             }
         }
     }
+    ExitCode::SUCCESS
 }

@@ -124,7 +124,8 @@ fn more_limits() -> Row {
 impl Peer {
     fn row(&self) -> Row {
         let what = format!("decisions of a CPU second against {}", self.name);
-        let Some(program) = std::env::var_os(self.variable).map(PathBuf::from) else {
+        let program = std::env::var_os(self.variable).map(PathBuf::from);
+        let Some(program) = program.filter(|program| program.is_file()) else {
             return Row::not_measured("T13", what, format!("no program in {}", self.variable));
         };
         let case = || {
