@@ -70,7 +70,7 @@ pub struct ServeArgs {
     /// A file of settings, in YAML [env: TOLLGATE_SETTINGS].
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
-    /// How much is logged: error, warn, info, debug, trace [default: info] [env: TOLLGATE_LOG_LEVEL].
+    /// How much is logged: error, warn, info; in a debug build also debug, trace [default: info] [env: TOLLGATE_LOG_LEVEL].
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
     /// How it is logged: text, json [default: text] [env: TOLLGATE_LOG_FORMAT].

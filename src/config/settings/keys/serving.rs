@@ -148,7 +148,7 @@ pub const LOG_LEVEL: Key = Key::new(
     "log.level",
     "TOLLGATE_LOG_LEVEL",
     "info",
-    "How much is logged to standard error: error, warn or info; a debug build also has debug and trace",
+    "How much is logged to standard error: error, warn, info; in a debug build also debug, trace",
 )
 .reference(&["LOG_LEVEL"])
 .flag("--log-level");
