@@ -77,6 +77,17 @@ where
     }
 }
 
+/// A whole number from `least` to `most`; `why` says what is wrong with more.
+pub(super) fn between<T>(least: T, most: T, why: &'static str) -> impl Fn(&str) -> Parsed<T>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
+{
+    move |text| match at_least(least)(text)? {
+        number if number <= most => Ok(number),
+        _ => Err(format!("is too many: write {least} to {most}; {why}")),
+    }
+}
+
 /// A span of time between `least` and `most`, with its unit.
 pub(super) fn span(least: Duration, most: Duration) -> impl Fn(&str) -> Parsed<Duration> {
     move |text| match duration(text) {

@@ -17,7 +17,7 @@ use crate::transport::grpc::GrpcSettings;
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
 use super::listen::address;
-use super::read::{Parsed, Reader, at_least, header_name, secret, span, text, truth};
+use super::read::{Parsed, Reader, at_least, between, header_name, secret, span, text, truth};
 use super::store::{Beside, Place, certificates, login, place, socket};
 use super::{InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSettings, elsewhere, keys};
 
@@ -25,7 +25,7 @@ use super::{InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSetti
 const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// More threads than this are a slip of the pen.
-const MOST_THREADS: usize = 1024;
+const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not 0");
 /// More counters than this fit in no memory that there is.
 const MOST_COUNTERS: usize = 1_000_000_000;
 
@@ -132,19 +132,8 @@ fn listeners(reader: &mut Reader<'_>, inputs: &InputPlace) -> Listeners {
 
 fn threads(reader: &mut Reader<'_>) -> NonZeroUsize {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let few = |text: &str| match at_least(NonZeroUsize::MIN)(text)? {
-        count if count.get() <= MOST_THREADS => Ok(count),
-        _ => Err(format!("is too many: write 1 to {MOST_THREADS}; more than there are cores do not help")),
-    };
+    let few = between(NonZeroUsize::MIN, MOST_THREADS, "more than there are cores do not help");
     reader.optional(&keys::THREADS, few).unwrap_or_else(cores)
-}
-
-/// How many counters may be kept.
-fn counters(text: &str) -> Parsed<usize> {
-    match at_least(1)(text)? {
-        count if count <= MOST_COUNTERS => Ok(count),
-        _ => Err(format!("is too many: write 1 to {MOST_COUNTERS}; each takes 60 bytes and more")),
-    }
 }
 
 fn grpc(reader: &mut Reader<'_>) -> GrpcSettings {
@@ -162,6 +151,7 @@ fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSetting
     let ca = reader.optional(&keys::STORE_CA, certificates);
     let (shortest, longest) = STORE_TIMEOUTS;
     let op_timeout = reader.value(&keys::STORE_TIMEOUT, span(shortest, longest));
+    let counters = between(1, MOST_COUNTERS, "each takes 60 bytes and more");
     let memory = MemorySettings { max_keys: reader.value(&keys::MAX_KEYS, counters) };
     let fallback = FallbackSettings { instances: reader.value(&keys::INSTANCES, at_least(1)), memory };
     match place {
