@@ -304,9 +304,7 @@ async fn a_deadline_ends_no_call_that_may_wait_longer() {
         let mut peer = Peer::of(address).await;
         let mut calls = Vec::new();
         for timeout in ["1H", "100m", "50m", "1H"] {
-            let mut begun = peer.begin(with(&[("grpc-timeout", timeout)])).await;
-            begun.sending.send_data(call().into(), true).unwrap();
-            calls.push(begun);
+            calls.push(peer.ask(with(&[("grpc-timeout", timeout)]), &call()).await);
         }
         for _ in 0..2 {
             let ended = calls.remove(1).heard().await;
@@ -347,10 +345,8 @@ async fn a_reset_ends_a_call_that_waits_and_no_other() {
         let mut peer = Peer::of(address).await;
         let mut calls = Vec::new();
         for _ in 0..3 {
-            let mut begun = peer.begin(plain()).await;
-            begun.sending.send_data(call().into(), true).unwrap();
+            calls.push(peer.ask(plain(), &call()).await);
             assert_eq!(told.recv().await, Some("came"));
-            calls.push(begun);
         }
         let mut given_up = calls.remove(1);
         given_up.sending.send_reset(Reason::CANCEL);
@@ -474,8 +470,7 @@ async fn no_more_calls_are_open_than_may_be() {
     for address in paths.addresses() {
         let peer = Peer::of(address).await;
         // The limit is known once the server has spoken.
-        let mut first = peer.clone().begin(plain()).await;
-        first.sending.send_data(call().into(), true).unwrap();
+        let first = peer.clone().ask(plain(), &call()).await;
         assert_eq!(told.recv().await, Some("came"));
         go.add_permits(1);
         assert_eq!(first.heard().await.code(), Some(Grpc::Ok));

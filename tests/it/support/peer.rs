@@ -54,6 +54,13 @@ impl Peer {
         Begun { sending, answer }
     }
 
+    /// Sends `request` with `body`, and does not wait for what comes back.
+    pub(crate) async fn ask(&mut self, request: Request<()>, body: &[u8]) -> Begun {
+        let mut begun = self.begin(request).await;
+        begun.sending.send_data(Bytes::copy_from_slice(body), true).unwrap();
+        begun
+    }
+
     /// Sends `request`, then `pieces` as frames of their own, and hears all that comes back.
     pub(crate) async fn call(&mut self, request: Request<()>, pieces: &[&[u8]]) -> Heard {
         let mut begun = self.begin(request).await;
