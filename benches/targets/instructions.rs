@@ -1,7 +1,7 @@
 //! T7 and T8, and the gate: instructions of a call against those of the empty handler, and what of them is for watching.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tollgate::limits::{Tallied, Tally};
@@ -10,7 +10,7 @@ use crate::callgrind::{of_a_call, of_a_step, valgrind};
 use crate::deciding::LIMITS;
 use crate::load::Calls;
 use crate::rounds::Figure;
-use crate::server::{Server, Under};
+use crate::server::{Server, Under, named};
 use crate::table::{Bound, Row};
 use crate::wire::calls;
 
@@ -78,8 +78,7 @@ pub(crate) fn tally(steps: &str) {
 /// Instructions that the program spends on a call more than one whose log was compiled out.
 fn tracing(valgrind: &Path, counted: &Counted) -> Row {
     let what = "instructions of tracing that is compiled in and off, of those of the call";
-    let program = std::env::var_os(WITHOUT_TRACING).map(PathBuf::from);
-    let Some(program) = program.filter(|program| program.is_file()) else {
+    let Some(program) = named(WITHOUT_TRACING) else {
         return Row::not_measured("T8", what, format!("no program in {WITHOUT_TRACING}"));
     };
     let without =

@@ -6,7 +6,7 @@ mod limitador;
 mod ratelimit;
 mod throttlecrab;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -14,7 +14,7 @@ use crate::deciding::LIMITS;
 use crate::load::Calls;
 use crate::redis::Redis;
 use crate::rounds::{Figure, interleave, ratio};
-use crate::server::{Server, Under};
+use crate::server::{Server, Under, named};
 use crate::table::{Bound, Row, short};
 use crate::wire::{BUSY, Drive, calls};
 
@@ -124,8 +124,7 @@ fn more_limits() -> Row {
 impl Peer {
     fn row(&self) -> Row {
         let what = format!("decisions of a CPU second against {}", self.name);
-        let program = std::env::var_os(self.variable).map(PathBuf::from);
-        let Some(program) = program.filter(|program| program.is_file()) else {
+        let Some(program) = named(self.variable) else {
             return Row::not_measured("T13", what, format!("no program in {}", self.variable));
         };
         let case = || {

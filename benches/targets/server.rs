@@ -179,13 +179,17 @@ pub(crate) fn beside(name: &str) -> Option<PathBuf> {
     found.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok())
 }
 
+/// The program that `variable` names, if there is one.
+pub(crate) fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|file| file.is_file())
+}
+
 /// Where the program `name` is: in the variable `variable`, on the path, or among what `tests/tools` fetched.
 pub(crate) fn program(variable: &str, name: &str) -> Option<PathBuf> {
-    let given = std::env::var_os(variable).map(PathBuf::from);
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([fetched]);
-    given.into_iter().chain(folders.map(|folder| folder.join(name))).find(|file| file.is_file())
+    named(variable).or_else(|| folders.map(|folder| folder.join(name)).find(|file| file.is_file()))
 }
 
 /// The first thing that `read` finds in a line of `output`, the rest of which is read and dropped.
