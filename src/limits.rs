@@ -29,7 +29,7 @@ pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Limit, LimitId, Mode, OnError, OnMissing};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
-pub use number::{MAX_AMOUNT, MOST_LIMITS, Number};
+pub use number::{MOST_LIMITS, Number};
 pub use reference::{
     Metadata, Node, PathValues, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };
@@ -38,6 +38,8 @@ pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};
 pub use subject::{Part, Subject, Subjects};
 pub use tally::{Tallied, Tally, TallyLabels};
 pub use window::{Unit, Window, WireWindow};
+
+pub use crate::money::MAX_AMOUNT;
 
 /// Every domain that is configured.
 #[derive(Debug, Default)]

@@ -1,9 +1,5 @@
 //! The N of a limit: how much it allows.
 
-/// The largest amount of hits, tokens or nano-USD that anything counts: 2^53 − 1, the largest integer
-/// that a double (and so a Redis script) holds exactly together with all below it.
-pub const MAX_AMOUNT: u64 = (1 << 53) - 1;
-
 /// The most limits that one route or one descriptor of a file may list. A call's work is bounded by it: 32
 /// descriptors touch their routes' limits and those of every call.
 pub const MOST_LIMITS: usize = 256;
@@ -13,7 +9,7 @@ pub const MOST_LIMITS: usize = 256;
 pub enum Number {
     /// Never refuses, still counts. Written `-1` or `unlimited`.
     Unlimited,
-    /// At most this many units, up to [`MAX_AMOUNT`]. 0 (`blocked`) refuses always.
+    /// At most this many units, up to [`MAX_AMOUNT`](crate::money::MAX_AMOUNT). 0 (`blocked`) refuses always.
     AtMost(u64),
 }
 
