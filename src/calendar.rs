@@ -122,9 +122,7 @@ impl Calendar {
     }
 
     fn local_date(&self, at: Timestamp) -> Date {
-        let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
-        let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-        self.zone.to_datetime(instant).date()
+        self.zone.to_datetime(instant_of(at)).date()
     }
 
     fn period_start(&self, date: Date) -> Date {
@@ -166,13 +164,37 @@ impl Calendar {
     }
 }
 
+/// The first instant of the day `date`, written as `2026-12-01`, in the IANA zone `zone`. `None` where one of them is
+/// none. What is before 1970 begins with it.
+pub fn start_of_day(date: &str, zone: &str) -> Option<Timestamp> {
+    let fits = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    if date.len() != 10 || !date.bytes().enumerate().all(fits) {
+        return None;
+    }
+    let days = Calendar::new(Period::Day, zone, 1).ok()?;
+    Some(days.instant(date.parse().ok()?))
+}
+
+/// `at` in UTC, as `2026-12-01T00:00:00Z`.
+pub fn in_utc(at: Timestamp) -> String {
+    instant_of(at).to_string()
+}
+
+fn instant_of(at: Timestamp) -> jiff::Timestamp {
+    let micros = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX)
+}
+
 fn shift(date: Date, span: Span) -> Date {
     date.saturating_add(span)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, InvalidCalendar, Period};
+    use super::{Calendar, InvalidCalendar, Period, in_utc, start_of_day};
     use crate::clock::Timestamp;
 
     fn at(text: &str) -> Timestamp {
@@ -264,6 +286,23 @@ mod tests {
         let calendar = Calendar::new(Period::Month, "UTC", 1).unwrap();
         let [_, start, end, _] = calendar.boundaries(at("2026-11-01T00:00:00Z"));
         assert_eq!((start, end), (at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn a_date_begins_at_local_midnight() {
+        for (date, zone, expected) in [
+            ("2026-12-01", "UTC", Some("2026-12-01T00:00:00Z")),
+            ("2026-12-01", "Europe/Berlin", Some("2026-11-30T23:00:00Z")),
+            ("2018-11-04", "America/Sao_Paulo", Some("2018-11-04T03:00:00Z")), // midnight itself was skipped
+            ("1969-01-01", "UTC", Some("1970-01-01T00:00:00Z")),
+            ("2026-02-29", "UTC", None),
+            ("20261201", "UTC", None),
+            ("2026-12-01T00:00", "UTC", None),
+            ("2026-12-1", "UTC", None),
+            ("2026-12-01", "Mars/Olympus", None),
+        ] {
+            assert_eq!(start_of_day(date, zone).map(in_utc).as_deref(), expected, "{date} {zone}");
+        }
     }
 
     #[test]
