@@ -11,6 +11,7 @@
 //! | [`store`] | atomicity and time: counters in memory or in Redis |
 //! | [`algorithm`] | arithmetic: what a charge does to a counter |
 //! | [`limits`] | the compiled, immutable rule set |
+//! | [`prices`] | what tokens cost, as part of that set |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
 //! listener, [`telemetry`] the log, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and
@@ -33,6 +34,7 @@ pub mod config;
 pub mod engine;
 pub mod limits;
 pub mod money;
+pub mod prices;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

@@ -4,20 +4,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of `src/` and the rooms it may use. `main.rs` and `app.rs` may use all.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("money", &[]),
     ("calendar", &["clock"]),
-    ("limits", &["calendar", "clock", "money"]),
+    ("prices", &["clock", "money"]),
+    ("limits", &["calendar", "clock", "money", "prices"]),
     ("algorithm", &["calendar", "clock", "limits"]),
     ("store", &["algorithm", "clock", "limits"]),
-    ("engine", &["algorithm", "calendar", "clock", "limits", "money", "store"]),
+    ("engine", &["algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
     ("transport", &["engine", "limits"]),
     ("admin", &["engine", "limits", "store", "transport"]),
     ("telemetry", &[]),
     (
         "config",
-        &["admin", "calendar", "clock", "engine", "limits", "money", "store", "telemetry", "transport"],
+        &[
+            "admin",
+            "calendar",
+            "clock",
+            "engine",
+            "limits",
+            "money",
+            "prices",
+            "store",
+            "telemetry",
+            "transport",
+        ],
     ),
     ("app", &["*"]),
     ("main", &["*"]),

@@ -19,6 +19,7 @@ mod keys;
 mod native;
 mod oracle;
 mod paths;
+mod prices;
 mod process;
 mod products;
 mod readme;

@@ -1,0 +1,310 @@
+//! Prices: what the tokens of a call cost, by model, class and time.
+//!
+//! Pure: which instant counts comes from the caller. A [`PriceTable`] is compiled once and never changes; whoever builds
+//! one has made sure that no two names in it are the same but for case. Nothing here is ever free by accident: a price of 0
+//! is a price, and what has none is an error, or costs what the dearest model costs.
+
+mod class;
+mod model;
+mod name;
+mod tokens;
+
+use std::collections::HashMap;
+
+use crate::clock::Timestamp;
+use crate::money::{MAX_AMOUNT, NanoUsd};
+
+pub use class::{Class, PerMillion};
+pub use model::{Model, Version};
+pub use name::MOST_NAME_BYTES;
+pub use tokens::{Tokens, TooManyTokens};
+
+/// What comes of tokens that have no price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// They cannot be priced.
+    #[default]
+    Deny,
+    /// Each class costs what the model costs that asks the most for it.
+    Highest,
+}
+
+/// The prices in force.
+#[derive(Clone, Debug, Default)]
+pub struct PriceTable {
+    unknown: Unknown,
+    models: Vec<Model>,
+    /// Names and aliases of models, case folded.
+    by_name: HashMap<Box<[u8]>, usize>,
+}
+
+/// What tokens cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost<'t> {
+    /// In nano-USD, at most [`MAX_AMOUNT`].
+    pub nanos: u64,
+    /// The prices that were used; `None` for a model that has none.
+    pub entry: Option<Entry<'t>>,
+    /// Whether any of it had no price, and was priced as [`Unknown::Highest`] says.
+    pub at_highest: bool,
+}
+
+/// One version of the prices of one model: what a bill names to be understood later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'t> {
+    /// The model by its own name, whatever the caller called it.
+    pub model: &'t str,
+    /// Which of its versions, counted from 1 in the order of the file.
+    pub version: u32,
+}
+
+/// Why tokens have no cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CostError {
+    /// There is no such model, or it has no prices yet at that instant.
+    #[error("the model has no prices; add it to 'prices', or write 'unknown: highest' there")]
+    UnknownModel,
+    /// There is no price for tokens of this class, and none for a class that is never cheaper.
+    #[error("there is no price for {0} tokens of the model; add it to 'prices'")]
+    UnpricedClass(Class),
+    /// More than anything counts.
+    #[error("the tokens cost more than any limit counts")]
+    TooLarge,
+}
+
+/// The tokens that prices are for.
+const MILLION: u128 = 1_000_000;
+
+impl PriceTable {
+    /// A table of `models`.
+    pub fn new(unknown: Unknown, models: Vec<Model>) -> Self {
+        let names = |model: &Model| {
+            let own = std::iter::once(&model.name);
+            own.chain(&model.aliases).map(|name| name::folded(name.as_bytes())).collect::<Vec<_>>()
+        };
+        let indexed = models.iter().enumerate();
+        let by_name =
+            indexed.flat_map(|(index, model)| names(model).into_iter().map(move |name| (name, index)));
+        Self { unknown, by_name: by_name.collect(), models }
+    }
+
+    /// What comes of tokens that have no price.
+    pub fn unknown(&self) -> Unknown {
+        self.unknown
+    }
+
+    /// Every model, in the order of the file.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The model that callers mean by `name`: the one of that name or alias, else without the date of a snapshot, else
+    /// the same without the provider in front of it. Case does not count.
+    pub fn model(&self, name: &[u8]) -> Option<&Model> {
+        let index = name::candidates(name, |candidate| self.by_name.get(candidate).copied())?;
+        self.models.get(index)
+    }
+
+    /// What `tokens` of `model` cost at `at`, rounded once, up to the next nano-USD.
+    ///
+    /// # Errors
+    ///
+    /// That something has no price, or the sum is above [`MAX_AMOUNT`].
+    pub fn cost(&self, model: &[u8], tokens: &Tokens, at: Timestamp) -> Result<Cost<'_>, CostError> {
+        let known = self.in_force(model, at);
+        if known.is_none() && !self.guesses(at) {
+            return Err(CostError::UnknownModel);
+        }
+        let mut at_highest = known.is_none();
+        let mut per_million = 0_u128;
+        for (class, count) in tokens.counts() {
+            let own = known.and_then(|(_, prices)| prices.of(class));
+            at_highest |= own.is_none();
+            let price = own.or_else(|| self.highest(class, at)).ok_or(CostError::UnpricedClass(class))?;
+            per_million += u128::from(count) * u128::from(price.0);
+        }
+        let nanos = u64::try_from(per_million.div_ceil(MILLION)).ok().filter(|nanos| *nanos <= MAX_AMOUNT);
+        let nanos = nanos.ok_or(CostError::TooLarge)?;
+        Ok(Cost { nanos, entry: known.map(|(entry, _)| entry), at_highest })
+    }
+
+    /// The prices of the model that callers mean by `name`, as they are at `at`.
+    fn in_force(&self, name: &[u8], at: Timestamp) -> Option<(Entry<'_>, &PerMillion)> {
+        let model = self.model(name)?;
+        let (version, in_force) = model.at(at)?;
+        Some((Entry { model: &model.name, version }, &in_force.prices))
+    }
+
+    /// Whether a model without prices has a cost at `at`.
+    fn guesses(&self, at: Timestamp) -> bool {
+        self.unknown == Unknown::Highest && self.models.iter().any(|model| model.at(at).is_some())
+    }
+
+    /// The most that any model asks for `class` at `at`; `None` where none has a price for it, or nothing is to be
+    /// priced so.
+    fn highest(&self, class: Class, at: Timestamp) -> Option<NanoUsd> {
+        let prices = self.models.iter().filter_map(|model| model.at(at)?.1.prices.of(class));
+        prices.max().filter(|_| self.unknown == Unknown::Highest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Class, Cost, CostError, Entry, Model, PriceTable, Tokens, Unknown, Version};
+    use crate::clock::Timestamp;
+    use crate::money::{MAX_AMOUNT, NanoUsd};
+
+    fn version(from: u64, prices: &[(Class, &str)]) -> Version {
+        let prices = prices.iter().map(|(class, price)| (*class, NanoUsd::parse_decimal(price).unwrap()));
+        Version { from: Timestamp(from), prices: prices.collect() }
+    }
+
+    fn model(name: &str, versions: &[Version]) -> Model {
+        Model { name: name.into(), aliases: Vec::new(), versions: versions.to_vec() }
+    }
+
+    fn table(unknown: Unknown) -> PriceTable {
+        let realtime = [
+            (Class::Input, "100.00"),
+            (Class::Output, "200.00"),
+            (Class::AudioInput, "100.00"),
+            (Class::AudioOutput, "200.00"),
+        ];
+        let mini = [(Class::Input, "0.15"), (Class::Output, "0.60"), (Class::CachedInput, "0.075")];
+        let free = [(Class::Input, "0"), (Class::Output, "0.00")];
+        let dear = [(Class::Input, "10.00"), (Class::Output, "30.00")];
+        let cheap = [(Class::Input, "1.25"), (Class::Output, "10.00")];
+        let models = vec![
+            Model {
+                aliases: vec!["Voice".into()],
+                ..model("gpt-realtime", &[version(0, &realtime), version(2_000, &realtime)])
+            },
+            model("gpt-4o-mini", &[version(0, &mini)]),
+            model("local", &[version(0, &free)]),
+            model("gpt-5", &[version(1_000, &dear), version(2_000, &cheap)]),
+        ];
+        PriceTable::new(unknown, models)
+    }
+
+    fn tokens(counts: &[(Class, u64)]) -> Tokens {
+        let mut tokens = Tokens::default();
+        counts.iter().for_each(|(class, count)| tokens.add(*class, *count).unwrap());
+        tokens
+    }
+
+    /// The nano-USD of `counts`, and by which entry.
+    fn cost(
+        unknown: Unknown,
+        model: &str,
+        counts: &[(Class, u64)],
+        at: u64,
+    ) -> Result<(u64, String), CostError> {
+        let table = table(unknown);
+        let Cost { nanos, entry, at_highest } =
+            table.cost(model.as_bytes(), &tokens(counts), Timestamp(at))?;
+        let entry = entry.map_or("none".to_owned(), |Entry { model, version }| format!("{model} {version}"));
+        Ok((nanos, if at_highest { entry + " highest" } else { entry }))
+    }
+
+    #[test]
+    fn a_call_costs_the_sum_of_its_classes() {
+        for (model, counts, expected) in [
+            ("gpt-realtime", &[(Class::Input, 10_000), (Class::Output, 20_000)][..], 5_000_000_000),
+            ("gpt-realtime", &[(Class::Input, 10_000), (Class::Output, 20_001)], 5_000_200_000),
+            ("gpt-4o-mini", &[(Class::Input, 1)], 150),
+            ("gpt-4o-mini", &[(Class::CachedInput, 1_000), (Class::Input, 1)], 75_150),
+            ("local", &[(Class::Input, 1_000_000)], 0),
+            ("gpt-4o-mini", &[], 0),
+        ] {
+            assert_eq!(cost(Unknown::Deny, model, counts, 0).unwrap().0, expected, "{model} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_is_rounded_once_and_up() {
+        let fine = [(Class::Input, "0.000000001"), (Class::Output, "0.000000001")];
+        let table = PriceTable::new(Unknown::Deny, vec![model("fine", &[version(0, &fine)])]);
+        for (input, output, expected) in
+            [(0, 0, 0), (1, 0, 1), (1, 1, 1), (500_000, 500_000, 1), (500_000, 500_001, 2)]
+        {
+            let tokens = tokens(&[(Class::Input, input), (Class::Output, output)]);
+            assert_eq!(table.cost(b"fine", &tokens, Timestamp(0)).unwrap().nanos, expected);
+        }
+    }
+
+    #[test]
+    fn the_newest_version_that_has_begun_counts() {
+        let million = [(Class::Output, 1_000_000)];
+        for (at, expected) in [
+            (0, Err(CostError::UnknownModel)),
+            (999, Err(CostError::UnknownModel)),
+            (1_000, Ok((30_000_000_000, "gpt-5 1".to_owned()))),
+            (1_999, Ok((30_000_000_000, "gpt-5 1".to_owned()))),
+            (2_000, Ok((10_000_000_000, "gpt-5 2".to_owned()))),
+            (u64::MAX, Ok((10_000_000_000, "gpt-5 2".to_owned()))),
+        ] {
+            assert_eq!(cost(Unknown::Deny, "gpt-5", &million, at), expected, "at {at}");
+        }
+    }
+
+    #[test]
+    fn a_class_without_a_price_costs_what_a_dearer_one_does_or_is_refused() {
+        for (class, expected) in [
+            (Class::CachedInput, Ok(10_000_000_000)),
+            (Class::Reasoning, Ok(30_000_000_000)),
+            (Class::CacheWrite, Err(CostError::UnpricedClass(Class::CacheWrite))),
+            (Class::AudioInput, Err(CostError::UnpricedClass(Class::AudioInput))),
+            (Class::AudioOutput, Err(CostError::UnpricedClass(Class::AudioOutput))),
+            (Class::AudioCachedInput, Err(CostError::UnpricedClass(Class::AudioCachedInput))),
+            (Class::Image, Err(CostError::UnpricedClass(Class::Image))),
+        ] {
+            let found = cost(Unknown::Deny, "gpt-5", &[(class, 1_000_000)], 1_000);
+            assert_eq!(found.map(|found| found.0), expected, "{class:?}");
+        }
+        let audio = cost(Unknown::Deny, "gpt-realtime", &[(Class::AudioCachedInput, 1_000_000)], 0);
+        assert_eq!(audio.unwrap().0, 100_000_000_000);
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_or_dearest() {
+        let both = [(Class::Input, 10_000), (Class::Output, 20_000)];
+        assert_eq!(cost(Unknown::Deny, "gpt-6", &both, 0), Err(CostError::UnknownModel));
+        assert_eq!(cost(Unknown::Deny, "", &[], 0), Err(CostError::UnknownModel));
+        let dearest = |text: &str| Ok((5_000_000_000, text.to_owned()));
+        assert_eq!(cost(Unknown::Highest, "gpt-6", &both, 0), dearest("none highest"));
+        assert_eq!(cost(Unknown::Highest, "gpt-5", &both, 999), dearest("none highest"), "no prices yet");
+        let audio = [(Class::AudioOutput, 25_000)];
+        assert_eq!(cost(Unknown::Highest, "gpt-5", &audio, 1_000), dearest("gpt-5 1 highest"));
+        let image = cost(Unknown::Highest, "gpt-5", &[(Class::Image, 1)], 1_000);
+        assert_eq!(image, Err(CostError::UnpricedClass(Class::Image)), "nobody has a price for it");
+        let empty = PriceTable::new(Unknown::Highest, Vec::new());
+        let nothing = empty.cost(b"gpt-5", &Tokens::default(), Timestamp(0));
+        assert_eq!(nothing, Err(CostError::UnknownModel), "there is no dearest");
+    }
+
+    #[test]
+    fn callers_may_call_a_model_by_more_than_its_name() {
+        let table = table(Unknown::Deny);
+        for (name, expected) in [
+            ("gpt-5", Some("gpt-5")),
+            ("GPT-5", Some("gpt-5")),
+            ("voice", Some("gpt-realtime")),
+            ("openai/VOICE-2025-08-28", Some("gpt-realtime")),
+            ("gpt-5-nano", None),
+            ("", None),
+        ] {
+            let found = table.model(name.as_bytes()).map(|model| &*model.name);
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cost_beyond_counting_is_said() {
+        let at_most = [(Class::Output, MAX_AMOUNT / 200_000)];
+        assert!(cost(Unknown::Deny, "gpt-realtime", &at_most, 0).is_ok());
+        for count in [MAX_AMOUNT / 200_000 + 1, MAX_AMOUNT] {
+            let found = cost(Unknown::Deny, "gpt-realtime", &[(Class::Output, count)], 0);
+            assert_eq!(found, Err(CostError::TooLarge));
+        }
+    }
+}
