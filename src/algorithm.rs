@@ -22,6 +22,7 @@
 mod bucket;
 mod cells;
 mod counter;
+mod holds;
 mod period;
 mod total;
 
@@ -33,6 +34,7 @@ use counter::{Ask, Nothing};
 
 pub use bucket::{Bucket, Refill};
 pub use cells::{CELLS, Cells};
+pub use holds::{HoldId, Holder, Holds, Share};
 pub use period::{PeriodCount, Span};
 pub use total::Capacity;
 
@@ -89,6 +91,13 @@ pub enum Op {
     GiveBack {
         /// How many.
         units: u64,
+    },
+    /// Is admitted as what takes as much, and then holds it instead of spending it.
+    Hold {
+        /// As much in any case.
+        fixed: u64,
+        /// As much more, or less if the holder accepts that.
+        flexible: u64,
     },
 }
 
@@ -147,12 +156,33 @@ impl Op {
         match self {
             Self::Take { room, .. } => Self::Take { room, charge: 0 },
             Self::GiveBack { .. } => Self::GiveBack { units: 0 },
+            Self::Hold { fixed, flexible } => Self::Take { room: fixed.saturating_add(flexible), charge: 0 },
         }
     }
 
-    /// Whether the counter may be another afterwards.
+    /// The same, but what would be held is spent at once.
+    pub fn spending(self) -> Self {
+        match self {
+            Self::Hold { fixed, flexible } => {
+                let units = fixed.saturating_add(flexible);
+                Self::Take { room: units, charge: units }
+            }
+            op => op,
+        }
+    }
+
+    /// Whether the state of the counter may be another afterwards. What is held stands beside it.
     pub fn changes(self) -> bool {
-        !matches!(self, Self::Take { charge: 0, .. } | Self::GiveBack { units: 0 })
+        !matches!(self, Self::Take { charge: 0, .. } | Self::GiveBack { units: 0 } | Self::Hold { .. })
+    }
+
+    /// The room that has to be there; `None` if none has to.
+    pub fn room(self) -> Option<u64> {
+        match self {
+            Self::Take { room, .. } => Some(room),
+            Self::Hold { fixed, flexible } => Some(fixed.saturating_add(flexible)),
+            Self::GiveBack { .. } => None,
+        }
     }
 }
 
@@ -179,14 +209,45 @@ impl State {
     /// nothing, not even what time would.
     #[inline(always)]
     pub fn charge(&mut self, rule: Rule<'_>, op: Op, overrun: Overrun, now: Timestamp) -> Outcome {
-        let ask = Ask { most: rule.most(), op, overrun, now };
+        self.ask(rule, Ask { most: rule.most(), op, overrun, now, holds: None })
+    }
+
+    /// As [`charge`](Self::charge), for a counter beside which `holds` are open. What has lapsed of them is let go in any
+    /// case. A hold is `holder`'s, and lapses at the latest when its period ends: it is room of that period.
+    pub fn charge_beside(
+        &mut self,
+        holds: &mut Holds,
+        holder: Holder,
+        rule: Rule<'_>,
+        op: Op,
+        overrun: Overrun,
+        now: Timestamp,
+    ) -> Outcome {
+        holds.lapse(now);
+        let ask = Ask { most: rule.most(), op, overrun, now, holds: Some(holds) };
+        let mut outcome = self.ask(rule, ask);
+        if let Op::Hold { fixed, flexible } = op
+            && (outcome.is_admitted() || overrun == Overrun::Count)
+        {
+            let amount = fixed.saturating_add(flexible);
+            holds.put(holder.within(rule.window, now), amount);
+            let Standing { used, held, .. } = outcome.standing;
+            outcome.standing.held = held + amount;
+            outcome.standing.remaining = rule.left_after(used + held + amount);
+        }
+        outcome
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, rule: Rule<'_>, ask: Ask<'_>) -> Outcome {
         match (self, rule.window) {
             (Self::Cells(cells), Window::Sliding { length }) => {
                 counter::charge(cells, Width::of(*length), ask)
             }
             (Self::Cells(cells), Window::Concurrent { max_age }) => {
                 let outcome = counter::charge(cells, Width::of(*max_age), ask);
-                let standing = Standing { used: 0, held: outcome.standing.used, ..outcome.standing };
+                let Standing { used, held, .. } = outcome.standing;
+                let standing = Standing { used: 0, held: used + held, ..outcome.standing };
                 Outcome { standing, ..outcome }
             }
             (Self::Bucket(bucket), window) => counter::charge(bucket, Refill::of(window, rule.number), ask),

@@ -6,16 +6,18 @@
 use crate::clock::Timestamp;
 use crate::limits::Number;
 
-use super::{Op, Outcome, Overrun, Retry, Standing, Verdict};
+use super::{Holds, Op, Outcome, Overrun, Retry, Standing, Verdict};
 
 /// What is asked of a counter.
 #[derive(Clone, Copy)]
-pub(super) struct Ask {
+pub(super) struct Ask<'h> {
     /// The most that may be counted at once.
     pub(super) most: Number,
     pub(super) op: Op,
     pub(super) overrun: Overrun,
     pub(super) now: Timestamp,
+    /// What is held beside what is counted, if anything may be.
+    pub(super) holds: Option<&'h Holds>,
 }
 
 /// A state of one kind of window. `Terms` is what the rule says of time.
@@ -44,35 +46,46 @@ pub(super) trait Counter<Terms: Copy> {
 
 /// Does what is asked.
 #[inline(always)]
-pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask) -> Outcome {
-    let Ask { most, op, overrun, now } = ask;
+pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask<'_>) -> Outcome {
+    let Ask { most, op, overrun, now, holds } = ask;
     let mut seen = counter.seen(terms, now);
-    let verdict = match op {
-        Op::Take { room, .. } => admit(counter, terms, seen, room, ask),
-        Op::GiveBack { .. } => Verdict::Admitted,
+    let verdict = match op.room() {
+        Some(room) => admit(counter, terms, seen, room, ask),
+        None => Verdict::Admitted,
     };
     if op.changes() && (verdict == Verdict::Admitted || overrun == Overrun::Count) {
         seen = match op {
             Op::Take { charge, .. } => counter.add(terms, seen, charge, now),
             Op::GiveBack { units } => counter.give_back(terms, seen, units, now),
+            Op::Hold { .. } => seen,
         };
     }
     let used = counter.spent(seen);
     let reset_after = counter.whole_at(terms, seen).map(|whole| whole.since(now));
-    Outcome { verdict, standing: Standing { used, held: 0, remaining: most.left_after(used), reset_after } }
+    let held = holds.map_or(0, Holds::held);
+    let remaining = most.left_after(used.saturating_add(held));
+    Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
 }
 
-fn admit<T: Copy, C: Counter<T>>(counter: &C, terms: T, seen: C::Seen, room: u64, ask: Ask) -> Verdict {
+fn admit<T: Copy, C: Counter<T>>(counter: &C, terms: T, seen: C::Seen, room: u64, ask: Ask<'_>) -> Verdict {
     let Number::AtMost(most) = ask.most else {
         return Verdict::Admitted;
     };
-    let asked = counter.spent(seen).saturating_add(room);
+    let held = ask.holds.map_or(0, Holds::held);
+    let asked = counter.spent(seen).saturating_add(held).saturating_add(room);
     if asked <= most {
         Verdict::Admitted
     } else if room > most {
         Verdict::Refused(Retry::Never)
     } else {
-        Verdict::Refused(counter.freed_after(terms, seen, asked - most, ask.now))
+        let (excess, spent) = (asked - most, counter.spent(seen));
+        let forgets = |excess| {
+            if excess <= spent { counter.freed_after(terms, seen, excess, ask.now) } else { Retry::Never }
+        };
+        Verdict::Refused(match ask.holds {
+            Some(holds) => holds.freed_after(excess, ask.now, forgets),
+            None => forgets(excess),
+        })
     }
 }
 

@@ -1,0 +1,219 @@
+//! Open holds of one counter: room that is reserved and not yet spent.
+//!
+//! A hold is an amount that nobody else may have until it is taken away again or its time is over; nobody has to
+//! act for it to lapse. What is held is never mixed with what is used: holds stand beside the state of a counter,
+//! whatever its window, and are added to what it counts only to ask for room.
+//!
+//! **Bound.** Whoever is admitted found used + held + asked ≤ N, and a hold of h turns into at most h used. So
+//! used + held stays within N, but for what is spent beyond a hold or after it.
+//!
+//! **Source.** Leases (Gray and Cheriton, SOSP 1989) over an escrow of room (O'Neil, "The Escrow Transactional
+//! Method", TODS 1986): what is promised is set aside, so that nobody has to wait for the outcome.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
+use crate::limits::Window;
+
+use super::{Retry, Span};
+
+/// How many holds are looked at to tell when there is room.
+const LOOKED_AT: usize = 128;
+
+/// Which hold; unique on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldId(pub u128);
+
+/// The part `granted` of `of` that is granted of what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// So many units.
+    pub granted: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Products below this are exact in a double, and so are their quotients rounded either way.
+const EXACT: f64 = (1_u64 << 53) as f64;
+/// By how much others are shaded, to the safe side.
+const SHADE: f64 = 1.0 / (1_u64 << 50) as f64;
+
+impl Share {
+    /// All of it.
+    pub const WHOLE: Self = Self { granted: 1, of: 1 };
+
+    /// The part of `units`, rounded up. In doubles, as the Redis script has it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most 2^53, and not negative"
+    )]
+    pub fn part_of(self, units: u64) -> u64 {
+        if self.granted >= self.of {
+            return units;
+        }
+        let product = units as f64 * self.granted as f64;
+        let shade = if product < EXACT { 1.0 } else { 1.0 + SHADE };
+        ((product / self.of as f64 * shade).ceil() as u64).min(units)
+    }
+
+    /// As much of `self` as leaves a part of `flexible`, beside what is `fixed`, within `room`; 0 granted if not even
+    /// what is fixed fits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most 2^53, and not negative"
+    )]
+    pub fn within(self, room: u64, fixed: u64, flexible: u64) -> Self {
+        let Some(left) = room.checked_sub(fixed) else {
+            return Self { granted: 0, ..self };
+        };
+        if self.part_of(flexible) <= left {
+            return self;
+        }
+        let product = left as f64 * self.of as f64;
+        let shade = if product < EXACT { 1.0 } else { 1.0 - SHADE };
+        let mut less = Self { granted: (product / flexible as f64 * shade).floor() as u64, ..self };
+        while less.granted > 0 && less.part_of(flexible) > left {
+            less.granted -= 1;
+        }
+        less
+    }
+}
+
+/// Whose hold it is, and when it lapses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Which hold.
+    pub id: HoldId,
+    /// The first instant at which it is no more.
+    pub until: Timestamp,
+}
+
+impl Holder {
+    /// The same, of what is held at `now` of a counter of `window`: not beyond the period that it is held in.
+    pub fn within(self, window: &Window, now: Timestamp) -> Self {
+        Self { until: self.until.min(Span::holding(window, now).end), ..self }
+    }
+}
+
+/// The holds of one counter, in the order in which they lapse.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holds {
+    open: BTreeMap<(Timestamp, HoldId), u64>,
+    held: u64,
+}
+
+impl Holds {
+    /// How much is held.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Whether nothing is open, not even a hold of nothing.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the last of them lapses; `None` if none is open.
+    pub fn last_lapse(&self) -> Option<Timestamp> {
+        self.open.last_key_value().map(|((until, _), _)| *until)
+    }
+
+    /// Lets go of all that has lapsed by `now`.
+    pub fn lapse(&mut self, now: Timestamp) {
+        while let Some(first) = self.open.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            self.held -= first.remove();
+        }
+    }
+
+    /// Holds `amount` more.
+    pub fn put(&mut self, holder: Holder, amount: u64) {
+        let before = self.open.insert((holder.until, holder.id), amount);
+        self.held = self.held - before.unwrap_or(0) + amount;
+    }
+
+    /// Ends a hold. Tells how much it was; `None` if it is over already.
+    pub fn take(&mut self, holder: Holder) -> Option<u64> {
+        let amount = self.open.remove(&(holder.until, holder.id))?;
+        self.held -= amount;
+        Some(amount)
+    }
+
+    /// When `excess` units will be free at `now`, if holds lapse one after the other and the counter forgets the rest
+    /// as `forgets` tells. Earlier, if holds are settled for less. Whoever would have to wait for more than the first
+    /// [`LOOKED_AT`] is told when those have lapsed.
+    pub(super) fn freed_after(&self, excess: u64, now: Timestamp, forgets: impl Fn(u64) -> Retry) -> Retry {
+        let mut best = forgets(excess);
+        let (mut lapsed, mut lapse) = (0_u64, Retry::Never);
+        for ((until, _), amount) in self.open.iter().take(LOOKED_AT) {
+            lapse = Retry::After(until.since(now));
+            if lapse >= best {
+                return best;
+            }
+            lapsed += amount;
+            best = best.min(match excess.saturating_sub(lapsed) {
+                0 => lapse,
+                rest => lapse.max(forgets(rest)),
+            });
+        }
+        best.min(if self.open.len() > LOOKED_AT { lapse } else { Retry::Never })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Micros;
+
+    fn holder(id: u128, until: u64) -> Holder {
+        Holder { id: HoldId(id), until: Timestamp(until) }
+    }
+
+    #[test]
+    fn what_has_lapsed_is_held_no_more_and_cannot_be_taken() {
+        let mut holds = Holds::default();
+        holds.put(holder(1, 10), 3);
+        holds.put(holder(2, 20), 4);
+        holds.put(holder(2, 20), 5);
+        assert_eq!(holds.held(), 8);
+        holds.lapse(Timestamp(9));
+        assert_eq!((holds.held(), holds.take(holder(2, 21))), (8, None));
+        holds.lapse(Timestamp(10));
+        assert_eq!((holds.held(), holds.take(holder(1, 10))), (5, None));
+        assert_eq!((holds.take(holder(2, 20)), holds.held(), holds.is_empty()), (Some(5), 0, true));
+    }
+
+    #[test]
+    fn room_returns_by_lapse_and_by_forgetting_whichever_is_first() {
+        let mut holds = Holds::default();
+        holds.put(holder(1, 10), 3);
+        holds.put(holder(2, 20), 4);
+        let after = |at: u64| Retry::After(Micros(at));
+        // The counter forgets 2 at 5, and 2 more at 15.
+        let forgets = |excess| match excess {
+            0..=2 => after(5),
+            3..=4 => after(15),
+            _ => Retry::Never,
+        };
+        let freed = |excess| holds.freed_after(excess, Timestamp(0), forgets);
+        let expected = [(1, 5), (3, 10), (5, 10), (6, 15), (7, 15), (8, 20), (11, 20)];
+        assert_eq!(expected.map(|(excess, _)| freed(excess)), expected.map(|(_, at)| after(at)));
+        assert_eq!(freed(12), Retry::Never);
+    }
+
+    #[test]
+    fn who_waits_for_many_is_told_when_the_first_have_lapsed() {
+        let mut holds = Holds::default();
+        (1..=200).for_each(|at| holds.put(holder(at.into(), at), 1));
+        let freed = |excess| holds.freed_after(excess, Timestamp(0), |_| Retry::Never);
+        let after = |at: u64| Retry::After(Micros(at));
+        assert_eq!(
+            [freed(7), freed(128), freed(129), freed(200)],
+            [after(7), after(128), after(128), after(128)]
+        );
+    }
+}
