@@ -8,6 +8,7 @@ pub mod fallback;
 pub mod memory;
 pub mod redis;
 pub mod refusals;
+mod reservation;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -17,7 +18,11 @@ use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+
+pub use reservation::{
+    Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
+};
 
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,8 @@ pub struct Charge<'a> {
     pub on_error: OnError,
     /// What brings room back.
     pub freed_by: FreedBy,
+    /// What is counted.
+    pub unit: Unit,
 }
 
 /// What brings room back to a counter.
@@ -46,6 +53,8 @@ pub enum FreedBy {
     Time,
     /// Time, and whoever gives back.
     Hand,
+    /// Time, whoever gives back, and the end of holds: these counters have some.
+    Holders,
 }
 
 /// Whether a charge can refuse its call.
@@ -123,6 +132,12 @@ pub trait Store: Send + Sync + 'static {
     /// Does all that `call` asks, in one step that no other call sees half done.
     fn charge(&self, call: Call<'_>) -> impl Future<Output = Result<Answer, StoreError>> + Send;
 
+    /// Does a call once, under the name of a reservation, and holds what it asks to hold; all of it or nothing.
+    fn reserve(&self, call: Reserve<'_>) -> impl Future<Output = Result<Reserved, StoreError>> + Send;
+
+    /// Tells what a reservation has come to: charges that, and holds the rest on or lets it go.
+    fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
     /// The secret under which keys of this store are made. It may change once a store is first reached.
     fn key_secret(&self) -> KeySecret;
 
@@ -141,6 +156,14 @@ pub trait Lanes: Store {
 impl<S: Store> Store for Arc<S> {
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         S::charge(self, call).await
+    }
+
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        S::reserve(self, call).await
+    }
+
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        S::settle(self, call).await
     }
 
     fn key_secret(&self) -> KeySecret {
@@ -169,7 +192,7 @@ impl Charge<'_> {
         let verdict = match (self.op, self.rule.number, self.on_error) {
             // What is given back is never refused, even where it is lost.
             (Op::GiveBack { .. }, ..) | (_, Number::Unlimited, _) => Verdict::Admitted,
-            (Op::Take { room: 1.., .. }, Number::AtMost(0), _) => Verdict::Refused(Retry::Never),
+            (op, Number::AtMost(0), _) if op.room() != Some(0) => Verdict::Refused(Retry::Never),
             (_, _, OnError::Deny) => Verdict::Refused(Retry::After(Micros::from_secs(1))),
             _ => Verdict::Admitted,
         };
@@ -196,13 +219,14 @@ impl Call<'_> {
     /// Whether the charge at `index` would find room in a fresh counter, after those before it.
     fn ever_fits(&self, index: usize) -> bool {
         let charge = &self.charges[index];
-        let (Number::AtMost(most), Op::Take { room, .. }) = (charge.rule.most(), charge.op) else {
+        let (Number::AtMost(most), Some(room)) = (charge.rule.most(), charge.op.room()) else {
             return true;
         };
         let before = self.charges[..index].iter().filter(|other| other.key == charge.key);
         let spent = before.fold(0_u64, |spent, other| match other.op {
             Op::Take { charge, .. } => spent.saturating_add(charge),
             Op::GiveBack { units } => spent.saturating_sub(units),
+            Op::Hold { fixed, flexible } => spent.saturating_add(fixed).saturating_add(flexible),
         });
         spent.saturating_add(room) <= most
     }

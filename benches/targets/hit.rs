@@ -1,7 +1,7 @@
 //! One hit of one limit, as the engine would charge it.
 
 use tollgate::algorithm::{Op, Rule};
-use tollgate::limits::{CounterKey, Number, OnError, Window};
+use tollgate::limits::{CounterKey, Number, OnError, Unit, Window};
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
 
 /// The key of the counter `number`: spread as a hash would be.
@@ -22,6 +22,7 @@ pub(crate) fn charge(window: &Window, most: u64, key: CounterKey) -> Charge<'_> 
         binding: Binding::Enforced,
         on_error: OnError::Local,
         freed_by: FreedBy::Time,
+        unit: Unit::Hits,
     }
 }
 

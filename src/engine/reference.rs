@@ -14,7 +14,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::limits::{
     CounterKey, Entries, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied,
-    Whose, Window, WireUnit,
+    Unit, Whose, Window, WireUnit,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
@@ -196,6 +196,7 @@ fn charges<'a>(
                 binding,
                 on_error: OnError::Local,
                 freed_by: FreedBy::Hand,
+                unit: Unit::Hits,
             }
         }));
     }

@@ -114,6 +114,11 @@ impl Limit {
         }
     }
 
+    /// Whether room of it can be held and settled later: hits are charged at once, but those that are concurrent.
+    pub const fn is_reserved(&self) -> bool {
+        !matches!(self.unit, Unit::Hits) || matches!(self.window, Window::Concurrent { .. })
+    }
+
     /// Whether hits can be given back to it.
     pub const fn takes_back(&self) -> bool {
         self.refundable || self.window.is_held()

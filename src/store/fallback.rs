@@ -17,7 +17,10 @@ use crate::clock::Clock;
 use crate::limits::{KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
-use super::{Admission, Answer, Binding, Call, Charge, Lanes, Store, StoreError};
+use super::{
+    Admission, Answer, Binding, Call, Charge, Hold, Lanes, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
+};
 
 /// A store that always has an answer.
 #[derive(Debug)]
@@ -142,7 +145,7 @@ fn is_decided_here(charge: &Charge<'_>) -> bool {
 fn by_policy<'a>(charge: &Charge<'a>) -> Charge<'a> {
     let number = if charge.stand_in().is_admitted() { Number::Unlimited } else { Number::AtMost(0) };
     let op = match charge.op {
-        Op::Take { .. } => Op::Take { room: 1, charge: 0 },
+        Op::Take { .. } | Op::Hold { .. } => Op::Take { room: 1, charge: 0 },
         back @ Op::GiveBack { .. } => back,
     };
     Charge { rule: Rule { window: &BY_POLICY, number }, op, ..*charge }
@@ -175,6 +178,32 @@ impl<S: Store> Store for WithFallback<S> {
             }
             Err(reason) => Ok(self.stand_in(call, reason)),
         }
+    }
+
+    /// Never fails. Without an answer of the store nothing is held: what passes is counted where that is done locally,
+    /// as if it was spent already. So is what the store holds, since nobody tells this memory what it came to.
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        let spent: SmallVec<[Charge<'_>; FEW]> =
+            call.charges.iter().map(|charge| Charge { op: charge.op.spending(), ..*charge }).collect();
+        let spent = Call { charges: &spent, admission: Admission::AllOrNone };
+        match self.store.reserve(call).await {
+            Ok(reserved) => {
+                if matches!(reserved.hold, Hold::Taken(_)) {
+                    self.keep_warm(spent, &reserved.answer);
+                }
+                Ok(reserved)
+            }
+            Err(reason) => {
+                let answer = self.stand_in(spent, reason);
+                let hold = if spent.is_refused(&answer.outcomes) { Hold::Refused } else { Hold::Unheld };
+                Ok(Reserved { answer, hold })
+            }
+        }
+    }
+
+    /// Fails as the store does: what is spent is to be told again.
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.store.settle(call).await
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -7,6 +7,9 @@
 //!
 //! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
+mod open;
+mod records;
+mod reserve;
 mod shard;
 mod step;
 mod table;
@@ -14,14 +17,18 @@ mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Timestamp};
-use crate::limits::{KeySecret, OnError, Window};
+use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
-use super::{Admission, Answer, Binding, Call, Charge, Lanes, Store, StoreError};
+use super::{
+    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
+};
+use records::Records;
 use shard::{Places, Shard};
 use step::Step;
 use table::NEVER;
@@ -42,6 +49,9 @@ pub struct MemoryStore {
     /// The counters that newcomers share when no place is left, one a limit. Locked after the shards of a call,
     /// and only by a call that needs one: or else every call of a limit would wait for every other.
     shared: Mutex<Shared>,
+    /// The records of reservations. Locked before the shards of a call.
+    records: Box<[Mutex<Records>]>,
+    records_a_shard: usize,
     clock: Clock,
     secret: KeySecret,
 }
@@ -57,7 +67,8 @@ type Shared = HashMap<u128, State>;
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
-    /// The most counters that are kept, apart from one a limit that newcomers share. Default 1,000,000.
+    /// The most counters that are kept, apart from one a limit that newcomers share, and the most reservations. Default
+    /// 1,000,000.
     pub max_keys: usize,
 }
 
@@ -75,7 +86,15 @@ impl MemoryStore {
         // Chance gives some shards a little more than their share.
         let share = most / shards + most / shards / 16;
         let shards = (0..shards).map(|_| Aligned(Mutex::new(Shard::for_up_to(share)))).collect();
-        Self { shards, places: Places::new(most), shared: Mutex::default(), clock, secret }
+        Self {
+            shards,
+            places: Places::new(most),
+            shared: Mutex::default(),
+            records: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            records_a_shard: most.div_ceil(SHARDS),
+            clock,
+            secret,
+        }
     }
 
     /// Does all that `call` asks, now.
@@ -83,7 +102,7 @@ impl MemoryStore {
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
         match call.charges {
-            [charge] => self.charge_one(charge, call.admission, at),
+            [charge] if charge.freed_by != FreedBy::Holders => self.charge_one(charge, call.admission, at),
             _ => Answer { at, outcomes: Step::run(self, call, at), degraded: None },
         }
     }
@@ -102,6 +121,11 @@ impl MemoryStore {
     /// Which shard the counter `id` belongs to.
     fn shard_of(&self, id: u128) -> usize {
         id as usize & (self.shards.len() - 1)
+    }
+
+    /// The records among which the one of this name is.
+    fn records(&self, name: CounterKey) -> MutexGuard<'_, Records> {
+        self.records[name.id as usize % SHARDS].lock()
     }
 
     /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is
@@ -176,6 +200,14 @@ impl Store for MemoryStore {
         Ok(self.charge_now(call))
     }
 
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.reserve_now(call)
+    }
+
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.settle_now(call)
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.secret
     }
@@ -203,8 +235,7 @@ mod tests {
     use super::*;
     use crate::algorithm::{Retry, Verdict};
     use crate::clock::Micros;
-    use crate::limits::{CounterKey, Number};
-    use crate::store::FreedBy;
+    use crate::limits::{Number, Unit};
 
     const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 
@@ -224,6 +255,7 @@ mod tests {
             binding: Binding::Enforced,
             on_error: OnError::Deny,
             freed_by: FreedBy::Time,
+            unit: Unit::Hits,
         }
     }
 

@@ -36,7 +36,7 @@ use self::lane::{Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::script::Replied;
-use super::{Answer, Call, Lanes, Store, StoreError};
+use super::{Answer, Call, Lanes, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 pub use health::Finding;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
@@ -116,6 +116,14 @@ impl Store for RedisStore {
             }
         }
         Err(StoreError::Timeout)
+    }
+
+    async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+        Err(StoreError::Unavailable)
     }
 
     fn key_secret(&self) -> KeySecret {

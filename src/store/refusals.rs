@@ -17,7 +17,10 @@ use crate::algorithm::{Op, Outcome, Overrun, Retry, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{KeySecret, Number};
 
-use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Outcomes, Store, StoreError};
+use super::{
+    Admission, Answer, Call, Charge, FreedBy, Lanes, Outcomes, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
+};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -48,6 +51,14 @@ impl<S: Store> Store for WithRefusals<S> {
         let answer = self.store.charge(call).await?;
         self.refusals.learn(call, &answer, asked);
         Ok(answer)
+    }
+
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.store.reserve(call).await
+    }
+
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.store.settle(call).await
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -10,7 +10,7 @@ use tollgate::clock::Clock;
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Answer, Call, Store, StoreError};
+use tollgate::store::{Answer, Call, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 use crate::support::raw::http;
 use crate::support::server::per_key;
@@ -20,6 +20,14 @@ struct Gone;
 
 impl Store for Gone {
     async fn charge(&self, _: Call<'_>) -> Result<Answer, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
         Err(StoreError::Unavailable)
     }
 

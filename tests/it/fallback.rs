@@ -4,10 +4,12 @@ use std::sync::Mutex;
 
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+use tollgate::store::{
+    Admission, Answer, Binding, Call, Charge, FreedBy, Reserve, Reserved, Settle, Settled, Store, StoreError,
+};
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 const BUCKET: Window = Window::TokenBucket { length: Micros::from_secs(60), burst: 7 };
@@ -23,6 +25,16 @@ impl Store for Switched {
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         let failure = self.failure.lock().unwrap().clone();
         failure.map_or_else(|| Ok(self.store.charge_now(call)), Err)
+    }
+
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        let failure = self.failure.lock().unwrap().clone();
+        failure.map_or_else(|| self.store.reserve_now(call), Err)
+    }
+
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        let failure = self.failure.lock().unwrap().clone();
+        failure.map_or_else(|| self.store.settle_now(call), Err)
     }
 
     fn key_secret(&self) -> KeySecret {
@@ -82,6 +94,7 @@ fn take(id: u128, most: u64, hits: u64, on_error: OnError) -> Charge<'static> {
         binding: Binding::Enforced,
         on_error,
         freed_by: FreedBy::Time,
+        unit: Unit::Hits,
     }
 }
 

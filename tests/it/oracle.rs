@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Span, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
@@ -96,6 +96,7 @@ impl Counter<'_> {
             binding: Binding::Enforced,
             on_error: OnError::Deny,
             freed_by: FreedBy::Hand,
+            unit: Unit::Hits,
         };
         let charges = [charge];
         let call = Call { charges: &charges, admission: Admission::AllOrNone };
@@ -330,6 +331,7 @@ fn holds_are_held_until_given_back_or_abandoned(bench: &Bench) {
                     holds.extend((0..hits).filter(|_| fits).map(|_| abandoned));
                     counter.keeps_its_word(now, rule, hits, outcome)?;
                 }
+                Op::Hold { .. } => unreachable!("nobody asked for a hold with a name"),
             }
             prop_assert_eq!(outcome.standing.held, holds.len() as u64);
         }
@@ -362,6 +364,7 @@ fn capacity_is_what_was_taken_less_what_was_given_back(bench: &Bench) {
                         used += if fits { hits } else { 0 };
                         fits
                     }
+                    Op::Hold { .. } => unreachable!("nobody asked for a hold with a name"),
                 };
                 if changed {
                     touched = now;

@@ -9,10 +9,12 @@ use proptest::prelude::*;
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::refusals::WithRefusals;
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+use tollgate::store::{
+    Admission, Answer, Binding, Call, Charge, FreedBy, Reserve, Reserved, Settle, Settled, Store, StoreError,
+};
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -36,6 +38,14 @@ impl Store for Shared {
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Ok(self.store.charge_now(call))
+    }
+
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.store.reserve_now(call)
+    }
+
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.store.settle_now(call)
     }
 
     fn key_secret(&self) -> KeySecret {
@@ -103,6 +113,7 @@ fn charge(id: u128, window: &Window, most: u64, op: Op) -> Charge<'_> {
         binding: Binding::Enforced,
         on_error: OnError::Deny,
         freed_by: FreedBy::Time,
+        unit: Unit::Hits,
     }
 }
 
@@ -219,6 +230,13 @@ fn a_failure_is_not_remembered() {
                 outcomes: [refused].into_iter().collect(),
                 degraded: Some(StoreError::Timeout),
             })
+        }
+        async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
+            Err(StoreError::Timeout)
+        }
+
+        async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+            Err(StoreError::Timeout)
         }
         fn key_secret(&self) -> KeySecret {
             KeySecret([0; 16])

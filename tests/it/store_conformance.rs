@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
@@ -101,6 +101,7 @@ fn charge(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
         binding: Binding::Enforced,
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
+        unit: Unit::Hits,
     }
 }
 

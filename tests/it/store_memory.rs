@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tollgate::algorithm::{Op, Outcome, Rule};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
 
@@ -57,6 +57,7 @@ fn charge((counter, op): (usize, Op)) -> Charge<'static> {
         binding: Binding::Enforced,
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
+        unit: Unit::Hits,
     }
 }
 

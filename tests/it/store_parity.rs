@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Window};
+use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store};
 
@@ -191,6 +191,7 @@ fn charges<'a>(windows: &'a [Window], tag: u64, asked: &[Asked]) -> Vec<Charge<'
                 binding: asked.binding,
                 on_error: OnError::Local,
                 freed_by: FreedBy::Hand,
+                unit: Unit::Hits,
             }
         })
         .collect()

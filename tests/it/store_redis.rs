@@ -9,7 +9,7 @@ use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
-use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Window};
+use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Store, StoreError};
 
@@ -34,6 +34,7 @@ fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
         binding: Binding::Enforced,
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
+        unit: Unit::Hits,
     }
 }
 

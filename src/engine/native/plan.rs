@@ -139,7 +139,18 @@ fn charge<'a>(limit: &Limit, key: CounterKey, overflow: u128, rule: Rule<'a>, op
         op,
         binding: if limit.mode == Mode::Enforced { Binding::Enforced } else { Binding::Counted },
         on_error: limit.on_error,
-        freed_by: if limit.takes_back() { FreedBy::Hand } else { FreedBy::Time },
+        freed_by: freed_by(limit),
+        unit: limit.unit,
+    }
+}
+
+fn freed_by(limit: &Limit) -> FreedBy {
+    if limit.is_reserved() {
+        FreedBy::Holders
+    } else if limit.takes_back() {
+        FreedBy::Hand
+    } else {
+        FreedBy::Time
     }
 }
 

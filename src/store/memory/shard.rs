@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::algorithm::State;
 use crate::clock::Timestamp;
 
+use super::open::Open;
 use super::table::{NEVER, Place, Slot, Table};
 
 /// How many more counters the store may keep.
@@ -23,6 +24,8 @@ pub(super) struct Shard {
     table: Table,
     /// Of each stretch, the instant before which nothing in it is idle: until then nobody has to look.
     live_until: Vec<Timestamp>,
+    /// What is held beside the counters.
+    pub(super) open: Open,
 }
 
 impl Places {
@@ -45,7 +48,7 @@ impl Places {
 impl Shard {
     /// With nothing in it, to hold about so many counters at last.
     pub(super) fn for_up_to(counters: usize) -> Self {
-        Self { table: Table::for_up_to(counters), live_until: Vec::new() }
+        Self { table: Table::for_up_to(counters), live_until: Vec::new(), open: Open::default() }
     }
 
     /// How many counters are kept, idle ones included.

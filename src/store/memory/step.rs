@@ -7,10 +7,10 @@
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use crate::algorithm::{Op, Outcome, Overrun, State};
+use crate::algorithm::{HoldId, Holder, Op, Outcome, Overrun, Share, State};
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, OnError, Window};
-use crate::store::{Admission, Call, Charge, Outcomes};
+use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes};
 
 use super::shard::Shard;
 use super::table::{NEVER, Place};
@@ -19,8 +19,12 @@ use super::{MemoryStore, Shared, ask, idle_from, shared};
 /// A call in progress.
 pub(super) struct Step<'m, 'c> {
     store: &'m MemoryStore,
-    call: Call<'c>,
-    at: Timestamp,
+    pub(super) call: Call<'c>,
+    pub(super) at: Timestamp,
+    /// Whose the holds are that the call takes.
+    holder: Holder,
+    /// How much of them is granted.
+    pub(super) share: Share,
     /// Those that the call touches, in ascending order.
     shards: SmallVec<[(usize, MutexGuard<'m, Shard>); 4]>,
     shared: Option<MutexGuard<'m, Shared>>,
@@ -50,15 +54,14 @@ enum Seat {
 }
 
 const NOTHING: Op = Op::Take { room: 0, charge: 0 };
+/// Of calls that take no holds.
+const NOBODY: Holder = Holder { id: HoldId(0), until: Timestamp(0) };
 
 impl<'m, 'c> Step<'m, 'c> {
     /// Does all that `call` asks of `store`.
     #[inline(never)]
     pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Outcomes {
-        let (shards, shared) = (lock(store, call.charges), None);
-        let (seats, undo) = (SmallVec::new(), SmallVec::new());
-        let mut step = Self { store, call, at, shards, shared, seats, undo };
-        step.sit_down();
+        let mut step = Self::begin(store, call, at, NOBODY);
         let outcomes = match call.admission {
             Admission::AllOrNone => step.all_or_none(),
             Admission::Each => step.each(|_| true),
@@ -68,7 +71,16 @@ impl<'m, 'c> Step<'m, 'c> {
         outcomes
     }
 
-    fn all_or_none(&mut self) -> Outcomes {
+    /// Gives every charge of `call` its seat. Whoever begins has to [`stand_up`](Self::stand_up) in the end.
+    pub(super) fn begin(store: &'m MemoryStore, call: Call<'c>, at: Timestamp, holder: Holder) -> Self {
+        let (shards, shared) = (lock(store, call.charges), None);
+        let (seats, undo) = (SmallVec::new(), SmallVec::new());
+        let mut step = Self { store, call, at, holder, share: Share::WHOLE, shards, shared, seats, undo };
+        step.sit_down();
+        step
+    }
+
+    pub(super) fn all_or_none(&mut self) -> Outcomes {
         let call = self.call;
         let mut outcomes: Outcomes = (0..call.charges.len()).map(|index| self.charge(index)).collect();
         call.settle(&mut outcomes);
@@ -80,6 +92,18 @@ impl<'m, 'c> Step<'m, 'c> {
             }
         }
         outcomes
+    }
+
+    /// As much of `share` as all holds of the call have room for; all of it if not even what is fixed has.
+    pub(super) fn fitting(&mut self, share: Share) -> Share {
+        let mut fitting = share;
+        for (index, charge) in self.call.charges.iter().enumerate() {
+            if let (Op::Hold { fixed, flexible }, Binding::Enforced) = (charge.op, charge.binding) {
+                let room = self.look(index, NOTHING).standing.remaining;
+                fitting = fitting.within(room, fixed, flexible);
+            }
+        }
+        if fitting.granted == 0 { share } else { fitting }
     }
 
     fn each_unless_over(&mut self) -> Outcomes {
@@ -99,45 +123,71 @@ impl<'m, 'c> Step<'m, 'c> {
     }
 
     fn charge(&mut self, index: usize) -> Outcome {
-        let (call, at) = (self.call, self.at);
+        let call = self.call;
         let charge = &call.charges[index];
-        let overrun = charge.overrun(call.admission);
         if charge.op.changes() && call.admission == Admission::AllOrNone {
             let before = self.state(index).map(|state| state.clone());
             self.undo.extend(before.map(|state| (index, state)));
         }
-        let Some(state) = self.state(index) else {
-            return self.unkept(index, charge.op);
+        let op = match charge.op {
+            Op::Hold { fixed, flexible } => Op::Hold { fixed, flexible: self.share.part_of(flexible) },
+            op => op,
         };
-        let outcome = ask(state, charge, overrun, at);
-        let idle_from = idle_from(&outcome, state, charge.rule, at);
+        self.ask(index, op, charge.overrun(call.admission), self.holder)
+    }
+
+    /// What a charge would come to, with nothing changed.
+    fn look(&mut self, index: usize, op: Op) -> Outcome {
+        self.ask(index, op.peek(), Overrun::Refuse, self.holder)
+    }
+
+    /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.
+    pub(super) fn ask(&mut self, index: usize, op: Op, overrun: Overrun, holder: Holder) -> Outcome {
+        let (charge, at) = (Charge { op, ..self.call.charges[index] }, self.at);
+        if matches!(self.seats[index], Seat::None) {
+            return charge.stand_in();
+        }
+        if charge.freed_by != FreedBy::Holders {
+            return self.on_state(index, op, overrun, |state| ask(state, &charge, overrun, at));
+        }
+        let id = charge.key.id;
+        let mut holds = self.shard(charge.key).1.open.take(id, at);
+        let outcome = self.on_state(index, op, overrun, |state| {
+            state.charge_beside(&mut holds, holder, charge.rule, op, overrun, at)
+        });
+        self.shard(charge.key).1.open.put_back(id, holds);
+        outcome
+    }
+
+    /// Does `act`, which is to do `op`, to the state that the charge at `index` is made to.
+    fn on_state(
+        &mut self,
+        index: usize,
+        op: Op,
+        overrun: Overrun,
+        act: impl FnOnce(&mut State) -> Outcome,
+    ) -> Outcome {
+        let (rule, at) = (self.call.charges[index].rule, self.at);
+        let Some(state) = self.state(index) else {
+            return act(&mut State::fresh(rule.window));
+        };
+        let outcome = act(state);
+        let idle_from = idle_from(&outcome, state, rule, at);
         if let Seat::Kept { charged, .. } = &mut self.seats[index]
-            && charge.op.is_made(&outcome, overrun)
+            && op.is_made(&outcome, overrun)
         {
             *charged = Some(idle_from);
         }
         outcome
     }
 
-    /// What a charge would come to, with nothing changed.
-    fn look(&mut self, index: usize, op: Op) -> Outcome {
-        let (charge, at) = (Charge { op: op.peek(), ..self.call.charges[index] }, self.at);
-        match self.state(index) {
-            Some(state) => ask(state, &charge, Overrun::Refuse, at),
-            None => self.unkept(index, op),
-        }
-    }
-
-    /// What a charge comes to that is made to no counter that is kept.
-    fn unkept(&self, index: usize, op: Op) -> Outcome {
-        let charge = &self.call.charges[index];
-        match self.seats[index] {
-            Seat::None => charge.stand_in(),
-            _ => {
-                let charge = Charge { op, ..*charge };
-                ask(&mut State::fresh(charge.rule.window), &charge, Overrun::Refuse, self.at)
-            }
-        }
+    /// Ends the hold of `holder` at the counter of the charge at `index`.
+    pub(super) fn end_hold(&mut self, index: usize, holder: Holder) {
+        let (key, at) = (self.call.charges[index].key, self.at);
+        let open = &mut self.shard(key).1.open;
+        let mut holds = open.take(key.id, at);
+        holds.take(holder);
+        open.put_back(key.id, holds);
     }
 
     /// The counter that the charge at `index` is made to, if it is kept.
@@ -161,6 +211,12 @@ impl<'m, 'c> Step<'m, 'c> {
         for seat in &mut self.seats {
             if let Seat::Kept { charged, .. } = seat {
                 *charged = None;
+            }
+        }
+        let (charges, at) = (self.call.charges, self.at);
+        for (index, charge) in charges.iter().enumerate() {
+            if matches!(charge.op, Op::Hold { .. }) {
+                self.end_hold(index, self.holder.within(charge.rule.window, at));
             }
         }
     }
@@ -218,7 +274,7 @@ impl<'m, 'c> Step<'m, 'c> {
     }
 
     /// Lets go of all counters. The first seat at a counter knows what was before, the last what is now.
-    fn stand_up(&mut self) {
+    pub(super) fn stand_up(&mut self) {
         let kept = |seat: &Seat| match *seat {
             Seat::Kept { shard, place, idle_from, charged } => Some((shard, place, idle_from, charged)),
             _ => None,

@@ -311,7 +311,7 @@ mod tests {
     use super::*;
     use crate::algorithm::{Op, Rule};
     use crate::clock::Micros;
-    use crate::limits::{Number, OnError, Window};
+    use crate::limits::{Number, OnError, Unit, Window};
     use crate::store::{Binding, Call, Charge, FreedBy};
 
     const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -326,6 +326,7 @@ mod tests {
             binding: Binding::Enforced,
             on_error: OnError::Deny,
             freed_by: FreedBy::Hand,
+            unit: Unit::Hits,
         };
         let charges: Vec<Charge<'_>> = ids.iter().map(charge).collect();
         script::pack(&Call { charges: &charges, admission: Admission::Each }, Timestamp::default)

@@ -11,7 +11,7 @@ use redis::{FromRedisValue, RedisResult, Script};
 
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Window};
+use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, StoreError};
 
 use super::batch::Batch;
@@ -99,7 +99,7 @@ fn rehearsal(op: Op) -> Batch {
             let key = CounterKey { tag: 0, id };
             let rule = Rule { window, number: Number::Unlimited };
             let (binding, on_error, freed_by) = (Binding::Counted, OnError::Allow, FreedBy::Hand);
-            Charge { key, overflow: key.id, rule, op, binding, on_error, freed_by }
+            Charge { key, overflow: key.id, rule, op, binding, on_error, freed_by, unit: Unit::Hits }
         })
         .collect();
     let call = Call { charges: &charges, admission: Admission::AllOrNone };

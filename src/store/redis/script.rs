@@ -134,6 +134,7 @@ impl Terms {
         let (op, room, amount) = match charge.op {
             Op::Take { room, charge } => (TAKE, room, charge),
             Op::GiveBack { units } => (GIVE_BACK, 0, units),
+            Op::Hold { fixed, flexible } => (TAKE, fixed + flexible, 0),
         };
         let binding = match charge.binding {
             Binding::Enforced => ENFORCED,

@@ -1,0 +1,129 @@
+//! The records of reservations: what each charged and holds where, and what was paid of it.
+//!
+//! Bounded as counters are. A record is forgotten when nobody may ask for it any more; when there are too many, the
+//! one that would be forgotten first goes early, unless it is still open: then there is no place for another.
+
+use std::collections::{BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
+
+use crate::algorithm::Rule;
+use crate::clock::Timestamp;
+use crate::limits::{CounterKey, Number, OnError, Unit, Window};
+use crate::store::FreedBy;
+
+/// Records by name.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    by_name: HashMap<u128, Record, RandomState>,
+    /// In the order in which they are forgotten.
+    forgotten: BTreeSet<(Timestamp, u128)>,
+}
+
+/// What is known of a reservation.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// What was asked.
+    pub(super) body: u64,
+    pub(super) state: Reservation,
+    pub(super) began: Timestamp,
+    /// When it lapses, and when it does so however often it is renewed.
+    pub(super) until: Timestamp,
+    pub(super) ends: Timestamp,
+    /// How many flexible units were granted.
+    pub(super) units: u64,
+    /// Kept until then.
+    pub(super) kept_until: Timestamp,
+    pub(super) parts: Vec<RecordedPart>,
+}
+
+/// Where a reservation is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reservation {
+    /// Held, or lapsed.
+    Open,
+    /// Settled.
+    Settled,
+    /// Released.
+    Released,
+    /// Not reserved at all: it is charged after the fact.
+    Unheld,
+}
+
+/// What a reservation does to one counter.
+#[derive(Clone, Debug)]
+pub(super) struct RecordedPart {
+    pub(super) key: CounterKey,
+    /// The identity of the limit.
+    pub(super) limit: u128,
+    pub(super) window: Window,
+    pub(super) number: Number,
+    pub(super) unit: Unit,
+    pub(super) on_error: OnError,
+    pub(super) freed_by: FreedBy,
+    /// The end of the period that it belongs to.
+    pub(super) ends: Timestamp,
+    /// What was held at first.
+    pub(super) granted: u64,
+    /// What was paid so far.
+    pub(super) paid: u64,
+    /// Hits that were charged and can be given back.
+    pub(super) taken: u64,
+}
+
+impl Records {
+    /// The record under `name`, if it is still kept at `now`.
+    pub(super) fn get(&mut self, name: u128, now: Timestamp) -> Option<&mut Record> {
+        self.forget(now);
+        self.by_name.get_mut(&name)
+    }
+
+    /// Whether there is a place for one more, of at most so many. One may be forgotten for it.
+    pub(super) fn make_room(&mut self, most: usize) -> bool {
+        if self.by_name.len() < most {
+            return true;
+        }
+        let ended =
+            |name: &u128| self.by_name.get(name).is_some_and(|record| record.state != Reservation::Open);
+        let Some(first) = self.forgotten.first().copied().filter(|(_, name)| ended(name)) else {
+            return false;
+        };
+        self.forgotten.remove(&first);
+        self.by_name.remove(&first.1);
+        true
+    }
+
+    /// Keeps `record` under `name`.
+    pub(super) fn insert(&mut self, name: u128, record: Record) {
+        self.forgotten.insert((record.kept_until, name));
+        self.by_name.insert(name, record);
+    }
+
+    /// Keeps the record under `name` until then.
+    pub(super) fn keep(&mut self, name: u128, until: Timestamp) {
+        if let Some(record) = self.by_name.get_mut(&name) {
+            self.forgotten.remove(&(record.kept_until, name));
+            record.kept_until = until;
+            self.forgotten.insert((until, name));
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        while let Some(first) = self.forgotten.first().copied().filter(|(until, _)| *until <= now) {
+            self.forgotten.remove(&first);
+            self.by_name.remove(&first.1);
+        }
+    }
+}
+
+impl RecordedPart {
+    /// The rule that it was reserved by.
+    pub(super) fn rule(&self) -> Rule<'_> {
+        Rule { window: &self.window, number: self.number }
+    }
+
+    /// Whether its period is over at `now`: what it charges belongs to that one, and no later one knows of it.
+    pub(super) fn is_closed(&self, now: Timestamp) -> bool {
+        now >= self.ends
+    }
+}

@@ -1,0 +1,272 @@
+//! Reservations in memory: a step, and a record of it.
+//!
+//! The record is locked first, then the shards of the counters, in every case: two calls under one name are done one
+//! after the other, and no two calls wait for each other in a circle.
+
+use crate::algorithm::{HoldId, Holder, Op, Overrun, Share, Span};
+use crate::clock::Timestamp;
+use crate::limits::Unit;
+use crate::store::{
+    Admission, Answer, Before, Binding, Call, Charge, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
+    Reserved, Settle, Settled, StoreError, Then,
+};
+
+use super::MemoryStore;
+use super::records::{Record, RecordedPart, Records, Reservation};
+use super::step::Step;
+
+impl MemoryStore {
+    /// Does all that `call` asks, now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`], if no more reservations can be kept.
+    pub fn reserve_now(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        let at = self.clock.now();
+        let mut records = self.records(call.name);
+        if let Some(record) = records.get(call.name.id, at) {
+            return Ok(self.replay(call, record, at));
+        }
+        self.make_room(&mut records)?;
+        let until = at.plus(call.life.ttl.min(call.life.max_age));
+        let holder = Holder { id: HoldId(call.name.id), until };
+        let mut step = Step::begin(self, all_or_none(call.charges), at, holder);
+        if let Some(units) = call.accepts_less {
+            step.share = step.fitting(Share { granted: units.get(), of: units.get() });
+        }
+        let outcomes = step.all_or_none();
+        let share = step.share;
+        step.stand_up();
+        let is_refused = all_or_none(call.charges).is_refused(&outcomes);
+        let answer = Answer { at, outcomes, degraded: None };
+        if is_refused {
+            return Ok(Reserved { answer, hold: Hold::Refused });
+        }
+        let record = Record::of(call, share, at, until);
+        let hold = Hold::Taken(record.grant());
+        records.insert(call.name.id, record);
+        Ok(Reserved { answer, hold })
+    }
+
+    fn replay(&self, call: Reserve<'_>, record: &Record, at: Timestamp) -> Reserved {
+        let answer = |outcomes| Answer { at, outcomes, degraded: None };
+        if record.body != call.body {
+            return Reserved { answer: answer(Outcomes::new()), hold: Hold::Conflict };
+        }
+        let nothing = Op::Take { room: 0, charge: 0 };
+        let looks: Vec<Charge<'_>> = call
+            .charges
+            .iter()
+            .map(|charge| Charge { op: nothing, binding: Binding::Counted, ..*charge })
+            .collect();
+        let outcomes = Step::run(self, all_or_none(&looks), at);
+        Reserved { answer: answer(outcomes), hold: Hold::Replayed(record.grant()) }
+    }
+
+    /// Does all that `call` asks, now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`], if no more reservations can be kept.
+    pub fn settle_now(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        let at = self.clock.now();
+        let mut records = self.records(call.name);
+        if records.get(call.name.id, at).is_none() {
+            if call.otherwise.is_empty() {
+                return Ok(Settled { at, before: Before::Unknown, until: None, parts: Vec::new() });
+            }
+            self.make_room(&mut records)?;
+            records.insert(call.name.id, Record::after_the_fact(call, at));
+        }
+        let record = records.get(call.name.id, at).expect("it was put there if it was not");
+        let settled = self.settle(call, record, at);
+        if settled.before != Before::Settled {
+            let kept_until = at.plus(call.keep).max(record.until);
+            records.keep(call.name.id, kept_until);
+        }
+        Ok(settled)
+    }
+
+    fn settle(&self, call: Settle<'_>, record: &mut Record, at: Timestamp) -> Settled {
+        let before = record.found(call.then, at);
+        let then = if before == Before::Settled { Then::Done } else { call.then };
+        let dues: Vec<u64> = record
+            .parts
+            .iter()
+            .map(|part| match (before, then) {
+                (Before::Settled, _) | (_, Then::Released) => part.paid,
+                _ => call.spent.of(part.unit, part.granted).max(part.paid),
+            })
+            .collect();
+        let until = match then {
+            Then::More { ttl } => Some(at.plus(ttl).min(record.ends)).filter(|until| *until > at),
+            Then::Done | Then::Released => None,
+        };
+        let charges: Vec<Charge<'_>> =
+            record.parts.iter().zip(&dues).map(|(part, due)| part.charge(*due, before, then, at)).collect();
+        let was = Holder { id: HoldId(call.name.id), until: record.until };
+        let will = until.map(|until| Holder { until, ..was });
+        let mut step = Step::begin(self, Call { charges: &charges, admission: Admission::Each }, at, was);
+        let mut parts = Vec::with_capacity(charges.len());
+        for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
+            parts.push(settle_part(&mut step, index, part, *due, (before, was, will)));
+        }
+        step.stand_up();
+        if before != Before::Settled {
+            record.go_on(then, until, &dues);
+        }
+        Settled { at, before, until, parts }
+    }
+
+    fn make_room(&self, records: &mut Records) -> Result<(), StoreError> {
+        let full = || StoreError::Refused { code: "FULL".to_owned() };
+        records.make_room(self.records_a_shard).then_some(()).ok_or_else(full)
+    }
+}
+
+/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on.
+fn settle_part(
+    step: &mut Step<'_, '_>,
+    index: usize,
+    part: &RecordedPart,
+    due: u64,
+    (before, was, will): (Before, Holder, Option<Holder>),
+) -> Part {
+    let charge = step.call.charges[index];
+    let holds = part.freed_by == FreedBy::Holders && before != Before::Settled;
+    if holds {
+        step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
+    }
+    step.ask(index, charge.op, Overrun::Count, was);
+    let rest = Op::Hold { fixed: part.granted.saturating_sub(due), flexible: 0 };
+    let outcome = match will.filter(|_| holds && !part.is_closed(step.at)) {
+        Some(holder) if before == Before::Held => step.ask(index, rest, Overrun::Count, holder),
+        Some(holder) => step.ask(index, rest, Overrun::Refuse, holder),
+        None => step.ask(index, Op::Take { room: 0, charge: 0 }, Overrun::Refuse, was),
+    };
+    let charged = match charge.op {
+        Op::Take { charge, .. } => charge,
+        _ => 0,
+    };
+    Part {
+        limit: part.limit,
+        unit: part.unit,
+        number: part.number,
+        granted: part.granted,
+        paid: due,
+        charged,
+        outcome,
+    }
+}
+
+fn all_or_none<'a>(charges: &'a [Charge<'a>]) -> Call<'a> {
+    Call { charges, admission: Admission::AllOrNone }
+}
+
+impl Record {
+    fn of(call: Reserve<'_>, share: Share, at: Timestamp, until: Timestamp) -> Self {
+        Self {
+            body: call.body,
+            state: Reservation::Open,
+            began: at,
+            until,
+            ends: at.plus(call.life.max_age),
+            units: if call.accepts_less.is_some() { share.granted } else { 1 },
+            kept_until: at.plus(call.life.keep).max(until),
+            parts: call.charges.iter().filter_map(|charge| RecordedPart::of(charge, share, at)).collect(),
+        }
+    }
+
+    /// Of what nobody reserved. All of it is still to be paid.
+    fn after_the_fact(call: Settle<'_>, at: Timestamp) -> Self {
+        let parts = call.otherwise.iter().filter_map(|charge| {
+            let nothing = Op::Take { room: 0, charge: 0 };
+            RecordedPart::of(&Charge { op: nothing, ..*charge }, Share::WHOLE, at)
+        });
+        Self {
+            body: 0,
+            state: Reservation::Unheld,
+            began: at,
+            until: at,
+            ends: Timestamp(u64::MAX),
+            units: 0,
+            kept_until: at.plus(call.keep),
+            parts: parts.collect(),
+        }
+    }
+
+    fn grant(&self) -> Grant {
+        Grant { units: self.units, began: self.began, until: self.until }
+    }
+
+    /// How it is found at `at` by who wants it to go on like that.
+    fn found(&self, then: Then, at: Timestamp) -> Before {
+        match (self.state, then) {
+            (Reservation::Unheld, _) => Before::Unheld,
+            (Reservation::Settled, _) | (Reservation::Released, Then::Released) => Before::Settled,
+            (Reservation::Released, _) => Before::Late,
+            (Reservation::Open, _) if at >= self.until => Before::Late,
+            (Reservation::Open, _) => Before::Held,
+        }
+    }
+
+    fn go_on(&mut self, then: Then, until: Option<Timestamp>, dues: &[u64]) {
+        self.state = match then {
+            Then::More { .. } => Reservation::Open,
+            Then::Done => Reservation::Settled,
+            Then::Released => Reservation::Released,
+        };
+        self.until = until.unwrap_or(self.until);
+        for (part, due) in self.parts.iter_mut().zip(dues) {
+            part.paid = *due;
+        }
+    }
+}
+
+impl RecordedPart {
+    /// Of what `charge` asks for; `None` if nobody has to come back to it.
+    fn of(charge: &Charge<'_>, share: Share, at: Timestamp) -> Option<Self> {
+        if charge.unit == Unit::Hits && charge.freed_by == FreedBy::Time {
+            return None;
+        }
+        let (granted, taken) = match charge.op {
+            Op::Hold { fixed, flexible } => (fixed + share.part_of(flexible), 0),
+            Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken),
+            Op::Take { .. } | Op::GiveBack { .. } => (0, 0),
+        };
+        Some(Self {
+            key: charge.key,
+            limit: charge.overflow,
+            window: charge.rule.window.clone(),
+            number: charge.rule.number,
+            unit: charge.unit,
+            on_error: charge.on_error,
+            freed_by: charge.freed_by,
+            ends: Span::holding(charge.rule.window, at).end,
+            granted,
+            paid: 0,
+            taken,
+        })
+    }
+
+    /// What is done to its counter when `due` is due in all.
+    fn charge(&self, due: u64, before: Before, then: Then, at: Timestamp) -> Charge<'_> {
+        let op = match then {
+            Then::Released if matches!(before, Before::Held | Before::Late) => {
+                Op::GiveBack { units: self.taken }
+            }
+            _ if self.is_closed(at) => Op::Take { room: 0, charge: 0 },
+            _ => Op::Take { room: 0, charge: due - self.paid },
+        };
+        Charge {
+            key: self.key,
+            overflow: self.limit,
+            rule: self.rule(),
+            op,
+            binding: Binding::Counted,
+            on_error: self.on_error,
+            freed_by: self.freed_by,
+            unit: self.unit,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Calls under a name: reserved first, settled later, and done once however often they are asked.
+//!
+//! A store keeps a record of each such call under its name: what it charged and holds where, and what was paid of it
+//! so far. Whoever settles brings the name alone; nothing that was reserved has to be known again. The life of a hold:
+//!
+//! ```text
+//!           reserve                 settle(Then::Done)
+//!   (none) ─────────▶ held ────────────────────────────▶ settled     used += spent, nothing is held
+//!                      │ ▲
+//!                      │ └─ settle(Then::More): used grows to what is spent so far, the rest is held on, renewed
+//!                      ├─ settle(Then::Released) ───────▶ released    nothing is held, hits are given back
+//!                      └─ its time is over ────────────▶ lapsed      nobody has to act; a late settle still charges
+//! ```
+
+use std::num::NonZeroU64;
+
+use crate::algorithm::Outcome;
+use crate::clock::{Micros, Timestamp};
+use crate::limits::{CounterKey, Number, Unit};
+
+use super::{Answer, Charge};
+
+/// A call that is done once under its name, and holds what it asks to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserve<'a> {
+    /// Where the record of it is kept. Unique as a counter's key is, and never the key of one.
+    pub name: CounterKey,
+    /// A public hash of what is asked: another call under the same name is a conflict.
+    pub body: u64,
+    /// What is charged and held, all of it or nothing.
+    pub charges: &'a [Charge<'a>],
+    /// Of how many units what is flexible consists, if fewer may be granted; `None`: all or nothing. A charge that
+    /// asks for f flexible units of its own then holds ⌈f·k/n⌉ of them if k of these n are granted, the same k for all.
+    pub accepts_less: Option<NonZeroU64>,
+    /// How long it lives.
+    pub life: Life,
+}
+
+/// How long a hold lives, and how long it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// It lapses after this, unless it is renewed before.
+    pub ttl: Micros,
+    /// It lapses after this however often it is renewed.
+    pub max_age: Micros,
+    /// Its record is kept for so long after it was last asked for, and at least until it lapses.
+    pub keep: Micros,
+}
+
+/// What became of a [`Reserve`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reserved {
+    /// As of any call, all or none. A replay finds the counters as they are now.
+    pub answer: Answer,
+    /// What is held.
+    pub hold: Hold,
+}
+
+/// What is held of what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// All or the part of it that was accepted.
+    Taken(Grant),
+    /// What was taken when the call was first done.
+    Replayed(Grant),
+    /// The call was refused: nothing was charged, nothing is held, nothing is remembered.
+    Refused,
+    /// Another call was done under this name.
+    Conflict,
+    /// The call passed by the policies of its limits, since the store had no answer; nothing is held.
+    Unheld,
+}
+
+/// A hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How many of the flexible units; 1 where less was not accepted.
+    pub units: u64,
+    /// When it was reserved.
+    pub began: Timestamp,
+    /// When it lapses.
+    pub until: Timestamp,
+}
+
+/// What a reservation has come to so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle<'a> {
+    /// Under which it was reserved.
+    pub name: CounterKey,
+    /// What is spent in all since it was reserved. Never less than before: less changes nothing.
+    pub spent: Spent,
+    /// How it goes on.
+    pub then: Then,
+    /// What is charged if nothing was done under this name so far: after the fact, beyond the number if need be.
+    pub otherwise: &'a [Charge<'a>],
+    /// How long the record is kept from now.
+    pub keep: Micros,
+}
+
+/// What is spent, by the unit of the limits that are charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Tokens of all classes.
+    pub tokens: Due,
+    /// Nano-USD.
+    pub money: Due,
+}
+
+/// How much is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// So much.
+    Exactly(u64),
+    /// As much as was held when it was reserved: what was spent is not known.
+    AsHeld,
+}
+
+/// How a reservation goes on once it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// What is not spent is held on, for another `ttl`.
+    More {
+        /// As [`Life::ttl`].
+        ttl: Micros,
+    },
+    /// Nothing is held any more.
+    Done,
+    /// Nothing was done after all: nothing more is charged, nothing is held, and hits are given back where that can be.
+    Released,
+}
+
+/// What became of a [`Settle`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// The instant of the step, by the store's time.
+    pub at: Timestamp,
+    /// How the reservation was found.
+    pub before: Before,
+    /// When what is still held lapses; `None` if nothing is.
+    pub until: Option<Timestamp>,
+    /// One a charge that can be settled or given back, in their order; none if the reservation is unknown.
+    pub parts: Vec<Part>,
+}
+
+/// How a reservation was found by who came to settle it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Open.
+    Held,
+    /// Its time was over, or it was released. What is spent is charged all the same.
+    Late,
+    /// It was settled; nothing was done.
+    Settled,
+    /// Nothing was done under its name so far; what was spent was charged after the fact.
+    Unheld,
+    /// Nothing was done under its name, or that is long ago; nothing was done now.
+    Unknown,
+}
+
+/// One charge of a reservation, and what was settled of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// The identity of its limit: [`Charge::overflow`].
+    pub limit: u128,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it allowed when it was reserved.
+    pub number: Number,
+    /// What was held when it was reserved.
+    pub granted: u64,
+    /// What is paid in all.
+    pub paid: u64,
+    /// What was charged to the counter now: what is due and was not paid, unless its period is over.
+    pub charged: u64,
+    /// The counter now; refused, if what is used and held is above the number, or what was to be held on found no
+    /// room.
+    pub outcome: Outcome,
+}
+
+impl Spent {
+    /// What is due to a limit that counts `unit`, of which `held` was held. Hits are paid when they are charged.
+    pub(super) fn of(&self, unit: Unit, held: u64) -> u64 {
+        let due = match unit {
+            Unit::Tokens => self.tokens,
+            Unit::Money => self.money,
+            Unit::Hits => Due::Exactly(0),
+        };
+        match due {
+            Due::Exactly(units) => units,
+            Due::AsHeld => held,
+        }
+    }
+}
