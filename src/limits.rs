@@ -16,6 +16,8 @@ mod refusal;
 mod route;
 mod subject;
 mod tally;
+mod threshold;
+mod webhook;
 mod window;
 mod words;
 
@@ -37,6 +39,8 @@ pub use refusal::{Refusal, Refusals};
 pub use route::{Captures, InvalidPattern, Pattern, RouteId, Routes, Segment};
 pub use subject::{Part, Subject, Subjects};
 pub use tally::{Tallied, Tally, TallyLabels};
+pub use threshold::{Percent, crossed};
+pub use webhook::{InvalidWebhook, Scheme, Webhook};
 pub use window::{Unit, Window, WireWindow};
 
 pub use crate::money::MAX_AMOUNT;

@@ -40,6 +40,7 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
         routes?,
         domain.headers.clone(),
         domain.ipv6_prefix,
+        domain.webhook.clone(),
     ))
 }
 
@@ -76,6 +77,7 @@ fn limit(
         on_error: meaning.on_error,
         mode: meaning.mode,
         refundable: meaning.refundable,
+        thresholds: meaning.thresholds.as_slice().into(),
         tallies: numbers.iter().map(|_| Arc::default()).collect(),
         numbers,
     })

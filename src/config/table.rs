@@ -3,7 +3,8 @@
 
 use crate::clock::Micros;
 use crate::limits::{
-    Domain, Limit, Mode, NativeDomain, Number, OnMissing, ReferenceDomain, RuleSet, Subjects, Unit, Window,
+    Domain, Limit, Mode, NativeDomain, Number, OnMissing, Percent, ReferenceDomain, RuleSet, Subjects, Unit,
+    Window,
 };
 use crate::money::NanoUsd;
 
@@ -14,7 +15,8 @@ pub fn table(rules: &RuleSet) -> String {
     domains.sort_unstable_by_key(|(name, _)| *name);
     let text = |(_, domain): (&[u8], &Domain)| match domain {
         Domain::Native(domain) => {
-            format!("{}\n{}{}", domain.name, aligned(&native_rows(domain)), shared(domain))
+            let rows = aligned(&native_rows(domain));
+            format!("{}\n{rows}{}{}", domain.name, alerting(domain), shared(domain))
         }
         Domain::Reference(domain) => format!("{}\n{}", domain.name, aligned(&reference_rows(domain))),
     };
@@ -46,6 +48,23 @@ fn shared(domain: &NativeDomain) -> String {
     };
     let names = names[..names.len().min(SHOWN)].join(", ");
     format!("  calls without the subject share one counter (on_missing: share): {names}{more}\n")
+}
+
+/// Which limits alert at what, and whether anybody but the log is told; one line for those that alert alike.
+fn alerting(domain: &NativeDomain) -> String {
+    let mut alike: Vec<(&[Percent], Vec<&str>)> = Vec::new();
+    for limit in domain.limits.iter().filter(|limit| !limit.thresholds.is_empty()) {
+        match alike.iter_mut().find(|(thresholds, _)| *thresholds == &*limit.thresholds) {
+            Some((_, names)) => names.push(&limit.name),
+            None => alike.push((&limit.thresholds, vec![&limit.name])),
+        }
+    }
+    let told = if domain.webhook.is_some() { "log and webhook" } else { "log" };
+    let line = |(thresholds, names): (&[Percent], Vec<&str>)| {
+        let shares: Vec<String> = thresholds.iter().map(ToString::to_string).collect();
+        format!("  alerts at {} ({told}): {}\n", shares.join(", "), names.join(", "))
+    };
+    alike.into_iter().map(line).collect()
 }
 
 fn reference_rows(domain: &ReferenceDomain) -> Vec<Vec<String>> {

@@ -19,7 +19,8 @@ use super::diagnostic::{Field, Fields, Position, Report};
 use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
-use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Subjects, Unit, Window};
+use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Percent, Subjects, Unit, Webhook, Window};
+use alerts::FileAlerts;
 
 /// The keys at the top of a Tollgate file.
 pub(super) const TOP_KEYS: [&str; 4] = ["domains", "prices", "alerts", "timezone"];
@@ -30,6 +31,13 @@ pub(super) struct TollgateFile {
     pub(super) domains: Vec<WrittenDomain>,
     /// Where `prices` stands.
     pub(super) prices: Option<Position>,
+}
+
+/// What holds for all of a file.
+#[derive(Clone, Copy, Debug)]
+struct Whole<'n> {
+    zone: &'n str,
+    alerts: Option<&'n FileAlerts>,
 }
 
 /// Something that is named or written at a place.
@@ -54,6 +62,7 @@ pub(super) struct WrittenDomain {
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) headers: Headers,
     pub(super) ipv6_prefix: u8,
+    pub(super) webhook: Option<Webhook>,
 }
 
 /// How a call finds its tier.
@@ -86,6 +95,8 @@ pub(super) struct Meaning {
     pub(super) on_limit: OnLimit,
     pub(super) mode: Mode,
     pub(super) refundable: bool,
+    /// The shares of its number that are alerted on, from the least.
+    pub(super) thresholds: Vec<Percent>,
 }
 
 /// What a limit does when its number is reached.
@@ -131,15 +142,14 @@ pub(super) fn read(
     }
     let mut fields = Fields::of(root, "the file", report)?;
     let zone = fields.take("timezone").and_then(|field| value::zone(field, report));
-    if let Some(field) = fields.take("alerts") {
-        alerts::check(field, environment, report);
-    }
+    let alerts = fields.take("alerts").map(|field| alerts::of_file(field, environment, report));
+    let whole = Whole { zone: zone.unwrap_or("UTC"), alerts: alerts.as_ref() };
     let prices = fields.take("prices");
     if let Some(field) = prices {
         prices::check(field, report);
     }
     let domains = match fields.take("domains") {
-        Some(field) => domains(field, zone.unwrap_or("UTC"), report),
+        Some(field) => domains(field, whole, report),
         None => Vec::new(),
     };
     fields.finish(report);
@@ -149,9 +159,9 @@ pub(super) fn read(
     Some(TollgateFile { domains, prices: prices.map(|field| field.at) })
 }
 
-fn domains(field: Field<'_>, zone: &str, report: &mut Report) -> Vec<WrittenDomain> {
+fn domains(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenDomain> {
     let Some(fields) = Fields::of(field.value, "'domains'", report) else { return Vec::new() };
-    fields.rest().into_iter().filter_map(|field| domain::read(field, zone, report)).collect()
+    fields.rest().into_iter().filter_map(|field| domain::read(field, whole, report)).collect()
 }
 
 /// Says that `what` has no effect so far.

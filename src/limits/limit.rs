@@ -6,6 +6,7 @@ use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
 use super::tally::Tally;
+use super::threshold::Percent;
 use super::window::{Unit, Window, WireWindow};
 
 /// Which limit of its domain, in file order.
@@ -39,6 +40,8 @@ pub struct Limit {
     pub mode: Mode,
     /// Whether hits may be given back.
     pub refundable: bool,
+    /// The shares of its number that raise an alert when they are reached, from the least; empty for none.
+    pub thresholds: Box<[Percent]>,
     /// What came of asking it, on each tier of its domain.
     pub tallies: Vec<Arc<Tally>>,
 }

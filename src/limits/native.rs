@@ -7,6 +7,7 @@ use super::limit::{Limit, LimitId};
 use super::refusal::Refusals;
 use super::route::Routes;
 use super::subject::Subjects;
+use super::webhook::Webhook;
 
 /// A compiled native domain.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct NativeDomain {
     pub headers: Headers,
     /// How many leading bits of an IPv6 address make a subject; 64 unless configured.
     pub ipv6_prefix: u8,
+    /// Where its alerts are sent; without one they are only logged.
+    pub webhook: Option<Webhook>,
     /// Limits by name.
     pub by_name: ByName<LimitId>,
     refusals: Vec<Refusals>,
@@ -122,12 +125,13 @@ impl NativeDomain {
         routes: Routes,
         headers: Headers,
         ipv6_prefix: u8,
+        webhook: Option<Webhook>,
     ) -> Self {
         share_subjects(&mut limits);
         let ids = limits.iter().zip(0..).map(|(limit, index)| (limit.name.as_bytes().into(), LimitId(index)));
         let by_name = ids.collect();
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
-        Self { name, limits, tiers, routes, headers, ipv6_prefix, by_name, refusals }
+        Self { name, limits, tiers, routes, headers, ipv6_prefix, webhook, by_name, refusals }
     }
 
     /// The limit with this id.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
+mod alert_thresholds;
 mod algorithm;
 mod allocations;
 mod architecture;

@@ -1,6 +1,6 @@
 //! One domain.
 
-use super::{At, WrittenDomain, WrittenLimit, WrittenTier, headers, limit, route, tier, value};
+use super::{At, Whole, WrittenDomain, WrittenLimit, WrittenTier, headers, limit, route, tier, value};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form;
 use crate::limits::Headers;
@@ -9,7 +9,7 @@ use crate::limits::Headers;
 const IPV6_PREFIX: u8 = 64;
 
 /// Reads one domain.
-pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<WrittenDomain> {
+pub(super) fn read(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Option<WrittenDomain> {
     let name = At { at: field.at, value: Box::from(field.name) };
     if field.name.is_empty() {
         report.error(field.at, "a domain has no name", "name it as requests do");
@@ -19,7 +19,7 @@ pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<
     let per = fields.take("per").and_then(|field| value::form(field, short_form::subjects, report));
     let choice = fields.take("tier").and_then(|field| tier::choice(field, report));
     let limits = match fields.take("limits") {
-        Some(field) => limits(field, zone, report),
+        Some(field) => limits(field, whole, report),
         None => {
             report.error(name.at, format!("{} has no limits", fields.what()), "write its 'limits'");
             Vec::new()
@@ -34,16 +34,17 @@ pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<
         .map_or(IPV6_PREFIX, |prefix| prefix.value);
     fields.finish(report);
     let per = per.map(|per| per.value);
-    Some(WrittenDomain { name, per, choice, limits, tiers, routes, headers, ipv6_prefix })
+    let webhook = whole.alerts.and_then(|alerts| alerts.webhook.clone());
+    Some(WrittenDomain { name, per, choice, limits, tiers, routes, headers, ipv6_prefix, webhook })
 }
 
-fn limits(field: Field<'_>, zone: &str, report: &mut Report) -> Vec<WrittenLimit> {
+fn limits(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenLimit> {
     let Some(fields) = Fields::of(field.value, "'limits'", report) else { return Vec::new() };
     let written = fields.rest();
     if written.is_empty() {
         report.error(field.value.at, "'limits' is empty", "write a limit such as 'login: 5/15m per ip'");
     }
-    written.into_iter().map(|field| limit::read(field, zone, report)).collect()
+    written.into_iter().map(|field| limit::read(field, whole, report)).collect()
 }
 
 fn tiers(field: Field<'_>, report: &mut Report) -> Vec<WrittenTier> {

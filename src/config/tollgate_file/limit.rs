@@ -1,7 +1,8 @@
 //! One limit: in short, or a mapping whose `limit` may be in short as well.
 
+use super::alerts::{self, LimitAlerts};
 use super::window::Written;
-use super::{At, Meaning, OnLimit, WrittenLimit, not_yet, value};
+use super::{At, Meaning, OnLimit, Whole, WrittenLimit, not_yet, value};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{self, Quantity, ShortForm, short_form};
 use crate::limits::{Mode, OnError, OnMissing, Unit};
@@ -23,6 +24,7 @@ struct Behaviour {
     on_limit: OnLimit,
     mode: Mode,
     refundable: bool,
+    alerts: LimitAlerts,
 }
 
 const PLAIN: Behaviour = Behaviour {
@@ -31,17 +33,18 @@ const PLAIN: Behaviour = Behaviour {
     on_limit: OnLimit::Deny,
     mode: Mode::Enforced,
     refundable: false,
+    alerts: LimitAlerts::AsTheFile,
 };
 
 /// Reads one limit; what is wrong with it is reported.
-pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> WrittenLimit {
+pub(super) fn read(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> WrittenLimit {
     check_name(field, report);
     let name = At { at: field.at, value: Box::from(field.name) };
     let meaning = if field.value.as_map().is_some() {
-        from_mapping(field, zone, report)
+        from_mapping(field, whole, report)
     } else {
         value::form(field, short_form, report)
-            .and_then(|form| meaning(form.value, Written::new(form.at, zone), PLAIN, report))
+            .and_then(|form| meaning(form.value, Written::new(form.at, whole.zone), PLAIN, whole, report))
     };
     WrittenLimit { name, meaning }
 }
@@ -63,15 +66,15 @@ fn check_name(field: Field<'_>, report: &mut Report) {
     }
 }
 
-fn from_mapping(field: Field<'_>, zone: &str, report: &mut Report) -> Option<Meaning> {
+fn from_mapping(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Option<Meaning> {
     let what = format!("limit '{}'", shorten(field.name));
     let mut fields = Fields::of(field.value, what, report)?;
     let form = form_of(&mut fields, report);
-    let mut written = Written::new(field.value.at, zone);
+    let mut written = Written::new(field.value.at, whole.zone);
     written.read(&mut fields, report);
     let behaviour = behaviour(&mut fields, report);
     fields.finish(report);
-    meaning(form?, written, behaviour, report)
+    meaning(form?, written, behaviour, whole, report)
 }
 
 /// What `limit`, `window`, `burst` and `per` say together; none of it may be said twice.
@@ -125,6 +128,7 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     };
     let (shadow, soft, refundable) = (flag("shadow"), flag("soft"), flag("refundable").is_some());
     let on_limit = on_limit(fields, report);
+    let alerts = fields.take("alerts").map_or(PLAIN.alerts, |field| alerts::of_limit(field, report));
     if let Some(field) = fields.take("on_unknown") {
         value::choice(field, &ON_UNKNOWN, report);
         not_yet("on_unknown", field.at, report);
@@ -138,7 +142,7 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
         (None, None) => Mode::Enforced,
     };
     let on_missing = on_missing.unwrap_or(PLAIN.on_missing);
-    Behaviour { on_missing, on_error, on_limit, mode, refundable }
+    Behaviour { on_missing, on_error, on_limit, mode, refundable, alerts }
 }
 
 /// `on_limit` and `reset`, neither of which has an effect so far.
@@ -172,6 +176,7 @@ fn meaning(
     form: ShortForm,
     written: Written<'_>,
     behaviour: Behaviour,
+    whole: Whole<'_>,
     report: &mut Report,
 ) -> Option<Meaning> {
     let unit = form.quantity.unit.unwrap_or(Unit::Hits);
@@ -191,6 +196,7 @@ fn meaning(
         on_limit: behaviour.on_limit,
         mode: behaviour.mode,
         refundable: behaviour.refundable,
+        thresholds: behaviour.alerts.thresholds(whole.alerts, unit, &window, report),
         window,
     })
 }
