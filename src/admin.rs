@@ -31,7 +31,7 @@ const PATHS: &str = "\
 /livez     200 while the process is alive
 /readyz    200 while calls can be decided, else 503; one line for each component
 /metrics   what came of asking each limit, for Prometheus
-/rlconfig  the limits in force, one line each
+/rlconfig  the limits and the prices in force, one line each
 ";
 
 /// How a component is.

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod files;
 mod native_domain;
+mod price_table;
 pub mod reference_file;
 pub mod reload;
 pub mod settings;

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::prices::PriceTable;
+
 pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
@@ -45,11 +47,13 @@ pub use window::{Unit, Window, WireWindow};
 
 pub use crate::money::MAX_AMOUNT;
 
-/// Every domain that is configured.
+/// Every domain that is configured, and the prices.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     /// By the name that requests carry.
     pub domains: ByName<Domain>,
+    /// What tokens cost, in every domain.
+    pub prices: PriceTable,
 }
 
 /// The limits of one domain, in one of the two languages a file can be written in.

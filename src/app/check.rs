@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
+use crate::clock::Clock;
 use crate::config::reload::load;
 use crate::config::settings::Inputs;
 use crate::config::table::table;
@@ -19,5 +20,6 @@ pub fn check(inputs: &Inputs) -> anyhow::Result<()> {
     for warning in compiled.warnings.iter() {
         eprintln!("{warning}");
     }
-    write!(std::io::stdout(), "{}", table(&compiled.rules)).context("cannot write to standard output")
+    write!(std::io::stdout(), "{}", table(&compiled.rules, Clock::System.now()))
+        .context("cannot write to standard output")
 }

@@ -7,6 +7,7 @@ mod once;
 
 use super::diagnostic::{Diagnostics, Report, nearest};
 use super::native_domain;
+use super::price_table;
 use super::reference_file::{self, ReferenceFile};
 use super::tollgate_file::{self, TollgateFile};
 use super::yaml::{self, Document, Merging, Node};
@@ -97,6 +98,9 @@ fn build(
 ) -> RuleSet {
     let mut rules = RuleSet::default();
     for (index, file) in native {
+        if let Some(prices) = &file.prices {
+            rules.prices = price_table::build(prices, &mut reports[*index]);
+        }
         for domain in
             file.domains.iter().filter_map(|domain| native_domain::build(domain, &mut reports[*index]))
         {

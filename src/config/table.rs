@@ -1,26 +1,34 @@
 //! What `tollgate check` prints of a rule set: every limit of every tier, as a table a person can compare with
-//! what was meant. It reads the compiled rules, so it shows what will be enforced and not what was written.
+//! what was meant; and the prices. It reads the compiled rules, so it shows what will be enforced and not what was
+//! written.
 
-use crate::clock::Micros;
+mod prices;
+
+use crate::clock::{Micros, Timestamp};
 use crate::limits::{
     Domain, Limit, Mode, NativeDomain, Number, OnMissing, Percent, ReferenceDomain, RuleSet, Subjects, Unit,
     Window,
 };
 use crate::money::NanoUsd;
 
-/// Every domain of `rules` as a table, by name.
-pub fn table(rules: &RuleSet) -> String {
+/// Every domain of `rules` as a table, by name; then the prices, and what limits of money buy at `at`.
+pub fn table(rules: &RuleSet, at: Timestamp) -> String {
     let mut domains: Vec<(&[u8], &Domain)> =
         rules.domains.iter().map(|(name, domain)| (&**name, domain)).collect();
     domains.sort_unstable_by_key(|(name, _)| *name);
-    let text = |(_, domain): (&[u8], &Domain)| match domain {
+    let text = |(_, domain): &(&[u8], &Domain)| match domain {
         Domain::Native(domain) => {
             let rows = aligned(&native_rows(domain));
             format!("{}\n{rows}{}{}", domain.name, alerting(domain), shared(domain))
         }
         Domain::Reference(domain) => format!("{}\n{}", domain.name, aligned(&reference_rows(domain))),
     };
-    domains.into_iter().map(text).collect::<Vec<_>>().join("\n")
+    let native = domains.iter().filter_map(|(_, domain)| match domain {
+        Domain::Native(domain) => Some(&**domain),
+        Domain::Reference(_) => None,
+    });
+    let prices = prices::text(&rules.prices, native, at);
+    domains.iter().map(text).chain(prices).collect::<Vec<_>>().join("\n")
 }
 
 fn native_rows(domain: &NativeDomain) -> Vec<Vec<String>> {

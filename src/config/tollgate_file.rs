@@ -20,6 +20,7 @@ use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
 use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Percent, Subjects, Unit, Webhook, Window};
+use crate::prices::{Unknown, Version};
 use alerts::FileAlerts;
 
 /// The keys at the top of a Tollgate file.
@@ -29,8 +30,7 @@ pub(super) const TOP_KEYS: [&str; 4] = ["domains", "prices", "alerts", "timezone
 #[derive(Clone, Debug)]
 pub(super) struct TollgateFile {
     pub(super) domains: Vec<WrittenDomain>,
-    /// Where `prices` stands.
-    pub(super) prices: Option<Position>,
+    pub(super) prices: Option<WrittenPrices>,
 }
 
 /// What holds for all of a file.
@@ -125,6 +125,25 @@ pub(super) struct WrittenRoute {
     pub(super) limits: Vec<Named>,
 }
 
+/// Prices as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenPrices {
+    /// Where the word stands.
+    pub(super) at: Position,
+    pub(super) unknown: Unknown,
+    /// Each with the model that it means.
+    pub(super) aliases: Vec<(Named, Named)>,
+    pub(super) models: Vec<WrittenModel>,
+}
+
+/// A model as written.
+#[derive(Clone, Debug)]
+pub(super) struct WrittenModel {
+    pub(super) name: Named,
+    /// By the day from which they hold. Days that are wrong have been reported.
+    pub(super) versions: Vec<Version>,
+}
+
 /// Reads one file, and reports what is wrong with it.
 pub(super) fn read(
     document: &Document,
@@ -144,10 +163,7 @@ pub(super) fn read(
     let zone = fields.take("timezone").and_then(|field| value::zone(field, report));
     let alerts = fields.take("alerts").map(|field| alerts::of_file(field, environment, report));
     let whole = Whole { zone: zone.unwrap_or("UTC"), alerts: alerts.as_ref() };
-    let prices = fields.take("prices");
-    if let Some(field) = prices {
-        prices::check(field, report);
-    }
+    let prices = fields.take("prices").and_then(|field| prices::read(field, whole.zone, report));
     let domains = match fields.take("domains") {
         Some(field) => domains(field, whole, report),
         None => Vec::new(),
@@ -156,7 +172,7 @@ pub(super) fn read(
     if domains.is_empty() && prices.is_none() && !report.has_errors() {
         report.error(root.at, "the file has no domains", "write 'domains: {NAME: {limits: …}}'");
     }
-    Some(TollgateFile { domains, prices: prices.map(|field| field.at) })
+    Some(TollgateFile { domains, prices })
 }
 
 fn domains(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenDomain> {

@@ -1,4 +1,4 @@
-//! The rule set as text, one line a limit: what operators read at `/rlconfig`.
+//! The rule set as text, one line a limit or a price: what operators read at `/rlconfig`.
 //!
 //! Limits of reference domains are written as the reference service writes them, with what it does not know
 //! behind that. Nothing here is parsed again, and no value of a request can appear.
@@ -9,12 +9,35 @@ use super::number::Number;
 use super::reference::{Node, ReferenceDomain, ReferenceLimit};
 use super::window::{Unit, Window};
 use super::{Domain, RuleSet};
+use crate::calendar::in_utc;
+use crate::clock::Timestamp;
+use crate::prices::{Class, Model, PriceTable, Unknown, Version};
 
-/// Every limit of `rules`, one line each, sorted, so that equal sets read alike.
+/// Every limit of `rules`, one line each, sorted, so that equal sets read alike; then the prices.
 pub fn describe(rules: &RuleSet) -> String {
     let mut lines: Vec<String> = rules.domains.values().flat_map(lines_of).collect();
     lines.sort_unstable();
+    lines.extend(price_lines(&rules.prices));
     lines.concat()
+}
+
+fn price_lines(table: &PriceTable) -> Vec<String> {
+    let unknown = match table.unknown() {
+        Unknown::Deny => "deny",
+        Unknown::Highest => "highest",
+    };
+    let line = |model: &Model, version: &Version| {
+        let priced = Class::ALL.into_iter().filter_map(|class| Some((class, version.prices.own(class)?)));
+        let prices: Vec<String> = priced.map(|(class, price)| format!("{class}={price}")).collect();
+        let from = match version.from {
+            Timestamp(0) => String::new(),
+            from => format!(", from: {}", in_utc(from)),
+        };
+        format!("price of {}: {}, per: 1M tokens{from}, unknown: {unknown}\n", model.name, prices.join(" "))
+    };
+    let of_model =
+        |model: &Model| model.versions.iter().map(|version| line(model, version)).collect::<Vec<_>>();
+    table.models().iter().flat_map(of_model).collect()
 }
 
 fn lines_of(domain: &Domain) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Which limits alert at which shares of their number, as files say it, and where to.
 
+use tollgate::clock::Timestamp;
 use tollgate::config::source::{SameDomain, Source, compile_in};
 use tollgate::config::table::table;
 use tollgate::limits::{Domain, NativeDomain, RuleSet, Scheme};
@@ -99,7 +100,7 @@ domains:
       exports: 3/month
 ";
     let (rules, _) = compiled(&[text]);
-    let shown = table(&rules);
+    let shown = table(&rules, Timestamp(0));
     let alerting: Vec<&str> = shown.lines().filter(|line| line.contains("alerts")).collect();
     let expected = [
         "  alerts at 50%, 80%, 100% (log and webhook): spend, exports",

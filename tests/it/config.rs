@@ -1,14 +1,18 @@
 //! Tollgate files: what they become, and what is said of those that are wrong.
 
 use proptest::prelude::*;
-use tollgate::clock::Micros;
+use tollgate::clock::{Micros, Timestamp};
 use tollgate::config::diagnostic::{Diagnostics, Position, Severity};
 use tollgate::config::source::{Compiled, SameDomain, Source, compile_in};
 use tollgate::config::table::table;
 use tollgate::limits::{
     Domain, Limit, NativeDomain, Number, OnError, OnMissing, ResetForm, RuleSet, SendHeaders, TierId, Unit,
-    Window,
+    Window, describe,
 };
+use tollgate::prices::{Class, CostError, Tokens};
+
+/// Noon of 1 July 2026, in UTC.
+const NOW: Timestamp = Timestamp(1_782_907_200_000_000);
 
 const PRODUCTS: &str = include_str!("../data/products.yaml");
 
@@ -26,6 +30,11 @@ fn compile(text: &str) -> Result<Compiled, Diagnostics> {
 
 fn compiled(text: &str) -> Compiled {
     compile(text).unwrap_or_else(|found| panic!("{text}\n{found}"))
+}
+
+/// The rules as `check` prints them at [`NOW`].
+fn shown(rules: &RuleSet) -> String {
+    table(rules, NOW)
 }
 
 fn native<'r>(rules: &'r RuleSet, name: &str) -> &'r NativeDomain {
@@ -60,7 +69,7 @@ fn charged(domain: &NativeDomain, method: &str, path: &str) -> Vec<String> {
 
 #[test]
 fn products_read_as_they_are_written() {
-    assert_eq!(table(&compiled(PRODUCTS).rules), include_str!("../data/products.txt"));
+    assert_eq!(shown(&compiled(PRODUCTS).rules), include_str!("../data/products.txt"));
 }
 
 #[test]
@@ -100,13 +109,37 @@ fn products_say_more_than_numbers() {
 }
 
 #[test]
+fn products_pay_what_their_prices_say() {
+    let rules = compiled(PRODUCTS).rules;
+    let cost = |model: &str, counts: &[(Class, u64)]| {
+        let mut tokens = Tokens::default();
+        counts.iter().for_each(|(class, count)| tokens.add(*class, *count).unwrap());
+        rules.prices.cost(model.as_bytes(), &tokens, NOW).map(|cost| cost.nanos)
+    };
+    let session = limit(native(&rules, "ducke"), "session_cost").numbers[0];
+    let voice = |output| cost("gpt-realtime", &[(Class::Input, 10_000), (Class::Output, output)]);
+    assert_eq!(Ok(session), voice(20_000).map(Number::AtMost), "a whole session in one call");
+    assert_eq!(voice(20_001), Ok(5_000_200_000), "one token more is not");
+    for (model, expected) in [
+        ("gpt-5", Ok(10_000)),
+        ("gpt-5-2025-08-07", Ok(10_000)),
+        ("GPT-5-mini", Ok(3_000)),
+        ("openai/gpt-4o-mini", Ok(150)),
+        ("gpt-4o-mini@20240718", Ok(150)),
+        ("gpt-4o", Err(CostError::UnknownModel)),
+    ] {
+        assert_eq!(cost(model, &[(Class::Input, 1)]), expected, "{model}");
+    }
+}
+
+#[test]
 fn products_warn_of_what_is_not_built_yet() {
     let warnings = compiled(PRODUCTS).warnings;
     assert!(warnings.iter().all(|found| found.severity == Severity::Warning));
     let about: Vec<&str> = warnings.iter().filter_map(|found| found.message.split('\'').nth(1)).collect();
     assert_eq!(
         about,
-        ["alerts", "vaultmind", "blueprint", "lease", "ducke", "on_limit: trip", "reset", "prices"],
+        ["alerts", "vaultmind", "blueprint", "lease", "ducke", "on_limit: trip", "reset"],
         "and one without a name: the webhook"
     );
     let webhook = warnings.iter().find(|found| found.message.contains("webhook")).unwrap();
@@ -150,6 +183,7 @@ domains:
     tier: {xxxxxxxx: 1}
     limits: {a: {limit: 1/1s, xxxxxxxx: 1}}
     tiers: {t: {}}
+prices: {xxxxxxxx: 1, models: {m: {xxxxxxxx: 1}}}
 ";
     let found = compile(unknown).expect_err("unknown keys").to_string();
     let keys =
@@ -288,7 +322,7 @@ fn each_file_has_its_own_time_zone_and_the_table_shows_it() {
         ),
         source("b.yaml", "domains: {b: {per: user, limits: {l: 1/day, m: {limit: 1/month, anchor: 15}}}}\n"),
     ];
-    let shown = table(&compile_all(&files).unwrap().rules);
+    let shown = shown(&compile_all(&files).unwrap().rules);
     let windows: Vec<&str> =
         shown.lines().filter(|line| line.contains(" user ")).map(|line| line.trim()).collect();
     assert_eq!(
@@ -325,6 +359,88 @@ fn the_unit_beats_the_window_in_what_happens_without_a_store() {
 }
 
 #[test]
+fn prices_hold_from_the_day_of_their_file_s_zone() {
+    let text = "
+timezone: Europe/Berlin
+prices:
+  unknown: highest
+  aliases: {Default: gpt-5}
+  models:
+    gpt-5:
+      - {input: 10.00, output: 30.00}
+      - {from: 2026-07-01, input: 1.25, output: 10.00, cached_input: 0.125}
+    o9: {from: 2027-01-01, input: 500, output: 900}
+    free: {input: 0, output: 0.00}
+domains:
+  d:
+    per: user
+    limits: {a: $/day, b: $9.00/day, c: 1/day}
+    tier: {default: paid}
+    tiers: {free: {a: 0}, paid: {a: $5.00}, staff: {a: unlimited, b: $9.00}}
+";
+    let rules = compiled(text).rules;
+    let cost = |model: &str, at: u64| {
+        let mut tokens = Tokens::default();
+        tokens.add(Class::Output, 1_000_000).unwrap();
+        rules.prices.cost(model.as_bytes(), &tokens, Timestamp(at)).map(|cost| cost.nanos / 1_000_000_000)
+    };
+    let midnight_in_berlin = 1_782_856_800_000_000;
+    assert_eq!(cost("default", midnight_in_berlin - 1), Ok(30));
+    assert_eq!(cost("default", midnight_in_berlin), Ok(10));
+    assert_eq!(cost("free", midnight_in_berlin), Ok(0));
+    assert_eq!(
+        cost("o9", midnight_in_berlin),
+        Ok(10),
+        "it has no prices yet, so it costs the highest there are"
+    );
+    let shown = shown(&rules);
+    let (_, prices) = shown.split_once("\n\n").unwrap();
+    assert_eq!(
+        prices,
+        "prices, in USD per 1M tokens; what has no price costs the highest of its class
+  model  from                  input    cached_input  output
+  gpt-5                        $10.00   $10.00        $30.00
+  gpt-5  2026-06-30T22:00:00Z  $1.25    $0.125        $10.00
+  o9     2026-12-31T23:00:00Z  $500.00  $500.00       $900.00
+  free                         $0.00    $0.00         $0.00
+  aliases: Default is gpt-5
+  d.a: $5.00 buys 500000 output tokens of gpt-5
+  d.b: $9.00 buys 900000 output tokens of gpt-5
+"
+    );
+}
+
+#[test]
+fn prices_in_force_are_described() {
+    let text = "
+prices: {models: {b: [{input: 1}, {from: 2027-01-01, input: 0.5, output: 2}], a: {image: 3}}}
+domains: {z: {limits: {l: 1/1m per ip}}}
+";
+    let described = describe(&compiled(text).rules);
+    let lines: Vec<&str> = described.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "price of b: input=$1.00, per: 1M tokens, unknown: deny",
+            "price of b: input=$0.50 output=$2.00, per: 1M tokens, from: 2027-01-01T00:00:00Z, unknown: deny",
+            "price of a: image=$3.00, per: 1M tokens, unknown: deny",
+        ]
+    );
+}
+
+#[test]
+fn prices_may_stand_in_a_file_of_their_own() {
+    let shop = source("shop.yaml", "domains: {shop: {per: user, limits: {login: 5/15m}}}\n");
+    let prices = source("prices.yaml", "prices: {models: {m: {input: 1}}}\n");
+    for files in [[shop.clone(), prices.clone()], [prices, shop.clone()]] {
+        let Compiled { rules, warnings } = compile_all(&files).unwrap();
+        assert!(warnings.is_empty() && rules.domains.contains_key(&b"shop"[..]), "{warnings}");
+        assert!(rules.prices.model(b"m").is_some());
+    }
+    assert!(compile_all(&[shop]).unwrap().rules.prices.models().is_empty());
+}
+
+#[test]
 fn what_stands_once_names_both_places() {
     let shop = "domains: {shop: {per: user, limits: {login: 5/15m}}}\n";
     let prices = "prices: {models: {m: {input: 1}}}\n";
@@ -358,9 +474,9 @@ fn all_files_are_read_before_any_verdict() {
 
 #[test]
 fn line_ends_and_byte_order_marks_change_nothing() {
-    let plain = table(&compiled(PRODUCTS).rules);
-    assert_eq!(table(&compiled(&PRODUCTS.replace('\n', "\r\n")).rules), plain);
-    assert_eq!(table(&compiled(&format!("\u{feff}{PRODUCTS}")).rules), plain);
+    let plain = shown(&compiled(PRODUCTS).rules);
+    assert_eq!(shown(&compiled(&PRODUCTS.replace('\n', "\r\n")).rules), plain);
+    assert_eq!(shown(&compiled(&format!("\u{feff}{PRODUCTS}")).rules), plain);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn check(native: &[(usize, TollgateFile)], reference: &[ReferenceFile
                 None => _ = domains.insert(&domain.name.value, place),
             }
         }
-        match (prices, file.prices) {
+        match (prices, file.prices.as_ref().map(|prices| prices.at)) {
             (Some(first), Some(at)) => report((*index, at), first, "'prices' stands", reports),
             (None, Some(at)) => prices = Some((*index, at)),
             (_, None) => {}

@@ -1,0 +1,62 @@
+//! From prices as written to the table that prices calls: aliases find their models, and no two names are the same but
+//! for case.
+//!
+//! Everything that can be said is said. The table of a file with an error is built all the same, and thrown away with
+//! the rest.
+
+use std::collections::HashMap;
+
+use super::diagnostic::{Report, shorten, suggestion};
+use super::tollgate_file::{Named, WrittenModel, WrittenPrices};
+use crate::prices::{Model, PriceTable};
+
+/// What a name, without case, stands for.
+#[derive(Clone, Copy)]
+enum Meant<'p> {
+    /// The model of that name, by its place.
+    Model(&'p str, usize),
+    /// Some model's alias.
+    Alias(&'p str),
+}
+
+/// Every name so far, without case.
+type Names<'p> = HashMap<String, Meant<'p>>;
+
+/// Builds the table of `prices`, and reports what does not fit together.
+pub(super) fn build(prices: &WrittenPrices, report: &mut Report) -> PriceTable {
+    let mut names = Names::new();
+    for (index, model) in prices.models.iter().enumerate() {
+        take(&model.name, Meant::Model(&model.name.value, index), &mut names, report);
+    }
+    let mut models: Vec<Model> = prices.models.iter().map(without_aliases).collect();
+    for (alias, model) in &prices.aliases {
+        take(alias, Meant::Alias(&alias.value), &mut names, report);
+        match names.get(&model.value.to_ascii_lowercase()) {
+            Some(Meant::Model(_, index)) => models[*index].aliases.push(alias.value.clone()),
+            _ => {
+                let message = format!("'{}' is none of the models", shorten(&model.value));
+                let known = prices.models.iter().map(|model| &*model.name.value);
+                report.error(model.at, message, suggestion(&model.value, known));
+            }
+        }
+    }
+    PriceTable::new(prices.unknown, models)
+}
+
+/// Lets `name` stand for `meant`, unless it stands for something already.
+fn take<'p>(name: &'p Named, meant: Meant<'p>, names: &mut Names<'p>, report: &mut Report) {
+    let Some(first) = names.insert(name.value.to_ascii_lowercase(), meant) else { return };
+    names.insert(name.value.to_ascii_lowercase(), first);
+    let shown = shorten(&name.value);
+    let message = match (first, meant) {
+        (Meant::Model(..), Meant::Alias(_)) => format!("'{shown}' is a model and an alias"),
+        (Meant::Model(first, _) | Meant::Alias(first), _) => {
+            format!("'{shown}' and '{}' differ only in case, which does not count", shorten(first))
+        }
+    };
+    report.error(name.at, message, "keep one of them");
+}
+
+fn without_aliases(model: &WrittenModel) -> Model {
+    Model { name: model.name.value.clone(), aliases: Vec::new(), versions: model.versions.clone() }
+}
