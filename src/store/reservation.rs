@@ -160,6 +160,8 @@ pub enum Before {
 /// One charge of a reservation, and what was settled of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
+    /// The counter.
+    pub key: CounterKey,
     /// The identity of its limit: [`Charge::overflow`].
     pub limit: u128,
     /// What it counts.

@@ -149,6 +149,7 @@ fn settle_part(
         _ => 0,
     };
     Part {
+        key: part.key,
         limit: part.limit,
         unit: part.unit,
         number: part.number,
