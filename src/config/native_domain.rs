@@ -11,9 +11,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::{Report, shorten, suggestion};
-use super::tollgate_file::{Named, WrittenDomain, WrittenLimit};
+use super::tollgate_file::{Named, OnLimit, WrittenDomain, WrittenLimit};
 use crate::calendar::Calendar;
-use crate::limits::{Anchored, Limit, LimitId, NativeDomain, Number, Subjects, Window, WireWindow, identity};
+use crate::limits::{
+    Anchored, Breaker, Limit, LimitId, NativeDomain, Number, Subjects, Window, WireWindow, identity,
+};
 
 /// The limits of a domain by name.
 type Names<'d> = HashMap<&'d str, LimitId>;
@@ -78,9 +80,17 @@ fn limit(
         mode: meaning.mode,
         refundable: meaning.refundable,
         thresholds: meaning.thresholds.as_slice().into(),
+        breaker: breaker(meaning.on_limit, named),
         tallies: numbers.iter().map(|_| Arc::default()).collect(),
         numbers,
     })
+}
+
+/// The breaker that a limit of that domain and name opens.
+fn breaker(on_limit: OnLimit, [domain, limit]: [&[u8]; 2]) -> Option<Breaker> {
+    let OnLimit::Trip { reset } = on_limit else { return None };
+    let window = Window::Total { forget: reset };
+    Some(Breaker { identity: identity(&[domain, limit, b"breaker"]), window })
 }
 
 /// The windows that calls choose among, by the day on which they begin.

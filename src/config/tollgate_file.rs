@@ -19,6 +19,7 @@ use super::diagnostic::{Field, Fields, Position, Report};
 use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
+use crate::clock::Micros;
 use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Percent, Subjects, Unit, Webhook, Window};
 use crate::prices::{Unknown, Version};
 use alerts::FileAlerts;
@@ -105,7 +106,10 @@ pub(super) enum OnLimit {
     /// It refuses what is beyond.
     Deny,
     /// It opens a breaker.
-    Trip,
+    Trip {
+        /// After how long the breaker closes by itself; `None` until somebody closes it.
+        reset: Option<Micros>,
+    },
 }
 
 /// A tier as written.

@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod breaker;
 mod effect;
 mod headers;
 mod plan;
@@ -39,6 +40,8 @@ enum Part {
     Charged(usize),
     /// It is refused, because its subject is missing.
     Unnamed,
+    /// Its breaker is looked at, by the charge with this index: it stops all spending while it is open.
+    Guarded(usize),
 }
 
 /// A touched limit and what came of it.
@@ -71,6 +74,10 @@ pub(super) async fn check<S: Store>(
     let (at, outcomes) = charge(engine, &plan).await;
     let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, &outcomes);
     plan.settled(&outcomes).for_each(|each| each.tally(decision.code));
+    if plan.trips(&outcomes).next().is_some() {
+        // Boxed: a wait that is seldom needed would make every waiting call larger.
+        Box::pin(breaker::open(engine, &plan, &outcomes)).await;
+    }
     Ok(decision)
 }
 
@@ -85,7 +92,7 @@ async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> (Timestamp, Ou
 impl<'s> Settled<'s> {
     fn of(touch: &'s Touch<'_>, outcomes: &'s [Outcome]) -> Self {
         let outcome = match touch.part {
-            Part::Charged(index) => &outcomes[index],
+            Part::Charged(index) | Part::Guarded(index) => &outcomes[index],
             Part::Unnamed => &UNNAMED,
         };
         Self { touch, outcome }

@@ -42,8 +42,21 @@ pub struct Limit {
     pub refundable: bool,
     /// The shares of its number that raise an alert when they are reached, from the least; empty for none.
     pub thresholds: Box<[Percent]>,
+    /// What it opens when its number is reached, if it opens anything.
+    pub breaker: Option<Breaker>,
     /// What came of asking it, on each tier of its domain.
     pub tallies: Vec<Arc<Tally>>,
+}
+
+/// What stops all spending of a domain once a limit is reached, until somebody closes it or its time is over.
+///
+/// It is kept as a capacity of one beside the limit's own counter, for the same subject: taken while the breaker is open.
+#[derive(Clone, Debug)]
+pub struct Breaker {
+    /// As [`Limit::identity`], of the breaker.
+    pub identity: u128,
+    /// When it closes: what it remembers is forgotten then.
+    pub window: Window,
 }
 
 /// The window of a limit for calls that say themselves on which day of the month it begins.
@@ -53,6 +66,11 @@ pub struct Anchored {
     pub window: Window,
     /// As [`Limit::identity`], of this window.
     pub identity: u128,
+}
+
+impl Breaker {
+    /// How much of it may be taken.
+    pub const MOST: Number = Number::AtMost(1);
 }
 
 /// Whether a limit refuses.

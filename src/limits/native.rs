@@ -28,6 +28,8 @@ pub struct NativeDomain {
     pub webhook: Option<Webhook>,
     /// Limits by name.
     pub by_name: ByName<LimitId>,
+    /// Those that open a breaker.
+    pub breakers: Vec<LimitId>,
     refusals: Vec<Refusals>,
 }
 
@@ -130,8 +132,10 @@ impl NativeDomain {
         share_subjects(&mut limits);
         let ids = limits.iter().zip(0..).map(|(limit, index)| (limit.name.as_bytes().into(), LimitId(index)));
         let by_name = ids.collect();
+        let trips = |id: &LimitId| limits[id.0].breaker.is_some();
+        let breakers = (0..limits.len()).map(LimitId).filter(trips).collect();
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
-        Self { name, limits, tiers, routes, headers, ipv6_prefix, webhook, by_name, refusals }
+        Self { name, limits, tiers, routes, headers, ipv6_prefix, webhook, by_name, breakers, refusals }
     }
 
     /// The limit with this id.

@@ -15,6 +15,8 @@ pub struct Refusals {
     by_tier: Vec<Refusal>,
     /// For a call without the subject.
     unnamed: Refusal,
+    /// For a call while its breaker is open.
+    stopped: Refusal,
 }
 
 /// The body of a refusal by one limit, in the pieces around the time to wait.
@@ -29,6 +31,7 @@ impl Refusals {
         Self {
             by_tier: by_tier.map(|what| Refusal::new(template, &what, limit)).collect(),
             unnamed: Refusal::new(template, &limit.needs(), limit),
+            stopped: Refusal::new(template, &limit.stops(), limit),
         }
     }
 
@@ -40,6 +43,11 @@ impl Refusals {
     /// Of a call without the subject.
     pub fn unnamed(&self) -> &Refusal {
         &self.unnamed
+    }
+
+    /// Of a call that wants to spend while the limit's breaker is open.
+    pub fn stopped(&self) -> &Refusal {
+        &self.stopped
     }
 }
 

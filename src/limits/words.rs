@@ -38,6 +38,11 @@ impl Limit {
     pub fn needs(&self) -> String {
         format!("{} needs {}", self.name, self.subjects)
     }
+
+    /// What stops spending while its breaker is open.
+    pub fn stops(&self) -> String {
+        format!("the breaker {} is open", self.name)
+    }
 }
 
 /// A span in the largest unit that divides it, which stays singular: `15 minute`.

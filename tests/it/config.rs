@@ -139,7 +139,7 @@ fn products_warn_of_what_is_not_built_yet() {
     let about: Vec<&str> = warnings.iter().filter_map(|found| found.message.split('\'').nth(1)).collect();
     assert_eq!(
         about,
-        ["alerts", "vaultmind", "blueprint", "lease", "ducke", "on_limit: trip", "reset"],
+        ["alerts", "vaultmind", "blueprint", "lease", "ducke"],
         "and one without a name: the webhook"
     );
     let webhook = warnings.iter().find(|found| found.message.contains("webhook")).unwrap();
@@ -258,7 +258,6 @@ domains:
          give it a longer window than the cap's",
         "10:7: warning: the breaker 'breaker' forgets no later than the cap 'month' it guards; \
          give it a longer window than the cap's",
-        "10:49: warning: 'on_limit: trip' is not enforced yet; it is checked, and has no effect so far",
         "14:7: warning: route 'POST /c' charges no limits of its own; name a limit, or remove the route",
         "15:7: warning: route 'POST /d' charges no limits of its own; name a limit, or remove the route",
     ];

@@ -737,3 +737,65 @@ fn every_standing_is_told_where_the_domain_says_so() {
     assert_eq!(told(&refused), expected(true), "and the refused call was charged nowhere");
     assert_eq!(refused.body.as_deref(), Some(r#"{"in":null}"#), "waiting does not help");
 }
+
+const SPENDING: &str = "
+domains:
+  spending:
+    per: user
+    limits:
+      cap: $2.00/1h
+      free: 100/1m
+      tokens: 100 tokens/1m
+      stop: {limit: $3.00, window: 1d, per: all, on_limit: trip, reset: auto after 15m}
+    routes:
+      llm: [cap, stop]
+      other: cap
+      tools: tokens
+      ping: free
+";
+
+#[test]
+fn a_breaker_stops_all_spending_once_its_limit_is_reached() {
+    let spending = Embedded::new(SPENDING);
+    let spend = |micros| Ask::new("spending", "limit=stop user=u").hits(micros);
+    let on = |route: &str| Ask::new("spending", &format!("route={route} user=v"));
+    let passing = |routes: [&str; 4]| routes.map(|route| spending.passes(&on(route), 1));
+    let routes = ["llm", "other", "tools", "ping"];
+    assert_eq!(spending.passes(&spend(2_000_000), 1), 1);
+    assert_eq!(spending.passes(&spend(3_000_001), 1), 0);
+    assert_eq!(passing(routes), [1, 1, 1, 1], "an ask that is larger than all of it opens nothing");
+    assert_eq!(spending.passes(&spend(1_000_000), 1), 1, "up to its number exactly");
+    assert_eq!(passing(routes), [0, 0, 1, 1]);
+    let stopped = spending.ask(&on("other"));
+    assert_eq!(stopped.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: the breaker stop is open"}"#));
+    assert_eq!(header(&stopped, "X-Tollgate-Limit").as_deref(), Some("stop"));
+    assert_eq!(header(&stopped, "Retry-After"), None);
+    // Its time is over, but its limit is still full: the first that asks for some of it opens it again.
+    spending.wait(15 * 60);
+    assert_eq!(passing(["other", "llm", "other", "ping"]), [1, 0, 0, 1]);
+    spending.wait(15 * 60);
+    assert_eq!(passing(["other", "tools", "other", "ping"]), [1, 1, 1, 1]);
+    spending.wait(25 * 3600);
+    assert_eq!(passing(["llm", "other", "llm", "ping"]), [1, 1, 1, 1]);
+}
+
+#[test]
+fn an_ask_that_finds_no_room_opens_the_breaker_too() {
+    let spending = Embedded::new(&SPENDING.replace("reset: auto after 15m", "reset: manual"));
+    let spend = |micros| Ask::new("spending", "limit=stop user=u").hits(micros);
+    let other = Ask::new("spending", "route=other user=v");
+    assert_eq!(spending.passes(&spend(2_999_999), 1), 1);
+    assert_eq!(spending.passes(&other, 1), 1);
+    assert_eq!(spending.passes(&spend(2), 1), 0);
+    assert_eq!(spending.passes(&other, 1), 0);
+    spending.wait(300 * 86_400);
+    assert_eq!(spending.passes(&other, 1), 0, "until somebody closes it");
+}
+
+#[test]
+fn a_breaker_on_trial_stops_nothing() {
+    let spending = Embedded::new(&SPENDING.replace("on_limit: trip", "on_limit: trip, shadow: true"));
+    let spend = Ask::new("spending", "limit=stop user=u").hits(3_000_000);
+    assert_eq!(spending.passes(&spend, 2), 2);
+    assert_eq!(spending.passes(&Ask::new("spending", "route=other user=v"), 1), 1);
+}

@@ -364,5 +364,9 @@ fn the_breaker_counts_a_hundred_dollars_a_day() {
     let tollgate = Embedded::new(PRODUCTS);
     let breaker = named("ducke", "breaker", "-");
     assert_eq!(tollgate.ask(&breaker.clone().hits(100_000_000)).code, Code::Ok);
-    assert_eq!(what(&tollgate.ask(&breaker)), "$100.00 per 1 day");
+    assert_eq!(what(&tollgate.ask(&breaker)), "the breaker breaker is open");
+    let refused = tollgate.ask(&Ask::new("ducke", "route=llm ip=10.0.0.1 session=s"));
+    assert_eq!(header(&refused, "X-Tollgate-Limit").as_deref(), Some("breaker"));
+    tollgate.wait(30 * 86_400);
+    assert_eq!(what(&tollgate.ask(&breaker)), "the breaker breaker is open", "its reset is manual");
 }

@@ -51,7 +51,7 @@ fn warn_of_usage(domain: &WrittenDomain, report: &mut Report) {
 }
 
 fn trips(limit: &WrittenLimit) -> bool {
-    limit.meaning.as_ref().is_some_and(|meaning| meaning.on_limit == OnLimit::Trip)
+    limit.meaning.as_ref().is_some_and(|meaning| matches!(meaning.on_limit, OnLimit::Trip { .. }))
 }
 
 /// A breaker guards the caps beside it on its routes. One that forgets no later than such a cap is never

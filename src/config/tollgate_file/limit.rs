@@ -3,6 +3,7 @@
 use super::alerts::{self, LimitAlerts};
 use super::window::Written;
 use super::{At, Meaning, OnLimit, Whole, WrittenLimit, not_yet, value};
+use crate::clock::Micros;
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{self, Quantity, ShortForm, short_form};
 use crate::limits::{Mode, OnError, OnMissing, Unit};
@@ -11,7 +12,8 @@ const ON_MISSING: [(&str, OnMissing); 3] =
     [("share", OnMissing::Share), ("skip", OnMissing::Skip), ("refuse", OnMissing::Refuse)];
 const ON_ERROR: [(&str, OnError); 3] =
     [("allow", OnError::Allow), ("deny", OnError::Deny), ("local", OnError::Local)];
-const ON_LIMIT: [(&str, OnLimit); 2] = [("deny", OnLimit::Deny), ("trip", OnLimit::Trip)];
+/// Whether a breaker is opened.
+const TRIPS: [(&str, bool); 2] = [("deny", false), ("trip", true)];
 const ON_UNKNOWN: [(&str, ()); 2] = [("estimate", ()), ("zero", ())];
 
 /// The longest name: it travels in a header of every refusal.
@@ -145,31 +147,27 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     Behaviour { on_missing, on_error, on_limit, mode, refundable, alerts }
 }
 
-/// `on_limit` and `reset`, neither of which has an effect so far.
+/// `on_limit`, and the `reset` of what it opens.
 fn on_limit(fields: &mut Fields<'_>, report: &mut Report) -> OnLimit {
-    let field = fields.take("on_limit");
-    let on_limit = field.and_then(|field| value::choice(field, &ON_LIMIT, report)).unwrap_or(OnLimit::Deny);
-    if let Some(field) = field.filter(|_| on_limit == OnLimit::Trip) {
-        not_yet("on_limit: trip", field.at, report);
+    let reached = fields.take("on_limit");
+    let trips = reached.map_or(Some(false), |field| value::choice(field, &TRIPS, report));
+    let reset = fields.take("reset");
+    if let (Some(reset), Some(false)) = (reset, trips) {
+        report.error(reset.at, "'reset' stands without 'on_limit: trip'", "add it, or remove 'reset'");
     }
-    if let Some(reset) = fields.take("reset") {
-        check_reset(reset, report);
-        if field.is_none() {
-            report.error(reset.at, "'reset' stands without 'on_limit: trip'", "add it, or remove 'reset'");
-        }
-        not_yet("reset", reset.at, report);
-    }
-    on_limit
+    let reset = reset.and_then(|field| reset_after(field, report));
+    if trips == Some(true) { OnLimit::Trip { reset } } else { OnLimit::Deny }
 }
 
 /// `manual`, or `auto after 15m`.
-fn check_reset(field: Field<'_>, report: &mut Report) {
-    let Some(text) = value::text(field, report) else { return };
+fn reset_after(field: Field<'_>, report: &mut Report) -> Option<Micros> {
+    let text = value::text(field, report)?;
     let after = text.strip_prefix("auto after ").map(short_form::span);
     if text != "manual" && !matches!(after, Some(Ok(_))) {
         let message = format!("'reset' is {}", field.value.describe());
         report.error(field.value.at, message, "write manual, or a time as in 'auto after 15m'");
     }
+    after?.ok()
 }
 
 fn meaning(

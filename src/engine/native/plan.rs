@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
-use crate::engine::request::{CheckRequest, Descriptor};
+use crate::engine::request::{CheckRequest, Descriptor, Direction};
 use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, OnMissing, Subjects, Whose};
 use crate::store::{Binding, Charge, FreedBy};
 
@@ -17,20 +17,20 @@ pub(super) struct Plan<'a> {
     secret: KeySecret,
     pub(super) charges: SmallVec<[Charge<'a>; 2]>,
     /// Those of the first descriptor, then those of the next.
-    touches: SmallVec<[Touch<'a>; 2]>,
+    pub(super) touches: SmallVec<[Touch<'a>; 2]>,
     /// For each descriptor, how many touches there are with its own.
-    ends: SmallVec<[usize; 2]>,
+    pub(super) ends: SmallVec<[usize; 2]>,
 }
 
 /// Whose counters a descriptor charges, for limits that are kept for the same subjects.
 #[derive(Clone, Copy)]
-struct Owner {
-    whose: Whose,
+pub(super) struct Owner {
+    pub(super) whose: Whose,
     is_complete: bool,
 }
 
 /// The owners that were found for one descriptor.
-type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
+pub(super) type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
 
 impl<'a> Plan<'a> {
     /// Nothing yet, with keys made under `secret`.
@@ -66,12 +66,17 @@ impl<'a> Plan<'a> {
                 Missing::No => {
                     let (window, identity) = limit.window_on(|| anchor(descriptor));
                     let key = owner.whose.counter(identity);
-                    self.charge(charge(limit, key, identity, Rule { window, number }, op), before)
+                    Part::Charged(
+                        self.charge(charge(limit, key, identity, Rule { window, number }, op), before),
+                    )
                 }
                 Missing::Refused => Part::Unnamed,
                 Missing::Skipped => continue,
             };
             self.touches.push(Touch { id, limit, tier, number, part });
+        }
+        if descriptor.direction == Direction::Charge {
+            self.guard(domain, &reading, tier, &mut owners, before);
         }
         self.ends.push(self.touches.len());
     }
@@ -90,7 +95,7 @@ impl<'a> Plan<'a> {
 
     /// Every limit that is touched, and what came of it by the `outcomes` of the charges.
     pub(super) fn settled<'s>(&'s self, outcomes: &'s [Outcome]) -> impl Iterator<Item = Settled<'s>> {
-        self.touches.iter().map(|touch| Settled::of(touch, outcomes))
+        self.touches.iter().map(|touch| Settled::of(touch, outcomes)).filter(Settled::is_told)
     }
 
     /// As [`settled`](Self::settled), descriptor by descriptor.
@@ -101,12 +106,17 @@ impl<'a> Plan<'a> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
             let touches = &self.touches[std::mem::replace(&mut start, *end)..*end];
-            touches.iter().map(|touch| Settled::of(touch, outcomes))
+            touches.iter().map(|touch| Settled::of(touch, outcomes)).filter(Settled::is_told)
         })
     }
 
     /// The subject for limits of `subjects`, found and hashed once a descriptor.
-    fn owner(&self, subjects: &'a Subjects, reading: &Reading<'_>, owners: &mut Owners<'a>) -> Owner {
+    pub(super) fn owner(
+        &self,
+        subjects: &'a Subjects,
+        reading: &Reading<'_>,
+        owners: &mut Owners<'a>,
+    ) -> Owner {
         if let Some((_, owner)) = owners.iter().find(|(known, _)| std::ptr::eq(*known, subjects)) {
             return *owner;
         }
@@ -118,20 +128,26 @@ impl<'a> Plan<'a> {
 
     /// Adds `charge`. Among the first `others` charges may be one to the same counter, which then
     /// stands for both.
-    fn charge(&mut self, charge: Charge<'a>, others: usize) -> Part {
+    pub(super) fn charge(&mut self, charge: Charge<'a>, others: usize) -> usize {
         let same = |other: &Charge<'_>| other.key == charge.key && same_kind(other.op, charge.op);
         if let Some(index) = self.charges[..others].iter().position(same) {
             let other = &mut self.charges[index];
             other.op = larger(other.op, charge.op);
             other.rule.number = stricter(other.rule.number, charge.rule.number);
-            return Part::Charged(index);
+            return index;
         }
         self.charges.push(charge);
-        Part::Charged(self.charges.len() - 1)
+        self.charges.len() - 1
     }
 }
 
-fn charge<'a>(limit: &Limit, key: CounterKey, overflow: u128, rule: Rule<'a>, op: Op) -> Charge<'a> {
+pub(super) fn charge<'a>(
+    limit: &Limit,
+    key: CounterKey,
+    overflow: u128,
+    rule: Rule<'a>,
+    op: Op,
+) -> Charge<'a> {
     Charge {
         key,
         overflow,
@@ -155,7 +171,7 @@ fn freed_by(limit: &Limit) -> FreedBy {
 }
 
 /// What a limit makes of a call without its subject.
-enum Missing {
+pub(super) enum Missing {
     /// Nothing is missing, or all such calls share one counter.
     No,
     /// The limit does not apply.
@@ -164,7 +180,7 @@ enum Missing {
     Refused,
 }
 
-fn missing(limit: &Limit, owner: Owner) -> Missing {
+pub(super) fn missing(limit: &Limit, owner: Owner) -> Missing {
     match (limit.on_missing, limit.mode) {
         _ if owner.is_complete => Missing::No,
         (OnMissing::Share, _) => Missing::No,
