@@ -573,6 +573,8 @@ proptest! {
     fn no_characters_of_yaml_panic(text in "[\\[\\]{}:,&*!|>'\"%@`#?~<a-c0-9 \\t\\n\\r-]{0,200}") {
         _ = compile(&text);
         _ = compile(&format!("domains: {text}"));
+        _ = compile(&format!("prices: {{models: {text}}}"));
+        _ = compile(&format!("prices: {{models: {{m: {text}}}}}"));
         _ = compile(&format!("domains: {{d: {{limits: {{l: {text}}}}}}}"));
     }
 

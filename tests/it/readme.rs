@@ -7,6 +7,10 @@
 use std::process::Command;
 
 use serde_json::Value;
+use tollgate::clock::Timestamp;
+use tollgate::config::source::{SameDomain, Source, compile_in};
+use tollgate::money::NanoUsd;
+use tollgate::prices::{Class, Tokens};
 
 use crate::support::process::Tollgate;
 use crate::support::tools::Tool;
@@ -120,6 +124,44 @@ fn its_files_of_limits_are_right() {
         checked += 1;
     }
     assert!(checked > 0);
+}
+
+/// What each provider counted, and what the README makes of it: the same tokens, priced as it says.
+#[test]
+fn its_usage_is_of_classes_that_add_up_and_cost_what_it_says() {
+    let blocks = blocks();
+    let prices = blocks.iter().find(|(_, text)| text.starts_with("prices:")).expect("the prices").1;
+    let sources = [Source { name: "prices.yaml".into(), text: prices.to_owned() }];
+    let table = compile_in(&|_| None, &sources, SameDomain::Refuse).expect("prices").rules.prices;
+    let mut priced = 0;
+    for pair in blocks.windows(2) {
+        let [Some(counted), Some(used)] = [pair[0], pair[1]].map(json) else { continue };
+        let (Some(model), Some(classes)) = (used["model"].as_str(), used["tokens"].as_object()) else {
+            continue;
+        };
+        let mut tokens = Tokens::default();
+        for (name, count) in classes {
+            let class = Class::named(name.as_bytes()).expect(name);
+            tokens.add(class, count.as_u64().expect("a count")).expect("few tokens");
+        }
+        assert_eq!(tokens.total(), total(&counted), "{counted}");
+        let cost = table.cost(model.as_bytes(), &tokens, Timestamp(0)).expect(model);
+        let said = format!("costs {}:", NanoUsd(cost.nanos));
+        assert!(README.contains(&said), "{model} {said}");
+        priced += 1;
+    }
+    assert_eq!(priced, 3, "one of each provider");
+}
+
+fn json((language, text): (&str, &str)) -> Option<Value> {
+    (language == "json").then(|| serde_json::from_str(text).expect(text))
+}
+
+/// All tokens of a call as its provider says, or by the sum of counts that do not overlap.
+fn total(counted: &Value) -> u64 {
+    let said = ["total_tokens", "totalTokenCount"].iter().find_map(|name| counted[name].as_u64());
+    let sum = || counted.as_object().expect("counts").values().filter_map(Value::as_u64).sum();
+    said.unwrap_or_else(sum)
 }
 
 #[test]
