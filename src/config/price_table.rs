@@ -5,6 +5,7 @@
 //! the rest.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, WrittenModel, WrittenPrices};
@@ -45,8 +46,13 @@ pub(super) fn build(prices: &WrittenPrices, report: &mut Report) -> PriceTable {
 
 /// Lets `name` stand for `meant`, unless it stands for something already.
 fn take<'p>(name: &'p Named, meant: Meant<'p>, names: &mut Names<'p>, report: &mut Report) {
-    let Some(first) = names.insert(name.value.to_ascii_lowercase(), meant) else { return };
-    names.insert(name.value.to_ascii_lowercase(), first);
+    let first = match names.entry(name.value.to_ascii_lowercase()) {
+        Entry::Vacant(free) => {
+            free.insert(meant);
+            return;
+        }
+        Entry::Occupied(taken) => *taken.get(),
+    };
     let shown = shorten(&name.value);
     let message = match (first, meant) {
         (Meant::Model(..), Meant::Alias(_)) => format!("'{shown}' is a model and an alias"),
