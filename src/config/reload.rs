@@ -5,6 +5,7 @@
 //! rest, so a file half written is not taken for a whole one. A set with errors is never put in force: the last
 //! good one stays, and what is wrong is logged and kept for those who ask.
 
+mod repriced;
 mod restarted;
 
 use std::time::Duration;
@@ -114,7 +115,7 @@ impl Reloader {
 
     fn put_in_force(&self, Compiled { rules, warnings }: Compiled) {
         log(&warnings);
-        log_restarted(&self.limits.load(), &rules);
+        log_changes(&self.limits.load(), &rules);
         let domains = rules.domains.len();
         self.limits.swap(rules);
         self.status.send_modify(|status| {
@@ -139,8 +140,14 @@ fn log(found: &Diagnostics) {
     }
 }
 
-fn log_restarted(before: &RuleSet, after: &RuleSet) {
+fn log_changes(before: &RuleSet, after: &RuleSet) {
     for limit in restarted::between(before, after) {
         tracing::warn!(limit, "the limit has another window or another subject: its counters start empty");
+    }
+    for model in repriced::between(&before.prices, &after.prices) {
+        tracing::warn!(
+            model,
+            "past prices of the model are gone or others: add new ones behind them, with 'from'"
+        );
     }
 }

@@ -173,6 +173,19 @@ async fn a_counter_that_starts_empty_is_told() {
 }
 
 #[test]
+fn a_past_price_that_changes_is_told() {
+    const PRICED: &str = "
+domains: {d: {per: user, limits: {l: 1/1m}}}
+prices: {models: {m: {input: 1}}}
+";
+    let (_folder, limits) = file("limits.yaml", PRICED);
+    let service = Tollgate::start(&[&limits]);
+    fs::write(&limits, PRICED.replace("input: 1", "input: 2")).unwrap();
+    service.logs("the limits were reloaded");
+    assert!(service.log().contains("past prices of the model are gone or others"), "{}", service.log());
+}
+
+#[test]
 fn what_is_not_enforced_yet_is_said_at_start_and_by_check() {
     let products = "tests/data/products.yaml";
     let service = Tollgate::start(&[products]);
