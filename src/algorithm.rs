@@ -20,6 +20,7 @@
 //! ```
 
 mod bucket;
+mod bytes;
 mod cells;
 mod counter;
 mod holds;
@@ -33,6 +34,7 @@ use cells::Width;
 use counter::{Ask, Nothing};
 
 pub use bucket::{Bucket, Refill};
+pub use bytes::{Unreadable, read_number, write_number};
 pub use cells::{CELLS, Cells};
 pub use holds::{HoldId, Holder, Holds, Share};
 pub use period::{PeriodCount, Span};

@@ -29,8 +29,8 @@ use super::counter::Counter;
 /// A level, as of an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bucket {
-    level: u64,
-    at: Timestamp,
+    pub(super) level: u64,
+    pub(super) at: Timestamp,
 }
 
 /// How a bucket leaks: `units` every `length` microseconds.

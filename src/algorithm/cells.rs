@@ -14,6 +14,7 @@
 //! **Source.** The idea of sub-cells is the sliding window counter's; that nothing is interpolated, and the bound
 //! that follows, are derived here. A slot that lapses by itself is a lease (Gray and Cheriton, SOSP 1989).
 
+mod bytes;
 mod older;
 
 use crate::clock::{Micros, Timestamp};

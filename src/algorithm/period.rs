@@ -16,8 +16,8 @@ use super::counter::Counter;
 /// The count of one period: of the one that ends at `end`. Time before that is taken to be in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeriodCount {
-    end: Timestamp,
-    used: u64,
+    pub(super) end: Timestamp,
+    pub(super) used: u64,
 }
 
 /// A period: from its first instant to the first instant after it.

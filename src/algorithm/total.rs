@@ -14,8 +14,8 @@ use super::counter::Counter;
 /// What is taken of a capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Capacity {
-    used: u64,
-    touched: Timestamp,
+    pub(super) used: u64,
+    pub(super) touched: Timestamp,
 }
 
 impl Capacity {
