@@ -22,7 +22,8 @@
 //! - Over limit is a value, never an error.
 //! - `algorithm` is pure; only `clock` asks for the time, but for deadlines of gRPC calls, which are
 //!   by the runtime's timers; whoever owns a state owns its time.
-//! - No tonic, prost or h2 type outside `transport/grpc`, no redis type outside `store/redis`.
+//! - No tonic, prost or h2 type outside `transport/grpc`, no redis type outside `store/redis`, no redb type outside
+//!   `store/durable`.
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 
 pub mod admin;

@@ -4,6 +4,7 @@
 //! no tier and no wire; whether a charge refuses is a [`Binding`], nothing more. Both stores pass one
 //! conformance suite, and random histories driven through both come out alike.
 
+pub mod durable;
 pub mod fallback;
 pub mod memory;
 pub mod redis;

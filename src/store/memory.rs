@@ -7,6 +7,8 @@
 //!
 //! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
+mod changed;
+mod kept;
 mod open;
 mod records;
 mod reserve;
@@ -152,6 +154,7 @@ impl MemoryStore {
             if idle_from < before {
                 shard.look_from(charge.key.id, idle_from);
             }
+            shard.note_changed(charge.key.id);
         }
         answer(outcome)
     }

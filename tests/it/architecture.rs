@@ -36,13 +36,14 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Names of crates, and the only places where they may stand.
-const KEPT_APART: [(&str, &[&str]); 9] = [
+const KEPT_APART: [(&str, &[&str]); 10] = [
     ("tonic", &["transport/grpc"]),
     ("prost", &["transport/grpc"]),
     ("h2", &["transport/grpc"]),
     // `app` names the room `transport::http`.
     ("http", &["transport/grpc", "app"]),
     ("prometheus_client", &["admin"]),
+    ("redb", &["store/durable"]),
     ("redis", &["store/redis"]),
     ("deadpool_redis", &["store/redis"]),
     ("serde", &["config", "transport/http", "admin"]),

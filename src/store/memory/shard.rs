@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::algorithm::State;
 use crate::clock::Timestamp;
 
+use super::changed::{Changed, Marked};
 use super::open::Open;
 use super::table::{NEVER, Place, Slot, Table};
 
@@ -98,8 +99,52 @@ impl Shard {
         has_place.then(|| {
             let place = self.table.insert(Slot { id, idle_from, state }, at);
             self.look_from(id, idle_from);
+            self.note_changed(id);
             place
         })
+    }
+
+    /// Keeps track of what changes, from here on.
+    pub(super) fn keep_track(&mut self) {
+        self.table.changed = Some(Box::new(Changed::for_up_to(self.table.at_last())));
+    }
+
+    /// Notes that the counter `id` is another than it was, where somebody keeps track of it.
+    #[inline(always)]
+    pub(super) fn note_changed(&mut self, id: u128) {
+        if let Some(changed) = &mut self.table.changed {
+            changed.mark(id);
+        }
+    }
+
+    /// Notes that the counter at `place` is another than it was, where somebody keeps track of it.
+    pub(super) fn note_changed_at(&mut self, place: Place) {
+        let id = self.table.at(place).id;
+        self.note_changed(id);
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn take_changed(&mut self) -> Option<Marked> {
+        self.table.changed.as_mut().map(|changed| changed.take())
+    }
+
+    /// Notes once more that the counter `id` was let go.
+    pub(super) fn note_gone(&mut self, id: u128) {
+        if let Some(changed) = &mut self.table.changed {
+            changed.let_go(id);
+        }
+    }
+
+    /// Notes that not all that were let go are known.
+    pub(super) fn lose_track(&mut self) {
+        if let Some(changed) = &mut self.table.changed {
+            changed.lose_track();
+        }
+    }
+
+    /// The counters with the keys from `first` to `last`, ascending.
+    pub(super) fn between(&self, first: u128, last: u128) -> impl Iterator<Item = &Slot> {
+        self.table.between(first, last)
     }
 
     /// Takes one more of the store's places, if there is one, and sees to it that the table has a slot for it.

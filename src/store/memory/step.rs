@@ -284,7 +284,9 @@ impl<'m, 'c> Step<'m, 'c> {
         }
         for (shard, place, _, charged) in self.seats.iter().filter_map(kept) {
             if let Some(idle_from) = charged {
-                self.shards[shard].1.note_idle_from(place, idle_from);
+                let counters = &mut self.shards[shard].1;
+                counters.note_idle_from(place, idle_from);
+                counters.note_changed_at(place);
             }
         }
     }

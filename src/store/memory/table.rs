@@ -11,6 +11,8 @@ use std::ops::Range;
 use crate::algorithm::State;
 use crate::clock::Timestamp;
 
+use super::changed::Changed;
+
 /// How many homes a new table has for every four counters.
 const HOMES_FOR_FOUR: usize = 5;
 /// How many more it has, and how many slots there are as a rule beyond the last home.
@@ -32,6 +34,8 @@ pub(super) struct Table {
     taken: usize,
     /// How many counters it is to hold about at last.
     at_last: usize,
+    /// What has changed, where somebody keeps track of it.
+    pub(super) changed: Option<Box<Changed>>,
 }
 
 /// A counter, or room for one.
@@ -63,7 +67,7 @@ fn homes_for(counters: usize) -> usize {
 impl Table {
     /// With nothing in it, to hold about so many counters at last. It has to be renewed before the first comes.
     pub(super) fn for_up_to(counters: usize) -> Self {
-        Self { slots: Vec::new(), homes: 0, taken: 0, at_last: counters }
+        Self { slots: Vec::new(), homes: 0, taken: 0, at_last: counters, changed: None }
     }
 
     /// Lets go of counters that are idle, of no more than can go at once, and makes room for more beside the others.
@@ -75,7 +79,10 @@ impl Table {
         let mut may_go = LET_GO_AT_ONCE;
         self.slots.retain(|slot| {
             let stays = !slot.is_free() && (slot.idle_from > at || may_go == 0);
-            may_go -= usize::from(!stays && !slot.is_free());
+            if !stays && !slot.is_free() {
+                may_go -= 1;
+                let_go(&mut self.changed, slot);
+            }
             stays
         });
         self.taken = self.slots.len();
@@ -134,7 +141,11 @@ impl Table {
     pub(super) fn insert(&mut self, counter: Slot, at: Timestamp) -> Place {
         let Range { start, end } = self.way(counter.id, at);
         self.reach(end + 1);
-        self.taken += usize::from(self.slots[end].is_free());
+        if self.slots[end].is_free() {
+            self.taken += 1;
+        } else {
+            let_go(&mut self.changed, &self.slots[end]);
+        }
         self.slots[start..=end].rotate_right(1);
         self.slots[start] = counter;
         Place(start)
@@ -143,6 +154,7 @@ impl Table {
     /// Lets go of the counter at `place`. Those behind it that are not at home come nearer by one slot.
     pub(super) fn remove(&mut self, place: Place) {
         let start = place.0;
+        let_go(&mut self.changed, &self.slots[start]);
         let comes = |(number, slot): &(usize, &Slot)| !slot.is_free() && self.home(slot.id) < *number;
         let behind = self.slots.iter().enumerate().skip(start + 1).take_while(comes).count();
         self.slots[start..=start + behind].rotate_left(1);
@@ -169,6 +181,18 @@ impl Table {
         those.map(|(number, slot)| (Place(number), slot))
     }
 
+    /// The counters with the keys from `first` to `last`, ascending.
+    pub(super) fn between(&self, first: u128, last: u128) -> impl Iterator<Item = &Slot> {
+        let slots = self.slots.get(self.home(first)..).unwrap_or_default();
+        let counters = slots.iter().filter(|slot| !slot.is_free());
+        counters.skip_while(move |slot| slot.id < first).take_while(move |slot| slot.id <= last)
+    }
+
+    /// How many counters it is to hold about at last.
+    pub(super) fn at_last(&self) -> usize {
+        self.at_last
+    }
+
     /// Where `id` belongs, and how far those behind it have to move for it.
     fn way(&self, id: u128, at: Timestamp) -> Range<usize> {
         let home = self.home(id);
@@ -188,6 +212,13 @@ impl Table {
     #[expect(clippy::cast_possible_truncation, reason = "a share of the homes is less than they are")]
     fn home(&self, id: u128) -> usize {
         (((id >> 64) * self.homes as u128) >> 64) as usize
+    }
+}
+
+/// Notes that the counter in `slot` is let go, where somebody keeps track of it.
+fn let_go(changed: &mut Option<Box<Changed>>, slot: &Slot) {
+    if let Some(changed) = changed {
+        changed.let_go(slot.id);
     }
 }
 
@@ -257,6 +288,10 @@ mod tests {
                 let places: Vec<(Place, u128)> = stretches.map(|(place, slot)| (place, slot.id)).collect();
                 prop_assert_eq!(places.len(), kept.len());
                 prop_assert!(places.iter().all(|(place, id)| table.find(*id) == Some(*place)));
+                let (first, last) = (u128::MAX / 3, u128::MAX / 4 * 3);
+                let between: Vec<u128> = table.between(first, last).map(|slot| slot.id).collect();
+                let expected = places.iter().map(|(_, id)| *id).filter(|id| (first..=last).contains(id));
+                prop_assert_eq!(between, expected.collect::<Vec<_>>());
             }
         }
     }

@@ -1,0 +1,142 @@
+//! The thread that writes down what has changed, again and again, and once more when it is told to end.
+//!
+//! An error of the disk, or of the database, is told once for each of its kinds until a flush succeeds again. What could
+//! not be written is tried again with what has changed since.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, Micros};
+
+use super::error::WriteError;
+use super::{Changes, DataFile, FlushStatus, Kept};
+
+/// The longest pause between two attempts at a disk that cannot be written.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Writes down what changes, until it is ended.
+#[derive(Debug)]
+pub struct Flusher {
+    /// Ends the thread when it is gone.
+    stop: Sender<Infallible>,
+    ended: oneshot::Receiver<Result<(), String>>,
+    status: Arc<FlushStatus>,
+}
+
+/// What the thread has.
+struct Writer {
+    file: DataFile,
+    kinds: Vec<Arc<dyn Kept>>,
+    clock: Clock,
+    /// From the start of one flush to the start of the next.
+    period: Duration,
+    status: Arc<FlushStatus>,
+    told: BTreeSet<String>,
+    /// How many flushes failed, one after the other.
+    failed: u32,
+}
+
+impl Flusher {
+    /// Starts to write to `file` what changes of `kinds`, twice in each `interval`.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread for it.
+    pub fn start(
+        file: DataFile,
+        kinds: Vec<Arc<dyn Kept>>,
+        interval: Duration,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        kinds.iter().for_each(|kind| kind.keep_track());
+        let ((stop, stopped), (end, ended)) = (channel(), oneshot::channel());
+        let status = Arc::<FlushStatus>::default();
+        let (period, told) = (interval / 2, BTreeSet::new());
+        let writer = Writer { file, kinds, clock, period, status: status.clone(), told, failed: 0 };
+        thread::Builder::new().name("flush".to_owned()).spawn(move || {
+            // Nobody may be left who waits for it.
+            _ = end.send(writer.run(&stopped));
+        })?;
+        Ok(Self { stop, ended, status })
+    }
+
+    /// What has become of it so far.
+    pub fn status(&self) -> Arc<FlushStatus> {
+        self.status.clone()
+    }
+
+    /// Writes down what has changed until now, and ends. Nothing may change any more.
+    ///
+    /// # Errors
+    ///
+    /// In words, why that could not be written.
+    pub async fn end(self) -> Result<(), String> {
+        drop(self.stop);
+        self.ended.await.unwrap_or_else(|_| Err("the thread that writes is gone".to_owned()))
+    }
+}
+
+impl Writer {
+    fn run(mut self, stop: &Receiver<Infallible>) -> Result<(), String> {
+        let mut pause = self.period;
+        while stop.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            let began = self.clock.steady();
+            let outcome = self.flush();
+            pause = self.pause_after(&outcome, self.clock.steady().0 - began.0);
+        }
+        let outcome = self.flush().map_err(|error| error.to_string());
+        self.file.give_up();
+        outcome
+    }
+
+    fn flush(&mut self) -> Result<(), WriteError> {
+        let changes = self.kinds.iter().map(|kind| {
+            let mut changes = Changes::default();
+            kind.take_changes(&mut changes);
+            (&**kind, changes)
+        });
+        let changes: Vec<(&dyn Kept, Changes)> = changes.collect();
+        let count = changes.iter().map(|(_, changes)| changes.len()).sum();
+        // A database that breaks off is as bad as a disk that does, and no worse.
+        let written = catch_unwind(AssertUnwindSafe(|| self.file.write(&changes)));
+        let written = written.unwrap_or(Err(WriteError::BrokeOff));
+        match &written {
+            Ok(()) if count == 0 => {}
+            Ok(()) => self.status.succeeded(count),
+            Err(error) => {
+                changes.iter().for_each(|(kind, changes)| kind.put_back(changes));
+                self.status.failed(error.to_string());
+            }
+        }
+        written
+    }
+
+    /// How long to wait until the next flush.
+    fn pause_after(&mut self, outcome: &Result<(), WriteError>, took: u64) -> Duration {
+        let path = self.file.path().display();
+        match outcome {
+            Ok(()) => {
+                if std::mem::take(&mut self.failed) > 0 {
+                    self.told.clear();
+                    tracing::info!(%path, "the data file is written again");
+                }
+                self.period.saturating_sub(Micros(took).into())
+            }
+            Err(error) => {
+                if self.told.insert(error.kind()) {
+                    tracing::error!(%path, %error, "the data file cannot be written: trying again, decisions go on");
+                }
+                self.failed += 1;
+                (self.period * (1 << self.failed.min(16))).min(LONGEST_PAUSE.max(self.period))
+            }
+        }
+    }
+}
