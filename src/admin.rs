@@ -50,12 +50,33 @@ pub enum State {
 pub struct Probe {
     name: &'static str,
     look: Arc<dyn Fn() -> State + Send + Sync>,
+    counts: Vec<Count>,
+}
+
+/// What a component counts, from the start of the process.
+#[derive(Clone)]
+struct Count {
+    name: &'static str,
+    help: &'static str,
+    look: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Probe {
     /// The component `name`, which is as `look` says. `look` must not block.
     pub fn new(name: &'static str, look: impl Fn() -> State + Send + Sync + 'static) -> Self {
-        Self { name, look: Arc::new(look) }
+        Self { name, look: Arc::new(look), counts: Vec::new() }
+    }
+
+    /// The same, which counts `help` too: `look` tells how many, and must not block. Its metric is called `name`.
+    #[must_use]
+    pub fn counting(
+        mut self,
+        name: &'static str,
+        help: &'static str,
+        look: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.counts.push(Count { name, help, look: Arc::new(look) });
+        self
     }
 }
 
@@ -71,7 +92,7 @@ pub fn connections() -> ConnectionSettings {
 }
 
 /// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
-/// of the rules, the store and `probes`.
+/// of the rules, the store and `probes`, `/metrics` of what they count.
 pub async fn serve(
     listener: TcpListener,
     inspect: impl Inspect,
@@ -128,7 +149,9 @@ impl std::fmt::Display for State {
 }
 
 async fn metrics<I: Inspect>(Shared(data): Shared<Data<I>>) -> Result<impl IntoResponse, StatusCode> {
-    let text = metrics::text_of(data.inspect.rules()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let counts = data.probes.iter().flat_map(|probe| &probe.counts);
+    let text =
+        metrics::text_of(data.inspect.rules(), counts).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 

@@ -4,6 +4,7 @@
 //! calls.
 
 mod check;
+mod durable;
 mod ending;
 mod listen;
 mod parts;
@@ -11,23 +12,25 @@ mod probes;
 mod stop;
 mod workers;
 
+use std::cell::OnceCell;
 use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
 
-use crate::admin;
-use crate::clock::Clock;
+use crate::admin::{self, Probe};
+use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
 use crate::engine::{Check, Enforcement, Engine, Switch};
-use crate::limits::{KeySecret, LimitsHandle};
+use crate::limits::LimitsHandle;
 use crate::store::Lanes;
 use crate::store::fallback::WithFallback;
-use crate::store::memory::MemoryStore;
+use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisStore;
 use crate::store::refusals::WithRefusals;
 use crate::transport::accept::{self, Worker};
@@ -39,10 +42,14 @@ pub use ending::exit_code;
 pub use listen::NoListener;
 pub use stop::signals;
 
+use durable::Keeper;
 use listen::Bound;
 use parts::Parts;
 use stop::{Stop, Stopper};
 use workers::{Checks, Desk, Thread};
+
+/// When the process is gone, once it was asked to end: what is left of this, the last flush may take.
+const LONGEST_END: Duration = Duration::from_secs(24);
 
 /// Serves by `settings` until `stop` resolves and the calls in progress have ended.
 ///
@@ -52,23 +59,40 @@ use workers::{Checks, Desk, Thread};
 /// # Errors
 ///
 /// [`Diagnostics`](crate::config::diagnostic::Diagnostics) of files that cannot be used, [`NoListener`] for an
-/// address that is not to be had, and whatever ends a part of the service before its time.
+/// address that is not to be had, [`DataError`](crate::store::durable::DataError) of a data directory that cannot be
+/// used, and whatever ends a part of the service before its time.
 pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     say_what_is_odd(&settings);
     let loaded = reload::load(&settings.inputs)?;
     match settings.store.clone() {
-        StoreSettings::Memory(memory) => {
-            let secret = settings.key_secret.unwrap_or_else(KeySecret::random);
-            let store = Arc::new(MemoryStore::new(memory, Clock::System, secret));
-            App::build(settings, loaded, store).await?.run(stop).await
-        }
+        StoreSettings::Memory(memory) => serve_embedded(memory, settings, loaded, stop).await,
         StoreSettings::Redis(redis, fallback) => {
             let store = RedisStore::start(*redis, Clock::System)?;
             let store = WithRefusals::new(store, Clock::System);
             let store = WithFallback::new(store, fallback, Clock::System);
-            App::build(settings, loaded, store).await?.run(stop).await
+            App::build(settings, loaded, store).await?.run(stop, Vec::new()).await
         }
     }
+}
+
+/// Serves over the embedded store.
+async fn serve_embedded(
+    memory: MemorySettings,
+    settings: Settings,
+    loaded: Loaded,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (store, keeper) = Keeper::begin(memory, &settings)?;
+    let asked = OnceCell::new();
+    let stop = async {
+        stop.await;
+        _ = asked.set(Clock::System.steady());
+    };
+    let app = App::build(settings, loaded, store).await?;
+    let ended = app.run(stop, keeper.probe().into_iter().collect()).await;
+    let now = Clock::System.steady().0;
+    let passed = asked.get().map_or(0, |asked| now - asked.0);
+    ended.and(keeper.end(LONGEST_END.saturating_sub(Micros(passed).into())).await)
 }
 
 fn say_what_is_odd(settings: &Settings) {
@@ -103,12 +127,14 @@ impl<S: Lanes> App<S> {
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
-    /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last.
-    async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
+    /// `more` as well.
+    async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
         let Self { engine, settings, reloader, bound, health } = self;
         let (stopper, stopping) = Stopper::new();
         let addresses = bound.addresses()?;
-        let probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
+        let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
+        probes.extend(more);
         let mut beside = Parts::default();
         let admin = admin::serve(bound.admin, engine.clone(), probes, admin::connections(), pending());
         beside.add(admin.map(Ok));

@@ -15,12 +15,20 @@ use prometheus_client::registry::Registry;
 
 use crate::limits::{RuleSet, Tallied, Tally};
 
+use super::Count;
+
 /// What the text is, for the header of the answer.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Every metric, as it is now.
-pub(super) fn text_of(rules: Arc<RuleSet>) -> Result<String, fmt::Error> {
+pub(super) fn text_of<'a>(
+    rules: Arc<RuleSet>,
+    counts: impl Iterator<Item = &'a Count>,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tollgate");
+    for count in counts {
+        registry.register(count.name, count.help, ConstCounter::new((count.look)()));
+    }
     registry.register_collector(Box::new(Decisions(rules)));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;

@@ -2,6 +2,7 @@
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::settings::SettingErrors;
+use crate::store::durable::DataError;
 use crate::store::redis::InvalidRedis;
 
 use super::NoListener;
@@ -14,7 +15,11 @@ const UNAVAILABLE: u8 = 69;
 
 /// The exit code for `error`.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<SettingErrors>() || error.is::<Diagnostics>() || error.is::<InvalidRedis>() {
+    let is_configuration = error.is::<SettingErrors>()
+        || error.is::<Diagnostics>()
+        || error.is::<InvalidRedis>()
+        || error.is::<DataError>();
+    if is_configuration {
         CONFIGURATION
     } else if error.is::<NoListener>() {
         UNAVAILABLE

@@ -60,6 +60,9 @@ pub struct ServeArgs {
     /// Where counters are kept: memory, redis://…, rediss://…, unix:///PATH [default: memory] [env: TOLLGATE_STORE].
     #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
+    /// Where counters in memory are written down, so that they survive a restart [env: TOLLGATE_DATA_DIR].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// How many threads decide [default: one for each core] [env: TOLLGATE_THREADS].
     #[arg(long, value_name = "N")]
     pub threads: Option<String>,
@@ -100,6 +103,7 @@ impl ServeArgs {
             one(keys::HTTP, self.http),
             one(keys::ADMIN, self.admin),
             one(keys::STORE, self.store),
+            one(keys::DATA_DIR, self.data_dir.map(|dir| dir.display().to_string())),
             one(keys::THREADS, self.threads),
             one(keys::GRPC_MAX_MESSAGE, self.grpc_max_message),
             one(keys::LOG_LEVEL, self.log_level),

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::engine::EngineSettings;
 use crate::limits::KeySecret;
+use crate::store::durable::DataSettings;
 use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub grpc: GrpcSettings,
     /// Where counters are kept.
     pub store: StoreSettings,
+    /// Where the embedded store is written down; `None` if nowhere.
+    pub data: Option<DataSettings>,
     /// The secret under which counters are named, where it is given.
     pub key_secret: Option<KeySecret>,
     /// What is logged, and how.

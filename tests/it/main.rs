@@ -10,6 +10,7 @@ mod architecture;
 mod clients;
 mod config;
 mod connections;
+mod durable;
 mod envoy;
 mod exactness;
 mod fallback;

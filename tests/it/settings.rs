@@ -61,7 +61,7 @@ fn defaults_are_safe_and_need_nothing() {
     assert_eq!(settings.drain_delay, Duration::from_secs(2));
     assert_eq!((settings.log.level, settings.log.format), (LevelFilter::INFO, LogFormat::Text));
     assert_eq!(settings.threads, std::thread::available_parallelism().unwrap());
-    assert_eq!(settings.key_secret, None);
+    assert_eq!((settings.key_secret, settings.data), (None, None));
     assert_eq!(settings.warnings, Vec::<String>::new());
 }
 
@@ -106,7 +106,7 @@ fn every_setting_can_stand_in_the_settings_file() {
         "
 listen: {grpc: '[::1]:0', http: ':0', admin: 'localhost:0', all: true}
 server: {threads: 3, drain_delay: 0s}
-store: {url: 'redis://r:1', auth: pw, socket_type: tcp, tls: false, timeout: 5ms, instances: 4, max_keys: 9, key_secret: 000102030405060708090a0b0c0d0e0f}
+store: {url: 'redis://r:1', auth: pw, socket_type: tcp, tls: false, timeout: 5ms, instances: 4, max_keys: 9, data_dir: d, flush_interval: 60s, key_secret: 000102030405060708090a0b0c0d0e0f}
 log: {level: debug, format: json}
 limits: {files: [a.yaml, b], merge_domains: true, runtime_root: /r, runtime_subdirectory: s, runtime_appdirectory: a, runtime_watch_root: false, runtime_ignoredotfiles: true}
 decide: {enabled: false, shadow_mode: true}
@@ -132,7 +132,30 @@ reference: {quota_mode: true, stop_when_over: true, headers: true, limit_header:
     let reference = settings.engine.reference;
     assert!(reference.all_quota && reference.stop_when_over && reference.dynamic_metadata);
     assert_eq!(reference.headers.unwrap().remaining, "m");
-    assert_eq!(settings.warnings, ["RUNTIME_ROOT is not read, because files are named"]);
+    let odd = [
+        "RUNTIME_ROOT is not read, because files are named",
+        "TOLLGATE_DATA_DIR is not used, because Redis keeps the counters",
+    ];
+    assert_eq!(settings.warnings, odd);
+}
+
+#[test]
+fn a_data_directory_is_for_counters_in_memory() {
+    let data = resolve(&["limits.yaml", "--data-dir", "d"], &[]).unwrap().data.unwrap();
+    assert_eq!((data.dir.to_str(), data.flush_interval), (Some("d"), Duration::from_secs(1)));
+    let data = with(&["TOLLGATE_DATA_DIR=/d", "TOLLGATE_FLUSH_INTERVAL=100ms"]).data.unwrap();
+    assert_eq!((data.dir.to_str(), data.flush_interval), (Some("/d"), Duration::from_millis(100)));
+    let redis = with(&["TOLLGATE_DATA_DIR=/d", "REDIS_URL=r:1"]);
+    assert_eq!((redis.data, redis.warnings.len()), (None, 1));
+    let none = with(&["TOLLGATE_FLUSH_INTERVAL=2s"]);
+    let odd = ["TOLLGATE_FLUSH_INTERVAL is not used, because TOLLGATE_DATA_DIR names no directory"];
+    assert_eq!((none.data, none.warnings), (None, odd.map(str::to_owned).into()));
+    for wrong in ["99ms", "61s", "2m"] {
+        let said = said(&["TOLLGATE_DATA_DIR=/d", &format!("TOLLGATE_FLUSH_INTERVAL={wrong}")]);
+        let expected =
+            format!(r#"environment TOLLGATE_FLUSH_INTERVAL: "{wrong}" is out of range: write 100ms to 60s"#);
+        assert_eq!(said, [expected]);
+    }
 }
 
 #[test]

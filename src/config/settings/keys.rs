@@ -13,8 +13,9 @@ pub use deciding::{
     RUNTIME_SUBDIRECTORY, RUNTIME_WATCH_ROOT, SHADOW_MODE, STOP_WHEN_OVER,
 };
 pub use serving::{
-    ADMIN, BIND_ALL, DRAIN_DELAY, GRPC, GRPC_MAX_MESSAGE, HTTP, INSTANCES, KEY_SECRET, LOG_FORMAT, LOG_LEVEL,
-    MAX_KEYS, SOCKET_TYPE, STORE, STORE_AUTH, STORE_CA, STORE_TIMEOUT, STORE_TLS, THREADS,
+    ADMIN, BIND_ALL, DATA_DIR, DRAIN_DELAY, FLUSH_INTERVAL, GRPC, GRPC_MAX_MESSAGE, HTTP, INSTANCES,
+    KEY_SECRET, LOG_FORMAT, LOG_LEVEL, MAX_KEYS, SOCKET_TYPE, STORE, STORE_AUTH, STORE_CA, STORE_TIMEOUT,
+    STORE_TLS, THREADS,
 };
 
 /// One setting and its names.
@@ -69,7 +70,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 35] = [
+pub const ALL: [Key; 37] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -85,6 +86,8 @@ pub const ALL: [Key; 35] = [
     STORE_TIMEOUT,
     INSTANCES,
     MAX_KEYS,
+    DATA_DIR,
+    FLUSH_INTERVAL,
     KEY_SECRET,
     LOG_LEVEL,
     LOG_FORMAT,

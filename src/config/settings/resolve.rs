@@ -8,6 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Switch};
 use crate::limits::KeySecret;
+use crate::store::durable::DataSettings;
 use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
@@ -32,6 +33,9 @@ const MOST_COUNTERS: usize = 1_000_000_000;
 /// A cap below this would refuse ordinary calls, and Envoy lets a call pass that is refused for its form.
 const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// The range of the flush interval: a disk takes its time, and a minute is much to lose.
+const FLUSH_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
 /// The range of the deadline of Redis.
 const STORE_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
 
@@ -49,12 +53,14 @@ impl Settings {
         let mut reader = Reader { merged: &merged, errors: &mut errors };
         let inputs = inputs(&mut reader, &mut warnings);
         let key_secret = reader.optional(&keys::KEY_SECRET, secret).map(KeySecret);
+        let store = store(&mut reader, key_secret);
         let settings = Self {
+            data: data(&mut reader, &store, &mut warnings),
             listeners: listeners(&mut reader, &inputs.place),
             threads: threads(&mut reader),
             drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
             grpc: grpc(&mut reader),
-            store: store(&mut reader, key_secret),
+            store,
             key_secret,
             log: log(&mut reader),
             engine: engine(&mut reader),
@@ -161,6 +167,27 @@ fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSetting
             let redis =
                 RedisSettings { user, password, ca, op_timeout, key_secret, ..RedisSettings::new(url) };
             StoreSettings::Redis(Box::new(redis), fallback)
+        }
+    }
+}
+
+/// Where the embedded store is written down. Redis keeps what is counted in it itself.
+fn data(reader: &mut Reader<'_>, store: &StoreSettings, warnings: &mut Vec<String>) -> Option<DataSettings> {
+    let dir = reader.optional(&keys::DATA_DIR, text).map(PathBuf::from);
+    let (shortest, longest) = FLUSH_INTERVALS;
+    let flush_interval = reader.value(&keys::FLUSH_INTERVAL, span(shortest, longest));
+    match (dir, store) {
+        (Some(dir), StoreSettings::Memory(_)) => Some(DataSettings { dir, flush_interval }),
+        (Some(_), StoreSettings::Redis(..)) => {
+            warnings.push(format!("{} is not used, because Redis keeps the counters", keys::DATA_DIR.env));
+            None
+        }
+        (None, _) => {
+            if reader.is_given(&keys::FLUSH_INTERVAL) {
+                let (without, name) = (keys::FLUSH_INTERVAL.env, keys::DATA_DIR.env);
+                warnings.push(format!("{without} is not used, because {name} names no directory"));
+            }
+            None
         }
     }
 }

@@ -33,7 +33,14 @@ impl Tollgate {
 
     /// Serves with `arguments`, and with nothing but `environment` in the environment; waits until it takes calls.
     pub(crate) fn with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        Self::under(&[], arguments, environment)
+    }
+
+    /// As [`with`](Self::with), but started by a program: `before` and then its own command line are that one's.
+    pub(crate) fn under(before: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let words = [before, &[env!("CARGO_BIN_EXE_tollgate")]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .arg("serve")
             .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
@@ -72,6 +79,11 @@ impl Tollgate {
     /// Where the operator asks.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.

@@ -134,6 +134,23 @@ pub const MAX_KEYS: Key = Key::new(
     "How many counters are kept in memory at most; beyond it newcomers follow their limit's on_error",
 );
 
+/// Where counters in memory are written down.
+pub const DATA_DIR: Key = Key::new(
+    "store.data_dir",
+    "TOLLGATE_DATA_DIR",
+    "",
+    "Directory where counters in memory are written down, so that they survive a restart; unset forgets them",
+)
+.flag("--data-dir");
+
+/// How much of that may be lost.
+pub const FLUSH_INTERVAL: Key = Key::new(
+    "store.flush_interval",
+    "TOLLGATE_FLUSH_INTERVAL",
+    "1s",
+    "The most that a killed process loses of what it counted, with a data directory; 100ms to 60s",
+);
+
 /// The secret under which counters are named.
 pub const KEY_SECRET: Key = Key::new(
     "store.key_secret",

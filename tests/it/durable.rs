@@ -1,0 +1,423 @@
+//! The data directory: what the embedded store counted goes on after its process, however that ended.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use redb::{Database, TableDefinition};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tollgate::algorithm::{Op, Outcome, Rule};
+use tollgate::calendar::{Calendar, Period};
+use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::store::durable::{DataError, DataFile, DataSettings, Flusher};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
+
+use crate::support::process::{Tollgate, run};
+use crate::support::raw;
+
+const START: Timestamp = Timestamp(1_795_262_400_000_000);
+const FILE: &str = "tollgate.redb";
+
+fn settings(dir: &Path) -> DataSettings {
+    DataSettings { dir: dir.to_owned(), flush_interval: Duration::from_secs(60) }
+}
+
+/// A store with what `dir` holds, and who writes there what changes.
+fn open(dir: &Path, clock: &Clock, max_keys: usize) -> (Arc<MemoryStore>, Flusher) {
+    let (mut file, secret) = DataFile::open(&settings(dir), None).unwrap();
+    let store = Arc::new(MemoryStore::new(MemorySettings { max_keys }, clock.clone(), secret));
+    let kinds = vec![store.counters()];
+    file.load(&kinds).unwrap();
+    let flusher = Flusher::start(file, kinds, Duration::from_secs(60), clock.clone()).unwrap();
+    (store, flusher)
+}
+
+/// Writes down what has changed, and lets go of the directory.
+fn close(flusher: Flusher) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(flusher.end()).unwrap();
+}
+
+fn windows() -> [Window; 8] {
+    let seconds = Micros::from_secs;
+    [
+        Window::Sliding { length: seconds(1) },
+        Window::Sliding { length: seconds(60) },
+        Window::Fixed { length: seconds(2) },
+        Window::TokenBucket { length: seconds(1), burst: 5 },
+        Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap()),
+        Window::Concurrent { max_age: seconds(3) },
+        Window::Total { forget: None },
+        Window::Total { forget: Some(seconds(5)) },
+    ]
+}
+
+fn charge(windows: &[Window; 8], counter: usize, op: Op) -> Charge<'_> {
+    let id = (counter as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+    Charge {
+        key: CounterKey { tag: 0, id },
+        overflow: 0,
+        rule: Rule { window: &windows[counter % windows.len()], number: Number::AtMost(50) },
+        op,
+        binding: Binding::Enforced,
+        on_error: OnError::Deny,
+        freed_by: FreedBy::Hand,
+        unit: Unit::Hits,
+    }
+}
+
+fn outcomes(store: &MemoryStore, charges: &[Charge<'_>]) -> Vec<Outcome> {
+    store.charge_now(Call { charges, admission: Admission::Each }).outcomes.into_vec()
+}
+
+/// What one call asks of which counters, and how long after the call before.
+type Asked = (Vec<(usize, Op)>, Micros);
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let op = prop_oneof![
+        6 => (1..9_u64).prop_map(|hits| Op::Take { room: hits, charge: hits }),
+        2 => (1..30_u64).prop_map(|units| Op::GiveBack { units }),
+    ];
+    let charges = prop::collection::vec((0..40_usize, op), 1..6);
+    let pause = prop_oneof![4 => 0..50_000_u64, 2 => 0..2_000_000_u64, 1 => Just(70_000_000)];
+    (charges, pause.prop_map(Micros))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn a_store_that_is_closed_and_opened_goes_on_as_one_that_never_was(
+        lives in prop::collection::vec(prop::collection::vec(asked(), 1..60), 2..5)
+    ) {
+        let (dir, windows, clock) = (tempfile::tempdir().unwrap(), windows(), Clock::manual(START));
+        let never = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([0; 16]));
+        for life in lives {
+            // Few places: counters that are idle give way to others.
+            let (store, flusher) = open(dir.path(), &clock, 40);
+            for (asked, pause) in life {
+                clock.advance(pause);
+                let charges: Vec<_> =
+                    asked.iter().map(|(counter, op)| charge(&windows, *counter, *op)).collect();
+                prop_assert_eq!(outcomes(&store, &charges), outcomes(&never, &charges));
+            }
+            close(flusher);
+        }
+    }
+}
+
+#[test]
+fn what_is_idle_or_was_let_go_is_not_kept_and_what_finds_no_place_is() {
+    let (dir, windows, clock) = (tempfile::tempdir().unwrap(), windows(), Clock::manual(START));
+    let take = Op::Take { room: 1, charge: 1 };
+    let charged = |counters: std::ops::Range<usize>, max_keys: usize| {
+        let (store, flusher) = open(dir.path(), &clock, max_keys);
+        let held = store.len();
+        counters.for_each(|counter| drop(outcomes(&store, &[charge(&windows, counter * 8 + 6, take)])));
+        close(flusher);
+        held
+    };
+    assert_eq!(charged(0..100, 100), 0);
+    assert_eq!(charged(0..0, 60), 60, "no more than may be");
+    assert_eq!(charged(0..0, 100), 100, "the others were not forgotten for that");
+    let give_back = |counter: usize| charge(&windows, counter * 8 + 6, Op::GiveBack { units: 1 });
+    let (store, flusher) = open(dir.path(), &clock, 100);
+    (0..70).for_each(|counter| drop(outcomes(&store, &[give_back(counter)])));
+    // Newcomers take the places of some.
+    (100..130).for_each(|counter| drop(outcomes(&store, &[charge(&windows, counter * 8 + 6, take)])));
+    close(flusher);
+    assert_eq!(charged(0..0, 1000), 60);
+}
+
+#[test]
+fn a_secret_is_made_once_and_another_is_refused() {
+    let (made, given) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let secret_of = |dir: &Path, secret| DataFile::open(&settings(dir), secret).map(|(_, secret)| secret);
+    let (first, second) = (KeySecret([1; 16]), KeySecret([2; 16]));
+    let own = secret_of(made.path(), None).unwrap();
+    assert_eq!(secret_of(made.path(), None).unwrap(), own);
+    assert_eq!(secret_of(made.path(), Some(own)).unwrap(), own);
+    assert!(matches!(secret_of(made.path(), Some(first)), Err(DataError::OtherSecret { .. })));
+    assert_eq!(secret_of(given.path(), Some(first)).unwrap(), first);
+    assert_eq!(secret_of(given.path(), Some(first)).unwrap(), first);
+    for other in [None, Some(second)] {
+        assert!(matches!(secret_of(given.path(), other), Err(DataError::OtherSecret { .. })));
+    }
+    let bytes = fs::read(given.path().join(FILE)).unwrap();
+    assert!(
+        !bytes.windows(16).any(|window| window == first.0),
+        "a secret that is given stays out of the file"
+    );
+}
+
+/// A file of limits: one of each window, so long that no test lives to see it end.
+const LIMITS: &str = "
+domains:
+  shop:
+    per: user
+    limits:
+      sliding: 1000/300d
+      fixed: 1000/366d fixed
+      bucket: 10/300d burst 20
+      calendar: 1000/year
+      streams: 1000 concurrent
+      total: 1000 total
+      many: 1000000000/300d fixed
+    routes: {}
+";
+const NAMES: [&str; 6] = ["sliding", "fixed", "bucket", "calendar", "streams", "total"];
+
+/// A folder with the limits in it, and a place for data.
+struct Place {
+    folder: tempfile::TempDir,
+    limits: String,
+    data: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.yaml");
+        fs::write(&path, LIMITS).unwrap();
+        let (limits, data) = (path.display().to_string(), folder.path().join("deep/data"));
+        Self { limits, data: data.display().to_string(), folder }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        Path::new(&self.data).join(FILE)
+    }
+
+    fn start(&self) -> Tollgate {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, environment: &[(&str, &str)]) -> Tollgate {
+        let all =
+            [environment, &[("TOLLGATE_FLUSH_INTERVAL", "100ms"), ("TOLLGATE_DRAIN_DELAY", "0s")]].concat();
+        Tollgate::with(&[&self.limits, "--data-dir", &self.data], &all)
+    }
+
+    /// What is said when it does not start, which is to be with the exit code 78.
+    fn refused(&self, environment: &[(&str, &str)]) -> String {
+        let free = ["TOLLGATE_GRPC", "TOLLGATE_HTTP", "TOLLGATE_ADMIN"].map(|name| (name, "127.0.0.1:0"));
+        let output = run(&["serve", &self.limits, "--data-dir", &self.data], &[&free, environment].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        said
+    }
+}
+
+/// What remains of `limit` after so many hits.
+async fn remaining(service: &Tollgate, limit: &str, hits: u32) -> u64 {
+    let entries = format!(r#"[{{"key":"limit","value":"{limit}"}},{{"key":"user","value":"ann"}}]"#);
+    let body =
+        format!(r#"{{"domain":"shop","descriptors":[{{"entries":{entries},"hitsAddend":"{hits}"}}]}}"#);
+    let answer = raw::http(service.http(), "POST", "/json", body.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let after = answer.body.split_once(r#""limitRemaining":"#).unwrap_or_else(|| panic!("{answer:?}")).1;
+    after.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+/// The metric `name`.
+async fn metric(service: &Tollgate, name: &str) -> u64 {
+    let text = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("tollgate_{name}_total ")));
+    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_process_that_ends_loses_nothing() {
+    let place = Place::new();
+    let mut expected = Vec::new();
+    for round in 1..4 {
+        let service = place.start_with(&[("TOLLGATE_FLUSH_INTERVAL", "60s")]);
+        let mut remains = Vec::new();
+        for name in NAMES {
+            remains.push(remaining(&service, name, 0).await);
+        }
+        if round > 1 {
+            assert_eq!(remains, expected, "round {round}");
+        }
+        expected.clear();
+        for name in NAMES {
+            expected.push(remaining(&service, name, 3).await);
+        }
+        service.signal("TERM");
+        let (status, log) = tokio::task::spawn_blocking(|| service.wait()).await.unwrap();
+        assert_eq!(status.code(), Some(0), "{log}");
+    }
+    assert_eq!(expected, [991, 991, 11, 991, 991, 991]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(Path::new(&place.data)), mode(&place.file())), (0o700, 0o600));
+}
+
+/// Whatever was answered before a flush began is there after it, and nothing is that was never asked.
+#[tokio::test]
+async fn a_process_that_is_killed_loses_no_more_than_was_not_flushed() {
+    const ALL: u64 = 1_000_000_000;
+    let place = Place::new();
+    let mut before = 0;
+    for round in 0..6 {
+        let mut service = place.start();
+        let used = ALL - remaining(&service, "many", 0).await;
+        assert!(used >= before, "round {round}: {used} of {before}");
+        before = used;
+        for _ in 0..20 {
+            before = ALL - remaining(&service, "many", 1).await;
+        }
+        until_flushed(&service).await;
+        let asked = ALL - remaining(&service, "many", 0).await;
+        service.kill();
+        let again = place.start();
+        let found = ALL - remaining(&again, "many", 0).await;
+        assert!((before..=asked).contains(&found), "round {round}: {found} of {before} to {asked}");
+        before = found;
+    }
+}
+
+#[tokio::test]
+async fn two_processes_do_not_share_a_directory() {
+    let place = Place::new();
+    let service = place.start();
+    let said = place.refused(&[]);
+    assert!(said.contains(&format!("{} is in use by another process", place.file().display())), "{said}");
+    assert!(said.contains("--data-dir"), "{said}");
+    assert_eq!(remaining(&service, "total", 1).await, 999);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_or_written_is_said_with_what_to_do() {
+    let place = Place::new();
+    let blocked = place.folder.path().join("deep");
+    fs::write(&blocked, "a file").unwrap();
+    let said = place.refused(&[]);
+    assert!(said.contains(&place.data) && said.contains("TOLLGATE_DATA_DIR"), "{said}");
+    // Not even root writes there.
+    let place = Place { data: "/proc/tollgate".to_owned(), ..Place::new() };
+    let said = place.refused(&[]);
+    assert!(said.contains("/proc/tollgate") && said.contains("--data-dir"), "{said}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_whatever_became_of_it() {
+    let place = Place::new();
+    let mut service = place.start();
+    remaining(&service, "total", 3).await;
+    until_flushed(&service).await;
+    service.kill();
+    let good = fs::read(place.file()).unwrap();
+    let middle: Vec<u8> =
+        good.iter().enumerate().map(|(at, byte)| if at > 4096 { !byte } else { *byte }).collect();
+    for bad in [b"counters: many".to_vec(), good[..good.len() / 2].to_vec(), middle, vec![7; 100_000]] {
+        fs::write(place.file(), &bad).unwrap();
+        let said = place.refused(&[]);
+        let file = place.file().display().to_string();
+        assert!(
+            said.contains(&file) && said.contains("is damaged") && said.contains("move it away"),
+            "{said}"
+        );
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    fs::write(place.file(), &good).unwrap();
+    assert_eq!(remaining(&place.start(), "total", 0).await, 997);
+}
+
+/// Waits until all that was answered is in the file: the first flush from now may have begun before, the second not.
+async fn until_flushed(service: &Tollgate) {
+    let flushes = metric(service, "flushes").await;
+    while metric(service, "flushes").await < flushes + 2 {
+        remaining(service, "many", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn another_secret_is_refused() {
+    let place = Place::new();
+    drop(place.start());
+    let said = place.refused(&[("TOLLGATE_KEY_SECRET", "000102030405060708090a0b0c0d0e0f")]);
+    assert!(said.contains("another key secret") && said.contains("TOLLGATE_KEY_SECRET"), "{said}");
+}
+
+/// Makes `change` in the file, as nobody else would.
+fn put(file: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::open(file).unwrap();
+    let writing = database.begin_write().unwrap();
+    change(&writing);
+    writing.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let place = Place::new();
+    place.start().kill();
+    put(&place.file(), |writing| {
+        let meta: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+        writing.open_table(meta).unwrap().insert("schema", &2_u32.to_le_bytes()[..]).unwrap();
+    });
+    let said = place.refused(&[]);
+    assert!(said.contains("the schema 2 of a newer Tollgate, this one knows 1"), "{said}");
+    assert!(said.contains("start that one, or move the file away"), "{said}");
+}
+
+#[tokio::test]
+async fn a_counter_that_cannot_be_read_is_dropped_and_said() {
+    let place = Place::new();
+    let mut service = place.start();
+    remaining(&service, "total", 3).await;
+    until_flushed(&service).await;
+    service.kill();
+    put(&place.file(), |writing| {
+        let counters: TableDefinition<&[u8], &[u8]> = TableDefinition::new("counters");
+        let mut counters = writing.open_table(counters).unwrap();
+        for (id, value) in [(1_u128, &[0, 1][..]), (2, &[0, 2, 4, 1, 1]), (3, b"")] {
+            counters.insert(&id.to_be_bytes()[..], value).unwrap();
+        }
+        counters.insert(&b"short"[..], &[0, 1, 4, 1, 1][..]).unwrap();
+    });
+    let service = place.start();
+    let log = service.log();
+    assert!(log.contains("cannot be read and is dropped") && log.contains("unreadable=4"), "{log}");
+    assert_eq!(remaining(&service, "total", 0).await, 997);
+    drop(service);
+    let log = place.start().log();
+    assert!(log.contains("held=2 idle=0") && !log.contains("unreadable"), "{log}");
+}
+
+/// What writing beyond `bytes` of a file comes to in the process of `service`.
+fn limit_files(service: &Tollgate, bytes: Option<u64>) {
+    let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
+    prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_stops_nobody_and_is_tried_again() {
+    let place = Place::new();
+    let environment = [("TOLLGATE_FLUSH_INTERVAL", "100ms"), ("TOLLGATE_DRAIN_DELAY", "0s")];
+    // Without the signal, a file that becomes too large is an error like that of a disk that is full.
+    let ignoring = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+    let mut service = Tollgate::under(&ignoring, &[&place.limits, "--data-dir", &place.data], &environment);
+    remaining(&service, "total", 1).await;
+    until_flushed(&service).await;
+    limit_files(&service, Some(4096));
+    while metric(&service, "flush_failures").await < 3 {
+        remaining(&service, "many", 1).await;
+    }
+    assert_eq!(remaining(&service, "total", 2).await, 997);
+    let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
+    assert!(ready.status == 200 && ready.body.contains("data: cannot be written, trying again"), "{ready:?}");
+    let log = service.log();
+    assert_eq!(log.matches("the data file cannot be written").count(), 1, "{log}");
+    let many = remaining(&service, "many", 0).await;
+    limit_files(&service, None);
+    until_flushed(&service).await;
+    assert!(service.log().contains("the data file is written again"), "{}", service.log());
+    service.kill();
+    let again = place.start();
+    assert_eq!(remaining(&again, "total", 0).await, 997);
+    assert!(remaining(&again, "many", 0).await <= many);
+}
