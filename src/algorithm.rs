@@ -94,6 +94,11 @@ pub enum Op {
         /// How many.
         units: u64,
     },
+    /// Sets what is used to the true count, as time counts from then on. Always admitted, above the number too.
+    Set {
+        /// So many.
+        units: u64,
+    },
     /// Is admitted as what takes as much, and then holds it instead of spending it.
     Hold {
         /// As much in any case.
@@ -157,7 +162,7 @@ impl Op {
     pub fn peek(self) -> Self {
         match self {
             Self::Take { room, .. } => Self::Take { room, charge: 0 },
-            Self::GiveBack { .. } => Self::GiveBack { units: 0 },
+            Self::GiveBack { .. } | Self::Set { .. } => Self::GiveBack { units: 0 },
             Self::Hold { fixed, flexible } => Self::Take { room: fixed.saturating_add(flexible), charge: 0 },
         }
     }
@@ -183,7 +188,7 @@ impl Op {
         match self {
             Self::Take { room, .. } => Some(room),
             Self::Hold { fixed, flexible } => Some(fixed.saturating_add(flexible)),
-            Self::GiveBack { .. } => None,
+            Self::GiveBack { .. } | Self::Set { .. } => None,
         }
     }
 }

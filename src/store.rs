@@ -81,7 +81,7 @@ pub enum Admission {
     /// Each charge is made on its own. In fixed windows also when it is over: the reference's counting.
     Each,
     /// As [`Admission::Each`]; but once a charge is over, only those that are over are counted: the
-    /// reference's `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`. What is given back is given back all the same.
+    /// reference's `STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT`. What is given back or set is so all the same.
     EachUnlessOver,
 }
 
@@ -191,8 +191,8 @@ impl Charge<'_> {
     /// those who can count locally have done so before.
     pub fn stand_in(&self) -> Outcome {
         let verdict = match (self.op, self.rule.number, self.on_error) {
-            // What is given back is never refused, even where it is lost.
-            (Op::GiveBack { .. }, ..) | (_, Number::Unlimited, _) => Verdict::Admitted,
+            // What is given back or set is never refused, even where it is lost.
+            (Op::GiveBack { .. } | Op::Set { .. }, ..) | (_, Number::Unlimited, _) => Verdict::Admitted,
             (op, Number::AtMost(0), _) if op.room() != Some(0) => Verdict::Refused(Retry::Never),
             (_, _, OnError::Deny) => Verdict::Refused(Retry::After(Micros::from_secs(1))),
             _ => Verdict::Admitted,
@@ -227,6 +227,7 @@ impl Call<'_> {
         let spent = before.fold(0_u64, |spent, other| match other.op {
             Op::Take { charge, .. } => spent.saturating_add(charge),
             Op::GiveBack { units } => spent.saturating_sub(units),
+            Op::Set { units } => units,
             Op::Hold { fixed, flexible } => spent.saturating_add(fixed).saturating_add(flexible),
         });
         spent.saturating_add(room) <= most

@@ -57,6 +57,7 @@ pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask
         seen = match op {
             Op::Take { charge, .. } => counter.add(terms, seen, charge, now),
             Op::GiveBack { units } => counter.give_back(terms, seen, units, now),
+            Op::Set { units } => set(counter, terms, units, now),
             Op::Hold { .. } => seen,
         };
     }
@@ -65,6 +66,16 @@ pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask
     let held = holds.map_or(0, Holds::held);
     let remaining = most.left_after(used.saturating_add(held));
     Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
+}
+
+/// Counts `units` as if they were charged now, and nothing else. Where nothing changes there is no past to begin.
+fn set<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, units: u64, now: Timestamp) -> C::Seen {
+    let seen = counter.seen(terms, now);
+    if counter.spent(seen) > 0 {
+        counter.give_back(terms, seen, counter.spent(seen), now);
+    }
+    let empty = counter.seen(terms, now);
+    if units > 0 { counter.add(terms, empty, units, now) } else { empty }
 }
 
 fn admit<T: Copy, C: Counter<T>>(counter: &C, terms: T, seen: C::Seen, room: u64, ask: Ask<'_>) -> Verdict {

@@ -120,7 +120,7 @@ impl<S: Store> WithFallback<S> {
         charges.iter().map(shared).collect()
     }
 
-    /// `charge`, with this instance's share of what its rule allows.
+    /// `charge`, with this instance's share of what its rule allows, and of what it sets.
     fn share<'a>(&self, charge: &Charge<'a>, window: Option<&'a Window>) -> Charge<'a> {
         let number = match charge.rule.number {
             Number::AtMost(most) if !matches!(charge.rule.window, Window::Request) => {
@@ -128,7 +128,11 @@ impl<S: Store> WithFallback<S> {
             }
             number => number,
         };
-        Charge { rule: Rule { window: window.unwrap_or(charge.rule.window), number }, ..*charge }
+        let op = match charge.op {
+            Op::Set { units } => Op::Set { units: units.div_ceil(self.instances) },
+            op => op,
+        };
+        Charge { rule: Rule { window: window.unwrap_or(charge.rule.window), number }, op, ..*charge }
     }
 }
 
@@ -146,7 +150,7 @@ fn by_policy<'a>(charge: &Charge<'a>) -> Charge<'a> {
     let number = if charge.stand_in().is_admitted() { Number::Unlimited } else { Number::AtMost(0) };
     let op = match charge.op {
         Op::Take { .. } | Op::Hold { .. } => Op::Take { room: 1, charge: 0 },
-        back @ Op::GiveBack { .. } => back,
+        unasked @ (Op::GiveBack { .. } | Op::Set { .. }) => unasked,
     };
     Charge { rule: Rule { window: &BY_POLICY, number }, op, ..*charge }
 }
@@ -161,7 +165,7 @@ fn made<'a>(call: Call<'a>, answer: &'a Answer) -> impl Iterator<Item = usize> +
         let made = match call.admission {
             Admission::AllOrNone => !refused,
             Admission::Each => !over || counts_over,
-            Admission::EachUnlessOver if matches!(charge.op, Op::GiveBack { .. }) => true,
+            Admission::EachUnlessOver if charge.op.room().is_none() => true,
             Admission::EachUnlessOver => over == any_over && (!over || counts_over),
         };
         (made && charge.op.changes()).then_some(index)

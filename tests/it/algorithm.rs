@@ -34,6 +34,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => amount().prop_map(|hits| Op::Take { room: hits, charge: hits }),
         1 => amount().prop_map(|units| Op::GiveBack { units }),
+        1 => amount().prop_map(|units| Op::Set { units }),
     ]
 }
 

@@ -195,7 +195,8 @@ async fn what_is_given_back_is_never_refused() {
     bench.fail();
     for on_error in [OnError::Allow, OnError::Deny, OnError::Local] {
         let back = Charge { op: Op::GiveBack { units: 1 }, ..take(1, 1, 1, on_error) };
-        assert!(bench.all(&[back]).await[0].is_admitted(), "{on_error:?}");
+        let set = Charge { op: Op::Set { units: 1 }, ..back };
+        assert!(bench.all(&[back, set]).await.iter().all(Outcome::is_admitted), "{on_error:?}");
     }
 }
 
@@ -210,6 +211,14 @@ async fn the_local_memory_knows_what_the_store_has_let_pass() {
     assert_eq!(bench.passing(1, 10, 20).await, 5);
     bench.recover();
     assert_eq!(bench.passing(1, 10, 20).await, 5, "the store itself saw nothing of the last five");
+}
+
+#[tokio::test]
+async fn the_local_memory_knows_its_share_of_what_was_set() {
+    let bench = Bench::of(2);
+    bench.all(&[Charge { op: Op::Set { units: 7 }, ..take(1, 10, 0, OnError::Local) }]).await;
+    bench.fail();
+    assert_eq!(bench.passing(1, 10, 20).await, 1, "four of five are taken");
 }
 
 #[tokio::test]

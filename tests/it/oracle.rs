@@ -295,11 +295,28 @@ fn a_period_admits_its_number(bench: &Bench) {
 
 /// What is done to room that is held: taken, or given back.
 fn holdings(length: u64) -> impl Strategy<Value = (u64, u64, Vec<(u64, Op)>)> {
+    doing(length, |number| taken_or_given_back(number).boxed())
+}
+
+/// What is done to a capacity: the same, and set.
+fn capacities(length: u64) -> impl Strategy<Value = (u64, u64, Vec<(u64, Op)>)> {
+    let set = |number: u64| (0..=number + 2).prop_map(|units| Op::Set { units });
+    doing(length, move |number| prop_oneof![5 => taken_or_given_back(number), 1 => set(number)].boxed())
+}
+
+fn taken_or_given_back(number: u64) -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (1..=number + 1).prop_map(|hits| Op::Take { room: hits, charge: hits }),
+        2 => (0..=number).prop_map(|units| Op::GiveBack { units }),
+    ]
+}
+
+fn doing(
+    length: u64,
+    op: impl Fn(u64) -> BoxedStrategy<Op>,
+) -> impl Strategy<Value = (u64, u64, Vec<(u64, Op)>)> {
     (0..length, 1..8_u64).prop_flat_map(move |(start, number)| {
-        let op = prop_oneof![
-            3 => (1..=number + 1).prop_map(|hits| Op::Take { room: hits, charge: hits }),
-            2 => (0..=number).prop_map(|units| Op::GiveBack { units }),
-        ];
+        let op = op(number);
         let ops = prop::collection::vec((spans(length), op), 1..120);
         ops.prop_map(move |ops| (1_700_000_000 * SECOND + start, number, ops))
     })
@@ -331,7 +348,7 @@ fn holds_are_held_until_given_back_or_abandoned(bench: &Bench) {
                     holds.extend((0..hits).filter(|_| fits).map(|_| abandoned));
                     counter.keeps_its_word(now, rule, hits, outcome)?;
                 }
-                Op::Hold { .. } => unreachable!("nobody asked for a hold with a name"),
+                Op::Hold { .. } | Op::Set { .. } => unreachable!("nobody asked for that"),
             }
             prop_assert_eq!(outcome.standing.held, holds.len() as u64);
         }
@@ -343,7 +360,7 @@ fn capacity_is_what_was_taken_less_what_was_given_back(bench: &Bench) {
     let length = 60 * SECOND;
     for forget in [None, Some(Micros(length))] {
         let window = Window::Total { forget };
-        bench.histories(holdings(length), |counter, (mut now, number, ops)| {
+        bench.histories(capacities(length), |counter, (mut now, number, ops)| {
             let rule = Rule { window: &window, number: Number::AtMost(number) };
             let (mut used, mut touched) = (0_u64, 0_u64);
             for (span, op) in ops {
@@ -363,6 +380,11 @@ fn capacity_is_what_was_taken_less_what_was_given_back(bench: &Bench) {
                         prop_assert!(fits || outcome.verdict == Verdict::Refused(Retry::Never));
                         used += if fits { hits } else { 0 };
                         fits
+                    }
+                    Op::Set { units } => {
+                        used = units;
+                        prop_assert!(outcome.is_admitted());
+                        true
                     }
                     Op::Hold { .. } => unreachable!("nobody asked for a hold with a name"),
                 };

@@ -113,6 +113,10 @@ fn give_back(id: u128, window: &Window, most: u64, units: u64) -> Charge<'_> {
     charge(id, window, Number::AtMost(most), Op::GiveBack { units })
 }
 
+fn set(id: u128, window: &Window, most: u64, units: u64) -> Charge<'_> {
+    charge(id, window, Number::AtMost(most), Op::Set { units })
+}
+
 fn bound(binding: Binding, charge: Charge<'_>) -> Charge<'_> {
     Charge { binding, ..charge }
 }
@@ -294,6 +298,26 @@ async fn what_is_given_back_stops_at_nothing<S: Store>(bench: Bench<S>) {
     }
 }
 
+async fn what_is_used_can_be_set_to_the_true_count<S: Store>(bench: Bench<S>) {
+    for (id, window) in (1..).zip([MINUTE, FIXED, BUCKET, HELD, CAPACITY, FORGETTING, day("UTC")]) {
+        bench.one(take(id, &window, 4, 1)).await;
+        for units in [3, 2, 6, 0, 3] {
+            let outcome = bench.one(set(id, &window, 4, units)).await;
+            assert_eq!(
+                (outcome.is_admitted(), outcome.standing.remaining),
+                (true, 4_u64.saturating_sub(units))
+            );
+            assert_eq!(bench.spent(id, &window).await, units, "{window:?}");
+        }
+        let refused = bench.all(&[set(id, &window, 4, 1), take(id, &window, 4, 4)]).await;
+        assert_eq!(admitted(&refused), [true, false], "{window:?}");
+        assert_eq!(bench.spent(id, &window).await, 3, "{window:?}");
+        let over = [take(id, &window, 4, 2), set(id + 100, &window, 4, 2), take(id + 100, &window, 4, 1)];
+        bench.call(Admission::EachUnlessOver, &over).await;
+        assert_eq!(bench.spent(id + 100, &window).await, 2, "{window:?}");
+    }
+}
+
 async fn the_oldest_is_given_back_first<S: Store>(bench: Bench<S>) {
     bench.take(&MINUTE, 9, 2).await;
     bench.pass(30);
@@ -451,6 +475,7 @@ conformance!(
     a_bucket_is_refilled_evenly,
     capacity_comes_back_only_when_given_back_or_forgotten,
     what_is_given_back_stops_at_nothing,
+    what_is_used_can_be_set_to_the_true_count,
     the_oldest_is_given_back_first,
     peeks_change_nothing,
     numbers_at_the_edges_hold,

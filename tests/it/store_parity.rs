@@ -87,6 +87,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (amount(), amount()).prop_map(|(room, charge)| Op::Take { room, charge }),
         1 => amount().prop_map(|room| Op::Take { room, charge: 0 }),
         2 => amount().prop_map(|units| Op::GiveBack { units }),
+        1 => amount().prop_map(|units| Op::Set { units }),
     ]
 }
 

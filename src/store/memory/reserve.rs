@@ -233,7 +233,7 @@ impl RecordedPart {
         let (granted, taken) = match charge.op {
             Op::Hold { fixed, flexible } => (fixed + share.part_of(flexible), 0),
             Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken),
-            Op::Take { .. } | Op::GiveBack { .. } => (0, 0),
+            Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } => (0, 0),
         };
         Some(Self {
             key: charge.key,

@@ -111,8 +111,8 @@ impl<'m, 'c> Step<'m, 'c> {
         let over: SmallVec<[bool; 8]> =
             (0..charges.len()).map(|index| !self.look(index, charges[index].op).is_admitted()).collect();
         let any = over.contains(&true);
-        let back = |index: usize| matches!(charges[index].op, Op::GiveBack { .. });
-        self.each(|index| !any || over[index] || back(index))
+        let never_over = |index: usize| charges[index].op.room().is_none();
+        self.each(|index| !any || over[index] || never_over(index))
     }
 
     /// Charges one by one; those that do not `count` are only looked at.

@@ -19,6 +19,7 @@ const CONCURRENT: u8 = 2;
 const FIXED: u8 = 4;
 const TAKE: u8 = 0;
 const GIVE_BACK: u8 = 1;
+const SET: u8 = 2;
 const ENFORCED: i32 = -1;
 const COUNTED: i32 = -2;
 
@@ -134,6 +135,7 @@ impl Terms {
         let (op, room, amount) = match charge.op {
             Op::Take { room, charge } => (TAKE, room, charge),
             Op::GiveBack { units } => (GIVE_BACK, 0, units),
+            Op::Set { units } => (SET, 0, units),
             Op::Hold { fixed, flexible } => (TAKE, fixed + flexible, 0),
         };
         let binding = match charge.binding {

@@ -7,7 +7,7 @@
 -- ARGV    terms, which charges share, one argument each:
 --         B B B  kind; op; 1 if what finds no room is counted all the same
 --         i4     binding: -1 enforced, -2 counted; else the group of quotas
---         d d    room asked for; amount to add or give back
+--         d d    room asked for; amount to add, to give back or to set
 --         d      the most that may be used and held at once; infinite if unlimited
 --         d × 4  sliding, concurrent: width of a cell; bucket: units that leak, and in which span; fixed: length;
 --                calendar: starts of the period before, of the one that the caller believes to be current, of
@@ -22,7 +22,7 @@
 
 local ENFORCED, COUNTED = -1, -2
 local ALL_OR_NONE, EACH_UNLESS_OVER = 0, 2
-local TAKE, GIVE_BACK = 0, 1
+local TAKE, GIVE_BACK, SET = 0, 1, 2
 local ADMITTED, NEVER, ASTRAY = -2, -1, -2 ^ 54
 
 -- By counter: what Redis has; what it should have; by which terms to write that.
@@ -46,7 +46,8 @@ local function terms_at(index)
   return p
 end
 
--- Charges a counter, or only looks: with amount 0. What comes of it is told from `at` on: used, wait, reset.
+-- Charges a counter, or only looks: with amount 0, unless it sets. What comes of it is told from `at` on: used, wait,
+-- reset.
 local function charge(k, p, op, room, amount, overrun, at)
   local kind, s = p.kind, changed[k] or stored[k]
   if not s then
@@ -58,9 +59,14 @@ local function charge(k, p, op, room, amount, overrun, at)
     astray = true
     return ASTRAY
   end
-  local wait = ADMITTED
+  local wait, units = ADMITTED, amount
   if op == GIVE_BACK then
     a, b, c, d = give_back(p, amount, a, b, c, d)
+  elseif op == SET then
+    units = spent(kind, a, b, c)
+    a, b, c, d = advance(p, give_back(p, units, a, b, c, d))
+    units = max(units, amount)
+    if amount > 0 then a, b, c, d = add(p, amount, a, b, c, d) end
   else
     local before = spent(kind, a, b, c)
     if room > p.most - before then
@@ -69,14 +75,14 @@ local function charge(k, p, op, room, amount, overrun, at)
     end
     if wait == ADMITTED or overrun then a, b, c, d = add(p, amount, a, b, c, d) end
   end
-  if amount > 0 and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
+  if units > 0 and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
   told[at], told[at + 1] = spent(kind, a, b, c), wait
   told[at + 2] = kind ~= TOTAL and idle_after(p, a, b, c) or -1
   return wait
 end
 
 -- What a charge would come to, with nothing changed.
-local function look(k, p, at) return charge(k, p, p.op, p.room, 0, false, at) end
+local function look(k, p, at) return charge(k, p, p.op == TAKE and TAKE or GIVE_BACK, p.room, 0, false, at) end
 
 local function all_or_none(count)
   local refused, passing, over, any_over = false, nil, nil, false
@@ -118,7 +124,7 @@ local function each(count, unless_over)
   end
   for i = 1, count do
     local k, p, at = keys[i], by[i], i * 3 - 2
-    if any and not over[i] and p.op ~= GIVE_BACK then
+    if any and not over[i] and p.op == TAKE then
       charge(k, p, TAKE, 0, 0, false, at)
     else
       charge(k, p, p.op, p.room, p.amount, p.overrun, at)
