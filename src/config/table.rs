@@ -9,7 +9,6 @@ use crate::limits::{
     Domain, Limit, Mode, NativeDomain, Number, OnMissing, Percent, ReferenceDomain, RuleSet, Subjects, Unit,
     Window,
 };
-use crate::money::NanoUsd;
 
 /// Every domain of `rules` as a table, by name; then the prices, and what limits of money buy at `at`.
 pub fn table(rules: &RuleSet, at: Timestamp) -> String {
@@ -125,12 +124,10 @@ fn span(length: Micros) -> String {
 }
 
 fn amount(number: Number, unit: Unit) -> String {
-    match (number, unit) {
-        (Number::Unlimited, _) => "unlimited".to_owned(),
-        (Number::AtMost(0), _) => "blocked".to_owned(),
-        (Number::AtMost(most), Unit::Hits) => most.to_string(),
-        (Number::AtMost(most), Unit::Tokens) => format!("{most} tokens"),
-        (Number::AtMost(most), Unit::Money) => NanoUsd(most).to_string(),
+    match number {
+        Number::Unlimited => "unlimited".to_owned(),
+        Number::AtMost(0) => "blocked".to_owned(),
+        Number::AtMost(most) => unit.in_words(most),
     }
 }
 

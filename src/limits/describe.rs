@@ -87,7 +87,7 @@ fn native_line(domain: &NativeDomain, limit: &Limit) -> String {
         limit.name,
         numbers.join(" "),
         unit_text(limit.unit),
-        window_text(&limit.window),
+        limit.window.in_words(),
         limit.subjects,
     )
 }
@@ -104,23 +104,6 @@ const fn unit_text(unit: Unit) -> &'static str {
         Unit::Hits => "hits",
         Unit::Tokens => "tokens",
         Unit::Money => "nano-USD",
-    }
-}
-
-fn window_text(window: &Window) -> String {
-    let seconds = |micros: crate::clock::Micros| micros.ceil_secs();
-    match window {
-        Window::Sliding { length } => format!("sliding {}s", seconds(*length)),
-        Window::Fixed { length } => format!("fixed {}s", seconds(*length)),
-        Window::TokenBucket { length, burst, .. } => {
-            format!("token bucket {}s burst {burst}", seconds(*length))
-        }
-        Window::Calendar(calendar) => {
-            format!("calendar {} {}", calendar.in_words(), calendar.zone_name())
-        }
-        Window::Concurrent { .. } => "concurrent".to_owned(),
-        Window::Total { .. } => "total".to_owned(),
-        Window::Request => "request".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A limit in words, as the body of a refusal says it: `10 per 1 minute`, `$5.00 in total`.
+//! Limits, amounts and windows in words: the body of a refusal says `10 per 1 minute`, operators read `sliding 60s`.
 
 use super::limit::Limit;
 use super::native::{TierId, Tiers};
@@ -18,11 +18,7 @@ impl Limit {
                 names => format!("not available on tier {}", names[tier.0]),
             };
         }
-        let amount = match self.unit {
-            Unit::Hits => most.to_string(),
-            Unit::Tokens => format!("{most} tokens"),
-            Unit::Money => NanoUsd(most).to_string(),
-        };
+        let amount = self.unit.in_words(most);
         match &self.window {
             Window::Calendar(calendar) => format!("{amount} per {}", calendar.period().name()),
             Window::Concurrent { .. } => format!("{amount} concurrent"),
@@ -42,6 +38,34 @@ impl Limit {
     /// What stops spending while its breaker is open.
     pub fn stops(&self) -> String {
         format!("the breaker {} is open", self.name)
+    }
+}
+
+impl Unit {
+    /// So much of it: `10`, `10 tokens`, `$5.00`.
+    pub fn in_words(self, amount: u64) -> String {
+        match self {
+            Self::Hits => amount.to_string(),
+            Self::Tokens => format!("{amount} tokens"),
+            Self::Money => NanoUsd(amount).to_string(),
+        }
+    }
+}
+
+impl Window {
+    /// Kind, length and zone, as operators read them: `sliding 60s`, `calendar month UTC`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Sliding { length } => format!("sliding {}s", length.ceil_secs()),
+            Self::Fixed { length } => format!("fixed {}s", length.ceil_secs()),
+            Self::TokenBucket { length, burst } => {
+                format!("token bucket {}s burst {burst}", length.ceil_secs())
+            }
+            Self::Calendar(calendar) => format!("calendar {} {}", calendar.in_words(), calendar.zone_name()),
+            Self::Concurrent { .. } => "concurrent".to_owned(),
+            Self::Total { .. } => "total".to_owned(),
+            Self::Request => "request".to_owned(),
+        }
     }
 }
 
