@@ -4,6 +4,7 @@
 //! A value and nothing else: it knows no files, no wire, no store and no time of day. One request
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
 
+mod alerted;
 mod by_name;
 mod describe;
 mod entry;
@@ -27,6 +28,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::prices::PriceTable;
 
+pub use alerted::{AlertTally, Alerted};
 pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
@@ -88,7 +90,9 @@ impl LimitsHandle {
     /// Puts `rules` in force for every request that starts from now on. What was tallied under the set before goes
     /// on in this one.
     pub fn swap(&self, mut rules: RuleSet) {
-        rules.go_on_from(&self.load());
+        let before = self.load();
+        rules.go_on_from(&before);
+        rules.go_on_alerting_from(&before);
         self.0.store(Arc::new(rules));
     }
 }

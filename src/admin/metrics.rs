@@ -1,4 +1,4 @@
-//! What Prometheus reads: what came of asking each limit.
+//! What Prometheus reads: what came of asking each limit, and of its alerts.
 //!
 //! Labels are names from the configuration and nothing else, so what callers send makes no series. The text is
 //! OpenMetrics 1.0, which Prometheus reads as well.
@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 
-use crate::limits::{RuleSet, Tallied, Tally};
+use crate::limits::{Alerted, RuleSet, Tallied, Tally};
 
 use super::Count;
 
@@ -29,7 +29,8 @@ pub(super) fn text_of<'a>(
     for count in counts {
         registry.register(count.name, count.help, ConstCounter::new((count.look)()));
     }
-    registry.register_collector(Box::new(Decisions(rules)));
+    registry.register_collector(Box::new(Decisions(rules.clone())));
+    registry.register_collector(Box::new(Alerts(rules)));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
@@ -53,6 +54,29 @@ impl Collector for Decisions {
                     ("outcome", Cow::from(outcome.name())),
                 ];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The alerts of all limits that raise some.
+#[derive(Debug)]
+struct Alerts(Arc<RuleSet>);
+
+impl Collector for Alerts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let tallies = self.0.alert_tallies();
+        if tallies.is_empty() {
+            return Ok(());
+        }
+        let help =
+            "Alerts of a limit: sent, failed or dropped on the way to the webhook, or logged without one";
+        let mut family = encoder.encode_descriptor("alerts", help, None, MetricType::Counter)?;
+        for (domain, limit, tally) in tallies {
+            for outcome in Alerted::ALL {
+                let labels = [("domain", domain), ("limit", limit), ("outcome", outcome.name())];
+                ConstCounter::new(tally.of(outcome)).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())

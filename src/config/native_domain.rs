@@ -79,6 +79,7 @@ fn limit(
         on_error: meaning.on_error,
         mode: meaning.mode,
         refundable: meaning.refundable,
+        alerts: Arc::default(),
         thresholds: meaning.thresholds.as_slice().into(),
         breaker: breaker(meaning.on_limit, named),
         tallies: numbers.iter().map(|_| Arc::default()).collect(),

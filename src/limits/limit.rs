@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alerted::AlertTally;
 use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
@@ -44,6 +45,8 @@ pub struct Limit {
     pub thresholds: Box<[Percent]>,
     /// What it opens when its number is reached, if it opens anything.
     pub breaker: Option<Breaker>,
+    /// What became of its alerts.
+    pub alerts: Arc<AlertTally>,
     /// What came of asking it, on each tier of its domain.
     pub tallies: Vec<Arc<Tally>>,
 }

@@ -7,8 +7,9 @@ use tokio::net::TcpListener;
 
 use tollgate::admin::{self, Probe, State};
 use tollgate::clock::Clock;
+use tollgate::config::source::{SameDomain, Source, compile};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
-use tollgate::limits::{Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
+use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Answer, Call, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
@@ -105,6 +106,24 @@ tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"o
 # EOF
 ";
     assert_eq!(answer, (200, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn what_became_of_alerts_is_told_of_limits_that_have_some() {
+    let text = "alerts: {}\ndomains: {shop: {limits: {spend: $5.00/day per all, api: 5/1m per ip}}}\n";
+    let source = Source { name: "limits.yaml".into(), text: text.to_owned() };
+    let rules = compile(&[source], SameDomain::Refuse).unwrap().rules;
+    for (_, _, tally) in rules.alert_tallies() {
+        tally.count(Alerted::Sent);
+        tally.count(Alerted::Sent);
+        tally.count(Alerted::Dropped);
+    }
+    let answer = ask(engine(rules, memory()), vec![], &["/metrics"]).await.remove(0).1;
+    let told: Vec<&str> = answer.lines().filter(|line| line.starts_with("tollgate_alerts")).collect();
+    let expected = [("logged", 0), ("sent", 2), ("failed", 0), ("dropped", 1)].map(|(outcome, count)| {
+        format!("tollgate_alerts_total{{domain=\"shop\",limit=\"spend\",outcome=\"{outcome}\"}} {count}")
+    });
+    assert_eq!(told, expected, "{answer}");
 }
 
 #[tokio::test]
