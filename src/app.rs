@@ -23,6 +23,7 @@ use futures_util::FutureExt;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Probe};
+use crate::alerts::{AlertSettings, Delivery};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
@@ -112,6 +113,7 @@ struct App<S> {
     engine: Arc<Engine<S>>,
     settings: Settings,
     reloader: Reloader,
+    delivery: Delivery,
     bound: Bound,
     health: Health,
 }
@@ -122,15 +124,16 @@ impl<S: Lanes> App<S> {
         let bound = Bound::take(&settings.listeners).await?;
         let limits = LimitsHandle::default();
         let reloader = Reloader::new(settings.inputs.clone(), loaded, limits.clone());
+        let delivery = Delivery::new(limits.clone(), AlertSettings::default());
         let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()));
-        Ok(Self { engine, settings, reloader, bound, health: Health::new(Serving::Unwanted) })
+        Ok(Self { engine, settings, reloader, delivery, bound, health: Health::new(Serving::Unwanted) })
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
     /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
     /// `more` as well.
     async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
-        let Self { engine, settings, reloader, bound, health } = self;
+        let Self { engine, settings, reloader, delivery, bound, health } = self;
         let (stopper, stopping) = Stopper::new();
         let addresses = bound.addresses()?;
         let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
@@ -139,6 +142,7 @@ impl<S: Lanes> App<S> {
         let admin = admin::serve(bound.admin, engine.clone(), probes, admin::connections(), pending());
         beside.add(admin.map(Ok));
         beside.add(reloader.run(pending()).map(Ok));
+        let (closer, mut last) = tell(delivery);
 
         let mut parts = Parts::default();
         let whole = engine.clone();
@@ -161,13 +165,24 @@ impl<S: Lanes> App<S> {
             () = stop => Ok(()),
             error = parts.early_end() => Err(error),
             error = beside.early_end() => Err(error),
+            error = last.early_end() => Err(error),
         };
         health.set(Serving::Unwanted);
         tracing::info!(drain_delay = ?settings.drain_delay, "stopping");
         tokio::time::sleep(settings.drain_delay).await;
         stopper.stop();
-        early.and(parts.drain().await)
+        let drained = parts.drain().await;
+        closer.stop();
+        early.and(drained).and(last.drain().await)
     }
+}
+
+/// Tells alerts until the stopper stops, beside the parts that do: calls that are let end may still raise some.
+fn tell(delivery: Delivery) -> (Stopper, Parts) {
+    let (stopper, stop) = Stopper::new();
+    let mut parts = Parts::default();
+    parts.add(delivery.run(stop.asked()).map(Ok));
+    (stopper, parts)
 }
 
 /// Starts the threads that decide; each is a part. Answers where connections are dealt to.

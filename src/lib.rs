@@ -14,8 +14,9 @@
 //! | [`prices`] | what tokens cost, as part of that set |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
-//! listener, [`telemetry`] the log, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and
-//! [`money`] are values that all may use.
+//! listener, [`alerts`] tells people of limits that are nearly used up, [`telemetry`] is the log, [`app`] builds
+//! everything and is the only room that knows every other. [`clock`], [`calendar`] and [`money`] are values that all
+//! may use.
 //!
 //! # Invariants
 //!
@@ -27,6 +28,7 @@
 //! - One request sees one rule set. Settings flow down; only `app` knows everyone.
 
 pub mod admin;
+pub mod alerts;
 pub mod algorithm;
 pub mod app;
 pub mod calendar;

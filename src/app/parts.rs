@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
-/// How long calls in progress may take once new ones are turned away. With the longest drain delay before it,
-/// the process is gone within 25 s of the signal.
-const PATIENCE: Duration = Duration::from_secs(18);
+/// How long calls in progress may take once new ones are turned away. With the longest drain delay before it, and the
+/// last alerts and what is to be written down behind it, the process is gone within 25 s of the signal.
+const PATIENCE: Duration = Duration::from_secs(16);
 
 /// The parts that run.
 #[derive(Debug, Default)]

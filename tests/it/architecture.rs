@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of `src/` and the rooms it may use. `main.rs` and `app.rs` may use all.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("money", &[]),
     ("calendar", &["clock"]),
@@ -13,6 +13,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("algorithm", &["calendar", "clock", "limits"]),
     ("store", &["algorithm", "clock", "limits"]),
     ("engine", &["algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
+    ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["engine", "limits"]),
     ("admin", &["engine", "limits", "store", "transport"]),
     ("telemetry", &[]),
@@ -36,12 +37,14 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Names of crates, and the only places where they may stand.
-const KEPT_APART: [(&str, &[&str]); 10] = [
+const KEPT_APART: [(&str, &[&str]); 12] = [
     ("tonic", &["transport/grpc"]),
     ("prost", &["transport/grpc"]),
     ("h2", &["transport/grpc"]),
     // `app` names the room `transport::http`.
-    ("http", &["transport/grpc", "app"]),
+    ("http", &["transport/grpc", "alerts", "app"]),
+    ("hyper", &["transport", "alerts"]),
+    ("rustls", &["alerts"]),
     ("prometheus_client", &["admin"]),
     ("redb", &["store/durable"]),
     ("redis", &["store/redis"]),

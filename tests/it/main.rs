@@ -4,6 +4,7 @@
 
 mod admin;
 mod alert_thresholds;
+mod alerts;
 mod algorithm;
 mod allocations;
 mod architecture;

@@ -15,3 +15,4 @@ pub(crate) mod server;
 pub(crate) mod together;
 pub(crate) mod tools;
 pub(crate) mod upstream;
+pub(crate) mod webhook;

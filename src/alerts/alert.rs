@@ -1,0 +1,229 @@
+//! One alert: what it says in the log and to a webhook.
+//!
+//! Its names come from the configuration, its subject is a keyed hash. Money is written as decimal dollars.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::calendar;
+use crate::clock::Timestamp;
+use crate::limits::{AlertTally, Alerted, Limit, NativeDomain, Percent, TierId, Unit, Window, identity};
+use crate::money::NanoUsd;
+
+/// A limit of somebody has reached a share of its number.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    id: u128,
+    domain: Box<str>,
+    limit: Arc<str>,
+    tier: Box<str>,
+    unit: Unit,
+    window: String,
+    crossed: Crossed,
+    tally: Arc<AlertTally>,
+}
+
+/// What a charge has crossed, and where it left the counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossed {
+    /// The share that was reached.
+    pub threshold: Percent,
+    /// The tier of whoever was charged.
+    pub tier: TierId,
+    /// Spent, with the charge.
+    pub used: u64,
+    /// Reserved and not yet spent.
+    pub held: u64,
+    /// What the share is one of.
+    pub most: u64,
+    /// The keyed hash of whoever was charged.
+    pub subject: u128,
+    /// When it was crossed, by the store's time.
+    pub at: Timestamp,
+    /// When the counter is whole again; `None` if time alone never brings it there.
+    pub resets_at: Option<Timestamp>,
+}
+
+impl Alert {
+    /// That `limit` of `domain` has crossed a threshold.
+    pub fn new(domain: &NativeDomain, limit: &Limit, crossed: Crossed) -> Self {
+        Self {
+            id: id_of(limit, crossed),
+            domain: domain.name.clone(),
+            limit: limit.name.clone(),
+            tier: domain.tiers.names[crossed.tier.0].clone(),
+            unit: limit.unit,
+            window: limit.window.in_words(),
+            crossed,
+            tally: limit.alerts.clone(),
+        }
+    }
+
+    /// What tells it from every other, and is the same however often it is sent.
+    pub(super) fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// The domain of the limit.
+    pub(super) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The limit.
+    pub(super) fn limit(&self) -> &str {
+        &self.limit
+    }
+
+    /// Counts what became of it.
+    pub(super) fn became(&self, what: Alerted) {
+        self.tally.count(what);
+    }
+
+    /// Writes it into the log.
+    pub(super) fn log(&self) {
+        let Crossed { threshold, used, held, most, subject, resets_at, .. } = self.crossed;
+        tracing::warn!(
+            domain = &*self.domain,
+            limit = &*self.limit,
+            tier = &*self.tier,
+            threshold_percent = threshold.0,
+            used = self.unit.in_words(used),
+            held = self.unit.in_words(held),
+            max = self.unit.in_words(most),
+            window = self.window,
+            subject = hex(subject),
+            resets_at = resets_at.map(calendar::in_utc),
+            id = hex(self.id),
+            "a limit has reached a share of its number"
+        );
+    }
+
+    /// What a webhook is sent: one JSON object.
+    pub(super) fn body(&self) -> String {
+        let Crossed { threshold, used, held, most, subject, at, resets_at, .. } = self.crossed;
+        let amount = |amount| amount_in(self.unit, amount);
+        json!({
+            "id": hex(self.id),
+            "text": self.text(),
+            "domain": self.domain,
+            "limit": &*self.limit,
+            "tier": self.tier,
+            "threshold_percent": threshold.0,
+            "unit": unit_name(self.unit),
+            "used": amount(used),
+            "held": amount(held),
+            "max": amount(most),
+            "window": self.window,
+            "subject": hex(subject),
+            "at": calendar::in_utc(at),
+            "resets_at": resets_at.map(calendar::in_utc),
+        })
+        .to_string()
+    }
+
+    /// One sentence, which chat programs show as it is.
+    fn text(&self) -> String {
+        let Self { domain, limit, tier, unit, crossed, .. } = self;
+        let Crossed { threshold, used, most, .. } = crossed;
+        let (used, most) = (unit.in_words(*used), unit.in_words(*most));
+        format!("{domain}: {limit} has reached {threshold} of {most} (used {used}, tier {tier})")
+    }
+}
+
+/// In a window that ends for all at once, a share is one event however often it is found crossed there. Other windows
+/// have no end, so there the moment tells events apart.
+fn id_of(limit: &Limit, crossed: Crossed) -> u128 {
+    let event = match limit.window {
+        Window::Fixed { .. } | Window::Calendar(_) => crossed.resets_at.unwrap_or(crossed.at),
+        _ => crossed.at,
+    };
+    identity(&[
+        &limit.identity.to_le_bytes(),
+        &crossed.subject.to_le_bytes(),
+        &crossed.threshold.0.to_le_bytes(),
+        &event.0.to_le_bytes(),
+    ])
+}
+
+fn hex(hash: u128) -> String {
+    format!("{hash:032x}")
+}
+
+const fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Hits => "hits",
+        Unit::Tokens => "tokens",
+        Unit::Money => "USD",
+    }
+}
+
+fn amount_in(unit: Unit, amount: u64) -> Value {
+    match unit {
+        Unit::Hits | Unit::Tokens => amount.into(),
+        Unit::Money => NanoUsd(amount).to_decimal().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::{SameDomain, Source, compile};
+    use crate::limits::Domain;
+
+    const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
+    const CROSSED: Crossed = Crossed {
+        threshold: Percent(80),
+        tier: TierId(0),
+        used: 8,
+        held: 0,
+        most: 10,
+        subject: 1,
+        at: NOON,
+        resets_at: Some(NOON),
+    };
+
+    /// That the limit `written` crossed a threshold.
+    fn alert(written: &str, crossed: Crossed) -> Alert {
+        let text = format!("domains: {{shop: {{per: user, limits: {{quota: {written}}}}}}}\n");
+        let source = Source { name: "limits.yaml".into(), text };
+        let rules = compile(&[source], SameDomain::Refuse).unwrap_or_else(|found| panic!("{found}")).rules;
+        match &rules.domains[&b"shop"[..]] {
+            Domain::Native(domain) => Alert::new(domain, &domain.limits[0], crossed),
+            Domain::Reference(_) => unreachable!("it is written as limits"),
+        }
+    }
+
+    #[test]
+    fn an_event_keeps_its_id_and_shares_it_with_no_other() {
+        let later = Timestamp(NOON.0 + 1);
+        let of_day = |crossed| alert("10/day", crossed).id();
+        assert_eq!(of_day(CROSSED), of_day(CROSSED));
+        assert_eq!(of_day(CROSSED), of_day(Crossed { at: later, used: 9, ..CROSSED }), "once a day");
+        let hourly = |crossed| alert("10/1h", crossed).id();
+        let ids = [
+            of_day(CROSSED),
+            of_day(Crossed { threshold: Percent(100), ..CROSSED }),
+            of_day(Crossed { subject: 2, ..CROSSED }),
+            of_day(Crossed { resets_at: Some(later), ..CROSSED }),
+            hourly(CROSSED),
+            hourly(Crossed { at: later, ..CROSSED }),
+        ];
+        let different: std::collections::HashSet<u128> = ids.into();
+        assert_eq!(different.len(), ids.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn amounts_are_written_in_what_the_limit_counts() {
+        for (written, unit, used, max) in [
+            ("10/day", "hits", json!(8), json!(10)),
+            ("10 tokens/day", "tokens", json!(8), json!(10)),
+            ("$5/day", "USD", json!("0.000000008"), json!("0.00000001")),
+        ] {
+            let body: Value = serde_json::from_str(&alert(written, CROSSED).body()).expect("JSON");
+            assert_eq!((&body["unit"], &body["used"], &body["max"]), (&json!(unit), &used, &max), "{body}");
+        }
+        let body = alert("10 total", Crossed { resets_at: None, ..CROSSED }).body();
+        assert!(body.contains(r#""resets_at":null"#), "{body}");
+    }
+}
