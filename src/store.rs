@@ -10,6 +10,7 @@ pub mod memory;
 pub mod redis;
 pub mod refusals;
 mod reservation;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -24,6 +25,7 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };
+pub use usage::{Note, Page, Place, Report, Retention, Spending, Trail};
 
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +141,13 @@ pub trait Store: Send + Sync + 'static {
     /// Tells what a reservation has come to: charges that, and holds the rest on or lets it go.
     fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
+    /// Writes down that a call was refused at `at`: whose it was, and what else is to be known. That is done later, and
+    /// if it can be; nobody waits for it.
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]);
+
+    /// What is written down, from the first of `page` on.
+    fn notes(&self, page: Page) -> impl Future<Output = Result<Vec<Note>, StoreError>> + Send;
+
     /// The secret under which keys of this store are made. It may change once a store is first reached.
     fn key_secret(&self) -> KeySecret;
 
@@ -165,6 +174,14 @@ impl<S: Store> Store for Arc<S> {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         S::settle(self, call).await
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        S::note_refusal(self, at, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        S::notes(self, page).await
     }
 
     fn key_secret(&self) -> KeySecret {

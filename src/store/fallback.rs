@@ -13,13 +13,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Overrun, Rule, Verdict};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::limits::{KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
 use super::{
-    Admission, Answer, Binding, Call, Charge, Hold, Lanes, Reserve, Reserved, Settle, Settled, Store,
-    StoreError,
+    Admission, Answer, Binding, Call, Charge, Hold, Lanes, Note, Page, Reserve, Reserved, Settle, Settled,
+    Store, StoreError,
 };
 
 /// A store that always has an answer.
@@ -208,6 +208,14 @@ impl<S: Store> Store for WithFallback<S> {
     /// Fails as the store does: what is spent is to be told again.
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.store.settle(call).await
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        self.store.note_refusal(at, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        self.store.notes(page).await
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -15,6 +15,7 @@ mod reserve;
 mod shard;
 mod step;
 mod table;
+mod trails;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,13 +28,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
 use super::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Reserve, Reserved, Settle, Settled, Store,
-    StoreError,
+    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
+    Settle, Settled, Store, StoreError,
 };
 use records::Records;
 use shard::{Places, Shard};
 use step::Step;
 use table::NEVER;
+use trails::Trails;
 
 /// How many counters a shard is for. What is done to all of one shard, under its lock, is short then.
 const OF_SHARD: usize = 4096;
@@ -54,6 +56,8 @@ pub struct MemoryStore {
     /// The records of reservations. Locked before the shards of a call.
     records: Box<[Mutex<Records>]>,
     records_a_shard: usize,
+    /// What is written down. Locked last, for as long as one note takes.
+    trails: Box<Trails>,
     clock: Clock,
     secret: KeySecret,
 }
@@ -94,9 +98,17 @@ impl MemoryStore {
             shared: Mutex::default(),
             records: (0..SHARDS).map(|_| Mutex::default()).collect(),
             records_a_shard: most.div_ceil(SHARDS),
+            trails: Box::default(),
             clock,
             secret,
         }
+    }
+
+    /// The same, which keeps as much as `retention` says of what is written down.
+    #[must_use]
+    pub fn keeping(mut self, retention: Retention) -> Self {
+        self.trails.retention = retention;
+        self
     }
 
     /// Does all that `call` asks, now.
@@ -209,6 +221,14 @@ impl Store for MemoryStore {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.settle_now(call)
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        self.trails.write(at, None, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        Ok(self.trails.read(page, self.clock.now()))
     }
 
     fn key_secret(&self) -> KeySecret {

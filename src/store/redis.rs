@@ -36,7 +36,7 @@ use self::lane::{Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::script::Replied;
-use super::{Answer, Call, Lanes, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use super::{Answer, Call, Lanes, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 pub use health::Finding;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
@@ -123,6 +123,12 @@ impl Store for RedisStore {
     }
 
     async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+
+    async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
         Err(StoreError::Unavailable)
     }
 

@@ -18,8 +18,8 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{KeySecret, Number};
 
 use super::{
-    Admission, Answer, Call, Charge, FreedBy, Lanes, Outcomes, Reserve, Reserved, Settle, Settled, Store,
-    StoreError,
+    Admission, Answer, Call, Charge, FreedBy, Lanes, Note, Outcomes, Page, Reserve, Reserved, Settle,
+    Settled, Store, StoreError,
 };
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
@@ -59,6 +59,14 @@ impl<S: Store> Store for WithRefusals<S> {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.store.settle(call).await
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        self.store.note_refusal(at, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        self.store.notes(page).await
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -18,7 +18,7 @@ use crate::algorithm::Outcome;
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Unit};
 
-use super::{Answer, Charge};
+use super::{Answer, Charge, Report};
 
 /// A call that is done once under its name, and holds what it asks to hold.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct Reserve<'a> {
     pub accepts_less: Option<NonZeroU64>,
     /// How long it lives.
     pub life: Life,
+    /// Whose it is and what for, as [`Report::about`]: written down with whatever is spent of it.
+    pub about: &'a [u8],
 }
 
 /// How long a hold lives, and how long it is remembered.
@@ -95,6 +97,8 @@ pub struct Settle<'a> {
     pub otherwise: &'a [Charge<'a>],
     /// How long the record is kept from now.
     pub keep: Micros,
+    /// What is written down if usage grew by it, or came to its end; `None`: nothing.
+    pub report: Option<Report<'a>>,
 }
 
 /// What is spent, by the unit of the limits that are charged.

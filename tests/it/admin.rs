@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 
 use tollgate::admin::{self, Probe, State};
-use tollgate::clock::Clock;
+use tollgate::clock::{Clock, Timestamp};
 use tollgate::config::source::{SameDomain, Source, compile};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Answer, Call, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 use crate::support::raw::http;
 use crate::support::server::per_key;
@@ -29,6 +29,12 @@ impl Store for Gone {
     }
 
     async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+
+    async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
         Err(StoreError::Unavailable)
     }
 

@@ -8,7 +8,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Admission, Answer, Binding, Call, Charge, FreedBy, Note, Page, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
 };
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -35,6 +36,14 @@ impl Store for Switched {
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         let failure = self.failure.lock().unwrap().clone();
         failure.map_or_else(|| self.store.settle_now(call), Err)
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        self.store.note_refusal(at, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        self.store.notes(page).await
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -40,4 +40,5 @@ mod store_parity;
 mod store_redis;
 mod support;
 mod tallies;
+mod usage_trail;
 mod wire;

@@ -13,7 +13,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::refusals::WithRefusals;
 use tollgate::store::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Admission, Answer, Binding, Call, Charge, FreedBy, Note, Page, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
 };
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -46,6 +47,14 @@ impl Store for Shared {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.store.settle_now(call)
+    }
+
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        self.store.note_refusal(at, about, line);
+    }
+
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        self.store.notes(page).await
     }
 
     fn key_secret(&self) -> KeySecret {
@@ -236,6 +245,11 @@ fn a_failure_is_not_remembered() {
         }
 
         async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+            Err(StoreError::Timeout)
+        }
+        fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+
+        async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
             Err(StoreError::Timeout)
         }
         fn key_secret(&self) -> KeySecret {

@@ -11,6 +11,7 @@ use crate::algorithm::Rule;
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
+use crate::store::usage::Totals;
 
 /// Records by name.
 #[derive(Debug, Default)]
@@ -34,6 +35,10 @@ pub(super) struct Record {
     pub(super) units: u64,
     /// Kept until then.
     pub(super) kept_until: Timestamp,
+    /// Whose it is, as it is written down.
+    pub(super) about: Box<[u8]>,
+    /// What it was told to have used so far.
+    pub(super) totals: Totals,
     pub(super) parts: Vec<RecordedPart>,
 }
 

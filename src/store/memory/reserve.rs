@@ -6,6 +6,7 @@
 use crate::algorithm::{HoldId, Holder, Op, Overrun, Share, Span};
 use crate::clock::Timestamp;
 use crate::limits::Unit;
+use crate::store::usage::Totals;
 use crate::store::{
     Admission, Answer, Before, Binding, Call, Charge, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
     Reserved, Settle, Settled, StoreError, Then,
@@ -102,6 +103,7 @@ impl MemoryStore {
             Then::More { ttl } => Some(at.plus(ttl).min(record.ends)).filter(|until| *until > at),
             Then::Done | Then::Released => None,
         };
+        self.write_down(call, record, before, at);
         let charges: Vec<Charge<'_>> =
             record.parts.iter().zip(&dues).map(|(part, due)| part.charge(*due, before, then, at)).collect();
         let was = Holder { id: HoldId(call.name.id), until: record.until };
@@ -116,6 +118,20 @@ impl MemoryStore {
             record.go_on(then, until, &dues);
         }
         Settled { at, before, until, parts }
+    }
+
+    /// Writes down what is spent by `call`, before it is charged: whoever finds the charge finds the note of it.
+    fn write_down(&self, call: Settle<'_>, record: &mut Record, before: Before, at: Timestamp) {
+        let Some(report) = call.report.filter(|_| before != Before::Settled) else { return };
+        let parts = &record.parts;
+        let held =
+            |unit| parts.iter().filter(|part| part.unit == unit).map(|part| part.granted).max().unwrap_or(0);
+        let spending = record.totals.grow(before, call.spent, report, held);
+        let counts = |part: &RecordedPart| part.unit != Unit::Hits;
+        let ends = call.then == Then::Done && record.parts.iter().any(counts);
+        if ends || !spending.is_nothing() {
+            self.trails.write(at, Some(spending), &record.about, report.line);
+        }
     }
 
     fn make_room(&self, records: &mut Records) -> Result<(), StoreError> {
@@ -174,6 +190,8 @@ impl Record {
             ends: at.plus(call.life.max_age),
             units: if call.accepts_less.is_some() { share.granted } else { 1 },
             kept_until: at.plus(call.life.keep).max(until),
+            about: call.about.into(),
+            totals: Totals::default(),
             parts: call.charges.iter().filter_map(|charge| RecordedPart::of(charge, share, at)).collect(),
         }
     }
@@ -192,6 +210,8 @@ impl Record {
             ends: Timestamp(u64::MAX),
             units: 0,
             kept_until: at.plus(call.keep),
+            about: call.report.map_or(&[][..], |report| report.about).into(),
+            totals: Totals::default(),
             parts: parts.collect(),
         }
     }

@@ -1,0 +1,226 @@
+//! The trail of usage, asked of each store: what is charged is written down, once, in the step that charges it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tollgate::algorithm::{Op, Rule};
+use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{
+    Before, Binding, Charge, Due, FreedBy, Hold, Life, Note, Page, Place, Report, Reserve, Retention, Settle,
+    Spent, Store, Then, Trail,
+};
+
+const START: Timestamp = Timestamp(1_795_262_400_000_000);
+const LIFE: Life = Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(600), keep: KEEP };
+const KEEP: Micros = Micros::from_secs(3600);
+const MORE: Then = Then::More { ttl: Micros::from_secs(60) };
+const BUDGET: Window = Window::Total { forget: None };
+const SLOTS: Window = Window::Concurrent { max_age: Micros::from_secs(600) };
+const SMALL: Retention = Retention { age: Micros(100_000), most: 1000 };
+
+/// A store and the time it goes by.
+struct Bench<S> {
+    store: S,
+    clock: Clock,
+}
+
+async fn memory(retention: Retention) -> Bench<Arc<MemoryStore>> {
+    let clock = Clock::manual(START);
+    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+    Bench { store: Arc::new(store.keeping(retention)), clock }
+}
+
+/// Holds `units` of the budget for `unit`.
+fn hold(unit: Unit, units: u64) -> Charge<'static> {
+    let (id, window) = match unit {
+        Unit::Hits => (1, &SLOTS),
+        Unit::Tokens => (2, &BUDGET),
+        Unit::Money => (3, &BUDGET),
+    };
+    Charge {
+        key: CounterKey { tag: 1, id },
+        overflow: id,
+        rule: Rule { window, number: Number::AtMost(1000) },
+        op: Op::Hold { fixed: units, flexible: 0 },
+        binding: Binding::Enforced,
+        on_error: OnError::Deny,
+        freed_by: FreedBy::Holders,
+        unit,
+    }
+}
+
+fn name(number: u128) -> CounterKey {
+    CounterKey { tag: 1, id: 1 << 64 | number }
+}
+
+/// What a note says that was spent: how it was found, the tokens, the money, the classes.
+fn said(note: &Note) -> (Before, u64, u64, Vec<u64>) {
+    let spending = note.spending.clone().expect("something was spent");
+    (spending.found, spending.tokens, spending.money, spending.classes)
+}
+
+impl<S: Store> Bench<S> {
+    async fn reserve(&self, number: u128, charges: &[Charge<'_>]) -> Hold {
+        let name = name(number);
+        let call = Reserve { name, body: 1, charges, accepts_less: None, life: LIFE, about: b"about" };
+        self.store.reserve(call).await.unwrap().hold
+    }
+
+    async fn settle(&self, number: u128, spent: (Due, Due), classes: &[u64], then: Then) -> Before {
+        let (tokens, money) = spent;
+        let report = (then != Then::Released).then_some(Report { about: b"", line: b"line", classes });
+        let spent = Spent { tokens, money };
+        let call = Settle { name: name(number), spent, then, otherwise: &[], keep: KEEP, report };
+        self.store.settle(call).await.unwrap().before
+    }
+
+    async fn notes(&self, trail: Trail) -> Vec<Note> {
+        self.page(trail, Place::default(), usize::MAX).await
+    }
+
+    async fn page(&self, trail: Trail, from: Place, most: usize) -> Vec<Note> {
+        self.store.notes(Page { trail, from, most }).await.unwrap()
+    }
+
+    async fn spent(&self) -> Vec<(Before, u64, u64, Vec<u64>)> {
+        self.notes(Trail::Spent).await.iter().map(said).collect()
+    }
+}
+
+fn exactly(tokens: u64, money: u64) -> (Due, Due) {
+    (Due::Exactly(tokens), Due::Exactly(money))
+}
+
+async fn each_settle_tells_by_how_much_its_totals_grew<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Tokens, 300), hold(Unit::Money, 30)]).await;
+    assert_eq!(bench.notes(Trail::Spent).await, [], "nothing is spent yet");
+    bench.clock.advance(Micros(1_234_567));
+    for (tokens, classes) in [(200, [150, 50]), (200, [150, 50]), (100, [100, 0]), (777, [700, 77])] {
+        assert_eq!(bench.settle(1, exactly(tokens, tokens / 10), &classes, MORE).await, Before::Held);
+    }
+    bench.settle(1, exactly(777, 77), &[700, 77], Then::Done).await;
+    bench.settle(1, exactly(900, 90), &[800, 100], Then::Done).await;
+    let held = Before::Held;
+    assert_eq!(
+        bench.spent().await,
+        [(held, 200, 20, vec![150, 50]), (held, 577, 57, vec![550, 27]), (held, 0, 0, vec![0, 0])]
+    );
+    let notes = bench.notes(Trail::Spent).await;
+    assert!(notes.iter().all(|note| (&*note.about, &*note.line) == (b"about", b"line")));
+    assert!(notes.iter().all(|note| note.at == Timestamp(START.0 + 1_234_567)));
+}
+
+async fn usage_that_nobody_knows_is_told_as_it_was_held<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Tokens, 300), hold(Unit::Money, 30)]).await;
+    bench.settle(1, (Due::Exactly(20), Due::AsHeld), &[20], Then::Done).await;
+    assert_eq!(bench.spent().await, [(Before::Held, 20, 30, vec![20])]);
+}
+
+async fn late_and_unheld_usage_is_told_as_such<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Money, 30)]).await;
+    bench.clock.advance(Micros::from_secs(60));
+    bench.settle(1, exactly(0, 40), &[], Then::Done).await;
+    let (budget, report) = ([hold(Unit::Tokens, 0)], Report { about: b"own", line: b"", classes: &[7] });
+    let unheld = Settle {
+        name: name(2),
+        spent: Spent { tokens: Due::Exactly(7), money: Due::Exactly(0) },
+        then: Then::Done,
+        otherwise: &budget,
+        keep: KEEP,
+        report: Some(report),
+    };
+    for _ in 0..2 {
+        bench.store.settle(unheld).await.unwrap();
+    }
+    assert_eq!(bench.settle(3, exactly(1, 1), &[1], Then::Done).await, Before::Unknown);
+    assert_eq!(bench.spent().await, [(Before::Late, 0, 40, vec![]), (Before::Unheld, 7, 0, vec![7])]);
+    assert_eq!(&*bench.notes(Trail::Spent).await[1].about, b"own");
+}
+
+async fn what_spends_nothing_leaves_no_note<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Hits, 1)]).await;
+    bench.settle(1, exactly(0, 0), &[], MORE).await;
+    bench.settle(1, exactly(0, 0), &[], Then::Done).await;
+    bench.reserve(2, &[hold(Unit::Money, 30)]).await;
+    bench.settle(2, exactly(0, 0), &[], MORE).await;
+    bench.settle(2, exactly(0, 0), &[], Then::Released).await;
+    assert_eq!(bench.reserve(3, &[hold(Unit::Money, 1001)]).await, Hold::Refused);
+    assert_eq!(bench.spent().await, []);
+}
+
+async fn a_trail_is_read_page_by_page<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Money, 30)]).await;
+    for money in 1..=25 {
+        bench.settle(1, exactly(0, money), &[], MORE).await;
+    }
+    let (mut read, mut from) = (0, Place::default());
+    loop {
+        let page = bench.page(Trail::Spent, from, 10).await;
+        let Some(last) = page.last() else { break };
+        assert!(page.windows(2).all(|pair| pair[0].place < pair[1].place));
+        (read, from) = (read + page.len(), last.place.next());
+    }
+    assert_eq!(read, 25);
+}
+
+async fn refusals_are_told_apart<S: Store>(bench: Bench<S>) {
+    bench.reserve(1, &[hold(Unit::Money, 30)]).await;
+    bench.settle(1, exactly(0, 5), &[], Then::Done).await;
+    bench.store.note_refusal(Timestamp(START.0 + 5), b"whose", b"why");
+    let refused = until(|| async { bench.notes(Trail::Refused).await.pop() }).await;
+    assert_eq!((refused.at, refused.spending), (Timestamp(START.0 + 5), None));
+    assert_eq!((&*refused.about, &*refused.line), (&b"whose"[..], &b"why"[..]));
+    assert_eq!(bench.spent().await.len(), 1);
+}
+
+/// What `look` finds, as soon as it does.
+async fn until<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
+    for _ in 0..1000 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came");
+}
+
+macro_rules! promises {
+    ($($promise:ident),* $(,)?) => {
+        promises!(in memory: $($promise),*);
+    };
+    (in $store:ident: $($promise:ident),*) => {
+        mod $store {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$promise(super::$store(super::Retention::default()).await).await;
+                }
+            )*
+        }
+    };
+}
+
+promises!(
+    each_settle_tells_by_how_much_its_totals_grew,
+    usage_that_nobody_knows_is_told_as_it_was_held,
+    late_and_unheld_usage_is_told_as_such,
+    what_spends_nothing_leaves_no_note,
+    a_trail_is_read_page_by_page,
+    refusals_are_told_apart,
+);
+
+#[tokio::test]
+async fn memory_forgets_what_is_too_old_or_too_much() {
+    let bench = memory(SMALL).await;
+    bench.store.note_refusal(START, b"", b"");
+    bench.clock.advance(Micros(100_000));
+    assert_eq!(bench.notes(Trail::Refused).await.len(), 1);
+    bench.clock.advance(Micros(1000));
+    assert_eq!(bench.notes(Trail::Refused).await, []);
+    for _ in 0..1001 {
+        bench.store.note_refusal(bench.clock.now(), b"", b"");
+    }
+    assert_eq!(bench.notes(Trail::Refused).await.len(), 1000);
+}
