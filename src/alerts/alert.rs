@@ -17,7 +17,7 @@ pub struct Alert {
     id: u128,
     domain: Box<str>,
     limit: Arc<str>,
-    tier: Box<str>,
+    tier: Option<Box<str>>,
     unit: Unit,
     window: String,
     crossed: Crossed,
@@ -29,15 +29,15 @@ pub struct Alert {
 pub struct Crossed {
     /// The share that was reached.
     pub threshold: Percent,
-    /// The tier of whoever was charged.
-    pub tier: TierId,
+    /// The tier of whoever was charged; `None` where only what was reserved is known.
+    pub tier: Option<TierId>,
     /// Spent, with the charge.
     pub used: u64,
     /// Reserved and not yet spent.
     pub held: u64,
     /// What the share is one of.
     pub most: u64,
-    /// The keyed hash of whoever was charged.
+    /// The keyed hash of whoever was charged: what the key of the counter has beside the identity of its limit.
     pub subject: u128,
     /// When it was crossed, by the store's time.
     pub at: Timestamp,
@@ -52,7 +52,7 @@ impl Alert {
             id: id_of(limit, crossed),
             domain: domain.name.clone(),
             limit: limit.name.clone(),
-            tier: domain.tiers.names[crossed.tier.0].clone(),
+            tier: crossed.tier.map(|tier| domain.tiers.names[tier.0].clone()),
             unit: limit.unit,
             window: limit.window.in_words(),
             crossed,
@@ -86,7 +86,7 @@ impl Alert {
         tracing::warn!(
             domain = &*self.domain,
             limit = &*self.limit,
-            tier = &*self.tier,
+            tier = self.tier.as_deref(),
             threshold_percent = threshold.0,
             used = self.unit.in_words(used),
             held = self.unit.in_words(held),
@@ -127,7 +127,8 @@ impl Alert {
         let Self { domain, limit, tier, unit, crossed, .. } = self;
         let Crossed { threshold, used, most, .. } = crossed;
         let (used, most) = (unit.in_words(*used), unit.in_words(*most));
-        format!("{domain}: {limit} has reached {threshold} of {most} (used {used}, tier {tier})")
+        let tier = tier.as_ref().map_or_else(String::new, |tier| format!(", tier {tier}"));
+        format!("{domain}: {limit} has reached {threshold} of {most} (used {used}{tier})")
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
     const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
     const CROSSED: Crossed = Crossed {
         threshold: Percent(80),
-        tier: TierId(0),
+        tier: Some(TierId(0)),
         used: 8,
         held: 0,
         most: 10,
@@ -223,7 +224,13 @@ mod tests {
             let body: Value = serde_json::from_str(&alert(written, CROSSED).body()).expect("JSON");
             assert_eq!((&body["unit"], &body["used"], &body["max"]), (&json!(unit), &used, &max), "{body}");
         }
-        let body = alert("10 total", Crossed { resets_at: None, ..CROSSED }).body();
-        assert!(body.contains(r#""resets_at":null"#), "{body}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let body = alert("10 total", Crossed { tier: None, resets_at: None, ..CROSSED }).body();
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((&body["tier"], &body["resets_at"]), (&Value::Null, &Value::Null), "{body}");
+        assert_eq!(body["text"], "shop: quota has reached 80% of 10 (used 8)");
     }
 }

@@ -92,7 +92,7 @@ fn alert(limits: &LimitsHandle, domain: &str, percent: u16) -> Alert {
     let Some(Domain::Native(domain)) = rules.domains.get(domain.as_bytes()) else { panic!("no {domain}") };
     let crossed = Crossed {
         threshold: Percent(percent),
-        tier: TierId(1),
+        tier: Some(TierId(1)),
         used: 40_100_000_000,
         held: 1_500_000_000,
         most: 50_000_000_000,
