@@ -2,21 +2,13 @@
 //!
 //! Time is set by hand. What is peculiar to one store is tested beside it.
 
-use std::sync::Arc;
-
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::calendar::{Calendar, Period};
-use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
-use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::redis::RedisStore;
+use tollgate::clock::{Micros, Timestamp};
+use tollgate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
-use crate::support::redis::RedisServer;
-use crate::support::tools::Tool;
-
-/// 2023-11-14 22:13:00 UTC: here begins a cell or a window of every length used below but a day.
-const START: Timestamp = Timestamp(1_699_999_980_000_000);
+use crate::support::bench::{Bench, START, promises};
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 const FIXED: Window = Window::Fixed { length: Micros::from_secs(10) };
@@ -27,37 +19,6 @@ const FORGETTING: Window = Window::Total { forget: Some(Micros::from_secs(60)) }
 
 fn day(zone: &str) -> Window {
     Window::Calendar(Calendar::new(Period::Day, zone, 1).unwrap())
-}
-
-/// A store and the time it goes by.
-struct Bench<S> {
-    store: Arc<S>,
-    clock: Clock,
-    _server: Option<RedisServer>,
-}
-
-impl Bench<MemoryStore> {
-    async fn memory() -> Self {
-        let clock = Clock::manual(START);
-        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
-        Self { store: Arc::new(store), clock, _server: None }
-    }
-}
-
-impl Bench<RedisStore> {
-    async fn on(tool: Tool) -> Self {
-        let server = RedisServer::start(tool);
-        let clock = Clock::manual(START);
-        Self { store: Arc::new(server.store(clock.clone()).await), clock, _server: Some(server) }
-    }
-
-    async fn redis() -> Self {
-        Self::on(Tool::Redis).await
-    }
-
-    async fn valkey() -> Self {
-        Self::on(Tool::Valkey).await
-    }
 }
 
 impl<S: Store> Bench<S> {
@@ -82,10 +43,6 @@ impl<S: Store> Bench<S> {
     async fn spent(&self, id: u128, window: &Window) -> u64 {
         let outcome = self.one(charge(id, window, Number::Unlimited, TAKE_NOTHING)).await;
         outcome.standing.used + outcome.standing.held
-    }
-
-    fn pass(&self, seconds: u64) {
-        self.clock.advance(Micros::from_secs(seconds));
     }
 }
 
@@ -444,25 +401,7 @@ async fn a_call_without_charges_is_answered<S: Store>(bench: Bench<S>) {
     assert_eq!(bench.all(&[]).await, []);
 }
 
-macro_rules! conformance {
-    ($($promise:ident),* $(,)?) => {
-        conformance!(in memory: $($promise),*);
-        conformance!(in redis: $($promise),*);
-        conformance!(in valkey: $($promise),*);
-    };
-    (in $store:ident: $($promise:ident),*) => {
-        mod $store {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    super::$promise(super::Bench::$store().await).await;
-                }
-            )*
-        }
-    };
-}
-
-conformance!(
+promises!(of [memory, redis, valkey]: {
     of_many_at_once_exactly_n_are_admitted,
     a_refusal_costs_nothing_anywhere,
     a_counter_may_stand_twice_in_a_call,
@@ -485,4 +424,4 @@ conformance!(
     a_month_begins_on_its_anchor,
     numbers_may_change_under_a_counter,
     a_call_without_charges_is_answered,
-);
+});

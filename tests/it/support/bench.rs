@@ -1,0 +1,70 @@
+//! A store of a test's own, in memory or on a Redis that nobody else knows, under a clock that is set by hand.
+
+use std::sync::Arc;
+
+use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::limits::KeySecret;
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::redis::RedisStore;
+
+use super::redis::RedisServer;
+use super::tools::Tool;
+
+/// 2023-11-14 22:13:00 UTC: here begins a cell or a window of every whole minute, and of most lengths below.
+pub(crate) const START: Timestamp = Timestamp(1_699_999_980_000_000);
+
+/// A store and the time it goes by, which begins at [`START`].
+pub(crate) struct Bench<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) clock: Clock,
+    _server: Option<RedisServer>,
+}
+
+impl Bench<MemoryStore> {
+    pub(crate) async fn memory() -> Self {
+        let clock = Clock::manual(START);
+        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        Self { store: Arc::new(store), clock, _server: None }
+    }
+}
+
+impl Bench<RedisStore> {
+    async fn on(tool: Tool) -> Self {
+        let server = RedisServer::start(tool);
+        let clock = Clock::manual(START);
+        Self { store: Arc::new(server.store(clock.clone()).await), clock, _server: Some(server) }
+    }
+
+    pub(crate) async fn redis() -> Self {
+        Self::on(Tool::Redis).await
+    }
+
+    pub(crate) async fn valkey() -> Self {
+        Self::on(Tool::Valkey).await
+    }
+}
+
+impl<S> Bench<S> {
+    /// Lets so much time go by.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.clock.advance(Micros::from_secs(seconds));
+    }
+}
+
+/// Asks what is promised of each of the stores that are named, every promise on a bench of its own.
+macro_rules! promises {
+    (of [$($store:ident),*]: $promises:tt) => {
+        $($crate::support::bench::promises!(in $store: $promises);)*
+    };
+    (in $store:ident: { $($promise:ident),* $(,)? }) => {
+        mod $store {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    super::$promise($crate::support::bench::Bench::$store().await).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use promises;
