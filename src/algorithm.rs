@@ -236,11 +236,11 @@ impl State {
         if let Op::Hold { fixed, flexible } = op
             && (outcome.is_admitted() || overrun == Overrun::Count)
         {
-            let amount = fixed.saturating_add(flexible);
-            holds.put(holder.within(rule.window, now), amount);
-            let Standing { used, held, .. } = outcome.standing;
-            outcome.standing.held = held + amount;
-            outcome.standing.remaining = rule.left_after(used + held + amount);
+            let before = holds.held();
+            holds.put(holder.within(rule.window, now), fixed.saturating_add(flexible));
+            let standing = &mut outcome.standing;
+            standing.held += holds.held() - before;
+            standing.remaining = rule.left_after(standing.used + standing.held);
         }
         outcome
     }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::limits::Window;
+use crate::limits::{MAX_AMOUNT, Window};
 
 use super::{Retry, Span};
 
@@ -130,10 +130,11 @@ impl Holds {
         }
     }
 
-    /// Holds `amount` more.
+    /// Holds `amount` more, up to the most that anything counts.
     pub fn put(&mut self, holder: Holder, amount: u64) {
-        let before = self.open.insert((holder.until, holder.id), amount);
-        self.held = self.held - before.unwrap_or(0) + amount;
+        let amount = amount.min(MAX_AMOUNT - self.held);
+        *self.open.entry((holder.until, holder.id)).or_default() += amount;
+        self.held += amount;
     }
 
     /// Ends a hold. Tells how much it was; `None` if it is over already.
@@ -179,12 +180,22 @@ mod tests {
         holds.put(holder(1, 10), 3);
         holds.put(holder(2, 20), 4);
         holds.put(holder(2, 20), 5);
-        assert_eq!(holds.held(), 8);
+        assert_eq!(holds.held(), 12);
         holds.lapse(Timestamp(9));
-        assert_eq!((holds.held(), holds.take(holder(2, 21))), (8, None));
+        assert_eq!((holds.held(), holds.take(holder(2, 21))), (12, None));
         holds.lapse(Timestamp(10));
-        assert_eq!((holds.held(), holds.take(holder(1, 10))), (5, None));
-        assert_eq!((holds.take(holder(2, 20)), holds.held(), holds.is_empty()), (Some(5), 0, true));
+        assert_eq!((holds.held(), holds.take(holder(1, 10))), (9, None));
+        assert_eq!((holds.take(holder(2, 20)), holds.held(), holds.is_empty()), (Some(9), 0, true));
+    }
+
+    #[test]
+    fn no_more_is_held_than_anything_counts() {
+        let mut holds = Holds::default();
+        (1..=3000).for_each(|id| holds.put(holder(id, 10), MAX_AMOUNT));
+        assert_eq!(holds.held(), MAX_AMOUNT);
+        assert_eq!((holds.take(holder(2, 10)), holds.take(holder(1, 10))), (Some(0), Some(MAX_AMOUNT)));
+        holds.lapse(Timestamp(10));
+        assert_eq!((holds.held(), holds.is_empty()), (0, true));
     }
 
     #[test]

@@ -73,8 +73,8 @@ type Shared = HashMap<u128, State>;
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
-    /// The most counters that are kept, apart from one a limit that newcomers share, and the most reservations. Default
-    /// 1,000,000.
+    /// The most counters that are kept, apart from one a limit that newcomers share, and about the most reservations.
+    /// Default 1,000,000.
     pub max_keys: usize,
 }
 
@@ -88,16 +88,18 @@ impl MemoryStore {
     /// An empty store whose time is `clock` and whose keys are made under `secret`.
     pub fn new(settings: MemorySettings, clock: Clock, secret: KeySecret) -> Self {
         let most = settings.max_keys.max(1);
-        let shards = (most / OF_SMALL_SHARD).clamp(1, SHARDS).max(most / OF_SHARD).next_power_of_two();
+        let few = (most / OF_SMALL_SHARD).clamp(1, SHARDS);
+        let shards = few.max(most / OF_SHARD).next_power_of_two();
         // Chance gives some shards a little more than their share.
-        let share = most / shards + most / shards / 16;
-        let shards = (0..shards).map(|_| Aligned(Mutex::new(Shard::for_up_to(share)))).collect();
+        let share = |shards| most / shards + most / shards / 16;
+        let for_up_to = share(shards);
+        let shards = (0..shards).map(|_| Aligned(Mutex::new(Shard::for_up_to(for_up_to)))).collect();
         Self {
             shards,
             places: Places::new(most),
             shared: Mutex::default(),
-            records: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            records_a_shard: most.div_ceil(SHARDS),
+            records: (0..few).map(|_| Mutex::default()).collect(),
+            records_a_shard: share(few),
             trails: Box::default(),
             clock,
             secret,
@@ -139,7 +141,7 @@ impl MemoryStore {
 
     /// The records among which the one of this name is.
     fn records(&self, name: CounterKey) -> MutexGuard<'_, Records> {
-        self.records[name.id as usize % SHARDS].lock()
+        self.records[name.id as usize % self.records.len()].lock()
     }
 
     /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is
@@ -247,9 +249,10 @@ impl Lanes for Arc<MemoryStore> {
 }
 
 impl Op {
-    /// Whether the counter is another, now that this came to `outcome`.
+    /// Whether the counter is another, now that this came to `outcome`, or something is held of it.
     fn is_made(self, outcome: &Outcome, overrun: Overrun) -> bool {
-        self.changes() && (outcome.is_admitted() || overrun == Overrun::Count)
+        let only_looks = matches!(self, Self::Take { charge: 0, .. } | Self::GiveBack { units: 0 });
+        !only_looks && (outcome.is_admitted() || overrun == Overrun::Count)
     }
 }
 

@@ -142,7 +142,8 @@ pub struct Settled {
     pub before: Before,
     /// When what is still held lapses; `None` if nothing is.
     pub until: Option<Timestamp>,
-    /// One a charge that can be settled or given back, in their order; none if the reservation is unknown.
+    /// One a counter that can be settled or given back to, in the order of the charges; none if the reservation is
+    /// unknown.
     pub parts: Vec<Part>,
 }
 
@@ -161,7 +162,7 @@ pub enum Before {
     Unknown,
 }
 
-/// One charge of a reservation, and what was settled of it.
+/// What a reservation charges and holds of one counter, and what was settled of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// The counter.

@@ -6,6 +6,7 @@ pub(crate) mod deciding;
 pub(crate) mod embedded;
 pub(crate) mod envoy;
 pub(crate) mod generated;
+pub(crate) mod holding;
 pub(crate) mod http;
 pub(crate) mod peer;
 pub(crate) mod process;

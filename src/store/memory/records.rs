@@ -1,7 +1,8 @@
 //! The records of reservations: what each charged and holds where, and what was paid of it.
 //!
-//! Bounded as counters are. A record is forgotten when nobody may ask for it any more; when there are too many, the
-//! one that would be forgotten first goes early, unless it is still open: then there is no place for another.
+//! Bounded as counters are. A record is forgotten when nobody may ask for it any more; when there are too many, one of
+//! those that would be forgotten first goes early, unless all of these still hold something: then there is no place for
+//! another.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,6 +13,9 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
 use crate::store::usage::Totals;
+
+/// How many records are looked at to find one that may go early.
+const LOOKED_AT: usize = 16;
 
 /// Records by name.
 #[derive(Debug, Default)]
@@ -83,25 +87,25 @@ impl Records {
         self.by_name.get_mut(&name)
     }
 
-    /// Whether there is a place for one more, of at most so many. One may be forgotten for it.
-    pub(super) fn make_room(&mut self, most: usize) -> bool {
+    /// Whether there is a place for one more, of at most so many, at `now`. One may be forgotten for it.
+    pub(super) fn make_room(&mut self, most: usize, now: Timestamp) -> bool {
         if self.by_name.len() < most {
             return true;
         }
-        let ended =
-            |name: &u128| self.by_name.get(name).is_some_and(|record| record.state != Reservation::Open);
-        let Some(first) = self.forgotten.first().copied().filter(|(_, name)| ended(name)) else {
+        let is_over = |name: &u128| self.by_name.get(name).is_some_and(|record| record.is_over(now));
+        let mut first = self.forgotten.iter().take(LOOKED_AT);
+        let Some(over) = first.find(|(_, name)| is_over(name)).copied() else {
             return false;
         };
-        self.forgotten.remove(&first);
-        self.by_name.remove(&first.1);
+        self.forgotten.remove(&over);
+        self.by_name.remove(&over.1);
         true
     }
 
     /// Keeps `record` under `name`.
-    pub(super) fn insert(&mut self, name: u128, record: Record) {
+    pub(super) fn insert(&mut self, name: u128, record: Record) -> &mut Record {
         self.forgotten.insert((record.kept_until, name));
-        self.by_name.insert(name, record);
+        self.by_name.entry(name).insert_entry(record).into_mut()
     }
 
     /// Keeps the record under `name` until then.
@@ -118,6 +122,13 @@ impl Records {
             self.forgotten.remove(&first);
             self.by_name.remove(&first.1);
         }
+    }
+}
+
+impl Record {
+    /// Whether nothing is held any more at `now`.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.state != Reservation::Open || now >= self.until
     }
 }
 

@@ -28,7 +28,7 @@ impl MemoryStore {
         if let Some(record) = records.get(call.name.id, at) {
             return Ok(self.replay(call, record, at));
         }
-        self.make_room(&mut records)?;
+        self.make_room(&mut records, at)?;
         let until = at.plus(call.life.ttl.min(call.life.max_age));
         let holder = Holder { id: HoldId(call.name.id), until };
         let mut step = Step::begin(self, all_or_none(call.charges), at, holder);
@@ -72,14 +72,16 @@ impl MemoryStore {
     pub fn settle_now(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         let at = self.clock.now();
         let mut records = self.records(call.name);
-        if records.get(call.name.id, at).is_none() {
-            if call.otherwise.is_empty() {
+        let record = match records.get(call.name.id, at) {
+            Some(record) => record,
+            None if call.otherwise.is_empty() => {
                 return Ok(Settled { at, before: Before::Unknown, until: None, parts: Vec::new() });
             }
-            self.make_room(&mut records)?;
-            records.insert(call.name.id, Record::after_the_fact(call, at));
-        }
-        let record = records.get(call.name.id, at).expect("it was put there if it was not");
+            None => {
+                self.make_room(&mut records, at)?;
+                records.insert(call.name.id, Record::after_the_fact(call, at))
+            }
+        };
         let settled = self.settle(call, record, at);
         if settled.before != Before::Settled {
             let kept_until = at.plus(call.keep).max(record.until);
@@ -134,9 +136,9 @@ impl MemoryStore {
         }
     }
 
-    fn make_room(&self, records: &mut Records) -> Result<(), StoreError> {
+    fn make_room(&self, records: &mut Records, at: Timestamp) -> Result<(), StoreError> {
         let full = || StoreError::Refused { code: "FULL".to_owned() };
-        records.make_room(self.records_a_shard).then_some(()).ok_or_else(full)
+        records.make_room(self.records_a_shard, at).then_some(()).ok_or_else(full)
     }
 }
 
@@ -150,14 +152,13 @@ fn settle_part(
 ) -> Part {
     let charge = step.call.charges[index];
     let holds = part.freed_by == FreedBy::Holders && before != Before::Settled;
-    if holds {
-        step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
-    }
+    let was_open = holds && step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
     step.ask(index, charge.op, Overrun::Count, was);
     let rest = Op::Hold { fixed: part.granted.saturating_sub(due), flexible: 0 };
+    // Room that was let go may be another's by now.
+    let overrun = if was_open { Overrun::Count } else { Overrun::Refuse };
     let outcome = match will.filter(|_| holds && !part.is_closed(step.at)) {
-        Some(holder) if before == Before::Held => step.ask(index, rest, Overrun::Count, holder),
-        Some(holder) => step.ask(index, rest, Overrun::Refuse, holder),
+        Some(holder) => step.ask(index, rest, overrun, holder),
         None => step.ask(index, Op::Take { room: 0, charge: 0 }, Overrun::Refuse, was),
     };
     let charged = match charge.op {
@@ -192,16 +193,15 @@ impl Record {
             kept_until: at.plus(call.life.keep).max(until),
             about: call.about.into(),
             totals: Totals::default(),
-            parts: call.charges.iter().filter_map(|charge| RecordedPart::of(charge, share, at)).collect(),
+            parts: RecordedPart::all_of(call.charges, share, at),
         }
     }
 
     /// Of what nobody reserved. All of it is still to be paid.
     fn after_the_fact(call: Settle<'_>, at: Timestamp) -> Self {
-        let parts = call.otherwise.iter().filter_map(|charge| {
-            let nothing = Op::Take { room: 0, charge: 0 };
-            RecordedPart::of(&Charge { op: nothing, ..*charge }, Share::WHOLE, at)
-        });
+        let nothing = Op::Take { room: 0, charge: 0 };
+        let charges: Vec<Charge<'_>> =
+            call.otherwise.iter().map(|charge| Charge { op: nothing, ..*charge }).collect();
         Self {
             body: 0,
             state: Reservation::Unheld,
@@ -212,7 +212,7 @@ impl Record {
             kept_until: at.plus(call.keep),
             about: call.report.map_or(&[][..], |report| report.about).into(),
             totals: Totals::default(),
-            parts: parts.collect(),
+            parts: RecordedPart::all_of(&charges, Share::WHOLE, at),
         }
     }
 
@@ -226,7 +226,7 @@ impl Record {
             (Reservation::Unheld, _) => Before::Unheld,
             (Reservation::Settled, _) | (Reservation::Released, Then::Released) => Before::Settled,
             (Reservation::Released, _) => Before::Late,
-            (Reservation::Open, _) if at >= self.until => Before::Late,
+            (Reservation::Open, _) if self.is_over(at) => Before::Late,
             (Reservation::Open, _) => Before::Held,
         }
     }
@@ -240,18 +240,34 @@ impl Record {
         self.until = until.unwrap_or(self.until);
         for (part, due) in self.parts.iter_mut().zip(dues) {
             part.paid = *due;
+            part.taken = if then == Then::Released { 0 } else { part.taken };
         }
     }
 }
 
 impl RecordedPart {
+    /// Of all `charges`, one a counter: what is spent is charged to each once.
+    fn all_of(charges: &[Charge<'_>], share: Share, at: Timestamp) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::with_capacity(charges.len());
+        for part in charges.iter().filter_map(|charge| Self::of(charge, share, at)) {
+            match parts.iter_mut().find(|known| known.key == part.key) {
+                Some(known) => {
+                    known.granted = known.granted.saturating_add(part.granted);
+                    known.taken = known.taken.saturating_add(part.taken);
+                }
+                None => parts.push(part),
+            }
+        }
+        parts
+    }
+
     /// Of what `charge` asks for; `None` if nobody has to come back to it.
     fn of(charge: &Charge<'_>, share: Share, at: Timestamp) -> Option<Self> {
         if charge.unit == Unit::Hits && charge.freed_by == FreedBy::Time {
             return None;
         }
         let (granted, taken) = match charge.op {
-            Op::Hold { fixed, flexible } => (fixed + share.part_of(flexible), 0),
+            Op::Hold { fixed, flexible } => (fixed.saturating_add(share.part_of(flexible)), 0),
             Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken),
             Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } => (0, 0),
         };
@@ -273,10 +289,10 @@ impl RecordedPart {
     /// What is done to its counter when `due` is due in all.
     fn charge(&self, due: u64, before: Before, then: Then, at: Timestamp) -> Charge<'_> {
         let op = match then {
+            _ if self.is_closed(at) => Op::Take { room: 0, charge: 0 },
             Then::Released if matches!(before, Before::Held | Before::Late) => {
                 Op::GiveBack { units: self.taken }
             }
-            _ if self.is_closed(at) => Op::Take { room: 0, charge: 0 },
             _ => Op::Take { room: 0, charge: due - self.paid },
         };
         Charge {

@@ -155,6 +155,12 @@ impl<'m, 'c> Step<'m, 'c> {
         let outcome = self.on_state(index, op, overrun, |state| {
             state.charge_beside(&mut holds, holder, charge.rule, op, overrun, at)
         });
+        // What is held is spent sooner or later: the place is kept for that.
+        if let (Seat::Kept { charged: Some(idle_from), .. }, Some(lapse)) =
+            (&mut self.seats[index], holds.last_lapse())
+        {
+            *idle_from = lapse.max(*idle_from);
+        }
         self.shard(charge.key).1.open.put_back(id, holds);
         outcome
     }
@@ -181,13 +187,14 @@ impl<'m, 'c> Step<'m, 'c> {
         outcome
     }
 
-    /// Ends the hold of `holder` at the counter of the charge at `index`.
-    pub(super) fn end_hold(&mut self, index: usize, holder: Holder) {
+    /// Ends the hold of `holder` at the counter of the charge at `index`. Tells whether it was open.
+    pub(super) fn end_hold(&mut self, index: usize, holder: Holder) -> bool {
         let (key, at) = (self.call.charges[index].key, self.at);
         let open = &mut self.shard(key).1.open;
         let mut holds = open.take(key.id, at);
-        holds.take(holder);
+        let was_open = holds.take(holder).is_some();
         open.put_back(key.id, holds);
+        was_open
     }
 
     /// The counter that the charge at `index` is made to, if it is kept.

@@ -1,0 +1,150 @@
+//! Reservations in the embedded store alone: what it does when it is full, and when many threads ask at once.
+
+use tollgate::algorithm::{Op, Standing};
+use tollgate::clock::Clock;
+use tollgate::limits::{KeySecret, MAX_AMOUNT, Number, OnError, Window};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{
+    Admission, Before, Call, Charge, Reserve, Reserved, Settle, Settled, StoreError, Then,
+};
+
+use crate::support::bench::START;
+use crate::support::holding::{KEEP, LIFE, Limited, MORE, is_taken, name, part, tokens};
+
+const CAPACITY: Window = Window::Total { forget: None };
+
+fn store(max_keys: usize, clock: &Clock) -> MemoryStore {
+    MemoryStore::new(MemorySettings { max_keys }, clock.clone(), KeySecret([7; 16]))
+}
+
+fn reserve(store: &MemoryStore, number: u128, charges: &[Charge<'_>]) -> Result<Reserved, StoreError> {
+    store.reserve_now(Reserve {
+        name: name(number),
+        body: 1,
+        charges,
+        accepts_less: None,
+        about: &[],
+        life: LIFE,
+    })
+}
+
+fn settle(store: &MemoryStore, number: u128, total: u64, then: Then) -> Settled {
+    let spent = tokens(total);
+    store
+        .settle_now(Settle { name: name(number), spent, then, otherwise: &[], report: None, keep: KEEP })
+        .unwrap()
+}
+
+#[test]
+fn what_is_held_keeps_its_place_to_be_spent() {
+    let clock = Clock::manual(START);
+    let store = store(4, &clock);
+    let limit = Limited::new(CAPACITY, 10);
+    for id in [100, 101] {
+        let charges = [limit.spend(id, 1)];
+        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone });
+    }
+    let is_held = |number| is_taken(&reserve(&store, number, &[limit.hold(number, 10)]).unwrap());
+    assert_eq!([1, 2, 3].map(is_held), [true, true, false], "two places are left");
+    assert_eq!(part(&settle(&store, 1, 4, MORE)), (4, 4, 4, 6));
+    clock.advance(LIFE.ttl);
+    assert_eq!(part(&settle(&store, 1, 5, Then::Done)), (1, 5, 5, 0), "late, and still in its place");
+    assert!(is_held(4), "the other has lapsed");
+    assert!(!is_held(5));
+    let refused = reserve(&store, 6, &[limit.hold(6, 11)]).unwrap();
+    assert!(!is_taken(&refused));
+    assert_eq!(store.len(), 4);
+    let allowed = Charge { on_error: OnError::Allow, ..limit.hold(7, 10) };
+    assert!(is_taken(&reserve(&store, 7, &[allowed]).unwrap()), "by its policy, beyond all counters");
+    assert_eq!(part(&settle(&store, 7, 3, MORE)).3, 0);
+}
+
+#[test]
+fn what_is_over_gives_way_to_what_is_reserved() {
+    let clock = Clock::manual(START);
+    let store = store(64, &clock);
+    let limit = Limited::new(CAPACITY, MAX_AMOUNT);
+    let reserve = |number| reserve(&store, number, &[limit.hold(1, 1)]).map(|reserved| is_taken(&reserved));
+    let full = Err(StoreError::Refused { code: "FULL".to_owned() });
+    let most = (1..).find(|number| reserve(*number) == full).unwrap() - 1;
+    assert!((64..=68).contains(&most), "{most} were kept");
+    assert_eq!(reserve(1), Ok(false), "a replay needs no place");
+    settle(&store, 5, 1, Then::Done);
+    assert_eq!((reserve(1000), reserve(1001)), (Ok(true), full.clone()), "one was settled, not the first");
+    settle(&store, 7, 1, Then::Released);
+    let otherwise = [limit.hold(2, 0)];
+    let unheld = Settle {
+        name: name(2000),
+        spent: tokens(5),
+        then: Then::Done,
+        otherwise: &otherwise,
+        report: None,
+        keep: KEEP,
+    };
+    assert_eq!(store.settle_now(unheld).unwrap().before, Before::Unheld);
+    clock.advance(LIFE.ttl);
+    assert!((3000..3000 + most).all(|number| reserve(number) == Ok(true)), "all others have lapsed");
+    assert_eq!(reserve(4000), full);
+}
+
+/// Numbers that look random, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// Reserves and settles some of the limits many times. Tells what was spent of each.
+fn one_caller(store: &MemoryStore, limits: &[Limited], caller: u64) -> Vec<u64> {
+    let (mut dice, mut sums) = (Dice(caller), vec![0; limits.len()]);
+    for attempt in 0..500 {
+        let number = u128::from(caller * 1000 + attempt);
+        let (ask, touched) = (1 + dice.roll(40), 1 + dice.roll(7));
+        let touched = |index: &usize| touched >> index & 1 == 1;
+        let charges: Vec<Charge<'_>> =
+            (0..limits.len()).filter(touched).map(|index| limits[index].hold(index as u128, ask)).collect();
+        let reserved = reserve(store, number, &charges).unwrap();
+        for (charge, outcome) in charges.iter().zip(&reserved.answer.outcomes) {
+            let Standing { used, held, remaining, .. } = outcome.standing;
+            assert_eq!(Number::AtMost(used + held + remaining), charge.rule.number);
+        }
+        if !is_taken(&reserved) {
+            continue;
+        }
+        let total = dice.roll(ask + 1);
+        let (total, then) = if dice.roll(4) == 0 { (0, Then::Released) } else { (total, Then::Done) };
+        let so_far = dice.roll(total + 1);
+        settle(store, number, so_far, MORE);
+        let settled = settle(store, number, total, then);
+        assert_eq!((settled.before, settled.until), (Before::Held, None));
+        (0..limits.len()).filter(touched).for_each(|index| sums[index] += total.max(so_far));
+    }
+    sums
+}
+
+#[test]
+fn threads_that_reserve_and_settle_lose_nothing() {
+    let store = store(10_000, &Clock::System);
+    let limits = [10_000, 20_000, MAX_AMOUNT].map(|most| Limited::new(CAPACITY, most));
+    let sums: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let callers = (1..=8).map(|caller| {
+            scope.spawn({
+                let (store, limits) = (&store, &limits);
+                move || one_caller(store, limits, caller)
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    for (index, limit) in limits.iter().enumerate() {
+        let charges = [Charge { op: Op::Take { room: 0, charge: 0 }, ..limit.hold(index as u128, 0) }];
+        let call = Call { charges: &charges, admission: Admission::AllOrNone };
+        let standing = store.charge_now(call).outcomes[0].standing;
+        let spent: u64 = sums.iter().map(|sums| sums[index]).sum();
+        assert_eq!((standing.used, standing.held), (spent, 0), "{limit:?}");
+        assert!(spent > 5_000, "{spent} spent of {limit:?}");
+    }
+}
