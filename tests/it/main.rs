@@ -20,6 +20,7 @@ mod grpc;
 mod holds;
 mod holds_in_memory;
 mod holds_in_time;
+mod holds_oracle;
 mod http;
 mod keys;
 mod native;

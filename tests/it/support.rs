@@ -7,6 +7,7 @@ pub(crate) mod embedded;
 pub(crate) mod envoy;
 pub(crate) mod generated;
 pub(crate) mod holding;
+pub(crate) mod holds_model;
 pub(crate) mod http;
 pub(crate) mod peer;
 pub(crate) mod process;
