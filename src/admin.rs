@@ -4,6 +4,7 @@
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
 
 mod metrics;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const PATHS: &str = "\
 /readyz    200 while calls can be decided, else 503; one line for each component
 /metrics   what came of asking each limit, for Prometheus
 /rlconfig  the limits and the prices in force, one line each
+/usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
 ";
 
 /// How a component is.
@@ -116,6 +118,7 @@ fn router<I: Inspect>(data: Data<I>) -> Router {
         .route("/readyz", get(readyz::<I>))
         .route("/metrics", get(metrics::<I>))
         .route("/rlconfig", get(rlconfig::<I>))
+        .route("/usage", get(usage::usage::<I>))
         .with_state(data)
 }
 

@@ -6,6 +6,7 @@
 mod check;
 mod durable;
 mod ending;
+mod export;
 mod listen;
 mod parts;
 mod probes;
@@ -40,6 +41,7 @@ use crate::transport::http::{self, HttpSettings};
 
 pub use check::check;
 pub use ending::exit_code;
+pub use export::export;
 pub use listen::NoListener;
 pub use stop::signals;
 

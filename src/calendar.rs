@@ -115,6 +115,18 @@ impl Calendar {
         [current, self.neighbour(current, 1)].map(|start| self.instant(start))
     }
 
+    /// The period that holds `at`, by its first date: `2026-11-21` of a day or a week, `2026-11` of a month, `2026` of a
+    /// year.
+    pub fn name_of(&self, at: Timestamp) -> String {
+        let date = self.current(at).to_string();
+        let parts = match self.period {
+            Period::Day | Period::Week => 3,
+            Period::Month => 2,
+            Period::Year => 1,
+        };
+        date.splitn(parts + 1, '-').take(parts).collect::<Vec<_>>().join("-")
+    }
+
     /// The first date of the period that holds `at`.
     fn current(&self, at: Timestamp) -> Date {
         let start = self.period_start(self.local_date(at));
@@ -178,9 +190,20 @@ pub fn start_of_day(date: &str, zone: &str) -> Option<Timestamp> {
     Some(days.instant(date.parse().ok()?))
 }
 
+/// The instant that is written as `2026-12-01T00:00:00Z`, or with another offset. What is before 1970 begins with it.
+pub fn instant(text: &str) -> Option<Timestamp> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp(u64::try_from(instant.as_microsecond()).unwrap_or(0)))
+}
+
 /// `at` in UTC, as `2026-12-01T00:00:00Z`.
 pub fn in_utc(at: Timestamp) -> String {
     instant_of(at).to_string()
+}
+
+/// `at` in UTC to the microsecond, as `2026-12-01T00:00:00.000000Z`: such texts sort as their instants do.
+pub fn in_utc_to_the_microsecond(at: Timestamp) -> String {
+    format!("{:.6}", instant_of(at))
 }
 
 fn instant_of(at: Timestamp) -> jiff::Timestamp {
@@ -194,7 +217,9 @@ fn shift(date: Date, span: Span) -> Date {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, InvalidCalendar, Period, in_utc, start_of_day};
+    use super::{
+        Calendar, InvalidCalendar, Period, in_utc, in_utc_to_the_microsecond, instant, start_of_day,
+    };
     use crate::clock::Timestamp;
 
     fn at(text: &str) -> Timestamp {
@@ -207,6 +232,17 @@ mod tests {
         let calendar = Calendar::new(period, zone, anchor).unwrap();
         assert_eq!(calendar.boundaries(at(now)), expected.map(at), "{period:?} {zone} {anchor} at {now}");
         assert_eq!(calendar.period_of(at(now)), [at(expected[1]), at(expected[2])]);
+    }
+
+    #[test]
+    fn instants_are_read_as_they_are_written_and_periods_named_by_their_first_day() {
+        let at = instant("2026-03-01T04:59:59.999999Z").unwrap();
+        assert_eq!(in_utc_to_the_microsecond(at), "2026-03-01T04:59:59.999999Z");
+        assert_eq!(instant("2026-02-28T23:59:59.999999-05:00"), Some(at));
+        assert_eq!([instant("2026-03-01"), instant("now"), instant("")], [None; 3]);
+        let name = |period| Calendar::new(period, "America/New_York", 1).unwrap().name_of(at);
+        let periods = [Period::Day, Period::Week, Period::Month, Period::Year];
+        assert_eq!(periods.map(name), ["2026-02-28", "2026-02-23", "2026-02", "2026"]);
     }
 
     #[test]

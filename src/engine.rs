@@ -11,6 +11,7 @@ mod native;
 mod reference;
 mod request;
 mod text;
+mod usage;
 
 pub use decision::{
     AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
@@ -18,6 +19,7 @@ pub use decision::{
 pub use inspect::Inspect;
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
+pub use usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 
 use std::future::Future;
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use mimalloc::MiMalloc;
+use tokio::runtime::Runtime;
 use tollgate::app;
-use tollgate::config::cli::{CheckArgs, Cli, Command, ServeArgs};
+use tollgate::config::cli::{CheckArgs, Cli, Command, ExportArgs, ServeArgs, UsageCommand};
 use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(arguments) => serve(*arguments),
         Command::Check(arguments) => check(arguments),
+        Command::Usage(UsageCommand::Export(arguments)) => export(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -38,11 +40,18 @@ fn check(arguments: CheckArgs) -> anyhow::Result<()> {
     app::check(&Inputs::resolve(&arguments.sources(environment()))?)
 }
 
+fn export(arguments: &ExportArgs) -> anyhow::Result<()> {
+    runtime()?.block_on(app::export(arguments))
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot run anything")
+}
+
 fn serve(arguments: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings::resolve(&arguments.sources(environment()))?;
     telemetry::init(settings.log).context("cannot log")?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot run anything")?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async { app::serve(settings, app::signals()?).await });
     // A disk that does not answer may hold up the watcher of the files, but not the end.
     runtime.shutdown_background();

@@ -23,7 +23,8 @@ impl Keeper {
         memory: MemorySettings,
         settings: &Settings,
     ) -> anyhow::Result<(Arc<MemoryStore>, Self)> {
-        let store = |secret| Arc::new(MemoryStore::new(memory, Clock::System, secret));
+        let store =
+            |secret| Arc::new(MemoryStore::new(memory, Clock::System, secret).keeping(settings.usage));
         let given = settings.key_secret;
         let Some(data) = &settings.data else {
             return Ok((store(given.unwrap_or_else(KeySecret::random)), Self(None)));

@@ -36,11 +36,50 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Check FILES and print what every tier is allowed; exit 78 if anything is wrong.
     Check(CheckArgs),
+    /// Read what was spent and what was refused.
+    #[command(subcommand)]
+    Usage(UsageCommand),
 }
 
 const SERVE_NOTES: &str = "\
 Flags beat TOLLGATE_* in the environment, which beats the reference service's names there, which beat the
 settings file. Exit 78: the configuration is wrong, and standard error says where and what to write.";
+
+/// What to do about usage.
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// Ask a running server for usage events; print each as a line of JSON.
+    Export(ExportArgs),
+}
+
+/// Which usage events to ask for.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// The admin listener of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6070")]
+    pub admin: String,
+    /// From this time on: 2026-11-01, which begins in the time zone of the file, or 2026-11-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Of this domain.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Of this subject, such as user=alice or session=42.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub subject: Option<String>,
+    /// Behind the event with this id, to go on where another export ended.
+    #[arg(long, value_name = "ID")]
+    pub after: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<String>,
+    /// Add them up, domain by domain, in the time zone of the file: day, week, month or year.
+    #[arg(long, value_name = "PERIOD")]
+    pub sum: Option<String>,
+}
 
 /// How to answer calls.
 #[derive(Args, Debug, Default)]
@@ -54,7 +93,7 @@ pub struct ServeArgs {
     /// Where POST /json and /healthcheck are served [default: 127.0.0.1:8080] [env: TOLLGATE_HTTP].
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Where /livez, /readyz, /metrics and /rlconfig are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
+    /// Where /livez, /readyz, /metrics, /rlconfig and /usage are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
     /// Where counters are kept: memory, redis://…, rediss://…, unix:///PATH [default: memory] [env: TOLLGATE_STORE].

@@ -35,7 +35,7 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
         .zip(numbers)
         .map(|(written, numbers)| limit(domain, written, numbers?, report))
         .collect();
-    Some(NativeDomain::new(
+    let built = NativeDomain::new(
         domain.name.value.clone(),
         limits?,
         tiers?,
@@ -43,7 +43,8 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
         domain.headers.clone(),
         domain.ipv6_prefix,
         domain.webhook.clone(),
-    ))
+    );
+    Some(built.in_zone(domain.zone.clone()))
 }
 
 fn limit(

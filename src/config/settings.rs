@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::engine::EngineSettings;
 use crate::limits::KeySecret;
+use crate::store::Retention;
 use crate::store::durable::DataSettings;
 use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub data: Option<DataSettings>,
     /// The secret under which counters are named, where it is given.
     pub key_secret: Option<KeySecret>,
+    /// How much is kept of what was spent and refused.
+    pub usage: Retention,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What is read to know what is limited.

@@ -63,6 +63,8 @@ pub(super) struct WrittenDomain {
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) headers: Headers,
     pub(super) ipv6_prefix: u8,
+    /// The time zone of its file.
+    pub(super) zone: Box<str>,
     pub(super) webhook: Option<Webhook>,
 }
 

@@ -6,6 +6,7 @@ use crate::limits::RuleSet;
 use crate::store::{Store, StoreError};
 
 use super::Engine;
+use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 
 /// What operators see of the engine.
 pub trait Inspect: Clone + Send + Sync + 'static {
@@ -14,6 +15,19 @@ pub trait Inspect: Clone + Send + Sync + 'static {
 
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.
     fn store_ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Which usage events are asked for by these names and values.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    fn usage(&self, asked: &[(String, Vec<u8>)]) -> Result<UsageQuery, InvalidUsageQuery>;
+
+    /// Reads some of them; `None` once all are read.
+    fn read_usage(
+        &self,
+        query: UsageQuery,
+    ) -> impl Future<Output = Result<Option<UsagePage>, StoreError>> + Send;
 }
 
 impl<S: Store> Inspect for Arc<Engine<S>> {
@@ -23,5 +37,13 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
 
     async fn store_ready(&self) -> Result<(), StoreError> {
         self.store().ready().await
+    }
+
+    fn usage(&self, asked: &[(String, Vec<u8>)]) -> Result<UsageQuery, InvalidUsageQuery> {
+        UsageQuery::read(asked, &self.rules(), self.store().key_secret())
+    }
+
+    async fn read_usage(&self, query: UsageQuery) -> Result<Option<UsagePage>, StoreError> {
+        query.next(self.store(), &self.rules()).await
     }
 }

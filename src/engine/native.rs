@@ -3,6 +3,7 @@
 //! A call is charged to every limit it touches in one step of the store, or to none. What a descriptor
 //! touches is found by [`select`], and [`plan`] turns that into charges; [`answer`] makes a decision of the outcomes.
 
+mod about;
 mod address;
 mod answer;
 mod breaker;
@@ -10,6 +11,7 @@ mod effect;
 mod headers;
 mod plan;
 mod reading;
+mod refused;
 mod select;
 mod shown;
 
@@ -22,6 +24,8 @@ use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine};
 use plan::Plan;
+
+pub(super) use about::subject_in;
 
 /// One limit that a descriptor touches.
 struct Touch<'a> {
@@ -74,6 +78,9 @@ pub(super) async fn check<S: Store>(
     let (at, outcomes) = charge(engine, &plan).await;
     let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, &outcomes);
     plan.settled(&outcomes).for_each(|each| each.tally(decision.code));
+    if decision.code == Code::OverLimit {
+        refused::write_down(engine, domain, request, &plan, at, &outcomes);
+    }
     if plan.trips(&outcomes).next().is_some() {
         // Boxed: a wait that is seldom needed would make every waiting call larger.
         Box::pin(breaker::open(engine, &plan, &outcomes)).await;

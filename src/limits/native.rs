@@ -24,6 +24,8 @@ pub struct NativeDomain {
     pub headers: Headers,
     /// How many leading bits of an IPv6 address make a subject; 64 unless configured.
     pub ipv6_prefix: u8,
+    /// The IANA zone of its file, where the days begin by which its usage is summed up.
+    pub zone: Box<str>,
     /// Where its alerts are sent; without one they are only logged.
     pub webhook: Option<Webhook>,
     /// Limits by name.
@@ -135,7 +137,25 @@ impl NativeDomain {
         let trips = |id: &LimitId| limits[id.0].breaker.is_some();
         let breakers = (0..limits.len()).map(LimitId).filter(trips).collect();
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
-        Self { name, limits, tiers, routes, headers, ipv6_prefix, webhook, by_name, breakers, refusals }
+        Self {
+            name,
+            limits,
+            tiers,
+            routes,
+            headers,
+            ipv6_prefix,
+            zone: "UTC".into(),
+            webhook,
+            by_name,
+            breakers,
+            refusals,
+        }
+    }
+
+    /// The same, whose file names the time zone `zone`.
+    #[must_use]
+    pub fn in_zone(self, zone: Box<str>) -> Self {
+        Self { zone, ..self }
     }
 
     /// The limit with this id.

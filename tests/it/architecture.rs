@@ -43,7 +43,7 @@ const KEPT_APART: [(&str, &[&str]); 12] = [
     ("h2", &["transport/grpc"]),
     // `app` names the room `transport::http`.
     ("http", &["transport/grpc", "alerts", "app"]),
-    ("hyper", &["transport", "alerts"]),
+    ("hyper", &["transport", "alerts", "app/export"]),
     ("rustls", &["alerts"]),
     ("prometheus_client", &["admin"]),
     ("redb", &["store/durable"]),

@@ -44,5 +44,6 @@ mod store_parity;
 mod store_redis;
 mod support;
 mod tallies;
+mod usage;
 mod usage_trail;
 mod wire;

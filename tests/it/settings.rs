@@ -331,7 +331,7 @@ fn what_is_wrong_is_named_with_its_place_and_the_fix() {
         ),
         (
             "TOLLGATE_STORE_TIMEOUT=10",
-            r#"environment TOLLGATE_STORE_TIMEOUT: "10" is no span of time: write a number and ms, s or m, such as 10ms"#,
+            r#"environment TOLLGATE_STORE_TIMEOUT: "10" is no span of time: write a number and ms, s, m, h or d, such as 10ms"#,
         ),
         (
             "TOLLGATE_DRAIN_DELAY=1m",

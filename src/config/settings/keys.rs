@@ -15,7 +15,7 @@ pub use deciding::{
 pub use serving::{
     ADMIN, BIND_ALL, DATA_DIR, DRAIN_DELAY, FLUSH_INTERVAL, GRPC, GRPC_MAX_MESSAGE, HTTP, INSTANCES,
     KEY_SECRET, LOG_FORMAT, LOG_LEVEL, MAX_KEYS, SOCKET_TYPE, STORE, STORE_AUTH, STORE_CA, STORE_TIMEOUT,
-    STORE_TLS, THREADS,
+    STORE_TLS, THREADS, USAGE_MOST, USAGE_RETENTION,
 };
 
 /// One setting and its names.
@@ -70,7 +70,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 37] = [
+pub const ALL: [Key; 39] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -89,6 +89,8 @@ pub const ALL: [Key; 37] = [
     DATA_DIR,
     FLUSH_INTERVAL,
     KEY_SECRET,
+    USAGE_RETENTION,
+    USAGE_MOST,
     LOG_LEVEL,
     LOG_FORMAT,
     FILES,

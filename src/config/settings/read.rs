@@ -93,7 +93,7 @@ pub(super) fn span(least: Duration, most: Duration) -> impl Fn(&str) -> Parsed<D
     move |text| match duration(text) {
         Some(span) if (least..=most).contains(&span) => Ok(span),
         Some(_) => Err(format!("is out of range: write {} to {}", written(least), written(most))),
-        None => Err("is no span of time: write a number and ms, s or m, such as 10ms".to_owned()),
+        None => Err("is no span of time: write a number and ms, s, m, h or d, such as 10ms".to_owned()),
     }
 }
 
@@ -105,14 +105,21 @@ fn duration(text: &str) -> Option<Duration> {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(HOUR).map(Duration::from_secs),
+        "d" => number.checked_mul(24 * HOUR).map(Duration::from_secs),
         _ => None,
     }
 }
 
-/// A span of time as it is written: in whole seconds, else in milliseconds.
+/// The seconds of an hour.
+const HOUR: u64 = 3600;
+
+/// A span of time as it is written: in whole days, hours or seconds, else in milliseconds.
 fn written(span: Duration) -> String {
-    match span.subsec_millis() {
-        0 => format!("{}s", span.as_secs()),
+    match (span.subsec_millis(), span.as_secs()) {
+        (0, seconds @ 1..) if seconds % (24 * HOUR) == 0 => format!("{}d", seconds / (24 * HOUR)),
+        (0, seconds @ 1..) if seconds % HOUR == 0 => format!("{}h", seconds / HOUR),
+        (0, _) => format!("{}s", span.as_secs()),
         _ => format!("{}ms", span.as_millis()),
     }
 }

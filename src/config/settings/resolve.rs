@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::clock::Micros;
 use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Switch};
 use crate::limits::KeySecret;
+use crate::store::Retention;
 use crate::store::durable::DataSettings;
 use crate::store::fallback::FallbackSettings;
 use crate::store::memory::MemorySettings;
@@ -39,6 +41,10 @@ const FLUSH_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Durat
 /// The range of the deadline of Redis.
 const STORE_TIMEOUTS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
 
+/// The range of the time that usage is kept.
+const USAGE_RETENTIONS: (Duration, Duration) =
+    (Duration::from_secs(3600), Duration::from_secs(3650 * 24 * 3600));
+
 impl Settings {
     /// Resolves settings from `sources`.
     ///
@@ -62,6 +68,7 @@ impl Settings {
             grpc: grpc(&mut reader),
             store,
             key_secret,
+            usage: usage(&mut reader),
             log: log(&mut reader),
             engine: engine(&mut reader),
             inputs,
@@ -190,6 +197,13 @@ fn data(reader: &mut Reader<'_>, store: &StoreSettings, warnings: &mut Vec<Strin
             None
         }
     }
+}
+
+fn usage(reader: &mut Reader<'_>) -> Retention {
+    let (shortest, longest) = USAGE_RETENTIONS;
+    let age = Micros::of(reader.value(&keys::USAGE_RETENTION, span(shortest, longest)));
+    let events = between(1, MOST_COUNTERS, "each takes some 400 bytes");
+    Retention { age, most: reader.value(&keys::USAGE_MOST, events) }
 }
 
 fn log(reader: &mut Reader<'_>) -> LogSettings {

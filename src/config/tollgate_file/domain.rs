@@ -35,7 +35,8 @@ pub(super) fn read(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> O
     fields.finish(report);
     let per = per.map(|per| per.value);
     let webhook = whole.alerts.and_then(|alerts| alerts.webhook.clone());
-    Some(WrittenDomain { name, per, choice, limits, tiers, routes, headers, ipv6_prefix, webhook })
+    let zone = whole.zone.into();
+    Some(WrittenDomain { name, per, choice, limits, tiers, routes, headers, ipv6_prefix, zone, webhook })
 }
 
 fn limits(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenLimit> {

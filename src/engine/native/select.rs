@@ -65,7 +65,10 @@ impl<'a> Selection<'a> {
 }
 
 /// The route of a descriptor, by its name or by method and path.
-fn route<'a>(domain: &'a NativeDomain, entries: &'a Entries<'a>) -> Option<(RouteId, Captures<'a>)> {
+pub(super) fn route<'a>(
+    domain: &'a NativeDomain,
+    entries: &'a Entries<'a>,
+) -> Option<(RouteId, Captures<'a>)> {
     if let Some(name) = sent(entries, b"route") {
         return domain.routes.named(name).map(|id| (id, Captures::new()));
     }

@@ -151,6 +151,22 @@ pub const FLUSH_INTERVAL: Key = Key::new(
     "The most that a killed process loses of what it counted, with a data directory; 100ms to 60s",
 );
 
+/// For how long usage events are kept.
+pub const USAGE_RETENTION: Key = Key::new(
+    "usage.retention",
+    "TOLLGATE_USAGE_RETENTION",
+    "90d",
+    "How long events of usage are kept, of what was spent and what was refused; 1h to 3650d",
+);
+
+/// How many usage events are kept.
+pub const USAGE_MOST: Key = Key::new(
+    "usage.max_events",
+    "TOLLGATE_USAGE_MAX_EVENTS",
+    "1000000",
+    "How many events of each kind are kept at most, of some 400 bytes each; beyond it the oldest go before their time",
+);
+
 /// The secret under which counters are named.
 pub const KEY_SECRET: Key = Key::new(
     "store.key_secret",
