@@ -148,6 +148,9 @@ pub trait Store: Send + Sync + 'static {
     /// What is written down, from the first of `page` on.
     fn notes(&self, page: Page) -> impl Future<Output = Result<Vec<Note>, StoreError>> + Send;
 
+    /// What its clock shows, as far as that is known without asking it: what was agreed on by time is looked up by it.
+    fn now(&self) -> Timestamp;
+
     /// The secret under which keys of this store are made. It may change once a store is first reached.
     fn key_secret(&self) -> KeySecret;
 
@@ -182,6 +185,10 @@ impl<S: Store> Store for Arc<S> {
 
     async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
         S::notes(self, page).await
+    }
+
+    fn now(&self) -> Timestamp {
+        S::now(self)
     }
 
     fn key_secret(&self) -> KeySecret {

@@ -233,6 +233,10 @@ impl Store for MemoryStore {
         Ok(self.trails.read(page, self.clock.now()))
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.secret
     }

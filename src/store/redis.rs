@@ -132,6 +132,10 @@ impl Store for RedisStore {
         Err(StoreError::Unavailable)
     }
 
+    fn now(&self) -> Timestamp {
+        self.believed()
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.shared.secret()
     }

@@ -69,6 +69,10 @@ impl<S: Store> Store for WithRefusals<S> {
         self.store.notes(page).await
     }
 
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.store.key_secret()
     }

@@ -38,6 +38,10 @@ impl Store for Gone {
         Err(StoreError::Unavailable)
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
     fn key_secret(&self) -> KeySecret {
         KeySecret([0; 16])
     }

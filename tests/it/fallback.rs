@@ -46,6 +46,10 @@ impl Store for Switched {
         self.store.notes(page).await
     }
 
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.store.key_secret()
     }

@@ -57,6 +57,10 @@ impl Store for Shared {
         self.store.notes(page).await
     }
 
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
     fn key_secret(&self) -> KeySecret {
         self.store.key_secret()
     }
@@ -251,6 +255,10 @@ fn a_failure_is_not_remembered() {
 
         async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
             Err(StoreError::Timeout)
+        }
+
+        fn now(&self) -> Timestamp {
+            START
         }
         fn key_secret(&self) -> KeySecret {
             KeySecret([0; 16])
