@@ -67,6 +67,16 @@ pub enum Domain {
     Reference(Box<ReferenceDomain>),
 }
 
+impl RuleSet {
+    /// The native domain that has a limit whose counters have this identity.
+    pub fn domain_of(&self, identity: u128) -> Option<&NativeDomain> {
+        self.domains.values().find_map(|domain| match domain {
+            Domain::Native(domain) => domain.of_identity(identity).map(|_| &**domain),
+            Domain::Reference(_) => None,
+        })
+    }
+}
+
 /// The rule set in force, shared by everyone who reads it; swapped whole on reload.
 #[derive(Clone, Debug, Default)]
 pub struct LimitsHandle(Arc<ArcSwap<RuleSet>>);

@@ -81,6 +81,8 @@ fn limit(
         mode: meaning.mode,
         refundable: meaning.refundable,
         alerts: Arc::default(),
+        lease: meaning.lease,
+        max_age: meaning.max_age,
         thresholds: meaning.thresholds.as_slice().into(),
         breaker: breaker(meaning.on_limit, named),
         tallies: numbers.iter().map(|_| Arc::default()).collect(),

@@ -98,6 +98,8 @@ pub(super) struct Meaning {
     pub(super) on_limit: OnLimit,
     pub(super) mode: Mode,
     pub(super) refundable: bool,
+    pub(super) lease: Option<Micros>,
+    pub(super) max_age: Option<Micros>,
     /// The shares of its number that are alerted on, from the least.
     pub(super) thresholds: Vec<Percent>,
 }

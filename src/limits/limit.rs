@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::clock::Micros;
+
 use super::alerted::AlertTally;
 use super::native::TierId;
 use super::number::Number;
@@ -41,6 +43,10 @@ pub struct Limit {
     pub mode: Mode,
     /// Whether hits may be given back.
     pub refundable: bool,
+    /// How long what is held of it is held without being renewed, at most.
+    pub lease: Option<Micros>,
+    /// How long what is held of it is held however often it is renewed, at most. Of a concurrent limit, its window says.
+    pub max_age: Option<Micros>,
     /// The shares of its number that raise an alert when they are reached, from the least; empty for none.
     pub thresholds: Box<[Percent]>,
     /// What it opens when its number is reached, if it opens anything.
@@ -141,6 +147,14 @@ impl Limit {
     /// Whether room of it can be held and settled later: hits are charged at once, but those that are concurrent.
     pub const fn is_reserved(&self) -> bool {
         !matches!(self.unit, Unit::Hits) || matches!(self.window, Window::Concurrent { .. })
+    }
+
+    /// How long what is held of it is held at most.
+    pub const fn longest_hold(&self) -> Option<Micros> {
+        match self.window {
+            Window::Concurrent { max_age } => Some(max_age),
+            _ => self.max_age,
+        }
     }
 
     /// Whether hits can be given back to it.

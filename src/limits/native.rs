@@ -1,5 +1,6 @@
 //! A domain written as limits, tiers and routes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::by_name::ByName;
@@ -32,6 +33,8 @@ pub struct NativeDomain {
     pub by_name: ByName<LimitId>,
     /// Those that open a breaker.
     pub breakers: Vec<LimitId>,
+    /// Limits by identity, those included that they have where calls say when a period begins.
+    by_identity: HashMap<u128, LimitId>,
     refusals: Vec<Refusals>,
 }
 
@@ -136,6 +139,7 @@ impl NativeDomain {
         let by_name = ids.collect();
         let trips = |id: &LimitId| limits[id.0].breaker.is_some();
         let breakers = (0..limits.len()).map(LimitId).filter(trips).collect();
+        let by_identity = by_identity(&limits);
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
         Self {
             name,
@@ -148,6 +152,7 @@ impl NativeDomain {
             webhook,
             by_name,
             breakers,
+            by_identity,
             refusals,
         }
     }
@@ -163,10 +168,24 @@ impl NativeDomain {
         &self.limits[id.0]
     }
 
+    /// The limit whose counters have this identity.
+    pub fn of_identity(&self, identity: u128) -> Option<&Limit> {
+        self.by_identity.get(&identity).map(|id| self.limit(*id))
+    }
+
     /// What a refusal by the limit with this id says.
     pub fn refusals(&self, id: LimitId) -> &Refusals {
         &self.refusals[id.0]
     }
+}
+
+fn by_identity(limits: &[Limit]) -> HashMap<u128, LimitId> {
+    let identities = |limit: &Limit| {
+        let anchored = limit.anchored.iter().map(|anchored| anchored.identity);
+        anchored.chain([limit.identity]).collect::<Vec<_>>()
+    };
+    let ids = limits.iter().zip(0..).map(|(limit, index)| (limit, LimitId(index)));
+    ids.flat_map(|(limit, id)| identities(limit).into_iter().map(move |identity| (identity, id))).collect()
 }
 
 /// Keeps equal subjects once, so that a call finds and hashes them once.

@@ -39,6 +39,11 @@ impl Limit {
     pub fn stops(&self) -> String {
         format!("the breaker {} is open", self.name)
     }
+
+    /// What is missing in a call whose tokens have no price.
+    pub fn unpriced(&self) -> String {
+        format!("{} needs a model with a price", self.name)
+    }
 }
 
 impl Unit {

@@ -137,11 +137,7 @@ fn products_warn_of_what_is_not_built_yet() {
     let warnings = compiled(PRODUCTS).warnings;
     assert!(warnings.iter().all(|found| found.severity == Severity::Warning));
     let about: Vec<&str> = warnings.iter().filter_map(|found| found.message.split('\'').nth(1)).collect();
-    assert_eq!(
-        about,
-        ["alerts", "vaultmind", "blueprint", "lease", "ducke"],
-        "and one without a name: the webhook"
-    );
+    assert_eq!(about, ["alerts"], "and one without a name: the webhook");
     let webhook = warnings.iter().find(|found| found.message.contains("webhook")).unwrap();
     assert_eq!(webhook.message, "ALERT_WEBHOOK is not set, so the webhook is off");
 }

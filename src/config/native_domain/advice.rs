@@ -5,14 +5,13 @@ use std::collections::HashSet;
 use super::name;
 use crate::calendar::Period;
 use crate::clock::Micros;
-use crate::config::diagnostic::{Report, shorten};
+use crate::config::diagnostic::Report;
 use crate::config::tollgate_file::{Meaning, OnLimit, WrittenDomain, WrittenLimit, WrittenRoute};
-use crate::limits::{Unit, Window};
+use crate::limits::Window;
 
 /// Warns of what is likely a mistake in `domain`.
 pub(super) fn give(domain: &WrittenDomain, report: &mut Report) {
     warn_of_unused(domain, report);
-    warn_of_usage(domain, report);
     for breaker in domain.limits.iter().filter(|limit| trips(limit)) {
         warn_of_short(breaker, domain, report);
     }
@@ -33,21 +32,6 @@ fn warn_of_unused(domain: &WrittenDomain, report: &mut Report) {
         let message = format!("no route charges limit '{}'; only calls that name it do", name(limit));
         report.warning(limit.name.at, message, "add it to a route, or remove it");
     }
-}
-
-/// Tokens and money, which routes only peek at.
-fn warn_of_usage(domain: &WrittenDomain, report: &mut Report) {
-    let by_usage =
-        |limit: &&WrittenLimit| limit.meaning.as_ref().is_some_and(|meaning| meaning.unit != Unit::Hits);
-    let limits: Vec<&WrittenLimit> = domain.limits.iter().filter(by_usage).collect();
-    let Some(first) = limits.first() else { return };
-    let names: Vec<String> = limits.iter().map(|limit| name(limit)).collect();
-    let message = format!(
-        "charging tokens and money by usage is not enforced yet: in domain '{}', routes only peek at {}",
-        shorten(&domain.name.value),
-        names.join(", ")
-    );
-    report.warning(first.name.at, message, "calls that name such a limit are charged");
 }
 
 fn trips(limit: &WrittenLimit) -> bool {

@@ -194,6 +194,8 @@ fn meaning(
         on_limit: behaviour.on_limit,
         mode: behaviour.mode,
         refundable: behaviour.refundable,
+        lease: written.lease(),
+        max_age: written.max_age(),
         thresholds: behaviour.alerts.thresholds(whole.alerts, unit, &window, report),
         window,
     })

@@ -1,6 +1,6 @@
 //! The window of a limit, out of its word and of the keys that only some windows have.
 
-use super::{At, not_yet, value};
+use super::{At, value};
 use crate::calendar::{Calendar, Period};
 use crate::clock::Micros;
 use crate::config::diagnostic::{Field, Fields, Position, Report};
@@ -33,6 +33,16 @@ impl<'n> Written<'n> {
         self.at
     }
 
+    /// How long a hold lives unless it is renewed.
+    pub(super) fn lease(&self) -> Option<Micros> {
+        self.lease.map(|lease| lease.value)
+    }
+
+    /// How long a hold lives however often it is renewed.
+    pub(super) fn max_age(&self) -> Option<Micros> {
+        self.max_age.map(|age| age.value)
+    }
+
     /// Reads the keys.
     pub(super) fn read(&mut self, fields: &mut Fields<'n>, report: &mut Report) {
         if let Some(field) = fields.take("timezone") {
@@ -47,9 +57,6 @@ impl<'n> Written<'n> {
         self.lease = fields.take("lease").and_then(|field| time(field, report));
         self.max_age = fields.take("max_age").and_then(|field| time(field, report));
         self.forget = fields.take("forget").and_then(|field| time(field, report));
-        if let Some(lease) = self.lease {
-            not_yet("lease", lease.at, report);
-        }
     }
 
     /// The window; `None` where its parts do not fit, which is reported.
@@ -62,9 +69,6 @@ impl<'n> Written<'n> {
         report: &mut Report,
     ) -> Option<Window> {
         self.refuse_strangers(forgets, unit, report);
-        if let Some(age) = self.max_age.filter(|_| unit != Unit::Hits) {
-            not_yet("max_age", age.at, report);
-        }
         let Forgets::After(length) = forgets else {
             self.refuse_rate_words(aligned, burst, report);
             return self.compile_other(forgets, unit, report);
