@@ -6,6 +6,7 @@
 
 mod decision;
 mod failure;
+mod hold;
 mod inspect;
 mod native;
 mod reference;
@@ -16,6 +17,11 @@ mod usage;
 pub use decision::{
     AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
 };
+pub use hold::{
+    Amount, Done, Granted, Handle, Hold, HoldError, InvalidHold, InvalidUsage, LimitStanding, Named, Partial,
+    Progress, Reason, ReleaseAnswer, ReleaseRequest, ReserveAnswer, ReserveRequest, Ruling, SettleAnswer,
+    SettleRequest, SubjectOf, Timing, UsageOf,
+};
 pub use inspect::Inspect;
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
@@ -23,8 +29,10 @@ pub use usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 
 use std::future::Future;
 
-use crate::limits::{Domain, LimitsHandle};
+use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
+
+use hold::Names;
 
 /// What transports see of the engine.
 pub trait Check: Clone + Send + Sync + 'static {
@@ -110,12 +118,13 @@ pub struct Engine<S> {
     limits: LimitsHandle,
     store: S,
     settings: EngineSettings,
+    names: Names,
 }
 
 impl<S: Store> Engine<S> {
     /// An engine that decides by the rules `limits` holds, over `store`.
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
-        Self { limits, store, settings }
+        Self { limits, store, settings, names: Names::new(KeySecret::random()) }
     }
 
     /// The store, for those who ask whether it is ready.
@@ -133,7 +142,7 @@ impl<S: Lanes> Engine<S> {
     /// An engine for another thread: the same rules and counters, which it reaches in its own way; see
     /// [`Lanes::lane`].
     pub fn lane(&self) -> Self {
-        Self { limits: self.limits.clone(), store: self.store.lane(), settings: self.settings.clone() }
+        Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
     }
 }
 

@@ -23,40 +23,46 @@ use crate::store::{Admission, Call, Outcomes, Store};
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine};
-use plan::Plan;
+
+pub(super) use breaker::open as open_breakers;
+pub(super) use effect::{Asked, op};
+pub(super) use plan::Plan;
+pub(super) use select::Reached;
 
 pub(super) use about::subject_in;
 
 /// One limit that a descriptor touches.
-struct Touch<'a> {
+pub(super) struct Touch<'a> {
     id: LimitId,
-    limit: &'a Limit,
+    pub(super) limit: &'a Limit,
     tier: TierId,
     /// How much it allows on that tier, or by the caller's own number.
-    number: Number,
-    part: Part,
+    pub(super) number: Number,
+    pub(super) part: Part,
 }
 
 /// What the call does to a limit it touches.
 #[derive(Clone, Copy)]
-enum Part {
+pub(super) enum Part {
     /// The charge with this index.
     Charged(usize),
     /// It is refused, because its subject is missing.
     Unnamed,
     /// Its breaker is looked at, by the charge with this index: it stops all spending while it is open.
     Guarded(usize),
+    /// It is refused, because what it counts has no price.
+    Unpriced,
 }
 
 /// A touched limit and what came of it.
 #[derive(Clone, Copy)]
-struct Settled<'s> {
-    touch: &'s Touch<'s>,
-    outcome: &'s Outcome,
+pub(super) struct Settled<'s> {
+    pub(super) touch: &'s Touch<'s>,
+    pub(super) outcome: &'s Outcome,
 }
 
-/// What comes of a limit whose subject is missing.
-const UNNAMED: Outcome = Outcome {
+/// What comes of a limit that refuses whatever its counter says.
+const REFUSED: Outcome = Outcome {
     verdict: Verdict::Refused(Retry::Never),
     standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
 };
@@ -70,9 +76,14 @@ pub(super) async fn check<S: Store>(
         descriptor.validate_native(index)?;
     }
     let mut plan = Plan::new(engine.store.key_secret());
-    request.descriptors.iter().for_each(|descriptor| plan.add(domain, request, descriptor));
+    for descriptor in &request.descriptors {
+        let hits = request.hits_of(descriptor);
+        plan.add(domain, descriptor, |limit, number, reached| {
+            op(limit, number, reached, descriptor.direction, hits).map(Asked::Op)
+        });
+    }
     match engine.settings.enforcement {
-        Enforcement::Enforced => plan.spare_the_unnamed(),
+        Enforcement::Enforced => plan.spare_the_refused(),
         Enforcement::Shadow => plan.unbind(),
     }
     let (at, outcomes) = charge(engine, &plan).await;
@@ -100,13 +111,13 @@ impl<'s> Settled<'s> {
     fn of(touch: &'s Touch<'_>, outcomes: &'s [Outcome]) -> Self {
         let outcome = match touch.part {
             Part::Charged(index) | Part::Guarded(index) => &outcomes[index],
-            Part::Unnamed => &UNNAMED,
+            Part::Unnamed | Part::Unpriced => &REFUSED,
         };
         Self { touch, outcome }
     }
 
     /// Counts what came of the limit in a call that came out as `code`.
-    fn tally(self, code: Code) {
+    pub(super) fn tally(self, code: Code) {
         let Touch { limit, tier, .. } = self.touch;
         limit.tallies[tier.0].count(match (self.outcome.verdict, code) {
             (Verdict::Admitted, _) => Tallied::Admitted,

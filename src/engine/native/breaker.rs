@@ -87,9 +87,12 @@ fn look<'a>(limit: &Limit, breaker: &'a Breaker, whose: Whose) -> Charge<'a> {
     Charge { freed_by: FreedBy::Hand, unit: Unit::Hits, ..look }
 }
 
-/// Opens the breakers that a call with these `outcomes` trips.
-pub(super) async fn open<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, outcomes: &[Outcome]) {
+/// Opens the breakers that a call with these `outcomes` trips, if there are any.
+pub(in crate::engine) async fn open<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, outcomes: &[Outcome]) {
     let trips: Vec<Charge<'_>> = plan.trips(outcomes).collect();
+    if trips.is_empty() {
+        return;
+    }
     let call = Call { charges: &trips, admission: Admission::Each };
     failure::ask(&engine.store, call).await;
 }

@@ -7,8 +7,17 @@ use crate::money::NANOS_PER_MICRO;
 
 use super::select::Reached;
 
+/// What is asked of a limit.
+#[derive(Clone, Copy)]
+pub(in crate::engine) enum Asked {
+    /// This.
+    Op(Op),
+    /// What has no price, of a limit of money: refused.
+    Unpriced,
+}
+
 /// What a descriptor does to a limit; `None` if it leaves it untouched.
-pub(super) fn op(
+pub(in crate::engine) fn op(
     limit: &Limit,
     number: Number,
     reached: Reached,
@@ -34,7 +43,7 @@ pub(super) fn op(
 }
 
 pub(super) fn same_kind(one: Op, other: Op) -> bool {
-    matches!(one, Op::Take { .. }) == matches!(other, Op::Take { .. })
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
 pub(super) fn larger(one: Op, other: Op) -> Op {
@@ -43,6 +52,9 @@ pub(super) fn larger(one: Op, other: Op) -> Op {
             Op::Take { room: room.max(other_room), charge: charge.max(other_charge) }
         }
         (Op::GiveBack { units }, Op::GiveBack { units: other }) => Op::GiveBack { units: units.max(other) },
+        (Op::Hold { fixed, flexible }, Op::Hold { fixed: other, flexible: other_flexible }) => {
+            Op::Hold { fixed: fixed.max(other), flexible: flexible.max(other_flexible) }
+        }
         (one, _) => one,
     }
 }

@@ -3,19 +3,19 @@
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
-use crate::engine::request::{CheckRequest, Descriptor, Direction};
-use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, OnMissing, Subjects, Whose};
+use crate::engine::request::{Descriptor, Direction};
+use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, Whose};
 use crate::store::{Binding, Charge, FreedBy};
 
-use super::effect::{larger, op, overridden, same_kind, stricter};
+use super::effect::{Asked, larger, overridden, same_kind, stricter};
 use super::reading::Reading;
 use super::select::{Reached, Selection, anchor};
 use super::{Part, Settled, Touch};
 
 /// What a call charges, and which descriptor touches what.
-pub(super) struct Plan<'a> {
+pub(in crate::engine) struct Plan<'a> {
     secret: KeySecret,
-    pub(super) charges: SmallVec<[Charge<'a>; 2]>,
+    pub(in crate::engine) charges: SmallVec<[Charge<'a>; 2]>,
     /// Those of the first descriptor, then those of the next.
     pub(super) touches: SmallVec<[Touch<'a>; 2]>,
     /// For each descriptor, how many touches there are with its own.
@@ -34,22 +34,22 @@ pub(super) type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
 
 impl<'a> Plan<'a> {
     /// Nothing yet, with keys made under `secret`.
-    pub(super) fn new(secret: KeySecret) -> Self {
+    pub(in crate::engine) fn new(secret: KeySecret) -> Self {
         Self { secret, charges: SmallVec::new(), touches: SmallVec::new(), ends: SmallVec::new() }
     }
 
-    /// Adds what `descriptor` touches.
-    pub(super) fn add(
+    /// Adds what `descriptor` touches, and `asks` anything of.
+    #[inline(always)]
+    pub(in crate::engine) fn add(
         &mut self,
         domain: &'a NativeDomain,
-        request: &CheckRequest<'_>,
         descriptor: &Descriptor<'_>,
+        asks: impl Fn(&Limit, Number, Reached) -> Option<Asked>,
     ) {
         let mut selection = Selection::of(domain, descriptor);
         let captures = std::mem::take(&mut selection.captures);
         let reading = Reading::new(descriptor, captures, domain.ipv6_prefix);
         let tier = domain.tiers.of(|key| reading.value_of(key));
-        let hits = request.hits_of(descriptor);
         let own = descriptor.number.as_ref().filter(|_| selection.is_of_one());
         // What one descriptor charges are different limits: only others can have charged the same counter.
         let before = self.charges.len();
@@ -60,18 +60,19 @@ impl<'a> Plan<'a> {
         for (id, reached) in limits {
             let limit = domain.limit(id);
             let number = overridden(limit.number(tier), limit, own.filter(|_| reached != Reached::Every));
-            let Some(op) = op(limit, number, reached, descriptor.direction, hits) else { continue };
+            let Some(asked) = asks(limit, number, reached) else { continue };
             let owner = self.owner(&limit.subjects, &reading, &mut owners);
-            let part = match missing(limit, owner) {
-                Missing::No => {
+            let part = match (missing(limit, owner), asked) {
+                (Missing::No, Asked::Op(op)) => {
                     let (window, identity) = limit.window_on(|| anchor(descriptor));
                     let key = owner.whose.counter(identity);
                     Part::Charged(
                         self.charge(charge(limit, key, identity, Rule { window, number }, op), before),
                     )
                 }
-                Missing::Refused => Part::Unnamed,
-                Missing::Skipped => continue,
+                (Missing::No, Asked::Unpriced) => Part::Unpriced,
+                (Missing::Refused, _) => Part::Unnamed,
+                (Missing::Skipped, _) => continue,
             };
             self.touches.push(Touch { id, limit, tier, number, part });
         }
@@ -81,20 +82,39 @@ impl<'a> Plan<'a> {
         self.ends.push(self.touches.len());
     }
 
-    /// Charges nothing where a missing subject refuses the call.
-    pub(super) fn spare_the_unnamed(&mut self) {
-        if self.touches.iter().any(|touch| matches!(touch.part, Part::Unnamed)) {
+    /// Charges nothing where the call is refused whatever the counters say.
+    pub(in crate::engine) fn spare_the_refused(&mut self) {
+        if self.is_refused() {
             self.charges.iter_mut().for_each(|charge| charge.op = charge.op.peek());
         }
     }
 
+    /// Whether the call is refused whatever the counters say: for want of a subject or a price.
+    pub(in crate::engine) fn is_refused(&self) -> bool {
+        self.touches.iter().any(|touch| matches!(touch.part, Part::Unnamed | Part::Unpriced))
+    }
+
+    /// A limit whose subject is missing, where it must not be.
+    pub(in crate::engine) fn unnamed(&self) -> Option<&'a Limit> {
+        let unnamed = |touch: &&Touch<'_>| matches!(touch.part, Part::Unnamed);
+        self.touches.iter().find(unnamed).map(|touch| touch.limit)
+    }
+
+    /// The limits that are touched.
+    pub(in crate::engine) fn limits(&self) -> impl Iterator<Item = &'a Limit> {
+        self.touches.iter().map(|touch| touch.limit)
+    }
+
     /// Lets no charge refuse: the whole server is on trial.
-    pub(super) fn unbind(&mut self) {
+    pub(in crate::engine) fn unbind(&mut self) {
         self.charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
     }
 
     /// Every limit that is touched, and what came of it by the `outcomes` of the charges.
-    pub(super) fn settled<'s>(&'s self, outcomes: &'s [Outcome]) -> impl Iterator<Item = Settled<'s>> {
+    pub(in crate::engine) fn settled<'s>(
+        &'s self,
+        outcomes: &'s [Outcome],
+    ) -> impl Iterator<Item = Settled<'s>> {
         self.touches.iter().map(|touch| Settled::of(touch, outcomes)).filter(Settled::is_told)
     }
 

@@ -50,6 +50,7 @@ impl Settled<'_> {
     fn reason(&self, plan: &Plan<'_>) -> &'static str {
         match (self.touch.part, self.touch.number) {
             (Part::Unnamed, _) => "missing_subject",
+            (Part::Unpriced, _) => "unpriced_model",
             (Part::Guarded(_), _) => "breaker_open",
             (Part::Charged(_), Number::AtMost(0)) => "blocked_by_tier",
             (Part::Charged(index), Number::AtMost(most)) if exceeds(plan.charges[index].op, most) => {

@@ -12,7 +12,7 @@ use super::reading::sent;
 
 /// How a descriptor came to a limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reached {
+pub(in crate::engine) enum Reached {
     /// It names the limit.
     Named,
     /// Its route lists the limit.

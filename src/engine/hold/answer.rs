@@ -1,0 +1,223 @@
+//! What callers who learn the cost later are answered, before any wire: values, a refusal too.
+
+use std::sync::Arc;
+
+use crate::algorithm::{Outcome, Retry, Rule, Verdict};
+use crate::clock::{Micros, Timestamp};
+use crate::engine::Enforcement;
+use crate::engine::native::{Part, Settled};
+use crate::limits::{Limit, Mode, Number, Unit};
+use crate::money::NanoUsd;
+
+use super::amounts::Granted;
+use super::handle::Handle;
+
+/// Whether a call, or what one limit says of it, may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ruling {
+    /// It may.
+    Allow,
+    /// It may, although a limit that is on trial or soft has no room for it.
+    ShadowDeny,
+    /// It may not.
+    Deny,
+}
+
+/// What became of a [`ReserveRequest`](super::ReserveRequest).
+#[derive(Clone, Debug)]
+pub struct ReserveAnswer {
+    /// Whether the call may begin.
+    pub ruling: Ruling,
+    /// What settles it; `None` if nothing is held.
+    pub handle: Option<Handle>,
+    /// What was granted of the estimate; `None` if the call may not begin.
+    pub granted: Option<Granted>,
+    /// Every limit that it touches.
+    pub standings: Vec<LimitStanding>,
+    /// When the hold lapses.
+    pub until: Option<Timestamp>,
+    /// Whether it was done before.
+    pub done: Done,
+}
+
+/// What became of a [`SettleRequest`](super::SettleRequest).
+#[derive(Clone, Debug)]
+pub struct SettleAnswer {
+    /// Whether it may go on.
+    pub ruling: Ruling,
+    /// What was charged in all; `None` if it touches no limit of money.
+    pub charged: Option<NanoUsd>,
+    /// Every limit that is charged.
+    pub standings: Vec<LimitStanding>,
+    /// When what is still held lapses; `None` if nothing is.
+    pub until: Option<Timestamp>,
+    /// Whether it was done before.
+    pub done: Done,
+    /// Whether its hold was still there.
+    pub timing: Timing,
+}
+
+/// What became of a [`ReleaseRequest`](super::ReleaseRequest).
+#[derive(Clone, Debug)]
+pub struct ReleaseAnswer {
+    /// Every limit that is given back to.
+    pub standings: Vec<LimitStanding>,
+    /// Whether it was done before.
+    pub done: Done,
+}
+
+/// Whether a call was done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was.
+    Now,
+    /// It was done before, and nothing was done now.
+    Before,
+}
+
+/// Whether a hold was still there when it was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// It was, or there was none.
+    InTime,
+    /// It had lapsed.
+    Late,
+}
+
+/// Where one limit stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitStanding {
+    /// Its name.
+    pub limit: Arc<str>,
+    /// What it says of the call.
+    pub ruling: Ruling,
+    /// What it counts.
+    pub unit: Unit,
+    /// The most that may be used and held at once.
+    pub most: Number,
+    /// Used.
+    pub used: u64,
+    /// Held.
+    pub held: u64,
+    /// When it is whole again; `None` if never by itself.
+    pub resets_at: Option<Timestamp>,
+    /// When to come back; `None` if that is not refused, or nobody knows.
+    pub retry_after: Option<Micros>,
+    /// Why it refuses, or what is odd about what it was charged.
+    pub reason: Option<Reason>,
+}
+
+/// Why a limit refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no room now.
+    OverLimit,
+    /// It allows nothing on the caller's tier.
+    BlockedByTier,
+    /// There never is so much room.
+    TooLarge,
+    /// Its subject is not among the entries.
+    MissingSubject,
+    /// What was used has no price.
+    UnpricedModel,
+    /// Its breaker is open.
+    BreakerOpen,
+}
+
+impl Reason {
+    /// As it is sent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OverLimit => "over_limit",
+            Self::BlockedByTier => "blocked_by_tier",
+            Self::TooLarge => "too_large",
+            Self::MissingSubject => "missing_subject",
+            Self::UnpricedModel => "unpriced_model",
+            Self::BreakerOpen => "breaker_open",
+        }
+    }
+}
+
+impl Ruling {
+    /// What a limit of `mode` says that has no room.
+    pub(super) fn without_room(mode: Mode, enforcement: Enforcement) -> Self {
+        match (mode, enforcement) {
+            (Mode::Enforced, Enforcement::Enforced) => Self::Deny,
+            _ => Self::ShadowDeny,
+        }
+    }
+
+    /// What all of `standings` say together.
+    pub(super) fn of(standings: &[LimitStanding]) -> Self {
+        standings.iter().map(|standing| standing.ruling).max().unwrap_or(Self::Allow)
+    }
+}
+
+impl LimitStanding {
+    /// Of `limit`, which allows `number`, at `at`.
+    pub(super) fn new(
+        limit: &Limit,
+        number: Number,
+        outcome: &Outcome,
+        at: Timestamp,
+        enforcement: Enforcement,
+    ) -> Self {
+        let standing = outcome.standing;
+        let most = Rule { window: &limit.window, number }.most();
+        let (ruling, retry_after, reason) = match outcome.verdict {
+            Verdict::Admitted => (Ruling::Allow, None, None),
+            Verdict::Refused(retry) => {
+                let blocked = number.is_blocked();
+                let reason = if blocked { Reason::BlockedByTier } else { Reason::OverLimit };
+                (Ruling::without_room(limit.mode, enforcement), span(retry), Some(reason))
+            }
+        };
+        Self {
+            limit: limit.name.clone(),
+            ruling,
+            unit: limit.unit,
+            most,
+            used: standing.used,
+            held: standing.held,
+            resets_at: standing.reset_after.map(|after| at.plus(after)),
+            retry_after,
+            reason,
+        }
+    }
+
+    /// Lets pass, whatever there is room for now.
+    pub(super) fn pass(&mut self) {
+        (self.ruling, self.retry_after, self.reason) = (Ruling::Allow, None, None);
+    }
+
+    /// Of a limit that is asked for `room`.
+    pub(super) fn of_asked(
+        settled: Settled<'_>,
+        room: Option<u64>,
+        at: Timestamp,
+        enforcement: Enforcement,
+    ) -> Self {
+        let touch = settled.touch;
+        let mut standing = Self::new(touch.limit, touch.number, settled.outcome, at, enforcement);
+        if standing.reason.is_some() {
+            standing.reason = Some(match (touch.part, standing.most) {
+                (Part::Unnamed, _) => Reason::MissingSubject,
+                (Part::Unpriced, _) => Reason::UnpricedModel,
+                (Part::Guarded(_), _) => Reason::BreakerOpen,
+                (Part::Charged(_), Number::AtMost(0)) => Reason::BlockedByTier,
+                (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
+                    Reason::TooLarge
+                }
+                (Part::Charged(_), _) => Reason::OverLimit,
+            });
+        }
+        standing
+    }
+}
+
+fn span(retry: Retry) -> Option<Micros> {
+    match retry {
+        Retry::After(span) => Some(span),
+        Retry::Never => None,
+    }
+}

@@ -1,0 +1,188 @@
+//! Holding what a call will cost.
+
+use std::num::NonZeroU64;
+
+use crate::algorithm::{Op, Share};
+use crate::engine::decision::Code;
+use crate::engine::native::{Part, Plan, Settled, open_breakers};
+use crate::engine::request::Descriptor;
+use crate::engine::{Enforcement, Engine, failure};
+use crate::limits::{CounterKey, NativeDomain, identity};
+use crate::prices::Class;
+use crate::store::{Admission, Answer, Call, Grant, Hold, Life, Reserve, Reserved, Store};
+
+use super::amounts::{Amounts, Granted};
+use super::answer::{Done, LimitStanding, ReserveAnswer, Ruling};
+use super::handle::{Handle, Kept};
+use super::life::life;
+use super::name::{self, Purpose};
+use super::request::{self, Partial, ReserveRequest, Usage};
+use super::{ESTIMATE, HoldError, native};
+
+/// What is reserved, apart from the charges.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Terms {
+    /// Under which name.
+    pub(in crate::engine) name: CounterKey,
+    /// A public hash of what is asked.
+    pub(in crate::engine) body: u64,
+    /// Of how many units what is flexible consists.
+    pub(in crate::engine) units: Option<NonZeroU64>,
+    /// How long it lives.
+    pub(in crate::engine) life: Life,
+}
+
+pub(super) async fn reserve<S: Store>(
+    engine: &Engine<S>,
+    request: &ReserveRequest<'_>,
+) -> Result<ReserveAnswer, HoldError> {
+    let descriptor = request.subject.descriptor()?;
+    let usage = request.estimate.read(ESTIMATE)?;
+    let key = request::idempotency_key(request.idempotency_key)?;
+    let ttl = request::ttl(request.ttl)?;
+    let rules = engine.limits.in_force();
+    let domain = native(&rules, request.subject.domain)?;
+    let amounts = Amounts::of(&usage, request.partial, &rules.prices, engine.store.now());
+    let plan = plan(engine, domain, &descriptor, &amounts);
+    if plan.charges.is_empty() && !plan.is_refused() {
+        return Ok(ReserveAnswer::untouched(request));
+    }
+    let (name, kept) = name(engine, domain, &descriptor, key, &plan);
+    let life = life(&plan, ttl, kept);
+    let terms = Terms { name, body: body(request, &usage), units: amounts.units, life };
+    let reserved = take(engine, &plan, terms).await;
+    let grant = match reserved.hold {
+        Hold::Conflict => return Err(HoldError::Conflict),
+        Hold::Taken(grant) | Hold::Replayed(grant) => Some(grant),
+        Hold::Refused | Hold::Unheld => None,
+    };
+    let done = if matches!(reserved.hold, Hold::Replayed(_)) { Done::Before } else { Done::Now };
+    if done == Done::Now {
+        tell(engine, &plan, &reserved).await;
+    }
+    let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
+    let whole = amounts.units.map_or(1, NonZeroU64::get);
+    let granted = || Granted::of(&usage, request.partial, grant.map_or(whole, |grant| grant.units));
+    Ok(ReserveAnswer {
+        ruling: Ruling::of(&standings),
+        handle: grant.map(|Grant { began, .. }| Handle { name, began, ttl: life.ttl, kept }),
+        granted: (reserved.hold != Hold::Refused).then(granted),
+        standings,
+        until: grant.map(|grant| grant.until),
+        done,
+    })
+}
+
+/// What the call is named in the store, and how that is kept.
+fn name<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    descriptor: &Descriptor<'_>,
+    key: &[u8],
+    plan: &Plan<'_>,
+) -> (CounterKey, Kept) {
+    if key.is_empty() {
+        return (engine.names.fresh(plan), Kept::Once);
+    }
+    let secret = engine.store.key_secret();
+    let purpose = Purpose::Reservation;
+    (name::by_key(secret, purpose, &domain.name, descriptor, key, plan), Kept::ByKey)
+}
+
+/// Counts what came of a call, and opens the breakers that it trips.
+async fn tell<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, reserved: &Reserved) {
+    let code = if reserved.hold == Hold::Refused { Code::OverLimit } else { Code::Ok };
+    let outcomes = &reserved.answer.outcomes;
+    plan.settled(outcomes).for_each(|each| each.tally(code));
+    open_breakers(engine, plan, outcomes).await;
+}
+
+impl ReserveAnswer {
+    /// Where no limit is touched: nothing is to be settled.
+    pub(super) fn untouched(request: &ReserveRequest<'_>) -> Self {
+        let usage = request.estimate.read(ESTIMATE).ok();
+        Self {
+            ruling: Ruling::Allow,
+            handle: Some(Handle::OF_NOTHING),
+            granted: usage.map(|usage| Granted::of(&usage, Partial::Refused, 1)),
+            standings: Vec::new(),
+            until: None,
+            done: Done::Now,
+        }
+    }
+}
+
+/// What a call of `amounts` charges to the limits of `descriptor`.
+pub(super) fn plan<'a, S: Store>(
+    engine: &Engine<S>,
+    domain: &'a NativeDomain,
+    descriptor: &Descriptor<'_>,
+    amounts: &Amounts,
+) -> Plan<'a> {
+    let mut plan = Plan::new(engine.store.key_secret());
+    plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
+    match engine.settings.enforcement {
+        Enforcement::Enforced => plan.spare_the_refused(),
+        Enforcement::Shadow => plan.unbind(),
+    }
+    plan
+}
+
+/// Charges and holds what `plan` says on `terms`. Where the call is refused whatever its counters say, they are only
+/// looked at.
+pub(in crate::engine) async fn take<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, terms: Terms) -> Reserved {
+    let Terms { name, body, units, life } = terms;
+    if engine.settings.enforcement == Enforcement::Enforced && plan.is_refused() {
+        let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+        let (at, outcomes) = failure::ask(&engine.store, call).await;
+        return Reserved { answer: Answer { at, outcomes, degraded: None }, hold: Hold::Refused };
+    }
+    let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about: &[] };
+    failure::reserve(&engine.store, call).await
+}
+
+/// Where every limit of `plan` stands, by the `answer` to its charges. One to a call that was done before says what there
+/// is room for now, which is no ruling on that call.
+fn standings(
+    plan: &Plan<'_>,
+    answer: &Answer,
+    terms: Terms,
+    done: Done,
+    enforcement: Enforcement,
+) -> Vec<LimitStanding> {
+    let room = |settled: &Settled<'_>| match settled.touch.part {
+        Part::Charged(index) => least_room(plan.charges[index].op, terms.units),
+        Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+    };
+    let standing = |each: Settled<'_>| LimitStanding::of_asked(each, room(&each), answer.at, enforcement);
+    let mut standings: Vec<_> = plan.settled(&answer.outcomes).map(standing).collect();
+    if done == Done::Before {
+        standings.iter_mut().for_each(LimitStanding::pass);
+    }
+    standings
+}
+
+/// The room without which `op` is refused, where one of `units` is enough of what is flexible.
+fn least_room(op: Op, units: Option<NonZeroU64>) -> Option<u64> {
+    match (op, units) {
+        (Op::Hold { fixed, flexible }, Some(units)) => {
+            Some(fixed + Share { granted: 1, of: units.get() }.part_of(flexible))
+        }
+        (op, _) => op.room(),
+    }
+}
+
+/// A public hash of what is asked, the subject and its key aside.
+#[expect(clippy::cast_possible_truncation, reason = "half of a hash tells calls apart as well")]
+fn body(request: &ReserveRequest<'_>, usage: &Usage<'_>) -> u64 {
+    let number = |number: Option<u64>| number.map_or(Vec::new(), |number| number.to_le_bytes().to_vec());
+    let mut numbers: Vec<Vec<u8>> =
+        Class::ALL.iter().map(|class| number(Some(usage.tokens.of(*class)))).collect();
+    numbers.push(number(Some(usage.hits)));
+    numbers.push(number(usage.usd.map(|usd| usd.0)));
+    numbers.push(number(request.ttl.map(|ttl| ttl.0)));
+    let mut pieces: Vec<&[u8]> = vec![usage.model];
+    pieces.push(if request.partial == Partial::Accepted { b"partial" } else { b"whole" });
+    pieces.extend(numbers.iter().map(Vec::as_slice));
+    identity(&pieces) as u64
+}
