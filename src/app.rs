@@ -28,7 +28,7 @@ use crate::alerts::{AlertSettings, Delivery};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
-use crate::engine::{Check, Enforcement, Engine, Switch};
+use crate::engine::{Check, Enforcement, Engine, Hold, Switch};
 use crate::limits::LimitsHandle;
 use crate::store::Lanes;
 use crate::store::fallback::WithFallback;
@@ -188,7 +188,7 @@ fn tell(delivery: Delivery) -> (Stopper, Parts) {
 }
 
 /// Starts the threads that decide; each is a part. Answers where connections are dealt to.
-fn staff<C: Check>(
+fn staff<C: Check + Hold>(
     count: NonZeroUsize,
     desk: &Desk<impl Checks<C>>,
     parts: &mut Parts,

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use crate::engine::Check;
+use crate::engine::{Check, Hold};
 use crate::transport::accept::{self, Connections, Worker};
 use crate::transport::grpc::{self, GrpcSettings};
 use crate::transport::health::Health;
@@ -43,12 +43,15 @@ pub(super) struct Desk<F> {
 }
 
 /// Starts `count` threads at desks like `desk`.
-pub(super) fn start<C: Check>(count: NonZeroUsize, desk: &Desk<impl Checks<C>>) -> io::Result<Vec<Thread>> {
+pub(super) fn start<C: Check + Hold>(
+    count: NonZeroUsize,
+    desk: &Desk<impl Checks<C>>,
+) -> io::Result<Vec<Thread>> {
     (0..count.get()).map(|number| desk.clone().staff(number)).collect()
 }
 
 impl<F> Desk<F> {
-    fn staff<C: Check>(self, number: usize) -> io::Result<Thread>
+    fn staff<C: Check + Hold>(self, number: usize) -> io::Result<Thread>
     where
         F: Checks<C>,
     {
@@ -67,7 +70,7 @@ impl<F> Desk<F> {
         Ok(Thread { inbox, end })
     }
 
-    async fn serve(self, check: impl Check, connections: Connections) {
+    async fn serve(self, check: impl Check + Hold, connections: Connections) {
         grpc::serve(connections, check, &self.health, &self.settings, self.stop.asked()).await;
     }
 }

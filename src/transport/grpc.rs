@@ -1,4 +1,4 @@
-//! The gRPC server: the rate limit call, and behind it health and reflection.
+//! The gRPC server: the rate limit call, and behind it holds, health and reflection.
 //!
 //! Assembly only. The rate limit call is read, decided and answered in its connection's task (`connection`, `call`),
 //! by a codec of its own (`decode`, `encode`); everything else on the port is tonic's (`behind`). HTTP/2 is h2's.
@@ -13,6 +13,7 @@ mod deadline;
 mod decode;
 mod encode;
 mod health;
+mod holds;
 pub(crate) mod json;
 mod message;
 mod status;
@@ -28,7 +29,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::engine::Check;
+use crate::engine::{Check, Hold};
 
 use super::accept::{Connection, Connections};
 use super::health::Health;
@@ -118,13 +119,14 @@ struct Service<C> {
 /// Whoever drains sets `health` first and gives the load balancers time to see it.
 pub async fn serve(
     connections: Connections,
-    check: impl Check,
+    check: impl Check + Hold,
     health: &Health,
     settings: &GrpcSettings,
     shutdown: impl Future<Output = ()>,
 ) {
     let reporter = HealthReporter::new();
-    let routes = WithDeadline::new(routes(reporter.clone()), settings.timeout);
+    let holds = holds::service(check.clone(), settings);
+    let routes = WithDeadline::new(routes(reporter.clone()).add_service(holds).prepare(), settings.timeout);
     let service = Arc::new(Service { check, routes, settings: settings.clone() });
     let leave = watch::Sender::new(false);
     let reporting = async {
@@ -184,5 +186,4 @@ fn routes(reporter: HealthReporter) -> Routes {
     Routes::new(HealthServer::new(HealthService::from_health_reporter(reporter)))
         .add_service(descriptors().build_v1().expect("the descriptors were compiled with this crate"))
         .add_service(descriptors().build_v1alpha().expect("the descriptors were compiled with this crate"))
-        .prepare()
 }

@@ -6,50 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 
 use tollgate::admin::{self, Probe, State};
-use tollgate::clock::{Clock, Timestamp};
+use tollgate::clock::Clock;
 use tollgate::config::source::{SameDomain, Source, compile};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
+use tollgate::store::Store;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
+use crate::support::gone::Gone;
 use crate::support::raw::http;
 use crate::support::server::per_key;
-
-/// A store that is not there.
-struct Gone;
-
-impl Store for Gone {
-    async fn charge(&self, _: Call<'_>) -> Result<Answer, StoreError> {
-        Err(StoreError::Unavailable)
-    }
-
-    async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
-        Err(StoreError::Unavailable)
-    }
-
-    async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
-        Err(StoreError::Unavailable)
-    }
-
-    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
-
-    async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
-        Err(StoreError::Unavailable)
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        KeySecret([0; 16])
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable)
-    }
-}
 
 fn engine<S: Store>(rules: RuleSet, store: S) -> Arc<Engine<S>> {
     Arc::new(Engine::new(LimitsHandle::new(rules), store, EngineSettings::default()))

@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("store", &["algorithm", "clock", "limits"]),
     ("engine", &["algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
     ("alerts", &["calendar", "clock", "limits", "money"]),
-    ("transport", &["engine", "limits"]),
+    ("transport", &["clock", "engine", "limits", "money"]),
     ("admin", &["engine", "limits", "store", "transport"]),
     ("telemetry", &[]),
     (

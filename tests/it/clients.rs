@@ -47,6 +47,9 @@ fn grpcurl_lists_and_describes_what_it_finds() {
         "grpc.health.v1.Health.Watch",
         "grpc.reflection.v1.ServerReflection.ServerReflectionInfo",
         "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+        "tollgate.v1.LimitService.Release",
+        "tollgate.v1.LimitService.Reserve",
+        "tollgate.v1.LimitService.Settle",
     ];
     assert_eq!(methods.lines().collect::<Vec<_>>(), called);
     let entry = "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry";
@@ -86,6 +89,37 @@ fn grpcurl_calls_every_method() {
         let listed = grpcurl(&service, &["-d", r#"{"list_services": "*"}"#, "ADDRESS", &method]);
         assert!(listed.contains(SERVICE), "{listed}");
     }
+}
+
+#[test]
+fn grpcurl_reserves_settles_and_releases() {
+    let service = Tollgate::start(&["tests/data/edge.yaml"]);
+    let ask = |method: &str, question: &str| -> serde_json::Value {
+        let method = format!("tollgate.v1.LimitService/{method}");
+        serde_json::from_str(&grpcurl(&service, &["-d", question, "ADDRESS", &method])).expect("JSON")
+    };
+    let question = r#"{"subject": {"domain": "edge", "entries": {"client": "a", "limit": "tokens"}},
+        "estimate": {"tokens": {"input": 400, "output": 500}}, "ttl": "60s"}"#;
+    let held = ask("Reserve", question);
+    assert_eq!(
+        (&held["decision"], &held["standings"][0]["held"]),
+        (&"ALLOW".into(), &"900".into()),
+        "{held}"
+    );
+    assert_eq!(held["granted"]["tokens"]["output"], "500", "{held}");
+    let refused = ask("Reserve", question);
+    assert_eq!(refused["decision"], "DENY", "{refused}");
+    assert_eq!(refused["standings"][0]["reason"], "over_limit", "{refused}");
+    let settle =
+        format!(r#"{{"reservation": {}, "used": {{"tokens": {{"input": 7}}}}}}"#, held["reservation"]);
+    let settled = ask("Settle", &settle);
+    assert_eq!(settled["standings"][0]["used"], "7", "{settled}");
+    let back =
+        r#"{"subject": {"domain": "edge", "entries": {"client": "a"}}, "limit": "seats", "true_count": 2}"#;
+    let counted = ask("Release", back);
+    assert_eq!(counted["standings"][0]["used"], "2", "{counted}");
+    let dropped = ask("Release", &format!(r#"{{"reservation": {}}}"#, held["reservation"]));
+    assert_eq!(dropped["replayed"], true, "{dropped}");
 }
 
 /// The first answer of a watch of the service's health, which never ends by itself.

@@ -646,6 +646,8 @@ async fn reflection_lists_every_service_and_shows_strings() {
     for (symbol, message, fields) in [
         ("envoy.service.ratelimit.v3.RateLimitRequest", "RateLimitRequest", &["domain"][..]),
         ("envoy.extensions.common.ratelimit.v3.RateLimitDescriptor", "Entry", &["key", "value"]),
+        ("tollgate.v1.Subject", "EntriesEntry", &["key", "value"]),
+        ("tollgate.v1.ReleaseRequest", "ReleaseRequest", &["reservation", "limit", "idempotency_key"]),
     ] {
         for files in [
             reflect!(v1, server, FileContainingSymbol(symbol)),
@@ -666,13 +668,14 @@ async fn reflection_lists_every_service_and_shows_strings() {
     server.stop().await;
 }
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     "ratelimit",
     "envoy.service.ratelimit.v3.RateLimitService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "tollgate.v1.LimitService",
 ];
 
 async fn health_of(

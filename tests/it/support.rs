@@ -6,6 +6,7 @@ pub(crate) mod deciding;
 pub(crate) mod embedded;
 pub(crate) mod envoy;
 pub(crate) mod generated;
+pub(crate) mod gone;
 pub(crate) mod holding;
 pub(crate) mod holds_model;
 pub(crate) mod http;

@@ -7,12 +7,14 @@ use tonic_reflection::pb::{v1, v1alpha};
 use crate::transport::health::{Health, Serving};
 
 use super::proto::envoy::service::ratelimit::v3::rate_limit_service_server::SERVICE_NAME;
+use super::proto::tollgate::v1::limit_service_server;
 
 /// The instance as a whole, the name the reference service goes by, and each service.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     "ratelimit",
     SERVICE_NAME,
+    limit_service_server::SERVICE_NAME,
     tonic_health::pb::health_server::SERVICE_NAME,
     v1::server_reflection_server::SERVICE_NAME,
     v1alpha::server_reflection_server::SERVICE_NAME,

@@ -4,7 +4,7 @@ use http::HeaderValue;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
-use crate::engine::InvalidRequest;
+use crate::engine::{HoldError, InvalidRequest};
 
 use super::decode::Malformed;
 
@@ -18,6 +18,22 @@ const REPEATED_BYTES: usize = 64;
 /// INVALID_ARGUMENT, naming the field.
 pub(super) fn invalid(error: &InvalidRequest) -> Status {
     Status::invalid_argument(error.to_string())
+}
+
+/// What a call of the limit service could not be answered for.
+pub(super) fn unheld(error: &HoldError) -> Status {
+    let text = error.to_string();
+    match error {
+        HoldError::Invalid(_) => Status::invalid_argument(text),
+        HoldError::UnknownDomain(_) | HoldError::UnknownLimit(_) | HoldError::UnknownReservation => {
+            Status::not_found(text)
+        }
+        HoldError::Conflict => Status::already_exists(text),
+        HoldError::NotNative(_) | HoldError::Unpriced(_) | HoldError::NotRefundable(_) => {
+            Status::failed_precondition(text)
+        }
+        HoldError::Unavailable(_) => Status::unavailable(text),
+    }
 }
 
 /// INVALID_ARGUMENT: a message that is too long is the caller's mistake, like any other field out of bounds.

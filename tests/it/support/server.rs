@@ -9,11 +9,15 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::engine::{Check, Engine, EngineSettings};
+use tollgate::engine::{
+    Check, CheckRequest, Decision, Engine, EngineSettings, Hold, HoldError, InvalidRequest, ReleaseAnswer,
+    ReleaseRequest, ReserveAnswer, ReserveRequest, SettleAnswer, SettleRequest,
+};
 use tollgate::limits::{
     Domain, KeySecret, LimitsHandle, Node, Number, ReferenceDomain, ReferenceLimit, Rule, RuleSet, Window,
     WireUnit,
 };
+use tollgate::store::StoreError;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::transport::accept;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
@@ -43,11 +47,16 @@ impl TestServer {
     pub(crate) async fn with_clock(rules: RuleSet, clock: Clock) -> Self {
         let store = MemoryStore::new(MemorySettings::default(), clock, KeySecret([7; 16]));
         let engine = Engine::new(LimitsHandle::new(rules), store, EngineSettings::default());
-        Self::of(Arc::new(engine), GrpcSettings::default()).await
+        Self::whole(Arc::new(engine), GrpcSettings::default()).await
+    }
+
+    /// The wires in front of `check`, which holds nothing.
+    pub(crate) async fn of(check: impl Check, settings: GrpcSettings) -> Self {
+        Self::whole(Checking(check), settings).await
     }
 
     /// The wires in front of `check`.
-    pub(crate) async fn of(check: impl Check, settings: GrpcSettings) -> Self {
+    pub(crate) async fn whole(check: impl Check + Hold, settings: GrpcSettings) -> Self {
         let health = Health::new(Serving::Wanted);
         let (shutdown, _) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -95,6 +104,35 @@ impl TestServer {
         while let Some(task) = self.tasks.join_next().await {
             task.unwrap();
         }
+    }
+}
+
+/// One that checks, and has no store to hold anything in.
+#[derive(Clone)]
+struct Checking<C>(C);
+
+const NOTHING_HELD: HoldError = HoldError::Unavailable(StoreError::Unavailable);
+
+impl<C: Check> Check for Checking<C> {
+    fn check(
+        &self,
+        request: CheckRequest<'_>,
+    ) -> impl Future<Output = Result<Decision, InvalidRequest>> + Send {
+        self.0.check(request)
+    }
+}
+
+impl<C: Check> Hold for Checking<C> {
+    async fn reserve(&self, _: ReserveRequest<'_>) -> Result<ReserveAnswer, HoldError> {
+        Err(NOTHING_HELD)
+    }
+
+    async fn settle(&self, _: SettleRequest<'_>) -> Result<SettleAnswer, HoldError> {
+        Err(NOTHING_HELD)
+    }
+
+    async fn release(&self, _: ReleaseRequest<'_>) -> Result<ReleaseAnswer, HoldError> {
+        Err(NOTHING_HELD)
     }
 }
 

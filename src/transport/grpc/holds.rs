@@ -1,0 +1,215 @@
+//! The limit service: holds, settled and released. Wire ⇄ engine, and nothing else.
+//!
+//! It is tonic's, behind the rate limit call on the same port. Texts are read as bytes: none that a caller sends makes a
+//! call undecodable.
+
+use prost_types::{Duration, Timestamp as WireTime};
+use tonic::{Request, Response, Status};
+
+use crate::clock::{Micros, Timestamp};
+use crate::engine::{
+    Amount, Done, Granted, Hold, HoldError, InvalidHold, LimitStanding, Named, Partial, Progress, Reason,
+    ReleaseRequest, ReserveRequest, Ruling, SettleRequest, SubjectOf, Timing, UsageOf,
+};
+use crate::limits::{Entry, Number, Unit};
+use crate::money::NanoUsd;
+
+use super::proto::tollgate::v1 as wire;
+use super::proto::tollgate::v1::limit_service_server::{LimitService, LimitServiceServer};
+use super::{GrpcSettings, status};
+
+/// The service in front of `hold`.
+pub(super) fn service<H: Hold>(hold: H, settings: &GrpcSettings) -> LimitServiceServer<Holds<H>> {
+    LimitServiceServer::new(Holds(hold)).max_decoding_message_size(settings.max_message_bytes)
+}
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Holds<H>(H);
+
+#[tonic::async_trait]
+impl<H: Hold> LimitService for Holds<H> {
+    async fn reserve(
+        &self,
+        request: Request<wire::ReserveRequest>,
+    ) -> Result<Response<wire::ReserveResponse>, Status> {
+        let message = request.into_inner();
+        let estimate = message.estimate.as_ref();
+        let asked = ReserveRequest {
+            subject: message.subject.as_ref().map(subject).unwrap_or_default(),
+            estimate: estimate.map(usage).unwrap_or_default(),
+            idempotency_key: &message.idempotency_key,
+            ttl: message.ttl.as_ref().map(span),
+            partial: if message.accept_less { Partial::Accepted } else { Partial::Refused },
+        };
+        let answer = self.0.reserve(asked).await.map_err(|error| status::unheld(&error))?;
+        let model = estimate.map(|estimate| estimate.model.clone()).unwrap_or_default();
+        Ok(Response::new(wire::ReserveResponse {
+            decision: decision(answer.ruling).into(),
+            reservation: answer.handle.map(|handle| handle.to_string()).unwrap_or_default(),
+            granted: answer.granted.map(|granted| wire::Usage { model, ..self::granted(&granted) }),
+            standings: answer.standings.iter().map(standing).collect(),
+            expires_at: answer.until.map(time),
+            replayed: answer.done == Done::Before,
+        }))
+    }
+
+    async fn settle(
+        &self,
+        request: Request<wire::SettleRequest>,
+    ) -> Result<Response<wire::SettleResponse>, Status> {
+        let message = request.into_inner();
+        let asked = SettleRequest {
+            reserved: named(&message),
+            used: message.used.as_ref().map(usage),
+            progress: if message.more { Progress::More } else { Progress::Done },
+            used_at: message
+                .used_at
+                .as_ref()
+                .map(|time| instant(time).ok_or(InvalidHold::UsedAt))
+                .transpose()
+                .map_err(|error| status::unheld(&HoldError::Invalid(error)))?,
+        };
+        let answer = self.0.settle(asked).await.map_err(|error| status::unheld(&error))?;
+        Ok(Response::new(wire::SettleResponse {
+            decision: decision(answer.ruling).into(),
+            charged_usd: answer.charged.map(NanoUsd::to_decimal).unwrap_or_default(),
+            late: answer.timing == Timing::Late,
+            replayed: answer.done == Done::Before,
+            standings: answer.standings.iter().map(standing).collect(),
+            expires_at: answer.until.map(time),
+        }))
+    }
+
+    async fn release(
+        &self,
+        request: Request<wire::ReleaseRequest>,
+    ) -> Result<Response<wire::ReleaseResponse>, Status> {
+        let message = request.into_inner();
+        let answer = self.0.release(released(&message)).await.map_err(|error| status::unheld(&error))?;
+        Ok(Response::new(wire::ReleaseResponse {
+            standings: answer.standings.iter().map(standing).collect(),
+            replayed: answer.done == Done::Before,
+        }))
+    }
+}
+
+fn subject(message: &wire::Subject) -> SubjectOf<'_> {
+    let entries = message.entries.iter().map(|entry| Entry { key: &entry.key, value: &entry.value });
+    SubjectOf { domain: &message.domain, entries: entries.collect() }
+}
+
+fn usage(message: &wire::Usage) -> UsageOf<'_> {
+    UsageOf {
+        model: &message.model,
+        tokens: message.tokens.iter().map(|(class, count)| (class.as_bytes(), *count)).collect(),
+        hits: message.hits,
+        usd: message.usd.as_bytes(),
+    }
+}
+
+fn named(message: &wire::SettleRequest) -> Named<'_> {
+    match &*message.reservation {
+        b"" => Named::Key {
+            subject: message.subject.as_ref().map(subject).unwrap_or_default(),
+            idempotency_key: &message.idempotency_key,
+        },
+        handle => Named::Handle(handle),
+    }
+}
+
+fn released(message: &wire::ReleaseRequest) -> ReleaseRequest<'_> {
+    match &*message.reservation {
+        b"" => ReleaseRequest::Units {
+            subject: message.subject.as_ref().map(subject).unwrap_or_default(),
+            limit: &message.limit,
+            amount: match message.amount {
+                Some(wire::release_request::Amount::Hits(hits)) => Amount::Hits(hits),
+                Some(wire::release_request::Amount::TrueCount(count)) => Amount::AllBut(count),
+                None => Amount::Hits(1),
+            },
+            idempotency_key: &message.idempotency_key,
+        },
+        handle => ReleaseRequest::Held(handle),
+    }
+}
+
+fn granted(granted: &Granted) -> wire::Usage {
+    wire::Usage {
+        tokens: granted.tokens().map(|(class, count)| (class.to_owned(), count)).collect(),
+        hits: granted.hits,
+        usd: granted.usd.map(NanoUsd::to_decimal).unwrap_or_default(),
+        ..wire::Usage::default()
+    }
+}
+
+fn standing(standing: &LimitStanding) -> wire::Standing {
+    let amount = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+    let (used, held) = (amount(standing.used), amount(standing.held));
+    let (max, remaining) = match standing.most {
+        Number::Unlimited => (-1, -1),
+        Number::AtMost(most) => (amount(most), amount(most).saturating_sub(used).saturating_sub(held)),
+    };
+    wire::Standing {
+        limit: standing.limit.to_string(),
+        decision: decision(standing.ruling).into(),
+        max,
+        used,
+        held,
+        remaining,
+        unit: unit(standing.unit).into(),
+        resets_at: standing.resets_at.map(time),
+        retry_after: standing.retry_after.map(duration),
+        reason: standing.reason.map(Reason::name).unwrap_or_default().to_owned(),
+    }
+}
+
+fn decision(ruling: Ruling) -> wire::Decision {
+    match ruling {
+        Ruling::Allow => wire::Decision::Allow,
+        Ruling::Deny => wire::Decision::Deny,
+        Ruling::ShadowDeny => wire::Decision::ShadowDeny,
+    }
+}
+
+fn unit(unit: Unit) -> wire::Unit {
+    match unit {
+        Unit::Hits => wire::Unit::Hits,
+        Unit::Tokens => wire::Unit::Tokens,
+        Unit::Money => wire::Unit::NanoUsd,
+    }
+}
+
+/// A span of time. One that is none, or below 0, is 0, which no hold may live for.
+fn span(duration: &Duration) -> Micros {
+    let (seconds, nanos) = (u64::try_from(duration.seconds), u64::try_from(duration.nanos));
+    match (seconds, nanos) {
+        (Ok(seconds), Ok(nanos @ ..1_000_000_000)) => {
+            Micros(Micros::from_secs(seconds).0.saturating_add(nanos / 1_000))
+        }
+        _ => Micros(0),
+    }
+}
+
+/// An instant since 1970, if it is one.
+fn instant(time: &WireTime) -> Option<Timestamp> {
+    let seconds = u64::try_from(time.seconds).ok()?.checked_mul(1_000_000)?;
+    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    seconds.checked_add(nanos / 1_000).map(Timestamp)
+}
+
+fn time(instant: Timestamp) -> WireTime {
+    let (seconds, nanos) = parts(instant.0);
+    WireTime { seconds, nanos }
+}
+
+fn duration(span: Micros) -> Duration {
+    let (seconds, nanos) = parts(span.0);
+    Duration { seconds, nanos }
+}
+
+/// Seconds and nanoseconds of so many microseconds.
+fn parts(micros: u64) -> (i64, i32) {
+    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+    (seconds, i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default())
+}

@@ -1,0 +1,808 @@
+//! The limit service as its callers meet it: over gRPC, in front of an engine whose time stands still until it is moved.
+
+use std::sync::Arc;
+
+use prost_types::{Duration, Timestamp as WireTime};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use tollgate::clock::{Clock, Micros};
+use tollgate::engine::{Enforcement, Engine, EngineSettings, Switch};
+use tollgate::limits::{KeySecret, LimitsHandle};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::transport::grpc::GrpcSettings;
+use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
+use tollgate::transport::grpc::proto::tollgate::v1::subject::EntriesEntry;
+use tollgate::transport::grpc::proto::tollgate::v1::{
+    Decision, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, SettleRequest,
+    SettleResponse, Standing, Subject, Unit, Usage, release_request,
+};
+
+use crate::support::embedded::{NOON, rules};
+use crate::support::gone::Gone;
+use crate::support::server::TestServer;
+
+const APP: &str = "
+domains:
+  app:
+    per: user
+    tier: {from: tier, default: free}
+    limits:
+      calls:   10/1m
+      words:   tokens/1h
+      spend:   $5.00 total
+      open:    {limit: 2, window: concurrent, lease: 60s, max_age: 30m}
+      kits:    3 total
+      day:     $1.00/day
+      named:   {limit: $1.00/1h, per: session, on_missing: refuse}
+      trial:   {limit: 10 tokens/1h, shadow: true}
+      burst:   100 tokens/1m burst 150
+      free:    tokens/1m per all
+    tiers:
+      free: {words: 1000, free: -1}
+      none: {words: 0, free: 0}
+    routes:
+      llm:    [calls, words]
+      paid:   [calls, spend]
+      both:   [words, spend]
+      stream: [open, calls]
+      kits:   kits
+      day:    day
+      named:  [named, words]
+      trial:  [trial, words]
+      burst:  burst
+      free:   free
+  old:
+    per: user
+    limits: {api: 5/1m}
+prices:
+  models:
+    gpt-realtime: {input: 100.00, output: 200.00}
+    gpt-5:
+      - {input: 10.00, output: 30.00}
+      - {from: 2026-12-01, input: 1.25, output: 10.00}
+";
+
+const REFERENCE: &str = "
+domain: legacy
+descriptors: [{key: user, rate_limit: {unit: minute, requests_per_unit: 5}}]
+";
+
+/// A service, and a client of it.
+struct Service {
+    server: TestServer,
+    client: LimitServiceClient<Channel>,
+    clock: Clock,
+}
+
+impl Service {
+    async fn start() -> Self {
+        Self::with(APP, EngineSettings::default()).await
+    }
+
+    async fn with(document: &str, settings: EngineSettings) -> Self {
+        let clock = Clock::manual(NOON);
+        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let engine = Arc::new(Engine::new(LimitsHandle::new(rules(document)), store, settings));
+        let server = TestServer::whole(engine, GrpcSettings::default()).await;
+        let client = LimitServiceClient::new(server.channel().await);
+        Self { server, client, clock }
+    }
+
+    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, Status> {
+        Ok(self.client.clone().reserve(request).await?.into_inner())
+    }
+
+    async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, Status> {
+        Ok(self.client.clone().settle(request).await?.into_inner())
+    }
+
+    async fn release(&self, request: ReleaseRequest) -> Result<ReleaseResponse, Status> {
+        Ok(self.client.clone().release(request).await?.into_inner())
+    }
+
+    /// Reserves what is granted.
+    async fn held(&self, request: ReserveRequest) -> ReserveResponse {
+        let answer = self.reserve(request).await.unwrap();
+        assert_eq!(answer.decision(), Decision::Allow, "{answer:?}");
+        answer
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Micros::from_secs(seconds));
+    }
+
+    /// `[used, held, remaining]` of `limit`, for ann on `route`.
+    async fn stands(&self, route: &str, limit: &str) -> [i64; 3] {
+        let peek = ReserveRequest { subject: Some(ann(route)), ..ReserveRequest::default() };
+        // Looked at under a call that cannot be, so that nothing is charged.
+        let estimate = Some(Usage { hits: 1 << 52, ..Usage::default() });
+        let answer = self.reserve(ReserveRequest { estimate, ..peek }).await.unwrap();
+        let found = standing(&answer.standings, limit);
+        [found.used, found.held, found.remaining]
+    }
+
+    async fn stop(self) {
+        drop(self.client);
+        self.server.stop().await;
+    }
+}
+
+fn subject(domain: &str, entries: &[(&str, &str)]) -> Subject {
+    let entry = |(key, value): &(&str, &str)| EntriesEntry {
+        key: (*key).to_owned().into(),
+        value: (*value).to_owned().into(),
+    };
+    Subject { domain: domain.to_owned().into(), entries: entries.iter().map(entry).collect() }
+}
+
+/// What ann asks on `route`.
+fn ann(route: &str) -> Subject {
+    subject("app", &[("route", route), ("user", "ann")])
+}
+
+fn tokens(classes: &[(&str, u64)]) -> Usage {
+    let tokens = classes.iter().map(|(class, count)| ((*class).to_owned(), *count)).collect();
+    Usage { model: "gpt-realtime".into(), tokens, ..Usage::default() }
+}
+
+fn usd(usd: &str) -> Usage {
+    Usage { usd: usd.to_owned(), ..Usage::default() }
+}
+
+fn reserve(route: &str, estimate: Usage) -> ReserveRequest {
+    ReserveRequest { subject: Some(ann(route)), estimate: Some(estimate), ..ReserveRequest::default() }
+}
+
+fn less(request: ReserveRequest) -> ReserveRequest {
+    ReserveRequest { accept_less: true, ..request }
+}
+
+fn keyed(request: ReserveRequest, key: &str) -> ReserveRequest {
+    ReserveRequest { idempotency_key: key.to_owned().into(), ..request }
+}
+
+fn done(held: &ReserveResponse, used: impl Into<Option<Usage>>) -> SettleRequest {
+    SettleRequest {
+        reservation: held.reservation.clone().into(),
+        used: used.into(),
+        ..SettleRequest::default()
+    }
+}
+
+fn more(held: &ReserveResponse, used: impl Into<Option<Usage>>) -> SettleRequest {
+    SettleRequest { more: true, ..done(held, used) }
+}
+
+fn drop_of(held: &ReserveResponse) -> ReleaseRequest {
+    ReleaseRequest { reservation: held.reservation.clone().into(), ..ReleaseRequest::default() }
+}
+
+fn give_back(limit: &str, hits: u64, key: &str) -> ReleaseRequest {
+    ReleaseRequest {
+        subject: Some(subject("app", &[("user", "ann")])),
+        limit: limit.to_owned().into(),
+        amount: Some(release_request::Amount::Hits(hits)),
+        idempotency_key: key.to_owned().into(),
+        ..ReleaseRequest::default()
+    }
+}
+
+fn standing<'s>(standings: &'s [Standing], limit: &str) -> &'s Standing {
+    let named = |standing: &&Standing| standing.limit == limit;
+    standings.iter().find(named).unwrap_or_else(|| panic!("no {limit}: {standings:?}"))
+}
+
+/// `[used, held, remaining]` of `limit`.
+fn amounts(standings: &[Standing], limit: &str) -> [i64; 3] {
+    let found = standing(standings, limit);
+    [found.used, found.held, found.remaining]
+}
+
+const DOLLAR: i64 = 1_000_000_000;
+
+#[tokio::test]
+async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more() {
+    let service = Service::start().await;
+    let whole = tokens(&[("input", 10_000), ("output", 20_000)]);
+    let above = tokens(&[("input", 10_000), ("output", 20_001)]);
+    let refused = service.reserve(reserve("paid", above.clone())).await.unwrap();
+    assert_eq!(refused.decision(), Decision::Deny);
+    assert_eq!((refused.reservation.as_str(), refused.granted), ("", None));
+    let spend = standing(&refused.standings, "spend");
+    assert_eq!((spend.reason.as_str(), spend.unit(), spend.max), ("too_large", Unit::NanoUsd, 5 * DOLLAR));
+    assert_eq!(amounts(&refused.standings, "calls"), [0, 0, 10], "a refusal costs nothing");
+
+    let held = service.held(reserve("paid", whole.clone())).await;
+    assert_eq!(held.granted, Some(Usage { hits: 1, ..whole.clone() }));
+    assert_eq!(amounts(&held.standings, "spend"), [0, 5 * DOLLAR, 0]);
+    assert_eq!(amounts(&held.standings, "calls"), [1, 0, 9]);
+    let settled = service.settle(done(&held, whole)).await.unwrap();
+    assert_eq!((settled.decision(), settled.charged_usd.as_str()), (Decision::Allow, "5.00"));
+    assert_eq!(amounts(&settled.standings, "spend"), [5 * DOLLAR, 0, 0]);
+    let next = service.reserve(reserve("paid", usd("0.000000001"))).await.unwrap();
+    assert_eq!(
+        (next.decision(), standing(&next.standings, "spend").reason.as_str()),
+        (Decision::Deny, "over_limit")
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_call_is_done_once_and_another_under_its_key_is_refused() {
+    let service = Service::start().await;
+    let call = keyed(reserve("both", tokens(&[("output", 100)])), "k");
+    let first = service.held(call.clone()).await;
+    let again = service.held(call.clone()).await;
+    assert!(!first.replayed && again.replayed);
+    assert_eq!((&again.reservation, &again.granted), (&first.reservation, &first.granted));
+    assert_eq!(again.expires_at, first.expires_at);
+    assert_eq!(amounts(&again.standings, "words"), [0, 100, 900]);
+    for other in [
+        keyed(reserve("both", tokens(&[("output", 101)])), "k"),
+        keyed(reserve("both", tokens(&[("input", 100)])), "k"),
+        less(call.clone()),
+        ReserveRequest { ttl: Some(Duration { seconds: 1, nanos: 0 }), ..call.clone() },
+    ] {
+        assert_eq!(service.reserve(other).await.unwrap_err().code(), Code::AlreadyExists);
+    }
+    let bob = subject("app", &[("route", "both"), ("user", "bob")]);
+    let of_bob = service.held(ReserveRequest { subject: Some(bob), ..call.clone() }).await;
+    assert!(!of_bob.replayed, "a key is its subject's own");
+
+    service.settle(done(&first, tokens(&[("output", 60)]))).await.unwrap();
+    service.pass(23 * 3600);
+    let after = service.held(call.clone()).await;
+    assert!(after.replayed && after.reservation == first.reservation);
+    service.pass(2 * 3600);
+    assert!(!service.held(call).await.replayed, "it is forgotten after a day");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn totals_that_grow_are_charged_once() {
+    let service = Service::start().await;
+    let held = service.held(reserve("llm", tokens(&[("output", 1_000)]))).await;
+    assert_ne!(held.reservation, "");
+    for (used, rest) in [(200, 800), (200, 800), (400, 600), (600, 400), (500, 400)] {
+        let settled = service.settle(more(&held, tokens(&[("output", used)]))).await.unwrap();
+        assert_eq!(settled.decision(), Decision::Allow);
+        assert_eq!(amounts(&settled.standings, "words"), [1_000 - rest, rest, 0], "{used}");
+        assert!(settled.expires_at.is_some() && !settled.replayed && !settled.late);
+    }
+    let last = service.settle(done(&held, tokens(&[("output", 777)]))).await.unwrap();
+    assert_eq!((amounts(&last.standings, "words"), last.expires_at), ([777, 0, 223], None));
+    assert_eq!(last.charged_usd, "", "no limit counts money");
+    let again = service.settle(done(&held, tokens(&[("output", 999)]))).await.unwrap();
+    assert_eq!((again.replayed, amounts(&again.standings, "words")), (true, [777, 0, 223]));
+    let goes_on = service.settle(more(&held, tokens(&[("output", 999)]))).await.unwrap();
+    assert_eq!((goes_on.replayed, goes_on.decision()), (true, Decision::Deny), "nothing is held any more");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_used_beyond_the_hold_is_debt() {
+    let service = Service::start().await;
+    let held = service.held(reserve("both", usd("5.00"))).await;
+    let settled = service.settle(more(&held, usd("6.00"))).await.unwrap();
+    assert_eq!((settled.decision(), settled.charged_usd.as_str()), (Decision::Deny, "6.00"));
+    let spend = standing(&settled.standings, "spend");
+    assert_eq!((spend.decision(), spend.reason.as_str()), (Decision::Deny, "over_limit"));
+    assert_eq!(amounts(&settled.standings, "spend"), [6 * DOLLAR, 0, -DOLLAR]);
+    let next = service.reserve(reserve("both", usd("0.01"))).await.unwrap();
+    assert_eq!(
+        (next.decision(), amounts(&next.standings, "spend")),
+        (Decision::Deny, [6 * DOLLAR, 0, -DOLLAR])
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn who_accepts_less_gets_what_is_left() {
+    let service = Service::start().await;
+    service.held(reserve("llm", tokens(&[("output", 700)]))).await;
+    let ask = tokens(&[("input", 100), ("output", 400), ("reasoning", 400)]);
+    assert_eq!(service.reserve(reserve("llm", ask.clone())).await.unwrap().decision(), Decision::Deny);
+    let held = service.held(less(reserve("llm", ask))).await;
+    let granted = tokens(&[("input", 100), ("output", 100), ("reasoning", 100)]);
+    assert_eq!(held.granted, Some(Usage { hits: 1, ..granted }));
+    assert_eq!(amounts(&held.standings, "words"), [0, 1_000, 0]);
+    let refused = service.reserve(less(reserve("llm", tokens(&[("output", 2_000)])))).await.unwrap();
+    let words = standing(&refused.standings, "words");
+    assert_eq!((words.decision(), words.reason.as_str()), (Decision::Deny, "over_limit"), "one would do");
+
+    // All tokens shrink where the model makes none, the dollars where there are none; costs as tokens.
+    let bob = |request: ReserveRequest| {
+        let mut subject = request.subject.unwrap();
+        subject.entries[1].value = "bob".into();
+        ReserveRequest { subject: Some(subject), ..request }
+    };
+    let held = service.held(bob(less(reserve("llm", tokens(&[("input", 3_000)]))))).await;
+    assert_eq!(held.granted.unwrap().tokens["input"], 1_000);
+    let held = service.held(bob(less(reserve("paid", usd("7.50"))))).await;
+    assert_eq!(held.granted.unwrap().usd, "4.999999999", "rounded to the safe side");
+    let carol = |request: ReserveRequest| {
+        let mut subject = request.subject.unwrap();
+        subject.entries[1].value = "carol".into();
+        ReserveRequest { subject: Some(subject), ..request }
+    };
+    let ask = tokens(&[("input", 10_000), ("output", 40_000)]);
+    let held = service.held(carol(less(reserve("paid", ask)))).await;
+    assert_eq!(held.granted.unwrap().tokens, tokens(&[("input", 10_000), ("output", 20_000)]).tokens);
+    assert_eq!(amounts(&held.standings, "spend"), [0, 5 * DOLLAR, 0]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_holds_its_slot_for_as_long_as_it_is_renewed() {
+    let service = Service::start().await;
+    let stream = reserve("stream", Usage::default());
+    let first = service.held(stream.clone()).await;
+    let lapses =
+        |at: &Option<WireTime>| at.as_ref().unwrap().seconds - i64::try_from(NOON.0 / 1_000_000).unwrap();
+    assert_eq!(lapses(&first.expires_at), 60, "the lease of the limit");
+    let second = service.held(stream.clone()).await;
+    let full = service.reserve(stream.clone()).await.unwrap();
+    assert_eq!(full.decision(), Decision::Deny);
+    let open = standing(&full.standings, "open");
+    assert_eq!((open.held, open.reason.as_str()), (2, "over_limit"));
+    assert_eq!(open.retry_after, Some(Duration { seconds: 60, nanos: 0 }));
+
+    service.pass(50);
+    let renewed = service.settle(more(&first, None)).await.unwrap();
+    assert_eq!((renewed.decision(), lapses(&renewed.expires_at)), (Decision::Allow, 110));
+    service.pass(10);
+    assert_eq!(
+        amounts(&service.held(stream.clone()).await.standings, "open"),
+        [0, 2, 0],
+        "the second has lapsed"
+    );
+    let late = service.settle(more(&second, None)).await.unwrap();
+    assert_eq!((late.late, late.decision()), (true, Decision::Deny), "its place is taken");
+
+    assert!(!service.release(drop_of(&first)).await.unwrap().replayed);
+    let again = service.release(drop_of(&first)).await.unwrap();
+    assert_eq!((again.replayed, amounts(&again.standings, "open")), (true, [0, 1, 1]), "nothing of others");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn no_stream_is_renewed_beyond_its_greatest_age() {
+    let service = Service::start().await;
+    let held = service.held(reserve("stream", Usage::default())).await;
+    for _ in 0..35 {
+        service.pass(50);
+        assert_eq!(service.settle(more(&held, None)).await.unwrap().decision(), Decision::Allow);
+    }
+    service.pass(50);
+    let ended = service.settle(more(&held, None)).await.unwrap();
+    assert_eq!((ended.decision(), ended.expires_at), (Decision::Deny, None));
+    assert_eq!(amounts(&ended.standings, "open"), [0, 0, 2]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_may_ask_for_another_time_to_live_within_the_lease() {
+    let service = Service::start().await;
+    let asks = |route: &str, seconds| ReserveRequest {
+        ttl: Some(Duration { seconds, nanos: 0 }),
+        ..reserve(route, Usage::default())
+    };
+    let start = i64::try_from(NOON.0 / 1_000_000).unwrap();
+    for (route, asked, lives) in [("stream", 5, 5), ("stream", 300, 60), ("llm", 7_200, 7_200), ("llm", 1, 1)]
+    {
+        let held = service.held(asks(route, asked)).await;
+        assert_eq!(held.expires_at.unwrap().seconds - start, lives, "{route} {asked}");
+    }
+    let held = service.held(reserve("llm", Usage::default())).await;
+    assert_eq!(held.expires_at.unwrap().seconds - start, 300, "unless written");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_settlement_is_charged_and_said_to_be_late() {
+    let service = Service::start().await;
+    let held = service.held(reserve("llm", tokens(&[("output", 800)]))).await;
+    service.pass(300);
+    service.held(reserve("llm", tokens(&[("output", 1_000)]))).await;
+    let late = service.settle(done(&held, tokens(&[("output", 700)]))).await.unwrap();
+    assert_eq!((late.late, late.decision()), (true, Decision::Deny));
+    assert_eq!(amounts(&late.standings, "words"), [700, 1_000, -700]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn usage_that_nobody_knows_is_what_was_held_and_none_is_none() {
+    let service = Service::start().await;
+    let whole = tokens(&[("input", 100), ("output", 100)]);
+    let unknown = service.held(reserve("both", whole.clone())).await;
+    let settled = service.settle(done(&unknown, None)).await.unwrap();
+    assert_eq!((settled.charged_usd.as_str(), settled.standings[0].used), ("0.03", 200));
+    let zero = service.held(reserve("both", whole)).await;
+    let settled = service.settle(done(&zero, Usage::default())).await.unwrap();
+    assert_eq!((settled.charged_usd.as_str(), amounts(&settled.standings, "words")), ("0.00", [200, 0, 800]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_no_price_is_refused_or_charged_as_it_was_held() {
+    let service = Service::start().await;
+    let unknown = |usage: Usage| Usage { model: "gpt-9".into(), ..usage };
+    let refused = service.reserve(reserve("both", unknown(tokens(&[("output", 10)])))).await.unwrap();
+    let spend = standing(&refused.standings, "spend");
+    assert_eq!((refused.decision(), spend.reason.as_str()), (Decision::Deny, "unpriced_model"));
+    assert_eq!(spend.retry_after, None);
+    assert_eq!(amounts(&refused.standings, "words"), [0, 0, 1_000]);
+    let refused = service.reserve(reserve("both", tokens(&[("image", 10)]))).await.unwrap();
+    assert_eq!(standing(&refused.standings, "spend").reason, "unpriced_model");
+    service.held(reserve("llm", unknown(tokens(&[("output", 10)])))).await;
+
+    let held = service.held(reserve("both", tokens(&[("output", 100)]))).await;
+    let settled = service.settle(done(&held, unknown(tokens(&[("output", 50)])))).await.unwrap();
+    assert_eq!((settled.decision(), settled.charged_usd.as_str()), (Decision::Allow, "0.02"));
+    assert_eq!(standing(&settled.standings, "spend").reason, "unpriced_model");
+    assert_eq!(amounts(&settled.standings, "words"), [50, 10, 940]);
+    let after = SettleRequest {
+        subject: Some(ann("both")),
+        used: Some(unknown(tokens(&[("output", 50)]))),
+        idempotency_key: "k".into(),
+        ..SettleRequest::default()
+    };
+    let error = service.settle(after.clone()).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().starts_with("used.model: "), "{error}");
+    let billed = SettleRequest { used: Some(unknown(usd("0.5"))), ..after };
+    assert_eq!(service.settle(billed).await.unwrap().charged_usd, "0.50", "the caller knows better");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_cost_what_they_did_when_they_were_reserved() {
+    let service = Service::start().await;
+    let at = |seconds| Some(WireTime { seconds, nanos: 0 });
+    let million = |count| Usage { model: "openai/GPT-5".into(), ..tokens(&[("output", count)]) };
+    let long =
+        ReserveRequest { ttl: Some(Duration { seconds: 86_400, nanos: 0 }), ..reserve("day", million(1)) };
+    // It begins on 30 November, and dearer prices hold until the end of that day.
+    service.pass(9 * 86_400 + 11 * 3600);
+    let [first, second] = [service.held(long.clone()).await, service.held(long).await];
+    service.pass(3600);
+    let settled = service.settle(done(&first, million(10_000))).await.unwrap();
+    assert_eq!(settled.charged_usd, "0.30");
+    let by_new = SettleRequest { used_at: at(1_796_083_200), ..done(&second, million(10_000)) };
+    assert_eq!(service.settle(by_new).await.unwrap().charged_usd, "0.10");
+    let now = service.held(reserve("day", million(10_000))).await;
+    assert_eq!(amounts(&now.standings, "day"), [0, DOLLAR / 10, DOLLAR * 9 / 10], "a new day, a new price");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_reserved_is_charged_after_the_fact_once() {
+    let service = Service::start().await;
+    let after = |total, more| SettleRequest {
+        subject: Some(ann("both")),
+        used: Some(tokens(&[("output", total)])),
+        idempotency_key: "run".into(),
+        more,
+        ..SettleRequest::default()
+    };
+    for (total, more, used) in [(300, true, 300), (300, true, 300), (900, true, 900), (1_200, false, 1_200)] {
+        let settled = service.settle(after(total, more)).await.unwrap();
+        assert_eq!(settled.standings[0].used, used);
+        assert_eq!((settled.late, settled.replayed), (false, false));
+        let over = if used > 1_000 { Decision::Deny } else { Decision::Allow };
+        assert_eq!(settled.decision(), over, "{used}");
+    }
+    let again = service.settle(after(1_200, false)).await.unwrap();
+    assert_eq!((again.replayed, again.charged_usd.as_str()), (true, "0.24"));
+    assert_eq!(amounts(&again.standings, "words"), [1_200, 0, -200]);
+
+    let lost = keyed(reserve("both", tokens(&[("output", 1)])), "lost");
+    let bob = subject("app", &[("user", "bob"), ("route", "both")]);
+    service.held(ReserveRequest { subject: Some(bob.clone()), ..lost }).await;
+    let by_key = SettleRequest {
+        subject: Some(bob),
+        used: Some(tokens(&[("output", 7)])),
+        idempotency_key: "lost".into(),
+        ..SettleRequest::default()
+    };
+    let settled = service.settle(by_key).await.unwrap();
+    assert_eq!(
+        amounts(&settled.standings, "words"),
+        [7, 0, 993],
+        "its hold is settled, whose answer was lost"
+    );
+    let free = SettleRequest { subject: Some(ann("nowhere")), ..after(5, false) };
+    assert_eq!(service.settle(free).await.unwrap().standings, []);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_given_back_once() {
+    let service = Service::start().await;
+    for _ in 0..3 {
+        let made = service.held(reserve("kits", Usage::default())).await;
+        service.settle(done(&made, None)).await.unwrap();
+    }
+    assert_eq!(service.reserve(reserve("kits", Usage::default())).await.unwrap().decision(), Decision::Deny);
+    let back = service.release(give_back("kits", 1, "kit-7")).await.unwrap();
+    assert_eq!((back.replayed, amounts(&back.standings, "kits")), (false, [2, 0, 1]));
+    let again = service.release(give_back("kits", 1, "kit-7")).await.unwrap();
+    assert_eq!((again.replayed, amounts(&again.standings, "kits")), (true, [2, 0, 1]));
+    let error = service.release(give_back("kits", 2, "kit-7")).await.unwrap_err();
+    assert_eq!(error.code(), Code::AlreadyExists);
+    let one = ReleaseRequest { amount: None, ..give_back("kits", 0, "") };
+    assert_eq!(amounts(&service.release(one).await.unwrap().standings, "kits"), [1, 0, 2]);
+    let all = service.release(give_back("kits", 100, "")).await.unwrap();
+    assert_eq!(amounts(&all.standings, "kits"), [0, 0, 3], "never below 0");
+
+    let counted = |count, key| ReleaseRequest {
+        amount: Some(release_request::Amount::TrueCount(count)),
+        ..give_back("kits", 0, key)
+    };
+    let found = service.release(counted(40, "audit")).await.unwrap();
+    assert_eq!(amounts(&found.standings, "kits"), [40, 0, -37], "more than there may be");
+    assert!(service.release(counted(40, "audit")).await.unwrap().replayed);
+    let other = service.release(give_back("kits", 40, "audit")).await.unwrap_err();
+    assert_eq!(other.code(), Code::AlreadyExists);
+    let found = service.release(counted(0, "")).await.unwrap();
+    assert_eq!(amounts(&found.standings, "kits"), [0, 0, 3]);
+
+    let failed = service.held(reserve("kits", Usage::default())).await;
+    let dropped = service.release(drop_of(&failed)).await.unwrap();
+    assert_eq!(amounts(&dropped.standings, "kits"), [0, 0, 3], "a job that fails gives back what it took");
+    let money = service.release(give_back("spend", 1_000_000, "")).await.unwrap();
+    assert_eq!(amounts(&money.standings, "spend"), [0, 0, 5 * DOLLAR]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_standing_says_what_it_is() {
+    let service = Service::start().await;
+    let none = subject("app", &[("route", "llm"), ("user", "ann"), ("tier", "none")]);
+    let refused = ReserveRequest { subject: Some(none), ..reserve("llm", tokens(&[("output", 1)])) };
+    let refused = service.reserve(refused).await.unwrap();
+    let words = standing(&refused.standings, "words");
+    assert_eq!((words.max, words.reason.as_str(), words.retry_after), (0, "blocked_by_tier", None));
+
+    let dear = service.reserve(reserve("paid", tokens(&[("output", 1 << 52)]))).await.unwrap();
+    assert_eq!(standing(&dear.standings, "spend").reason, "too_large", "more than anything counts");
+
+    let refused = service.reserve(reserve("named", usd("0.10"))).await.unwrap();
+    let named = standing(&refused.standings, "named");
+    assert_eq!((refused.decision(), named.reason.as_str()), (Decision::Deny, "missing_subject"));
+    assert_eq!(standing(&refused.standings, "words").decision(), Decision::Allow);
+
+    let held = service.held(reserve("free", tokens(&[("output", 1 << 40)]))).await;
+    let free = standing(&held.standings, "free");
+    assert_eq!((free.max, free.remaining, free.held), (-1, -1, 1 << 40));
+
+    let trial = service.reserve(reserve("trial", tokens(&[("output", 11)]))).await.unwrap();
+    assert_eq!((trial.decision(), trial.reservation.is_empty()), (Decision::ShadowDeny, false));
+    assert_eq!(standing(&trial.standings, "trial").decision(), Decision::ShadowDeny);
+    assert_eq!(amounts(&trial.standings, "trial"), [0, 11, -1]);
+
+    let burst = service.held(reserve("burst", tokens(&[("output", 150)]))).await;
+    assert_eq!(standing(&burst.standings, "burst").max, 150);
+    service.settle(done(&burst, None)).await.unwrap();
+    let wait = service.reserve(reserve("burst", tokens(&[("output", 50)]))).await.unwrap();
+    let burst = standing(&wait.standings, "burst");
+    assert_eq!((burst.remaining, burst.retry_after), (0, Some(Duration { seconds: 30, nanos: 0 })));
+    let whole = i64::try_from(NOON.0 / 1_000_000).unwrap() + 90;
+    assert_eq!(burst.resets_at, Some(WireTime { seconds: whole, nanos: 0 }));
+
+    let nowhere = service.held(reserve("nowhere", tokens(&[("output", 5)]))).await;
+    assert_eq!(nowhere.standings, []);
+    assert_eq!(nowhere.granted.as_ref().unwrap().tokens["output"], 5);
+    assert_eq!(service.settle(done(&nowhere, None)).await.unwrap().decision(), Decision::Allow);
+    service.release(drop_of(&nowhere)).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_caller_gets_wrong_is_said_and_charges_nothing() {
+    let service = Service::start().await;
+    let held = service.held(reserve("both", tokens(&[("output", 10)]))).await;
+    let before = service.stands("llm", "words").await;
+    let good = || reserve("both", tokens(&[("output", 10)]));
+    let of = |subject: Subject| ReserveRequest { subject: Some(subject), ..good() };
+    let lives = |seconds, nanos| ReserveRequest { ttl: Some(Duration { seconds, nanos }), ..good() };
+    let many: Vec<(String, String)> = (0..17).map(|index| (index.to_string(), String::new())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let long = "k".repeat(257);
+    let invalid = Code::InvalidArgument;
+    for (request, code, text) in [
+        (ReserveRequest { subject: None, ..good() }, invalid, "subject.domain: must not be empty"),
+        (of(subject("app", &[])), invalid, "subject.entries: must not be empty"),
+        (of(subject("app", &many)), invalid, "subject.entries: 17 given, at most 16 are taken"),
+        (of(subject("app", &[("", "x")])), invalid, "subject.entries: a key must not be empty"),
+        (of(subject("app", &[(&long[..65], "x")])), invalid, "subject.entries: a key is 65 bytes long"),
+        (of(subject("app", &[("a", "x"), ("a", "y")])), invalid, "subject.entries: the key 'a' stands twice"),
+        (
+            of(subject("other", &[("user", "ann")])),
+            Code::NotFound,
+            "subject.domain: there is no domain 'other'",
+        ),
+        (lives(0, 0), invalid, "ttl: must be above 0 and at most 24 hours"),
+        (lives(-1, 0), invalid, "ttl: "),
+        (lives(1, -1), invalid, "ttl: "),
+        (lives(365 * 86_400, 0), invalid, "ttl: "),
+        (lives(i64::MAX, 0), invalid, "ttl: "),
+        (lives(86_400, 1_000), invalid, "ttl: "),
+        (keyed(good(), &long), invalid, "idempotency_key: 257 bytes long, at most 256 are taken"),
+        (
+            reserve("both", tokens(&[("outputs", 1)])),
+            invalid,
+            "estimate.tokens: 'outputs' is no class of tokens",
+        ),
+        (
+            reserve("both", tokens(&[("output", 1 << 53)])),
+            invalid,
+            "estimate.tokens: more than 9007199254740991",
+        ),
+        (
+            reserve("both", tokens(&[("output", u64::MAX), ("input", 1)])),
+            invalid,
+            "estimate.tokens: more than",
+        ),
+        (reserve("both", usd("-5.00")), invalid, "estimate.usd: it is not a decimal number of dollars"),
+        (reserve("both", usd("NaN")), invalid, "estimate.usd: it is not"),
+        (reserve("both", usd("1e3")), invalid, "estimate.usd: it is not"),
+        (reserve("both", usd("0.0000000001")), invalid, "estimate.usd: it has more than nine decimals"),
+        (reserve("both", usd("9000000.01")), invalid, "estimate.usd: it is above the largest amount"),
+        (
+            reserve("both", Usage { hits: 1 << 53, ..Usage::default() }),
+            invalid,
+            "estimate.hits: 9007199254740992 is",
+        ),
+        (
+            reserve("both", Usage { model: long.clone().into(), ..usd("1") }),
+            invalid,
+            "estimate.model: 257 bytes",
+        ),
+    ] {
+        let shown = format!("{request:?}");
+        let error = service.reserve(request).await.expect_err(&shown);
+        assert_eq!(error.code(), code, "{shown}");
+        assert!(error.message().starts_with(text), "{error} is not {text}");
+    }
+
+    let garbage = |reservation: &str| SettleRequest {
+        reservation: reservation.to_owned().into(),
+        ..done(&held, tokens(&[("output", 10)]))
+    };
+    let unknown = held.reservation.replace(&held.reservation[20..36], "0123456789abcdef");
+    let by_key = SettleRequest {
+        reservation: "".into(),
+        subject: Some(ann("both")),
+        idempotency_key: "k".into(),
+        ..done(&held, tokens(&[("output", 10)]))
+    };
+    for (request, code, text) in [
+        (garbage("garbage"), invalid, "reservation: is none that Reserve has answered"),
+        (garbage(&held.reservation.to_uppercase()), invalid, "reservation: "),
+        (garbage(&unknown), Code::NotFound, "reservation: nothing is known of it"),
+        (done(&held, usd("-1")), invalid, "used.usd: "),
+        (done(&held, tokens(&[("total", 1)])), invalid, "used.tokens: 'total' is no class of tokens"),
+        (
+            SettleRequest { used_at: Some(WireTime { seconds: -1, nanos: 0 }), ..done(&held, None) },
+            invalid,
+            "used_at: must be a time since 1970",
+        ),
+        (
+            SettleRequest { used: None, ..by_key.clone() },
+            invalid,
+            "used: must be given without a reservation",
+        ),
+        (
+            SettleRequest { idempotency_key: "".into(), ..by_key.clone() },
+            invalid,
+            "idempotency_key: must not be empty without a reservation",
+        ),
+        (
+            SettleRequest { subject: Some(ann("named")), ..by_key },
+            invalid,
+            "subject.entries: the limit named needs session",
+        ),
+        (SettleRequest::default(), invalid, "used: "),
+    ] {
+        let shown = format!("{request:?}");
+        let error = service.settle(request).await.expect_err(&shown);
+        assert_eq!(error.code(), code, "{shown}");
+        assert!(error.message().starts_with(text), "{error} is not {text}");
+    }
+
+    let twice =
+        ReleaseRequest { subject: Some(subject("app", &[("limit", "kits")])), ..give_back("kits", 1, "") };
+    for (request, code, text) in [
+        (give_back("kit", 1, ""), Code::NotFound, "limit: the domain has no limit 'kit'"),
+        (
+            give_back("calls", 1, ""),
+            Code::FailedPrecondition,
+            "limit: 'calls' takes nothing back; write 'refundable: true' into it",
+        ),
+        (give_back("", 1, ""), invalid, "limit: must not be empty without a reservation"),
+        (give_back("kits", 1 << 53, ""), invalid, "hits: 9007199254740992 is above the largest amount"),
+        (twice, invalid, "subject.entries: 'limit' stands beside the field limit"),
+        (ReleaseRequest { reservation: "00".into(), ..ReleaseRequest::default() }, invalid, "reservation: "),
+    ] {
+        let shown = format!("{request:?}");
+        let error = service.release(request).await.expect_err(&shown);
+        assert_eq!(error.code(), code, "{shown}");
+        assert!(error.message().starts_with(text), "{error} is not {text}");
+    }
+    assert_eq!(service.stands("llm", "words").await, before);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn any_bytes_name_a_subject() {
+    let service = Service::start().await;
+    let mut odd = ann("llm");
+    odd.entries[1].value = vec![0xff, 0, b'{'].into();
+    let held = ReserveRequest { subject: Some(odd), ..reserve("llm", tokens(&[("output", 5)])) };
+    assert_eq!(amounts(&service.held(held).await.standings, "words"), [0, 5, 995]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn domains_of_the_reference_hold_nothing() {
+    let service = Service::with(REFERENCE, EngineSettings::default()).await;
+    let legacy = subject("legacy", &[("user", "ann")]);
+    let error = service.reserve(ReserveRequest { subject: Some(legacy), ..ReserveRequest::default() }).await;
+    assert_eq!(error.unwrap_err().code(), Code::FailedPrecondition);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn on_trial_nothing_is_refused_and_switched_off_nothing_is_counted() {
+    let settings = EngineSettings { enforcement: Enforcement::Shadow, ..EngineSettings::default() };
+    let service = Service::with(APP, settings).await;
+    let held = service.reserve(reserve("both", tokens(&[("output", 1_001)]))).await.unwrap();
+    assert_eq!((held.decision(), held.reservation.is_empty()), (Decision::ShadowDeny, false));
+    let unpriced = Usage { model: "gpt-9".into(), ..tokens(&[("output", 1)]) };
+    assert_eq!(service.reserve(reserve("both", unpriced)).await.unwrap().decision(), Decision::ShadowDeny);
+    let settled = service.settle(more(&held, tokens(&[("output", 1_002)]))).await.unwrap();
+    assert_eq!((settled.decision(), settled.standings[0].used), (Decision::ShadowDeny, 1_002));
+    service.stop().await;
+
+    let service =
+        Service::with(APP, EngineSettings { switch: Switch::Off, ..EngineSettings::default() }).await;
+    let held = service.held(reserve("both", tokens(&[("output", 1_001)]))).await;
+    assert_eq!(held.granted.as_ref().unwrap().tokens["output"], 1_001);
+    assert_eq!(service.settle(done(&held, None)).await.unwrap().decision(), Decision::Allow);
+    service.release(drop_of(&held)).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_told_again() {
+    let held = {
+        let service = Service::start().await;
+        let held = service.held(reserve("llm", tokens(&[("output", 1)]))).await;
+        service.stop().await;
+        held
+    };
+    let engine = Engine::new(LimitsHandle::new(rules(APP)), Gone, EngineSettings::default());
+    let server = TestServer::whole(Arc::new(engine), GrpcSettings::default()).await;
+    let clock = Clock::manual(NOON);
+    let service = Service { client: LimitServiceClient::new(server.channel().await), server, clock };
+    let refused = service.reserve(reserve("llm", tokens(&[("output", 1)]))).await.unwrap();
+    assert_eq!(refused.decision(), Decision::Deny, "tokens are kept");
+    let passes = service.reserve(reserve("stream", Usage::default())).await.unwrap();
+    assert_eq!((passes.decision(), passes.reservation.as_str()), (Decision::Allow, ""), "slots are given");
+    let error = service.settle(done(&held, None)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("ask again"), "{error}");
+    let by_key = SettleRequest {
+        subject: Some(ann("llm")),
+        used: Some(tokens(&[("output", 1)])),
+        idempotency_key: "k".into(),
+        ..SettleRequest::default()
+    };
+    assert_eq!(service.settle(by_key).await.unwrap_err().code(), Code::Unavailable);
+    for request in [drop_of(&held), give_back("kits", 1, ""), give_back("kits", 1, "k")] {
+        assert_eq!(service.release(request).await.unwrap_err().code(), Code::Unavailable);
+    }
+    service.stop().await;
+}
