@@ -4,8 +4,10 @@
 //! act for it to lapse. What is held is never mixed with what is used: holds stand beside the state of a counter,
 //! whatever its window, and are added to what it counts only to ask for room.
 //!
-//! **Bound.** Whoever is admitted found used + held + asked ≤ N, and a hold of h turns into at most h used. So
-//! used + held stays within N, but for what is spent beyond a hold or after it.
+//! **Bound.** Whoever is admitted found used + held + asked ≤ N. Until a hold of h ends, at most h is spent of it and
+//! only the rest is held on; once it has ended, the rest has to find room as anyone does. So used + held, and with it
+//! what is used within any window, stays within N: but for what is spent beyond a hold or after it, and where N came
+//! down or refuses nobody.
 //!
 //! **Source.** Leases (Gray and Cheriton, SOSP 1989) over an escrow of room (O'Neil, "The Escrow Transactional
 //! Method", TODS 1986): what is promised is set aside, so that nobody has to wait for the outcome.
