@@ -77,7 +77,7 @@ impl Crowd {
     fn turn_away(&self, alert: &Alert) {
         alert.became(Alerted::Dropped);
         if !self.0.swap(true, Ordering::Relaxed) {
-            tracing::error!("too many alerts wait for their webhook: further ones are dropped and counted");
+            tracing::error!("too many alerts wait: further ones are dropped and counted");
         }
     }
 

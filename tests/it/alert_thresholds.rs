@@ -49,7 +49,7 @@ fn a_file_alerts_on_what_is_spent_and_on_rates_that_ask() {
         ("alerts: {}", "{limit: 5/15m, alerts: {}}", USUAL),
         ("alerts: {at: [100%, 20%, 100%, 150%]}", "3/month", &[20, 100, 150]),
         ("alerts: {at: [70%]}", "{limit: 3/month, alerts: {at: [90%, 10%]}}", &[10, 90]),
-        ("alerts: {at: [70%]}", "{limit: 5 concurrent, alerts: {}}", &[70]),
+        ("alerts: {at: [70%]}", "{limit: 5 total, alerts: {}}", &[70]),
         ("", "$5.00/1h", &[]),
         ("", "{limit: 5/15m, alerts: {}}", USUAL),
         ("", "{limit: 5/15m, alerts: {at: [90%]}}", &[90]),

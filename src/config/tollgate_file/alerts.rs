@@ -4,7 +4,7 @@
 //! themselves.
 
 use super::secret::{NoValue, expand};
-use super::{At, not_yet, value};
+use super::{At, value};
 use crate::config::diagnostic::{Field, Fields, Position, Report, shorten};
 use crate::config::source::Environment;
 use crate::limits::{InvalidWebhook, Percent, Unit, Webhook, Window};
@@ -40,13 +40,11 @@ pub(super) fn of_file(field: Field<'_>, environment: Environment<'_>, report: &m
     }
     said.webhook = fields.take("webhook").and_then(|webhook| read_webhook(webhook, environment, report));
     fields.finish(report);
-    not_yet("alerts", field.at, report);
     said
 }
 
 /// Reads what a limit says.
 pub(super) fn of_limit(field: Field<'_>, report: &mut Report) -> LimitAlerts {
-    not_yet("alerts", field.at, report);
     if field.value.literal() == Some("off") {
         return LimitAlerts::Off;
     }
@@ -76,7 +74,7 @@ impl LimitAlerts {
             Self::AsTheFile if is_spent(unit, window) => of_file().unwrap_or_default(),
             Self::AsTheFile => Vec::new(),
             Self::At(own) => {
-                refuse_request(own.at, window, report);
+                refuse_unspent(own.at, window, report);
                 own.value.or_else(of_file).unwrap_or_else(|| USUAL.to_vec())
             }
         }
@@ -92,12 +90,13 @@ fn is_spent(unit: Unit, window: &Window) -> bool {
     }
 }
 
-fn refuse_request(at: Position, window: &Window, report: &mut Report) {
-    if *window == Window::Request {
+/// Nothing is used up of what is only held, or only measured.
+fn refuse_unspent(at: Position, window: &Window, report: &mut Report) {
+    if matches!(window, Window::Concurrent { .. } | Window::Request) {
         report.error(
             at,
             "'alerts' means nothing for this window",
-            "remove it; a request leaves nothing counted",
+            "remove it; alerts tell of what is used up",
         );
     }
 }
