@@ -201,6 +201,11 @@ impl<S: Store> Store for Arc<S> {
 }
 
 impl Charge<'_> {
+    /// Whether holds may stand beside its counter. Of the size of one call nothing is held: it is nobody else's room.
+    fn has_holds(&self) -> bool {
+        self.freed_by == FreedBy::Holders && !matches!(self.rule.window, Window::Request)
+    }
+
     /// What becomes of it when it finds no room.
     fn overrun(&self, admission: Admission) -> Overrun {
         match (admission, self.binding, self.rule.window) {

@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
 use super::{
@@ -43,6 +43,9 @@ const OF_SHARD: usize = 4096;
 const SHARDS: usize = 64;
 /// So many counters of a shard that chance spreads them evenly enough.
 const OF_SMALL_SHARD: usize = 64;
+
+/// By how much time may run backwards and stands still: what would be let go unasked stays for so long.
+const STANDSTILL: Micros = Micros::from_secs(60);
 
 /// Counters in this process's memory.
 #[derive(Debug)]
@@ -190,6 +193,11 @@ impl MemoryStore {
             OnError::Allow | OnError::Deny => charge.stand_in(),
         }
     }
+}
+
+/// What ended by then is let go at `now`, also where nobody asks for it.
+fn long_before(now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_sub(STANDSTILL.0))
 }
 
 /// Does what `charge` asks of a counter, off the common path.

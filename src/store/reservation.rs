@@ -16,7 +16,7 @@ use std::num::NonZeroU64;
 
 use crate::algorithm::Outcome;
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, Number, Unit};
+use crate::limits::{CounterKey, MAX_AMOUNT, Number, Unit};
 
 use super::{Answer, Charge, Report};
 
@@ -193,7 +193,7 @@ impl Spent {
             Unit::Hits => Due::Exactly(0),
         };
         match due {
-            Due::Exactly(units) => units,
+            Due::Exactly(units) => units.min(MAX_AMOUNT),
             Due::AsHeld => held,
         }
     }

@@ -14,6 +14,8 @@ use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
 use crate::store::usage::Totals;
 
+use super::long_before;
+
 /// How many records are looked at to find one that may go early.
 const LOOKED_AT: usize = 16;
 
@@ -81,10 +83,10 @@ pub(super) struct RecordedPart {
 }
 
 impl Records {
-    /// The record under `name`, if it is still kept at `now`.
+    /// The record under `name`, if it is to be kept at `now`.
     pub(super) fn get(&mut self, name: u128, now: Timestamp) -> Option<&mut Record> {
-        self.forget(now);
-        self.by_name.get_mut(&name)
+        self.forget(long_before(now));
+        self.by_name.get_mut(&name).filter(|record| now < record.kept_until)
     }
 
     /// Whether there is a place for one more, of at most so many, at `now`. One may be forgotten for it.
@@ -102,8 +104,11 @@ impl Records {
         true
     }
 
-    /// Keeps `record` under `name`.
+    /// Keeps `record` under `name`, in place of any other.
     pub(super) fn insert(&mut self, name: u128, record: Record) -> &mut Record {
+        if let Some(before) = self.by_name.get(&name) {
+            self.forgotten.remove(&(before.kept_until, name));
+        }
         self.forgotten.insert((record.kept_until, name));
         self.by_name.entry(name).insert_entry(record).into_mut()
     }
@@ -117,8 +122,8 @@ impl Records {
         }
     }
 
-    fn forget(&mut self, now: Timestamp) {
-        while let Some(first) = self.forgotten.first().copied().filter(|(until, _)| *until <= now) {
+    fn forget(&mut self, then: Timestamp) {
+        while let Some(first) = self.forgotten.first().copied().filter(|(until, _)| *until <= then) {
             self.forgotten.remove(&first);
             self.by_name.remove(&first.1);
         }

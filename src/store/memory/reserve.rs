@@ -5,7 +5,7 @@
 
 use crate::algorithm::{HoldId, Holder, Op, Overrun, Share, Span};
 use crate::clock::Timestamp;
-use crate::limits::Unit;
+use crate::limits::{MAX_AMOUNT, Unit};
 use crate::store::usage::Totals;
 use crate::store::{
     Admission, Answer, Before, Binding, Call, Charge, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
@@ -82,6 +82,8 @@ impl MemoryStore {
                 records.insert(call.name.id, Record::after_the_fact(call, at))
             }
         };
+        // Nothing is settled before it was reserved.
+        let at = at.max(record.began);
         let settled = self.settle(call, record, at);
         if settled.before != Before::Settled {
             let kept_until = at.plus(call.keep).max(record.until);
@@ -151,7 +153,7 @@ fn settle_part(
     (before, was, will): (Before, Holder, Option<Holder>),
 ) -> Part {
     let charge = step.call.charges[index];
-    let holds = part.freed_by == FreedBy::Holders && before != Before::Settled;
+    let holds = charge.has_holds() && before != Before::Settled;
     let was_open = holds && step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
     step.ask(index, charge.op, Overrun::Count, was);
     let rest = Op::Hold { fixed: part.granted.saturating_sub(due), flexible: 0 };
@@ -252,8 +254,8 @@ impl RecordedPart {
         for part in charges.iter().filter_map(|charge| Self::of(charge, share, at)) {
             match parts.iter_mut().find(|known| known.key == part.key) {
                 Some(known) => {
-                    known.granted = known.granted.saturating_add(part.granted);
-                    known.taken = known.taken.saturating_add(part.taken);
+                    known.granted = (known.granted + part.granted).min(MAX_AMOUNT);
+                    known.taken = (known.taken + part.taken).min(MAX_AMOUNT);
                 }
                 None => parts.push(part),
             }
@@ -267,8 +269,10 @@ impl RecordedPart {
             return None;
         }
         let (granted, taken) = match charge.op {
-            Op::Hold { fixed, flexible } => (fixed.saturating_add(share.part_of(flexible)), 0),
-            Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken),
+            Op::Hold { fixed, flexible } => {
+                (fixed.saturating_add(share.part_of(flexible)).min(MAX_AMOUNT), 0)
+            }
+            Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken.min(MAX_AMOUNT)),
             Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } => (0, 0),
         };
         Some(Self {

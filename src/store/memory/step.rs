@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::algorithm::{HoldId, Holder, Op, Outcome, Overrun, Share, State};
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, OnError, Window};
-use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes};
+use crate::store::{Admission, Binding, Call, Charge, Outcomes};
 
 use super::shard::Shard;
 use super::table::{NEVER, Place};
@@ -147,7 +147,7 @@ impl<'m, 'c> Step<'m, 'c> {
         if matches!(self.seats[index], Seat::None) {
             return charge.stand_in();
         }
-        if charge.freed_by != FreedBy::Holders {
+        if !charge.has_holds() {
             return self.on_state(index, op, overrun, |state| ask(state, &charge, overrun, at));
         }
         let id = charge.key.id;
