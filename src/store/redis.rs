@@ -15,6 +15,7 @@ mod lua;
 mod offset;
 mod opening;
 mod queue;
+mod reservation;
 mod script;
 mod secret;
 mod settings;
@@ -32,9 +33,10 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
 use self::client::Dial;
-use self::lane::{Lane, Plan, Tracks};
+use self::lane::{Alone, Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
+use self::reservation::Asked;
 use self::script::Replied;
 use super::{Answer, Call, Lanes, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
@@ -93,6 +95,26 @@ impl RedisStore {
         self.shared.findings.load_full()
     }
 
+    /// Until when whoever asks now waits, by the steady clock.
+    fn until(&self) -> Micros {
+        Micros(self.plan.clock.steady().0.saturating_add(Micros::of(self.plan.patience).0))
+    }
+
+    /// Asks again what was not done, with the time that the reply has told.
+    async fn ask_alone<C: Copy, T>(&self, call: C) -> Result<T, StoreError>
+    where
+        Asked<C>: Alone<Said = Option<T>>,
+    {
+        let until = self.until();
+        for _ in 0..ASKS {
+            let asked = Asked { call, believed: self.believed() };
+            if let Some(said) = self.lane.ask_alone(&asked, until).await? {
+                return Ok(said);
+            }
+        }
+        Err(StoreError::Timeout)
+    }
+
     /// What the store's clock probably shows.
     fn believed(&self) -> Timestamp {
         let now = self.plan.clock.now();
@@ -108,7 +130,7 @@ impl Store for RedisStore {
         if call.charges.is_empty() {
             return Ok(script::answer(&call, self.believed(), &[]));
         }
-        let until = Micros(self.plan.clock.steady().0.saturating_add(Micros::of(self.plan.patience).0));
+        let until = self.until();
         for _ in 0..ASKS {
             let answer = self.lane.ask(script::pack(&call, || self.believed()), until);
             if let (at, Replied::Charged(charged)) = answer.await? {
@@ -118,12 +140,12 @@ impl Store for RedisStore {
         Err(StoreError::Timeout)
     }
 
-    async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
-        Err(StoreError::Unavailable)
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.ask_alone(call).await
     }
 
-    async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
-        Err(StoreError::Unavailable)
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.ask_alone(call).await
     }
 
     fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}

@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("prices", &["clock", "money"]),
     ("limits", &["calendar", "clock", "money", "prices"]),
     ("algorithm", &["calendar", "clock", "limits"]),
-    ("store", &["algorithm", "clock", "limits"]),
+    ("store", &["algorithm", "calendar", "clock", "limits"]),
     ("engine", &["algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
     ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["clock", "engine", "limits", "money"]),

@@ -42,6 +42,7 @@ mod settings;
 mod store_conformance;
 mod store_memory;
 mod store_parity;
+mod store_parity_holds;
 mod store_redis;
 mod support;
 mod tallies;

@@ -18,7 +18,7 @@ use crate::support::redis::{RedisServer, until_ready};
 use crate::support::together::together;
 use crate::support::tools::Tool;
 
-/// The script as the store sends it.
+/// The scripts as the store sends them.
 #[path = "../../src/store/redis/lua.rs"]
 mod lua;
 
@@ -548,7 +548,7 @@ fn fixed_run(once: u16, often: &[u16]) -> Vec<u8> {
 fn terms(kind: u8, most: f64, parameters: [f64; 4], expiry: &str) -> Vec<u8> {
     let binding = i32::to_le_bytes(-1);
     [
-        &[kind, 0, 0],
+        &[kind, 0, 0, 0],
         &binding[..],
         &doubles(&[1.0, 1.0, most]),
         &doubles(&parameters),
@@ -565,9 +565,9 @@ fn packed(charges: &[[u16; 2]]) -> Vec<u8> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the script says whole numbers")]
-fn eval(server: &RedisServer, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {
+fn eval(server: &RedisServer, script: &str, keys: &[&str], arguments: &[Vec<u8>]) -> Vec<i64> {
     let mut eval = redis::cmd("EVAL");
-    eval.arg(lua::SOURCE).arg(keys.len()).arg(keys).arg(arguments);
+    eval.arg(script).arg(keys.len()).arg(keys).arg(arguments);
     let reply: Vec<u8> = eval.query(&mut server.connection()).unwrap();
     let (doubles, []) = reply.as_chunks() else { panic!("{reply:?}") };
     doubles.iter().map(|double| f64::from_le_bytes(*double) as i64).collect()
@@ -582,7 +582,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let arguments = [head(0.0, f64::INFINITY, 0, 0), fixed.clone(), distant_past.clone(), call.clone()];
-        let reply = eval(&server, &["fixed", "day"], &arguments);
+        let reply = eval(&server, lua::CHARGE, &["fixed", "day"], &arguments);
         assert_eq!(reply[1..], [-(1 << 54)]);
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
         let keys: i64 = redis::cmd("DBSIZE").query(&mut server.connection()).unwrap();
@@ -594,12 +594,17 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
 fn what_comes_too_late_is_left_undone() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
-        let charge = |now: f64, until: f64| eval(&server, &["one"], &[head(now, until, 1, 1), run(1, &[])]);
+        let charge = |now: f64, until: f64| {
+            eval(&server, lua::CHARGE, &["one"], &[head(now, until, 1, 1), run(1, &[])])
+        };
         let late = charge(0.0, 1e15);
         assert_eq!(late.len(), 1, "{tool:?}");
         assert!(late[0] > 1_700_000_000_000_000, "the caller learns the time");
         assert_eq!(charge(1e15 + 1.0, 1e15), [1_000_000_000_000_001], "{tool:?}");
         assert_eq!(charge(1e15, 1e15)[1], 1, "in time, and the first, {tool:?}");
+        for script in [lua::RESERVE, lua::SETTLE] {
+            assert_eq!(eval(&server, script, &["one"], &[head(2e15, 1e15, 0, 0)]), [2_000_000_000_000_000]);
+        }
     }
 }
 
@@ -611,8 +616,8 @@ fn a_run_is_what_its_calls_would_be_one_after_the_other() {
     for (terms, run, sliding) in [(sliding, run(1, &[3]), 1), (fixed, fixed_run(1, &[3]), 0)] {
         let calls = packed(&[[1, 1]]).repeat(3);
         tell(&server, &["FLUSHALL"]);
-        let by_calls = eval(&server, &["one"], &[head(1e15, 1e15, 0, 0), terms, calls]);
-        let by_run = eval(&server, &["two", "three"], &[head(1e15, 1e15, 1, sliding), run]);
+        let by_calls = eval(&server, lua::CHARGE, &["one"], &[head(1e15, 1e15, 0, 0), terms, calls]);
+        let by_run = eval(&server, lua::CHARGE, &["two", "three"], &[head(1e15, 1e15, 1, sliding), run]);
         let [first, reset] = by_run[1..3] else { panic!("{by_run:?}") };
         assert_eq!((first, &by_run[3..]), (1, &by_calls[1..]), "the third of three");
         assert_eq!(by_calls[1..], [1, reset, 2, reset, -3, reset, reset]);

@@ -80,7 +80,7 @@ pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
 /// by command and key, and only this tells whether all of them are.
 async fn rehearse(pool: &Pool) -> RedisResult<()> {
     let Ok(mut connection) = pool.get().await else { return Ok(()) };
-    let script = Script::new(lua::SOURCE);
+    let script = Script::new(lua::CHARGE);
     script.load_async(&mut connection).await?;
     // Begun, added to, and given up.
     let take = Op::Take { room: 1, charge: 1 };

@@ -1,6 +1,7 @@
-//! How counters are called in Redis.
+//! How counters and records of reservations are called in Redis.
 //!
-//! `tollgate:{<tag>}:<id>`, both in hexadecimal: nothing of a caller's values is in it, and counters of one
+//! `tollgate:{<tag>}:<id>`, both in hexadecimal, and with `:r` behind it a record; what the scripts keep beside a counter
+//! has an ending too. So nothing of a caller's values is in it, and counters of one
 //! subject carry the same hash tag, so that they share a slot.
 
 use crate::limits::CounterKey;
@@ -21,6 +22,14 @@ pub(super) fn counter(key: CounterKey) -> [u8; LENGTH] {
     hexadecimal(&mut name[10..26], &key.tag.to_be_bytes());
     hexadecimal(&mut name[28..], &key.id.to_be_bytes());
     name
+}
+
+/// The name of the record of a reservation.
+pub(super) fn record(name: CounterKey) -> [u8; LENGTH + 2] {
+    let mut key = [0; LENGTH + 2];
+    key[..LENGTH].copy_from_slice(&counter(name));
+    key[LENGTH..].copy_from_slice(b":r");
+    key
 }
 
 fn hexadecimal(text: &mut [u8], bytes: &[u8]) {

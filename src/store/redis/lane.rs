@@ -4,12 +4,15 @@
 //! none waits to become fuller. Each call keeps its own deadline; a batch is made only before the first of them.
 //! Nothing that may have run is sent again.
 
+mod alone;
+
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::Script;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -23,6 +26,8 @@ use super::lua;
 use super::offset::Offset;
 use super::queue::{Load, Queue, Reply};
 use super::script::{PackedCall, Replied, Time};
+
+pub(super) use alone::{Alone, Scripts};
 
 /// Batches on their way at most.
 const IN_FLIGHT: usize = 2;
@@ -55,6 +60,9 @@ pub(super) struct Track {
     queue: Queue,
     connections: Connections,
     script: Script,
+    scripts: Scripts,
+    /// The places of calls that travel alone.
+    alone: Semaphore,
     plan: Arc<Plan>,
 }
 
@@ -64,7 +72,9 @@ impl Lane {
         let track = Arc::new(Track {
             queue: Queue::default(),
             connections: Connections::keep(plan.connections, &plan.dial),
-            script: Script::new(lua::SOURCE),
+            script: Script::new(lua::CHARGE),
+            scripts: Scripts { reserve: Script::new(lua::RESERVE), settle: Script::new(lua::SETTLE) },
+            alone: Semaphore::new(alone::MOST),
             plan: plan.clone(),
         });
         plan.tracks.add(&track);
@@ -173,7 +183,7 @@ impl Track {
         let until = self.plan.clock.now().plus(Micros::of(left + SLACK));
         for _ in 0..3 {
             let asked = self.plan.clock.now();
-            let command = batch.command(self.script.get_hash(), self.time(asked, until));
+            let command = batch.command(self.script.get_hash(), self.time(asked, Some(until)));
             let reply = match command.query_async::<Vec<u8>>(&mut connection).await {
                 Err(error) if classify(&error).1 == Remedy::Load => {
                     self.script.load_async(&mut connection).await?;
@@ -189,10 +199,10 @@ impl Track {
     }
 
     /// By which time the script goes at `now`, with `until` put into it.
-    fn time(&self, now: Timestamp, until: Timestamp) -> Time {
+    fn time(&self, now: Timestamp, until: Option<Timestamp>) -> Time {
         match self.plan.clock {
             Clock::Manual(_) => Time::At(now),
-            Clock::System => Time::Redis { until: Some(self.plan.offset.theirs(until)) },
+            Clock::System => Time::Redis { until: until.map(|until| self.plan.offset.theirs(until)) },
         }
     }
 

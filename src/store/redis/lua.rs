@@ -1,10 +1,12 @@
-//! The script's text: its parts in their order, each of which goes on where the one before ends.
+//! The scripts' texts: their parts in their order, each of which goes on where the one before ends.
 //!
-//! What they say to each other stands at the head of `lua/sliding.lua`. Tests read this file as one of their own, so
-//! it uses nothing else.
+//! What they say to each other stands at the head of `lua/head.lua` and of the parts. Tests read this file as one of
+//! their own, so it uses nothing else.
 
-/// The script as it is loaded.
-pub(super) const SOURCE: &str = concat!(
+/// The script that charges what several callers ask at once.
+pub(super) const CHARGE: &str = concat!(
+    include_str!("lua/head.lua"),
+    "\n",
     include_str!("lua/sliding.lua"),
     "\n",
     include_str!("lua/fixed.lua"),
@@ -15,5 +17,43 @@ pub(super) const SOURCE: &str = concat!(
     "\n",
     include_str!("lua/counters.lua"),
     "\n",
+    include_str!("lua/holds.lua"),
+    "\n",
+    include_str!("lua/call.lua"),
+    "\n",
     include_str!("lua/charge.lua")
+);
+
+/// The script that reserves.
+pub(super) const RESERVE: &str = concat!(
+    include_str!("lua/head.lua"),
+    "\n",
+    include_str!("lua/cells.lua"),
+    "\n",
+    include_str!("lua/counters.lua"),
+    "\n",
+    include_str!("lua/holds.lua"),
+    "\n",
+    include_str!("lua/call.lua"),
+    "\n",
+    include_str!("lua/record.lua"),
+    "\n",
+    include_str!("lua/reserve.lua")
+);
+
+/// The script that settles.
+pub(super) const SETTLE: &str = concat!(
+    include_str!("lua/head.lua"),
+    "\n",
+    include_str!("lua/cells.lua"),
+    "\n",
+    include_str!("lua/counters.lua"),
+    "\n",
+    include_str!("lua/holds.lua"),
+    "\n",
+    include_str!("lua/call.lua"),
+    "\n",
+    include_str!("lua/record.lua"),
+    "\n",
+    include_str!("lua/settle.lua")
 );

@@ -1,9 +1,11 @@
 //! What a charge is in the script's words; what the script says of it is in [`reply`].
 //!
-//! `lua/sliding.lua`, `lua/steps.lua` and `lua/charge.lua` tell the form; [`super::batch`] puts calls together. Nothing
+//! The parts of the script, `lua/*.lua`, tell the form at their heads; [`super::batch`] puts calls together. Nothing
 //! here talks to Redis.
 
+mod info;
 mod reply;
+mod reservation;
 
 use smallvec::SmallVec;
 
@@ -13,6 +15,7 @@ use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
 pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
+pub(super) use reservation::{read_reserved, read_settled, reserve, settle};
 
 const SLIDING: u8 = 1;
 const CONCURRENT: u8 = 2;
@@ -20,6 +23,7 @@ const FIXED: u8 = 4;
 const TAKE: u8 = 0;
 const GIVE_BACK: u8 = 1;
 const SET: u8 = 2;
+const HOLD: u8 = 3;
 const ENFORCED: i32 = -1;
 const COUNTED: i32 = -2;
 
@@ -66,6 +70,8 @@ pub(super) struct Terms {
     kind: u8,
     op: u8,
     overrun: Overrun,
+    /// Whether holds may stand beside the counter.
+    beside: bool,
     binding: i32,
     room: f64,
     amount: f64,
@@ -136,7 +142,7 @@ impl Terms {
             Op::Take { room, charge } => (TAKE, room, charge),
             Op::GiveBack { units } => (GIVE_BACK, 0, units),
             Op::Set { units } => (SET, 0, units),
-            Op::Hold { fixed, flexible } => (TAKE, fixed + flexible, 0),
+            Op::Hold { fixed, flexible } => (HOLD, fixed, flexible),
         };
         let binding = match charge.binding {
             Binding::Enforced => ENFORCED,
@@ -151,6 +157,7 @@ impl Terms {
             kind: kind(charge.rule.window),
             op,
             overrun: charge.overrun(admission),
+            beside: charge.has_holds(),
             binding,
             room: room as f64,
             amount: amount as f64,
@@ -169,7 +176,7 @@ impl Terms {
             FIXED => matches!(self.binding, ENFORCED | COUNTED),
             _ => false,
         };
-        is_taken && may_run && self.most.is_finite()
+        is_taken && may_run && !self.beside && self.most.is_finite()
     }
 
     /// Whether a run on these terms is one of sliding windows.
@@ -197,7 +204,7 @@ impl Terms {
     /// The argument that is these terms.
     pub(super) fn pack(&self, grace: u64) -> Vec<u8> {
         let mut packed = Vec::with_capacity(80);
-        packed.extend([self.kind, self.op, self.counts_over()]);
+        packed.extend([self.kind, self.op, self.counts_over(), u8::from(self.beside)]);
         packed.extend(self.binding.to_le_bytes());
         for part in [self.room, self.amount, self.most].into_iter().chain(self.parameters) {
             double(&mut packed, part);

@@ -1,9 +1,6 @@
 -- The runs of fixed windows, which nearly all calls of the reference's format ask for. In Redis: start of a period d,
 -- its end d, used d.
 
--- 2^53 - 1, the most that anything counts.
-local MOST = 9007199254740991
-
 for run = sliding_runs + 2, runs + 1 do
   local args = ARGV[run]
   local length, most, amount, overrun, once, often_at = unpack('<dddBI2', args)

@@ -4,10 +4,7 @@
 -- take from a sliding or a fixed window that is asked only in this way. The rest follows.
 --
 -- KEYS    every counter once: those of the runs in order, then those of the calls
--- ARGV    [1]     d d d I2 I2 B  the time to go by instead of TIME, or 0; the instant after which nothing is done,
---                 infinite for none; milliseconds that Redis keeps a state beyond the instant from which it is as good
---                 as fresh; how many runs follow; how many of those, the first, are of sliding windows;
---                 1 if all calls that are in no run are steps
+-- ARGV    [1]   as head.lua says
 --         runs of sliding windows
 --                 d d d I2  width of a cell; the most that may be used; what each call takes; how many counters are
 --                 asked once. Then how long a state is kept, in milliseconds, as text that ends with 0
@@ -17,43 +14,13 @@
 --         all runs
 --                 Then I2 for each counter that is asked more than once: how often
 --         [n…]  the calls, as steps.lua and charge.lua say
--- Reply   doubles in one string, which is read at a fraction of the cost of as many integers:
---         now; and nothing more if it is too late, when nothing was done. Then for each charge, in the order of
---         runs and calls:
---         used or held, reset        if it was admitted
---         -1 - used, wait, reset     if not
---         wait   microseconds until it would pass; -1 if waiting does not help
---         reset  microseconds until the counter is whole; -1 if time alone never brings it there
+-- Reply   of each charge, in the order of runs and calls
 --
 -- A sliding window in Redis: total d, then the last cell: count I7, index I6; then the others that hold something,
--- oldest first: index modulo 256 B, count I7. All little-endian. In front stands what changes within a cell. No cell is
--- more than 50 before the last, so the remainders tell which they are. Instants and spans are whole microseconds,
--- and exact: a double holds them until 2112.
+-- oldest first: index modulo 256 B, count I7. In front stands what changes within a cell. No cell is more than 50
+-- before the last, so the remainders tell which they are.
 --
 -- One TIME; one GET for each counter, one write for each that changed. Only steps ask for a counter once a call.
-
--- Lua has an unpack of its own, which spreads a table.
-local call, pack, unpack, spread = redis.call, struct.pack, struct.unpack, unpack
-
--- Numbers in one string; in pieces, because Lua's stack is bounded. It holds on to little, so that it costs little to
--- make.
-local function packed(numbers, from, to)
-  local last = from + 999
-  if to <= last then return struct.pack('<' .. ('d'):rep(to - from + 1), spread(numbers, from, to)) end
-  return packed(numbers, from, last) .. packed(numbers, last + 1, to)
-end
-
-local CELLS = 50
--- Bytes of the front, and of a cell behind it.
-local FRONT, CELL = 21, 8
-
-local now, deadline, grace, runs, sliding_runs, steps = unpack('<dddI2I2B', ARGV[1])
-if now == 0 then
-  local time = call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
-local reply, replied = { now }, 1
-if now > deadline then return packed(reply, 1, replied) end
 
 local key_at = 0
 for run = 2, sliding_runs + 1 do

@@ -1,25 +1,31 @@
 //! What the script says: of each charge what came of it, and of it all the answer to a call.
 //!
-//! Whatever is not of the form that `lua/sliding.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call
+//! Whatever is not of the form that `lua/head.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call
 //! was asked.
 
 use smallvec::SmallVec;
 
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::Window;
+use crate::limits::{Number, Window};
 use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
 
 /// Waiting does not help, or time alone never makes a counter whole.
 const NEVER: i64 = -1;
 /// Nothing was done to a call: its calendar does not reach to now.
-const ASTRAY: i64 = -(1 << 54);
+pub(super) const ASTRAY: i64 = -(1 << 54);
+/// What is held follows, before the rest.
+const HELD: i64 = -(1 << 55);
+/// The counter is whole at the end of a period that the script does not know.
+const NOBODY_KNOWS: i64 = -2;
 
 /// What the script said of a charge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::store::redis) struct Charged {
-    /// Used or held, whichever its window does.
+    /// Used, or held by nobody who has a name.
     spent: u64,
+    /// Held beside that.
+    held: u64,
     verdict: Verdict,
     reset_after: Option<Micros>,
 }
@@ -59,6 +65,31 @@ pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> 
 
 /// Reads off the front of `reply` what was said of a charge.
 pub(in crate::store::redis) fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
+    read(reply, after)
+}
+
+/// The same, of a counter that may be whole after `beyond`, which only the caller knows.
+pub(super) fn read_part(
+    reply: &mut &[i64],
+    beyond: impl FnOnce() -> Option<Micros>,
+) -> Result<Charged, StoreError> {
+    read(reply, |reset| match reset {
+        NOBODY_KNOWS => beyond().map(Some).ok_or(StoreError::Corrupt),
+        reset => after(reset),
+    })
+}
+
+fn read(
+    reply: &mut &[i64],
+    reset_after: impl FnOnce(i64) -> Result<Option<Micros>, StoreError>,
+) -> Result<Charged, StoreError> {
+    let held = match **reply {
+        [HELD, held, ref rest @ ..] => {
+            *reply = rest;
+            amount(held)?
+        }
+        _ => 0,
+    };
     let (spent, verdict, reset, rest) = match **reply {
         [spent @ 0..=i64::MAX, reset, ref rest @ ..] => (spent, Verdict::Admitted, reset, rest),
         [refused, wait, reset, ref rest @ ..] => {
@@ -68,7 +99,7 @@ pub(in crate::store::redis) fn read_charge(reply: &mut &[i64]) -> Result<Charged
         _ => return Err(StoreError::Corrupt),
     };
     *reply = rest;
-    Ok(Charged { spent: amount(spent)?, verdict, reset_after: after(reset)? })
+    Ok(Charged { spent: amount(spent)?, held, verdict, reset_after: reset_after(reset)? })
 }
 
 /// A span; `None` for never.
@@ -89,13 +120,17 @@ pub(in crate::store::redis) fn answer(call: &Call<'_>, at: Timestamp, charged: &
 }
 
 fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
-    let Charged { spent, verdict, reset_after } = *charged;
-    let (used, held) = match charge.rule.window {
-        Window::Concurrent { .. } => (0, spent),
-        _ => (spent, 0),
-    };
-    let remaining = charge.rule.left_after(spent);
-    Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
+    charged.outcome(matches!(charge.rule.window, Window::Concurrent { .. }), charge.rule.most())
+}
+
+impl Charged {
+    /// What came of a charge to a counter of which at most so much may be used and held, or only held.
+    pub(super) fn outcome(self, only_held: bool, most: Number) -> Outcome {
+        let Self { spent, held, verdict, reset_after } = self;
+        let remaining = most.left_after(spent + held);
+        let (used, held) = if only_held { (0, spent + held) } else { (spent, held) };
+        Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
+    }
 }
 
 #[cfg(test)]
@@ -116,8 +151,10 @@ mod tests {
 
     #[test]
     fn reads_what_the_script_replies() {
-        let charged = |spent, verdict, reset_after| Charged { spent, verdict, reset_after };
-        let replies: [(&[i64], _); 4] = [
+        let charged = |spent, verdict, reset_after| Charged { spent, held: 0, verdict, reset_after };
+        let beside = Charged { held: 3, ..charged(2, Verdict::Admitted, None) };
+        let replies: [(&[i64], _); 5] = [
+            (&[HELD, 3, 2, NEVER], beside),
             (&[2, 9], charged(2, Verdict::Admitted, Some(Micros(9)))),
             (&[2, NEVER], charged(2, Verdict::Admitted, None)),
             (&[-3, 8, 9], charged(2, Verdict::Refused(Retry::After(Micros(8))), Some(Micros(9)))),
@@ -131,7 +168,9 @@ mod tests {
         let mut both = &[2, 9, ASTRAY][..];
         assert!(matches!(read_call(&mut both, 1), Ok(Replied::Charged(_))));
         assert_eq!(read_call(&mut both, 7), Ok(Replied::Astray));
-        for nonsense in [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2]] {
+        for nonsense in
+            [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2], &[HELD, 1, 7], &[HELD, -1, 7, 1]]
+        {
             assert_eq!(read_call(&mut &*nonsense, 1), Err(StoreError::Corrupt), "{nonsense:?}");
         }
     }

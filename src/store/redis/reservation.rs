@@ -1,0 +1,59 @@
+//! Reservations over a lane: each is one command.
+
+use redis::{Cmd, Script};
+
+use crate::clock::Timestamp;
+use crate::store::{Reserve, Reserved, Settle, Settled, StoreError};
+
+use super::lane::{Alone, Scripts};
+use super::script::{self, Time};
+
+/// A call, and what its caller believes that the store's clock shows.
+pub(super) struct Asked<C> {
+    pub(super) call: C,
+    pub(super) believed: Timestamp,
+}
+
+impl Alone for Asked<Reserve<'_>> {
+    type Reply = Vec<u8>;
+    type Said = Option<Reserved>;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.reserve
+    }
+
+    fn command(&self, hash: &str, time: Time) -> Cmd {
+        script::reserve(&self.call, hash, time, || self.believed)
+    }
+
+    fn read(&self, reply: &Vec<u8>) -> Result<(Timestamp, Self::Said), StoreError> {
+        script::read_reserved(&self.call, reply)
+    }
+
+    /// Nobody would know of what it holds.
+    fn may_be_late(&self) -> bool {
+        false
+    }
+}
+
+impl Alone for Asked<Settle<'_>> {
+    type Reply = Vec<Vec<u8>>;
+    type Said = Option<Settled>;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.settle
+    }
+
+    fn command(&self, hash: &str, time: Time) -> Cmd {
+        script::settle(&self.call, hash, time, || self.believed)
+    }
+
+    fn read(&self, reply: &Vec<Vec<u8>>) -> Result<(Timestamp, Self::Said), StoreError> {
+        script::read_settled(reply)
+    }
+
+    /// What was spent is spent, and settled once however often it is told.
+    fn may_be_late(&self) -> bool {
+        true
+    }
+}

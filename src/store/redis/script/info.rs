@@ -1,0 +1,109 @@
+//! What the record of a reservation says of a counter to those who settle it: the script hands it back unread, but for
+//! the unit and the counter.
+
+use crate::algorithm::{Rule, Span};
+use crate::calendar::{Calendar, Period};
+use crate::clock::{Micros, Timestamp};
+use crate::limits::{CounterKey, Number, Unit, Window};
+use crate::store::{Charge, StoreError};
+
+const UNITS: [Unit; 3] = [Unit::Hits, Unit::Tokens, Unit::Money];
+const PERIODS: [Period; 4] = [Period::Day, Period::Week, Period::Month, Period::Year];
+/// Of a window that only holds, and of one that is neither that nor a calendar's.
+const ONLY_HOLDS: u8 = b'h';
+const OTHER: u8 = b'o';
+const CALENDAR: u8 = b'c';
+
+/// A counter of a reservation.
+#[derive(Debug)]
+pub(super) struct Info<'i> {
+    pub(super) unit: Unit,
+    pub(super) key: CounterKey,
+    pub(super) limit: u128,
+    pub(super) number: Number,
+    /// The most that may be used and held at once.
+    pub(super) most: Number,
+    kind: u8,
+    calendar: &'i [u8],
+}
+
+/// What the record says of the counter of `charge`.
+pub(super) fn write(charge: &Charge<'_>) -> Vec<u8> {
+    let Rule { window, number } = charge.rule;
+    let mut info = vec![place(&UNITS, &charge.unit)];
+    info.extend(charge.key.tag.to_be_bytes());
+    info.extend(charge.key.id.to_be_bytes());
+    info.extend(charge.overflow.to_be_bytes());
+    for number in [number, charge.rule.most()] {
+        info.extend(double(number).to_le_bytes());
+    }
+    match window {
+        Window::Concurrent { .. } => info.push(ONLY_HOLDS),
+        Window::Calendar(calendar) => {
+            info.extend([CALENDAR, place(&PERIODS, &calendar.period()), calendar.anchor()]);
+            info.extend(calendar.zone_name().as_bytes());
+        }
+        _ => info.push(OTHER),
+    }
+    info
+}
+
+/// What was written.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`], if it never was.
+pub(super) fn read(info: &[u8]) -> Result<Info<'_>, StoreError> {
+    parse(info).ok_or(StoreError::Corrupt)
+}
+
+fn parse(info: &[u8]) -> Option<Info<'_>> {
+    let (unit, rest) = info.split_first()?;
+    let (tag, rest) = rest.split_first_chunk()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let (limit, rest) = rest.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (most, rest) = rest.split_first_chunk()?;
+    let (kind, calendar) = rest.split_first()?;
+    Some(Info {
+        unit: *UNITS.get(usize::from(*unit))?,
+        key: CounterKey { tag: u64::from_be_bytes(*tag), id: u128::from_be_bytes(*id) },
+        limit: u128::from_be_bytes(*limit),
+        number: number_of(f64::from_le_bytes(*number)),
+        most: number_of(f64::from_le_bytes(*most)),
+        kind: *kind,
+        calendar,
+    })
+}
+
+impl Info<'_> {
+    /// Whether its window only holds.
+    pub(super) fn only_holds(&self) -> bool {
+        self.kind == ONLY_HOLDS
+    }
+
+    /// For how long the period of its calendar goes on that holds `at`; `None` if it has no calendar.
+    pub(super) fn period_left(&self, at: Timestamp) -> Option<Micros> {
+        let (&[period, anchor], zone) = self.calendar.split_first_chunk()?;
+        let zone = str::from_utf8(zone).ok()?;
+        let calendar = Calendar::new(*PERIODS.get(usize::from(period))?, zone, anchor).ok()?;
+        Some(Span::holding(&Window::Calendar(calendar), at).end.since(at))
+    }
+}
+
+fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    let place = all.iter().position(|other| other == one).and_then(|place| u8::try_from(place).ok());
+    place.expect("all of them are listed")
+}
+
+fn double(number: Number) -> f64 {
+    match number {
+        Number::Unlimited => f64::INFINITY,
+        Number::AtMost(most) => most as f64,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was made of a whole number")]
+fn number_of(double: f64) -> Number {
+    if double.is_finite() { Number::AtMost(double as u64) } else { Number::Unlimited }
+}

@@ -1,0 +1,217 @@
+//! Reservations in the words of the scripts that reserve and settle, and what those say of them.
+//!
+//! `lua/reserve.lua`, `lua/settle.lua` and `lua/record.lua` tell the form. Each is one command of its own.
+
+use redis::Cmd;
+
+use crate::algorithm::Op;
+use crate::clock::Timestamp;
+use crate::limits::{CounterKey, MAX_AMOUNT, Unit};
+use crate::store::redis::keys;
+use crate::store::{
+    Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
+    Reserved, Settle, Settled, StoreError, Then,
+};
+
+use super::info::{self, Info};
+use super::reply::{ASTRAY, amount, answer, numbers, read_call, read_part};
+use super::{Following, Replied, Terms, Time, double, number};
+
+/// The place of the first argument to which others lead, as the script counts.
+const FIRST_PLACE: usize = 3;
+
+/// The command that does `call`, by the script of this hash. Its caller believes that the store's clock shows what
+/// `believed` tells.
+pub(in crate::store::redis) fn reserve(
+    call: &Reserve<'_>,
+    hash: &str,
+    time: Time,
+    believed: impl Fn() -> Timestamp,
+) -> Cmd {
+    let mut counters = Vec::new();
+    let mut arguments: Vec<Vec<u8>> = Vec::new();
+    let mut infos: Vec<(CounterKey, u16)> = Vec::new();
+    let mut charges = Vec::from(narrow(call.charges.len()).to_le_bytes());
+    for charge in call.charges {
+        let counter = 1 + position(&mut counters, charge.key);
+        let terms = Terms::of(charge, Admission::AllOrNone, &believed).pack(time.grace());
+        let terms = narrow(FIRST_PLACE + position(&mut arguments, terms));
+        let known = infos.iter().find(|(key, _)| *key == charge.key).map(|(_, info)| *info);
+        let info = match known {
+            _ if !is_recorded(charge) => 0,
+            Some(info) => info,
+            None => {
+                let place = narrow(FIRST_PLACE + arguments.len());
+                arguments.push(info::write(charge));
+                infos.push((charge.key, place));
+                place
+            }
+        };
+        charges.extend([narrow(counter), terms, info].map(u16::to_le_bytes).as_flattened());
+    }
+    let mut command = begin(hash, call.name, &counters, time);
+    let mut life = Vec::with_capacity(56);
+    for part in [call.life.ttl, call.life.max_age, call.life.keep] {
+        number(&mut life, part.0);
+    }
+    number(&mut life, call.accepts_less.map_or(0, u64::from));
+    life.extend(call.name.id.to_be_bytes());
+    life.extend(call.body.to_le_bytes());
+    command.arg(life).arg(arguments).arg(charges);
+    command
+}
+
+/// The command that does `call`, as [`reserve`].
+pub(in crate::store::redis) fn settle(
+    call: &Settle<'_>,
+    hash: &str,
+    time: Time,
+    believed: impl Fn() -> Timestamp,
+) -> Cmd {
+    let mut command = begin(hash, call.name, &[], time);
+    let (goes_on, ttl) = match call.then {
+        Then::More { ttl } => (0, ttl.0),
+        Then::Done => (1, 0),
+        Then::Released => (2, 0),
+    };
+    let mut spent = vec![goes_on, u8::from(!call.otherwise.is_empty())];
+    number(&mut spent, ttl);
+    number(&mut spent, call.keep.0);
+    for due in [call.spent.tokens, call.spent.money] {
+        double(&mut spent, if let Due::Exactly(units) = due { units.min(MAX_AMOUNT) as f64 } else { -1.0 });
+    }
+    spent.extend(call.name.id.to_be_bytes());
+    command.arg(spent);
+    let mut known: Vec<CounterKey> = Vec::new();
+    for charge in call.otherwise.iter().filter(|charge| is_recorded(charge)) {
+        if !known.contains(&charge.key) {
+            known.push(charge.key);
+            let terms = Terms::of(charge, Admission::Each, &believed).pack(time.grace());
+            command.arg(info::write(charge)).arg(terms);
+        }
+    }
+    command
+}
+
+fn begin(hash: &str, name: CounterKey, counters: &[CounterKey], time: Time) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(hash).arg(counters.len() + 1).arg(&keys::record(name)[..]);
+    for key in counters {
+        command.arg(&keys::counter(*key)[..]);
+    }
+    command.arg(time.pack(Following { runs: 0, sliding_runs: 0, are_steps: false }));
+    command
+}
+
+/// Whether somebody has to come back to it.
+fn is_recorded(charge: &Charge<'_>) -> bool {
+    charge.unit != Unit::Hits || charge.freed_by != FreedBy::Time
+}
+
+/// Where `one` stands among `all`; last, if it was not there.
+fn position<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
+    all.iter().position(|other| *other == one).unwrap_or_else(|| {
+        all.push(one);
+        all.len() - 1
+    })
+}
+
+fn narrow(count: usize) -> u16 {
+    u16::try_from(count).expect("a call's descriptors and their limits are bounded")
+}
+
+/// The store's time, and what became of `call`; `None` if nothing was done, because it was too late or its calendars do
+/// not reach to now.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`], if this is no reply to it.
+pub(in crate::store::redis) fn read_reserved(
+    call: &Reserve<'_>,
+    reply: &[u8],
+) -> Result<(Timestamp, Option<Reserved>), StoreError> {
+    let (at, numbers) = begun(reply)?;
+    let (what, units, began, until, mut rest) = match &numbers[..] {
+        [] | [ASTRAY] => return Ok((at, None)),
+        [what, units, began, until, rest @ ..] => (*what, *units, *began, *until, rest),
+        _ => return Err(StoreError::Corrupt),
+    };
+    let grant =
+        Grant { units: amount(units)?, began: Timestamp(amount(began)?), until: Timestamp(amount(until)?) };
+    let hold = match what {
+        0 => Hold::Taken(grant),
+        1 => Hold::Replayed(grant),
+        2 => Hold::Refused,
+        3 => Hold::Conflict,
+        _ => return Err(StoreError::Corrupt),
+    };
+    let answer = if hold == Hold::Conflict {
+        Answer { at, outcomes: Outcomes::new(), degraded: None }
+    } else {
+        let Replied::Charged(charged) = read_call(&mut rest, call.charges.len())? else {
+            return Err(StoreError::Corrupt);
+        };
+        let looks = Op::Take { room: 0, charge: 0 };
+        let looks: Vec<Charge<'_>> = call
+            .charges
+            .iter()
+            .map(|charge| Charge { op: looks, binding: Binding::Counted, ..*charge })
+            .collect();
+        let charges = if matches!(hold, Hold::Replayed(_)) { &looks } else { call.charges };
+        answer(&Call { charges, admission: Admission::AllOrNone }, at, &charged)
+    };
+    if rest.is_empty() { Ok((at, Some(Reserved { answer, hold }))) } else { Err(StoreError::Corrupt) }
+}
+
+/// The store's time, and what became of a [`Settle`], as [`read_reserved`].
+pub(in crate::store::redis) fn read_settled(
+    reply: &[Vec<u8>],
+) -> Result<(Timestamp, Option<Settled>), StoreError> {
+    let (said, infos) = reply.split_first().ok_or(StoreError::Corrupt)?;
+    let (now, numbers) = begun(said)?;
+    let (before, at, until, mut rest) = match &numbers[..] {
+        [] | [ASTRAY] => return Ok((now, None)),
+        [before, at, until, rest @ ..] => (*before, Timestamp(amount(*at)?), *until, rest),
+        _ => return Err(StoreError::Corrupt),
+    };
+    let before = match before {
+        0 => Before::Held,
+        1 => Before::Late,
+        2 => Before::Settled,
+        3 => Before::Unheld,
+        4 => Before::Unknown,
+        _ => return Err(StoreError::Corrupt),
+    };
+    let until = if until < 0 { None } else { Some(Timestamp(amount(until)?)) };
+    let parts = infos.iter().map(|info| part(&info::read(info)?, at, &mut rest));
+    let parts = parts.collect::<Result<Vec<Part>, StoreError>>()?;
+    if !rest.is_empty() {
+        return Err(StoreError::Corrupt);
+    }
+    Ok((now, Some(Settled { at, before, until, parts })))
+}
+
+fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<Part, StoreError> {
+    let [granted, paid, charged, ref rest @ ..] = **said else {
+        return Err(StoreError::Corrupt);
+    };
+    *said = rest;
+    let outcome = read_part(said, || info.period_left(at))?.outcome(info.only_holds(), info.most);
+    Ok(Part {
+        key: info.key,
+        limit: info.limit,
+        unit: info.unit,
+        number: info.number,
+        granted: amount(granted)?,
+        paid: amount(paid)?,
+        charged: amount(charged)?,
+        outcome,
+    })
+}
+
+/// The store's time, and the numbers after it.
+fn begun(reply: &[u8]) -> Result<(Timestamp, Vec<i64>), StoreError> {
+    let numbers = numbers(reply)?;
+    let (at, said) = numbers.split_first().ok_or(StoreError::Corrupt)?;
+    Ok((Timestamp(amount(*at)?), said.to_vec()))
+}
