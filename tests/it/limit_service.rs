@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Enforcement, Engine, EngineSettings, Switch};
-use tollgate::limits::{KeySecret, LimitsHandle};
+use tollgate::limits::{KeySecret, LimitsHandle, Tallied, TallyLabels};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
@@ -804,5 +804,57 @@ async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_t
     for request in [drop_of(&held), give_back("kits", 1, ""), give_back("kits", 1, "k")] {
         assert_eq!(service.release(request).await.unwrap_err().code(), Code::Unavailable);
     }
+    service.stop().await;
+}
+
+const BREAKER: &str = "
+domains:
+  app:
+    per: user
+    limits:
+      calls: 10/1m
+      hour:  {limit: $1.00/1h, per: all, on_limit: trip, reset: manual}
+      spend: $5.00/day
+    routes:
+      paid: [hour, calls]
+      free: calls
+      day:  spend
+";
+
+#[tokio::test]
+async fn an_ask_that_finds_no_room_stops_all_spending() {
+    let service = Service::with(BREAKER, EngineSettings::default()).await;
+    let held = service.held(reserve("paid", usd("0.75"))).await;
+    service.held(reserve("day", usd("0.25"))).await;
+    let refused = service.reserve(reserve("paid", usd("0.50"))).await.unwrap();
+    assert_eq!(standing(&refused.standings, "hour").reason, "over_limit");
+    let stopped = service.reserve(reserve("day", usd("0.25"))).await.unwrap();
+    let breaker = standing(&stopped.standings, "hour");
+    assert_eq!((stopped.decision(), breaker.reason.as_str()), (Decision::Deny, "breaker_open"));
+    service.held(reserve("free", Usage::default())).await;
+    let settled = service.settle(done(&held, usd("0.75"))).await.unwrap();
+    assert_eq!((settled.charged_usd.as_str(), settled.standings.len()), ("0.75", 1), "what runs is paid");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_is_counted_and_what_is_settled_is_not() {
+    let clock = Clock::manual(NOON);
+    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+    let limits = LimitsHandle::new(rules(APP));
+    let engine = Arc::new(Engine::new(limits.clone(), store, EngineSettings::default()));
+    let server = TestServer::whole(engine, GrpcSettings::default()).await;
+    let service = Service { client: LimitServiceClient::new(server.channel().await), server, clock };
+    let call = keyed(reserve("llm", tokens(&[("output", 600)])), "k");
+    let held = service.held(call.clone()).await;
+    service.held(call).await;
+    service.reserve(reserve("llm", tokens(&[("output", 600)]))).await.unwrap();
+    service.settle(done(&held, None)).await.unwrap();
+    let rules = limits.load();
+    let tallied = |limit| {
+        let tallies = &rules.tallies()[&TallyLabels { domain: "app", limit, tier: "free" }];
+        Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum::<u64>())
+    };
+    assert_eq!((tallied("words"), tallied("calls")), ([1, 1, 0], [2, 0, 0]));
     service.stop().await;
 }

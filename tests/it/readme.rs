@@ -89,7 +89,8 @@ fn assert_same(script: &str, (language, shown): &(&str, &str), printed: &str) {
     }
 }
 
-/// Replaces the numbers that depend on the moment: the seconds until a counter is whole, or a call may come back.
+/// Replaces what depends on the moment: the seconds until a counter is whole, or a call may come back; instants, and names
+/// that are made anew.
 fn forget_seconds(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(forget_seconds),
@@ -99,8 +100,10 @@ fn forget_seconds(value: &mut Value) {
             if fields.get("key").is_some_and(moment) {
                 fields.insert("value".to_owned(), Value::from("seconds"));
             }
-            if let Some(span) = fields.get_mut("durationUntilReset") {
-                *span = Value::from("seconds");
+            for name in ["durationUntilReset", "resetsAt", "expiresAt", "reservation"] {
+                if let Some(moment) = fields.get_mut(name) {
+                    *moment = Value::from("another time");
+                }
             }
             fields.values_mut().for_each(forget_seconds);
         }
