@@ -31,7 +31,7 @@ impl Keeper {
         };
         let (mut file, secret) = DataFile::open(data, given)?;
         let store = store(secret);
-        let kinds = vec![store.counters()];
+        let kinds = store.kept();
         file.load(&kinds)?;
         let flusher = Flusher::start(file, kinds, data.flush_interval, Clock::System);
         Ok((store, Self(Some(flusher.context("cannot start the thread that writes")?))))

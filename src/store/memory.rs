@@ -25,7 +25,7 @@ use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{CounterKey, KeySecret, OnError, Window};
+use crate::limits::{KeySecret, OnError, Window};
 
 use super::{
     Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
@@ -143,8 +143,8 @@ impl MemoryStore {
     }
 
     /// The records among which the one of this name is.
-    fn records(&self, name: CounterKey) -> MutexGuard<'_, Records> {
-        self.records[name.id as usize % self.records.len()].lock()
+    fn records(&self, name: u128) -> MutexGuard<'_, Records> {
+        self.records[name as usize % self.records.len()].lock()
     }
 
     /// Does a call of one charge. The answer is written down under the lock: it is read in other pieces than it is
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::algorithm::{Retry, Verdict};
     use crate::clock::Micros;
-    use crate::limits::{Number, Unit};
+    use crate::limits::{CounterKey, Number, Unit};
 
     const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
 

@@ -15,7 +15,10 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::durable::{DataError, DataFile, DataSettings, Flusher};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
+use tollgate::store::{
+    Admission, Binding, Call, Charge, Due, FreedBy, Life, Report, Reserve, Reserved, Settle, Settled, Spent,
+    Then,
+};
 
 use crate::support::process::{Tollgate, run};
 use crate::support::raw;
@@ -31,7 +34,7 @@ fn settings(dir: &Path) -> DataSettings {
 fn open(dir: &Path, clock: &Clock, max_keys: usize) -> (Arc<MemoryStore>, Flusher) {
     let (mut file, secret) = DataFile::open(&settings(dir), None).unwrap();
     let store = Arc::new(MemoryStore::new(MemorySettings { max_keys }, clock.clone(), secret));
-    let kinds = vec![store.counters()];
+    let kinds = store.kept();
     file.load(&kinds).unwrap();
     let flusher = Flusher::start(file, kinds, Duration::from_secs(60), clock.clone()).unwrap();
     (store, flusher)
@@ -105,6 +108,79 @@ proptest! {
                 let charges: Vec<_> =
                     asked.iter().map(|(counter, op)| charge(&windows, *counter, *op)).collect();
                 prop_assert_eq!(outcomes(&store, &charges), outcomes(&never, &charges));
+            }
+            close(flusher);
+        }
+    }
+}
+
+/// What is done under one name.
+#[derive(Clone, Debug)]
+enum Named {
+    Reserve { body: u64, amount: u64, counters: Vec<usize> },
+    Settle { spent: u64, then: u8, otherwise: Vec<usize> },
+}
+
+fn named() -> impl Strategy<Value = (u128, Named, Micros)> {
+    let counters =
+        || prop::collection::btree_set(0..20_usize, 1..4).prop_map(|set| set.into_iter().collect());
+    let done = prop_oneof![
+        3 => (0..2_u64, 1..30_u64, counters())
+            .prop_map(|(body, amount, counters)| Named::Reserve { body, amount, counters }),
+        4 => (0..40_u64, 0..4_u8, prop_oneof![Just(Vec::new()), counters()])
+            .prop_map(|(spent, then, otherwise)| Named::Settle { spent, then, otherwise }),
+    ];
+    let pause = prop_oneof![4 => 0..50_000_u64, 2 => 0..2_000_000_u64, 1 => Just(70_000_000)];
+    (0..12_u128, done, pause.prop_map(Micros))
+}
+
+/// What comes of it.
+fn done(store: &MemoryStore, name: u128, done: &Named) -> (Option<Reserved>, Option<Settled>) {
+    let (windows, name) = (windows(), CounterKey { tag: 0, id: name << 64 | 7 });
+    let spends = |counter: &usize, op: Op| {
+        let unit = if counter.is_multiple_of(2) { Unit::Tokens } else { Unit::Money };
+        Charge { unit, freed_by: FreedBy::Holders, ..charge(&windows, *counter, op) }
+    };
+    match done {
+        Named::Reserve { body, amount, counters } => {
+            let hold = Op::Hold { fixed: *amount, flexible: 0 };
+            let charges: Vec<_> = counters.iter().map(|counter| spends(counter, hold)).collect();
+            let [ttl, max_age, keep] = [2, 5, 60].map(Micros::from_secs);
+            let life = Life { ttl, max_age, keep };
+            let call =
+                Reserve { name, body: *body, charges: &charges, accepts_less: None, life, about: b"ann" };
+            (Some(store.reserve_now(call).unwrap()), None)
+        }
+        Named::Settle { spent, then, otherwise } => {
+            let nothing = Op::Take { room: 0, charge: 0 };
+            let charges: Vec<_> = otherwise.iter().map(|counter| spends(counter, nothing)).collect();
+            let spent = Spent { tokens: Due::Exactly(*spent), money: Due::Exactly(spent * 3) };
+            let then = match then {
+                0 => Then::Done,
+                1 => Then::Released,
+                _ => Then::More { ttl: Micros::from_secs(3) },
+            };
+            let report = Some(Report { about: b"ann", line: b"", classes: &[1, 2] });
+            let call = Settle { name, spent, then, otherwise: &charges, keep: Micros::from_secs(60), report };
+            (None, Some(store.settle_now(call).unwrap()))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    #[test]
+    fn what_was_reserved_is_held_and_settled_as_if_nothing_had_ended(
+        lives in prop::collection::vec(prop::collection::vec(named(), 1..25), 2..5)
+    ) {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(START));
+        let never = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([0; 16]));
+        for life in lives {
+            let (store, flusher) = open(dir.path(), &clock, 1000);
+            for (name, what, pause) in life {
+                clock.advance(pause);
+                prop_assert_eq!(done(&store, name, &what), done(&never, name, &what));
             }
             close(flusher);
         }

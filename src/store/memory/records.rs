@@ -4,6 +4,9 @@
 //! those that would be forgotten first goes early, unless all of these still hold something: then there is no place for
 //! another.
 
+mod bytes;
+mod changed;
+
 use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
@@ -12,9 +15,11 @@ use crate::algorithm::Rule;
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
+use crate::store::durable::Track;
 use crate::store::usage::Totals;
 
 use super::long_before;
+use changed::Changed;
 
 /// How many records are looked at to find one that may go early.
 const LOOKED_AT: usize = 16;
@@ -25,6 +30,8 @@ pub(super) struct Records {
     by_name: HashMap<u128, Record, RandomState>,
     /// In the order in which they are forgotten.
     forgotten: BTreeSet<(Timestamp, u128)>,
+    /// Which have changed, where somebody keeps track of it.
+    changed: Option<Changed>,
 }
 
 /// What is known of a reservation.
@@ -76,6 +83,8 @@ pub(super) struct RecordedPart {
     pub(super) ends: Timestamp,
     /// What was held at first.
     pub(super) granted: u64,
+    /// What is held until the reservation lapses or its period ends; `None` if nothing is, not even a hold of nothing.
+    pub(super) held: Option<u64>,
     /// What was paid so far.
     pub(super) paid: u64,
     /// Hits that were charged and can be given back.
@@ -99,8 +108,7 @@ impl Records {
         let Some(over) = first.find(|(_, name)| is_over(name)).copied() else {
             return false;
         };
-        self.forgotten.remove(&over);
-        self.by_name.remove(&over.1);
+        self.remove(over);
         true
     }
 
@@ -110,22 +118,59 @@ impl Records {
             self.forgotten.remove(&(before.kept_until, name));
         }
         self.forgotten.insert((record.kept_until, name));
+        self.note_changed(name);
         self.by_name.entry(name).insert_entry(record).into_mut()
     }
 
-    /// Keeps the record under `name` until then.
+    /// Keeps the record under `name`, which may have changed, until then.
     pub(super) fn keep(&mut self, name: u128, until: Timestamp) {
         if let Some(record) = self.by_name.get_mut(&name) {
             self.forgotten.remove(&(record.kept_until, name));
             record.kept_until = until;
             self.forgotten.insert((until, name));
         }
+        self.note_changed(name);
     }
 
     fn forget(&mut self, then: Timestamp) {
         while let Some(first) = self.forgotten.first().copied().filter(|(until, _)| *until <= then) {
-            self.forgotten.remove(&first);
-            self.by_name.remove(&first.1);
+            self.remove(first);
+        }
+    }
+
+    fn remove(&mut self, (until, name): (Timestamp, u128)) {
+        self.forgotten.remove(&(until, name));
+        self.by_name.remove(&name);
+        self.note_changed(name);
+    }
+
+    /// The record under `name`, if there is one, whoever may still ask for it.
+    pub(super) fn look(&self, name: u128) -> Option<&Record> {
+        self.by_name.get(&name)
+    }
+
+    /// Keeps track of what changes, from here on.
+    pub(super) fn keep_track(&mut self) {
+        self.changed = Some(Changed::default());
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn take_changed(&mut self) -> Changed {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Notes that the record under `name` is another than it was, where somebody keeps track of it.
+    pub(super) fn note_changed(&mut self, name: u128) {
+        let Self { changed, by_name, .. } = self;
+        if let Some(changed) = changed {
+            changed.note(name, by_name.len(), |name| by_name.contains_key(name));
+        }
+    }
+
+    /// Notes that not all that were removed are known.
+    pub(super) fn lose_track(&mut self) {
+        if let Some(changed) = &mut self.changed {
+            changed.track = Track::Lost;
         }
     }
 }

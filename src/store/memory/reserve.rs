@@ -24,7 +24,7 @@ impl MemoryStore {
     /// [`StoreError::Refused`], if no more reservations can be kept.
     pub fn reserve_now(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
         let at = self.clock.now();
-        let mut records = self.records(call.name);
+        let mut records = self.records(call.name.id);
         if let Some(record) = records.get(call.name.id, at) {
             return Ok(self.replay(call, record, at));
         }
@@ -71,7 +71,7 @@ impl MemoryStore {
     /// [`StoreError::Refused`], if no more reservations can be kept.
     pub fn settle_now(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         let at = self.clock.now();
-        let mut records = self.records(call.name);
+        let mut records = self.records(call.name.id);
         let record = match records.get(call.name.id, at) {
             Some(record) => record,
             None if call.otherwise.is_empty() => {
@@ -113,13 +113,15 @@ impl MemoryStore {
         let was = Holder { id: HoldId(call.name.id), until: record.until };
         let will = until.map(|until| Holder { until, ..was });
         let mut step = Step::begin(self, Call { charges: &charges, admission: Admission::Each }, at, was);
-        let mut parts = Vec::with_capacity(charges.len());
+        let (mut parts, mut held) = (Vec::with_capacity(charges.len()), Vec::with_capacity(charges.len()));
         for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
-            parts.push(settle_part(&mut step, index, part, *due, (before, was, will)));
+            let (part, holds) = settle_part(&mut step, index, part, *due, (before, was, will));
+            parts.push(part);
+            held.push(holds);
         }
         step.stand_up();
         if before != Before::Settled {
-            record.go_on(then, until, &dues);
+            record.go_on(then, until, &dues, &held);
         }
         Settled { at, before, until, parts }
     }
@@ -144,30 +146,32 @@ impl MemoryStore {
     }
 }
 
-/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on.
+/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on. Tells how much it holds.
 fn settle_part(
     step: &mut Step<'_, '_>,
     index: usize,
     part: &RecordedPart,
     due: u64,
     (before, was, will): (Before, Holder, Option<Holder>),
-) -> Part {
+) -> (Part, Option<u64>) {
     let charge = step.call.charges[index];
     let holds = charge.has_holds() && before != Before::Settled;
     let was_open = holds && step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
     step.ask(index, charge.op, Overrun::Count, was);
-    let rest = Op::Hold { fixed: part.granted.saturating_sub(due), flexible: 0 };
+    let rest = part.granted.saturating_sub(due);
+    let goes_on = will.filter(|_| holds && !part.is_closed(step.at));
     // Room that was let go may be another's by now.
     let overrun = if was_open { Overrun::Count } else { Overrun::Refuse };
-    let outcome = match will.filter(|_| holds && !part.is_closed(step.at)) {
-        Some(holder) => step.ask(index, rest, overrun, holder),
+    let outcome = match goes_on {
+        Some(holder) => step.ask(index, Op::Hold { fixed: rest, flexible: 0 }, overrun, holder),
         None => step.ask(index, Op::Take { room: 0, charge: 0 }, Overrun::Refuse, was),
     };
+    let is_held = goes_on.is_some() && (was_open || outcome.is_admitted());
     let charged = match charge.op {
         Op::Take { charge, .. } => charge,
         _ => 0,
     };
-    Part {
+    let part = Part {
         key: part.key,
         limit: part.limit,
         unit: part.unit,
@@ -176,7 +180,8 @@ fn settle_part(
         paid: due,
         charged,
         outcome,
-    }
+    };
+    (part, is_held.then_some(rest))
 }
 
 fn all_or_none<'a>(charges: &'a [Charge<'a>]) -> Call<'a> {
@@ -233,15 +238,15 @@ impl Record {
         }
     }
 
-    fn go_on(&mut self, then: Then, until: Option<Timestamp>, dues: &[u64]) {
+    fn go_on(&mut self, then: Then, until: Option<Timestamp>, dues: &[u64], held: &[Option<u64>]) {
         self.state = match then {
             Then::More { .. } => Reservation::Open,
             Then::Done => Reservation::Settled,
             Then::Released => Reservation::Released,
         };
         self.until = until.unwrap_or(self.until);
-        for (part, due) in self.parts.iter_mut().zip(dues) {
-            part.paid = *due;
+        for (part, (due, held)) in self.parts.iter_mut().zip(dues.iter().zip(held)) {
+            (part.paid, part.held) = (*due, *held);
             part.taken = if then == Then::Released { 0 } else { part.taken };
         }
     }
@@ -256,6 +261,7 @@ impl RecordedPart {
                 Some(known) => {
                     known.granted = (known.granted + part.granted).min(MAX_AMOUNT);
                     known.taken = (known.taken + part.taken).min(MAX_AMOUNT);
+                    known.held = known.held.map(|_| known.granted);
                 }
                 None => parts.push(part),
             }
@@ -285,6 +291,7 @@ impl RecordedPart {
             freed_by: charge.freed_by,
             ends: Span::holding(charge.rule.window, at).end,
             granted,
+            held: charge.has_holds().then_some(granted),
             paid: 0,
             taken,
         })

@@ -16,6 +16,16 @@ pub(in crate::store) struct Totals {
 }
 
 impl Totals {
+    /// Of so many tokens, nano-USD, and so many of each class.
+    pub(in crate::store) fn of(tokens: u64, money: u64, classes: Vec<u64>) -> Self {
+        Self { tokens, money, classes }
+    }
+
+    /// The tokens, the nano-USD, and how many of each class.
+    pub(in crate::store) fn numbers(&self) -> (u64, u64, &[u64]) {
+        (self.tokens, self.money, &self.classes)
+    }
+
     /// Grows to what is told now of a reservation that was `found` so. `held` is the most that is held for a unit.
     pub(in crate::store) fn grow(
         &mut self,

@@ -1,0 +1,109 @@
+//! The records of reservations as they are written down: the key is the name, the value the record.
+//!
+//! What a record holds stands beside its counters; it is not written there, and held again once the record is read. A
+//! part of all records is locked for a few of them at a time, and only while they are copied.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::algorithm::{HoldId, Holder, Unreadable};
+use crate::clock::Timestamp;
+use crate::store::durable::{Changes, Kept, Restored, Track};
+use crate::store::memory::MemoryStore;
+use crate::store::memory::records::{Record, Records};
+
+use super::id_of;
+
+/// How many records are copied at once; most have a few parts.
+const AT_ONCE: usize = 16;
+/// More than most take: what was copied is not to be moved under the lock.
+const BYTES_EACH: usize = 1024;
+
+/// The records in their parts.
+pub(super) struct Reservations(pub(super) Arc<MemoryStore>);
+
+impl Kept for Reservations {
+    fn table(&self) -> &'static str {
+        "reservations"
+    }
+
+    fn keep_track(&self) {
+        self.0.records.iter().for_each(|records| records.lock().keep_track());
+    }
+
+    fn take_changes(&self, changes: &mut Changes) {
+        for records in &self.0.records {
+            tell(records, self.0.clock.now(), changes);
+        }
+    }
+
+    fn put_back(&self, changes: &Changes) {
+        if changes.track() == Track::Lost {
+            self.0.records[0].lock().lose_track();
+        }
+        for name in changes.iter().filter_map(|(key, _)| id_of(key)) {
+            self.0.records(name).note_changed(name);
+        }
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        id_of(key).is_some_and(|name| self.0.records(name).look(name).is_some())
+    }
+
+    fn restore(&self, key: &[u8], value: &[u8]) -> Restored {
+        let (name, record) =
+            match id_of(key).ok_or(Unreadable::Torn).and_then(|name| Ok((name, Record::read(value)?))) {
+                Ok(found) => found,
+                Err(error) => return Restored::Unreadable(error.to_string()),
+            };
+        let at = self.0.clock.now();
+        if record.kept_until <= at {
+            return Restored::Idle;
+        }
+        let mut records = self.0.records(name);
+        if !records.make_room(self.0.records_a_shard, at) {
+            return Restored::NoPlace;
+        }
+        self.hold_on(name, &record, at);
+        records.insert(name, record);
+        Restored::Held
+    }
+}
+
+impl Reservations {
+    /// Holds what the record says is held.
+    fn hold_on(&self, name: u128, record: &Record, at: Timestamp) {
+        if record.is_over(at) {
+            return;
+        }
+        for part in record.parts.iter().filter(|part| !part.is_closed(at)) {
+            let Some(held) = part.held else { continue };
+            let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
+            let mut shard = self.0.shard_at(part.key.id).lock();
+            let mut holds = shard.open.take(part.key.id, at);
+            holds.put(holder, held);
+            shard.open.put_back(part.key.id, holds);
+        }
+    }
+}
+
+/// Adds what has changed of `records`.
+fn tell(records: &Mutex<Records>, at: Timestamp, changes: &mut Changes) {
+    let changed = records.lock().take_changed();
+    if changed.track == Track::Lost {
+        changes.lose_track();
+    }
+    let mut names = changed.names().peekable();
+    while names.peek().is_some() {
+        changes.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
+        let records = records.lock();
+        for name in names.by_ref().take(AT_ONCE) {
+            let key = name.to_be_bytes();
+            match records.look(name).filter(|record| record.kept_until > at) {
+                Some(record) => changes.put(&key, |bytes| record.write(bytes)),
+                None => changes.remove(&key),
+            }
+        }
+    }
+}
