@@ -486,12 +486,13 @@ async fn a_disk_that_cannot_be_written_stops_nobody_and_is_tried_again() {
     assert_eq!(remaining(&service, "total", 2).await, 997);
     let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
     assert!(ready.status == 200 && ready.body.contains("data: cannot be written, trying again"), "{ready:?}");
+    service.logs("the data file cannot be written");
     let log = service.log();
     assert_eq!(log.matches("the data file cannot be written").count(), 1, "{log}");
     let many = remaining(&service, "many", 0).await;
     limit_files(&service, None);
     until_flushed(&service).await;
-    assert!(service.log().contains("the data file is written again"), "{}", service.log());
+    service.logs("the data file is written again");
     service.kill();
     let again = place.start();
     assert_eq!(remaining(&again, "total", 0).await, 997);
