@@ -127,7 +127,7 @@ impl<S: Lanes> App<S> {
         let limits = LimitsHandle::default();
         let reloader = Reloader::new(settings.inputs.clone(), loaded, limits.clone());
         let delivery = Delivery::new(limits.clone(), AlertSettings::default());
-        let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()));
+        let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()).telling(delivery.alerts()));
         Ok(Self { engine, settings, reloader, delivery, bound, health: Health::new(Serving::Unwanted) })
     }
 

@@ -13,6 +13,7 @@ mod reference;
 mod request;
 mod text;
 mod usage;
+mod watch;
 
 pub use decision::{
     AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
@@ -29,6 +30,7 @@ pub use usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 
 use std::future::Future;
 
+use crate::alerts::Alerts;
 use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
 
@@ -119,12 +121,18 @@ pub struct Engine<S> {
     store: S,
     settings: EngineSettings,
     names: Names,
+    alerts: Option<Alerts>,
 }
 
 impl<S: Store> Engine<S> {
     /// An engine that decides by the rules `limits` holds, over `store`.
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
-        Self { limits, store, settings, names: Names::new(KeySecret::random()) }
+        Self { limits, store, settings, names: Names::new(KeySecret::random()), alerts: None }
+    }
+
+    /// The same, with somebody to tell when limits come near their numbers.
+    pub fn telling(self, alerts: Alerts) -> Self {
+        Self { alerts: Some(alerts), ..self }
     }
 
     /// The store, for those who ask whether it is ready.
@@ -142,7 +150,8 @@ impl<S: Lanes> Engine<S> {
     /// An engine for another thread: the same rules and counters, which it reaches in its own way; see
     /// [`Lanes::lane`].
     pub fn lane(&self) -> Self {
-        Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
+        let lane = Self::new(self.limits.clone(), self.store.lane(), self.settings.clone());
+        Self { alerts: self.alerts.clone(), ..lane }
     }
 }
 

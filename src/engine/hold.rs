@@ -14,6 +14,7 @@ mod release;
 mod request;
 mod reserve;
 mod settle;
+mod settled;
 
 pub use amounts::Granted;
 pub use answer::{Done, LimitStanding, Reason, ReleaseAnswer, ReserveAnswer, Ruling, SettleAnswer, Timing};

@@ -22,7 +22,7 @@ use crate::store::{Admission, Call, Outcomes, Store};
 
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
-use super::{Enforcement, Engine};
+use super::{Enforcement, Engine, watch};
 
 pub(super) use breaker::open as open_breakers;
 pub(super) use effect::{Asked, op};
@@ -92,6 +92,10 @@ pub(super) async fn check<S: Store>(
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, &plan, at, &outcomes);
     }
+    let crossings = watch::crossings(engine, plan.grown(decision.code, &outcomes));
+    if !crossings.is_empty() {
+        Box::pin(watch::raise(engine, domain, at, &crossings)).await;
+    }
     if plan.trips(&outcomes).next().is_some() {
         // Boxed: a wait that is seldom needed would make every waiting call larger.
         Box::pin(breaker::open(engine, &plan, &outcomes)).await;
@@ -105,6 +109,16 @@ async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> (Timestamp, Ou
     }
     let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
     super::failure::ask(&engine.store, call).await
+}
+
+impl Touch<'_> {
+    /// Which charge is made to it, if one is.
+    fn charge(&self) -> Option<usize> {
+        match self.part {
+            Part::Charged(index) => Some(index),
+            Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+        }
+    }
 }
 
 impl<'s> Settled<'s> {

@@ -40,6 +40,14 @@ pub struct CounterKey {
     pub id: u128,
 }
 
+impl CounterKey {
+    /// The counter that the same subject has for the identity `other`, if this is the one that it has for `own`.
+    pub const fn beside(self, own: u128, other: u128) -> Self {
+        let id = self.id ^ own ^ other;
+        Self { tag: if self.tag == tag_of(self.id) { tag_of(id) } else { self.tag }, id }
+    }
+}
+
 /// Whose counter it is: hashed once, for all the limits that one subject or one path of entries touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whose {
@@ -108,6 +116,13 @@ pub fn identity(pieces: &[&[u8]]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_has_its_counters_beside_each_other() {
+        for whose in [Whose::alone(7 << 70 | 3), Whose::grouped(7 << 70 | 3, 9)] {
+            assert_eq!(whose.counter(5 << 90).beside(5 << 90, 4 << 60 | 1), whose.counter(4 << 60 | 1));
+        }
+    }
 
     #[test]
     fn every_machine_hashes_the_same_bytes() {

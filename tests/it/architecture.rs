@@ -12,7 +12,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("limits", &["calendar", "clock", "money", "prices"]),
     ("algorithm", &["calendar", "clock", "limits"]),
     ("store", &["algorithm", "calendar", "clock", "limits"]),
-    ("engine", &["algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
+    ("engine", &["alerts", "algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
     ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["clock", "engine", "limits", "money"]),
     ("admin", &["engine", "limits", "store", "transport"]),

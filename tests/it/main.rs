@@ -48,4 +48,5 @@ mod support;
 mod tallies;
 mod usage;
 mod usage_trail;
+mod watch;
 mod wire;

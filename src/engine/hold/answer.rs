@@ -185,6 +185,12 @@ impl LimitStanding {
         }
     }
 
+    /// Stops what spends, since its breaker is open.
+    pub(super) fn stopped(self, limit: &Limit, enforcement: Enforcement) -> Self {
+        let ruling = Ruling::without_room(limit.mode, enforcement);
+        Self { ruling, retry_after: None, reason: Some(Reason::BreakerOpen), ..self }
+    }
+
     /// Lets pass, whatever there is room for now.
     pub(super) fn pass(&mut self) {
         (self.ruling, self.retry_after, self.reason) = (Ruling::Allow, None, None);

@@ -6,7 +6,7 @@ use crate::algorithm::{Op, Share};
 use crate::engine::decision::Code;
 use crate::engine::native::{Part, Plan, Settled, open_breakers};
 use crate::engine::request::Descriptor;
-use crate::engine::{Enforcement, Engine, failure};
+use crate::engine::{Enforcement, Engine, failure, watch};
 use crate::limits::{CounterKey, NativeDomain, identity};
 use crate::prices::Class;
 use crate::store::{Admission, Answer, Call, Grant, Hold, Life, Reserve, Reserved, Store};
@@ -58,7 +58,7 @@ pub(super) async fn reserve<S: Store>(
     };
     let done = if matches!(reserved.hold, Hold::Replayed(_)) { Done::Before } else { Done::Now };
     if done == Done::Now {
-        tell(engine, &plan, &reserved).await;
+        tell(engine, domain, &plan, &reserved).await;
     }
     let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
     let whole = amounts.units.map_or(1, NonZeroU64::get);
@@ -89,11 +89,13 @@ fn name<S: Store>(
     (name::by_key(secret, purpose, &domain.name, descriptor, key, plan), Kept::ByKey)
 }
 
-/// Counts what came of a call, and opens the breakers that it trips.
-async fn tell<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, reserved: &Reserved) {
+/// Counts what came of a call, tells of what it crossed, and opens the breakers that it trips.
+async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, plan: &Plan<'_>, reserved: &Reserved) {
     let code = if reserved.hold == Hold::Refused { Code::OverLimit } else { Code::Ok };
     let outcomes = &reserved.answer.outcomes;
     plan.settled(outcomes).for_each(|each| each.tally(code));
+    let crossings = watch::crossings(engine, plan.grown(code, outcomes));
+    watch::raise(engine, domain, reserved.answer.at, &crossings).await;
     open_breakers(engine, plan, outcomes).await;
 }
 

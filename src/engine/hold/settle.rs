@@ -13,6 +13,7 @@ use super::handle::{Handle, Kept};
 use super::life::keep;
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, LONGEST_TTL, Named, Progress, SettleRequest, SubjectOf, Usage};
+use super::settled::{found_open, tell};
 use super::{HoldError, handle, native, refuse_unnamed, reserve};
 
 /// The field of a request that says what was used.
@@ -61,6 +62,9 @@ async fn by_handle<S: Store>(
         report: None,
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
+    if let Some(domain) = domain_of(rules, &settled) {
+        tell(engine, domain, &settled).await;
+    }
     match settled.before {
         Before::Unknown => Err(HoldError::UnknownReservation),
         _ => Ok(answer(engine, rules, &settled, bill, request.progress)),
@@ -100,6 +104,9 @@ async fn by_key<S: Store>(
         report: None,
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
+    if let Some(domain) = domain_of(rules, &settled) {
+        tell(engine, domain, &settled).await;
+    }
     match settled.before {
         Before::Unknown => Ok(SettleAnswer::untouched()),
         _ => Ok(answer(engine, rules, &settled, bill, request.progress)),
@@ -142,8 +149,14 @@ fn answer<S: Store>(
         money.for_each(|standing| standing.reason = Some(Reason::UnpricedModel));
     }
     let mut ruling = Ruling::of(&standings);
-    if progress == Progress::More && settled.until.is_none() {
-        ruling = ruling.max(Ruling::without_room(Mode::Enforced, enforcement));
+    if progress == Progress::More {
+        let open = open_breakers(rules, settled, enforcement);
+        ruling = ruling.max(Ruling::of(&open));
+        standings.retain(|standing| open.iter().all(|open| open.limit != standing.limit));
+        standings.extend(open);
+        if settled.until.is_none() {
+            ruling = ruling.max(Ruling::without_room(Mode::Enforced, enforcement));
+        }
     }
     SettleAnswer {
         ruling,
@@ -155,14 +168,37 @@ fn answer<S: Store>(
     }
 }
 
+/// The domain of the limits that were settled; `None` if the rules no longer have it.
+fn domain_of<'r>(rules: &'r RuleSet, settled: &Settled) -> Option<&'r NativeDomain> {
+    settled.parts.iter().find_map(|part| rules.domain_of(part.limit))
+}
+
 /// Where the limits stand that were settled. Those that the rules no longer have are left out.
 pub(super) fn standings(rules: &RuleSet, settled: &Settled, enforcement: Enforcement) -> Vec<LimitStanding> {
-    let domain = settled.parts.iter().find_map(|part| rules.domain_of(part.limit));
+    let domain = domain_of(rules, settled);
     let standing = |part: &Part, domain: &NativeDomain| {
         let limit = domain.of_identity(part.limit)?;
         Some(LimitStanding::new(limit, part.number, &part.outcome, settled.at, enforcement))
     };
     settled.parts.iter().filter_map(|part| standing(part, domain?)).collect()
+}
+
+/// The limits that stop all spending, of those whose breakers the reservation looked at.
+fn open_breakers(rules: &RuleSet, settled: &Settled, enforcement: Enforcement) -> Vec<LimitStanding> {
+    let Some(domain) = domain_of(rules, settled) else { return Vec::new() };
+    let stop = |part: &Part| {
+        let limit = found_open(domain, part)?;
+        let own = settled
+            .parts
+            .iter()
+            .find(|own| domain.of_identity(own.limit).is_some_and(|own| std::ptr::eq(own, limit)));
+        let part = own.unwrap_or(part);
+        Some(
+            LimitStanding::new(limit, part.number, &part.outcome, settled.at, enforcement)
+                .stopped(limit, enforcement),
+        )
+    };
+    settled.parts.iter().filter_map(stop).collect()
 }
 
 impl SettleAnswer {

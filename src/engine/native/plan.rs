@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
+use crate::engine::decision::Code;
 use crate::engine::request::{Descriptor, Direction};
+use crate::engine::watch::Grown;
 use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, Whose};
 use crate::store::{Binding, Charge, FreedBy};
 
@@ -116,6 +118,33 @@ impl<'a> Plan<'a> {
         outcomes: &'s [Outcome],
     ) -> impl Iterator<Item = Settled<'s>> {
         self.touches.iter().map(|touch| Settled::of(touch, outcomes)).filter(Settled::is_told)
+    }
+
+    /// The counters that have grown in a call that came out as `code`, of limits that alert.
+    pub(in crate::engine) fn grown<'s>(
+        &'s self,
+        code: Code,
+        outcomes: &'s [Outcome],
+    ) -> impl Iterator<Item = Grown<'s>> {
+        let made = code == Code::Ok;
+        self.touches.iter().enumerate().filter_map(move |(place, touch)| {
+            let Part::Charged(index) = touch.part else { return None };
+            if touch.limit.thresholds.is_empty() || !made {
+                return None;
+            }
+            let charge = &self.charges[index];
+            let is_first = !self.touches[..place].iter().any(|other| other.charge() == Some(index));
+            let Op::Take { charge: units @ 1.., .. } = charge.op else { return None };
+            is_first.then(|| Grown {
+                limit: touch.limit,
+                tier: Some(touch.tier),
+                key: charge.key,
+                identity: charge.overflow,
+                number: charge.rule.number,
+                units,
+                standing: outcomes[index].standing,
+            })
+        })
     }
 
     /// As [`settled`](Self::settled), descriptor by descriptor.

@@ -1,0 +1,156 @@
+//! What follows when limits fill up: alerts once a share is crossed, and breakers that a settlement opens.
+
+use std::sync::Arc;
+
+use tollgate::alerts::{AlertSettings, Delivery};
+use tollgate::clock::{Clock, Micros};
+use tollgate::engine::{
+    Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named, Progress, ReserveRequest,
+    Ruling, SettleRequest, SubjectOf, UsageOf,
+};
+use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+
+use crate::support::embedded::{NOON, rules};
+
+const SPENDING: &str = "
+alerts: {at: [50%, 80%, 100%]}
+prices: {models: {m: {input: 1.00, output: 10.00}}}
+domains:
+  shop:
+    per: user
+    limits:
+      budget: $10.00/month
+      hour:   $100.00/1h
+      quota:  10/month
+      rate:   10/1m
+      stop:   {limit: $20.00, window: 1d, per: all, on_limit: trip, reset: manual}
+      over:   {limit: $1.00, window: total, soft: true}
+    routes:
+      llm:   [budget]
+      hours: [hour]
+      stops: [stop]
+      other: [hour]
+      soft:  [over]
+      make:  [quota, rate]
+";
+
+struct Bench {
+    engine: Arc<Engine<MemoryStore>>,
+    limits: LimitsHandle,
+    delivery: Delivery,
+    clock: Clock,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let limits = LimitsHandle::new(rules(SPENDING));
+        let delivery = Delivery::new(limits.clone(), AlertSettings::default());
+        let clock = Clock::manual(NOON);
+        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let engine = Engine::new(limits.clone(), store, EngineSettings::default()).telling(delivery.alerts());
+        Self { engine: Arc::new(engine), limits, delivery, clock }
+    }
+
+    /// Charges `usd` of `user` on `route` after the fact; what is said to who goes on.
+    async fn spend(&self, route: &str, user: &str, key: &str, usd: &str) -> Ruling {
+        let entries = [("route", route), ("user", user)];
+        let entries =
+            entries.iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+        let subject = SubjectOf { domain: b"shop", entries: entries.collect() };
+        let request = SettleRequest {
+            reserved: Named::Key { subject, idempotency_key: key.as_bytes() },
+            used: Some(UsageOf { usd: usd.as_bytes(), ..UsageOf::default() }),
+            progress: Progress::Done,
+            used_at: None,
+        };
+        self.engine.settle(request).await.unwrap().ruling
+    }
+
+    async fn check(&self, route: &str) -> Code {
+        let entries = [("route", route), ("user", "u")];
+        let entries =
+            entries.iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+        let descriptor = Descriptor { entries: entries.collect(), ..Descriptor::default() };
+        let request =
+            CheckRequest { domain: b"shop", descriptors: [descriptor].into_iter().collect(), hits: 0 };
+        self.engine.check(request).await.unwrap().code
+    }
+
+    /// How many alerts each limit raised.
+    async fn told(self) -> Vec<(String, u64)> {
+        self.delivery.run(std::future::ready(())).await;
+        let rules = self.limits.load();
+        let tallies = rules.alert_tallies();
+        let told = tallies.iter().map(|(_, limit, tally)| ((*limit).to_owned(), tally.of(Alerted::Logged)));
+        told.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+#[tokio::test]
+async fn each_share_is_told_of_once_and_rates_are_not() {
+    let bench = Bench::new();
+    for (key, usd) in
+        [("a", "4.99"), ("b", "0.01"), ("b", "0.01"), ("c", "2.99"), ("d", "0.02"), ("e", "5.00")]
+    {
+        bench.spend("llm", "u", key, usd).await;
+    }
+    for _ in 0..12 {
+        bench.check("make").await;
+    }
+    bench.spend("soft", "u", "s", "7.50").await;
+    let told = [("budget".to_owned(), 3), ("over".to_owned(), 3), ("quota".to_owned(), 3)];
+    assert_eq!(bench.told().await, told);
+}
+
+#[tokio::test]
+async fn a_share_that_is_crossed_again_within_the_window_is_no_news() {
+    let bench = Bench::new();
+    // Half of it is crossed three times, twice of them within one hour; the first two charges are forgotten meanwhile.
+    for (key, usd, then) in [
+        ("a", "49.00", 3_500),
+        ("b", "2.00", 200),
+        ("c", "60.00", 3_600),
+        ("d", "1.00", 3_700),
+        ("e", "50.00", 0),
+    ] {
+        bench.spend("hours", "u", key, usd).await;
+        bench.clock.advance(Micros::from_secs(then));
+    }
+    assert_eq!(bench.told().await, [("hour".to_owned(), 2)]);
+}
+
+#[tokio::test]
+async fn what_is_settled_up_to_the_number_opens_the_breaker_and_stops_who_goes_on() {
+    let bench = Bench::new();
+    let request = ReserveRequest {
+        subject: SubjectOf {
+            domain: b"shop",
+            entries: [Entry { key: b"route", value: b"other" }, Entry { key: b"user", value: b"v" }]
+                .into_iter()
+                .collect(),
+        },
+        estimate: UsageOf { usd: b"1.00", ..UsageOf::default() },
+        ..ReserveRequest::default()
+    };
+    let handle = bench.engine.reserve(request).await.unwrap().handle.unwrap().to_string();
+    let go_on = async |usd: &'static [u8]| {
+        let request = SettleRequest {
+            reserved: Named::Handle(handle.as_bytes()),
+            used: Some(UsageOf { usd, ..UsageOf::default() }),
+            progress: Progress::More,
+            used_at: None,
+        };
+        bench.engine.settle(request).await.unwrap()
+    };
+    assert_eq!(go_on(b"0.10").await.ruling, Ruling::Allow);
+    assert_eq!(bench.spend("stops", "u", "a", "19.99").await, Ruling::Allow);
+    assert_eq!((bench.check("other").await, go_on(b"0.20").await.ruling), (Code::Ok, Ruling::Allow));
+    assert_eq!(bench.spend("stops", "u", "b", "0.01").await, Ruling::Allow, "up to its number exactly");
+    assert_eq!(bench.check("other").await, Code::OverLimit);
+    let stopped = go_on(b"0.30").await;
+    assert_eq!(stopped.ruling, Ruling::Deny);
+    let reasons = stopped.standings.iter().filter_map(|standing| standing.reason.map(|reason| reason.name()));
+    assert_eq!(reasons.collect::<Vec<_>>(), ["breaker_open"]);
+    assert_eq!(bench.check("make").await, Code::Ok, "what costs nothing goes on");
+}
