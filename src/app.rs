@@ -33,7 +33,7 @@ use crate::limits::LimitsHandle;
 use crate::store::Lanes;
 use crate::store::fallback::WithFallback;
 use crate::store::memory::MemorySettings;
-use crate::store::redis::RedisStore;
+use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::refusals::WithRefusals;
 use crate::transport::accept::{self, Worker};
 use crate::transport::health::{Health, Serving};
@@ -70,7 +70,8 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow
     match settings.store.clone() {
         StoreSettings::Memory(memory) => serve_embedded(memory, settings, loaded, stop).await,
         StoreSettings::Redis(redis, fallback) => {
-            let store = RedisStore::start(*redis, Clock::System)?;
+            let redis = RedisSettings { usage: settings.usage, ..*redis };
+            let store = RedisStore::start(redis, Clock::System)?;
             let store = WithRefusals::new(store, Clock::System);
             let store = WithFallback::new(store, fallback, Clock::System);
             App::build(settings, loaded, store).await?.run(stop, Vec::new()).await

@@ -19,6 +19,7 @@ mod reservation;
 mod script;
 mod secret;
 mod settings;
+mod trails;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -38,7 +39,8 @@ use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::reservation::Asked;
 use self::script::Replied;
-use super::{Answer, Call, Lanes, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use self::trails::Trails;
+use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 pub use health::Finding;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
@@ -55,6 +57,7 @@ pub struct RedisStore {
     lane: Lane,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
+    trails: Trails,
     checks: Arc<JoinSet<()>>,
 }
 
@@ -73,7 +76,10 @@ impl RedisStore {
         let client = settings.client()?;
         let shared = Arc::new(Shared::new(settings.key_secret));
         let mut checks = JoinSet::new();
-        checks.spawn(check(pool(&client, settings.connect_timeout), shared.clone()));
+        let pool = pool(&client, settings.connect_timeout);
+        let (trails, scribe) = Trails::open(pool.clone(), settings.usage, settings.connect_timeout);
+        checks.spawn(check(pool, shared.clone()));
+        checks.spawn(scribe);
         let plan = Arc::new(Plan {
             dial: Dial {
                 client,
@@ -87,7 +93,7 @@ impl RedisStore {
             offset: Offset::default(),
             tracks: Tracks::default(),
         });
-        Ok(Self { lane: Lane::open(&plan), plan, shared, checks: Arc::new(checks) })
+        Ok(Self { lane: Lane::open(&plan), plan, shared, trails, checks: Arc::new(checks) })
     }
 
     /// What was found about the Redis's own configuration when it was last looked at.
@@ -148,10 +154,17 @@ impl Store for RedisStore {
         self.ask_alone(call).await
     }
 
-    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
+        let (about, line) = (about.into(), line.into());
+        self.trails.add(Note { place: Place::default(), at, spending: None, about, line });
+    }
 
-    async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
-        Err(StoreError::Unavailable)
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        let now = match self.plan.clock {
+            Clock::Manual(_) => None,
+            Clock::System => Some(self.believed()),
+        };
+        self.trails.read(page, now).await
     }
 
     fn now(&self) -> Timestamp {
@@ -173,6 +186,7 @@ impl Lanes for RedisStore {
             lane: Lane::open(&self.plan),
             plan: self.plan.clone(),
             shared: self.shared.clone(),
+            trails: self.trails.clone(),
             checks: self.checks.clone(),
         }
     }
@@ -181,7 +195,7 @@ impl Lanes for RedisStore {
 fn pool(client: &::redis::Client, patience: Duration) -> Pool {
     let manager =
         Manager::new(client.get_connection_info().clone()).expect("the client was made of the same");
-    let builder = Pool::builder(manager).max_size(1).runtime(Runtime::Tokio1);
+    let builder = Pool::builder(manager).max_size(2).runtime(Runtime::Tokio1);
     let builder = builder.timeouts(deadpool_redis::Timeouts {
         wait: Some(patience),
         create: Some(patience),

@@ -7,6 +7,7 @@
 //! Whose usage it is and of what is opaque here. A store adds its time, and by how much the usage grew: callers tell
 //! running totals, and only the record of a reservation knows what was told before.
 
+mod bytes;
 mod totals;
 
 use crate::clock::{Micros, Timestamp};

@@ -7,10 +7,14 @@ use tollgate::algorithm::{Op, Rule};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
     Before, Binding, Charge, Due, FreedBy, Hold, Life, Note, Page, Place, Report, Reserve, Retention, Settle,
     Spent, Store, Then, Trail,
 };
+
+use crate::support::redis::{RedisServer, until_ready};
+use crate::support::tools::Tool;
 
 const START: Timestamp = Timestamp(1_795_262_400_000_000);
 const LIFE: Life = Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(600), keep: KEEP };
@@ -77,7 +81,7 @@ impl<S: Store> Bench<S> {
     }
 
     async fn notes(&self, trail: Trail) -> Vec<Note> {
-        self.page(trail, Place::default(), usize::MAX).await
+        self.page(trail, Place::default(), 100_000).await
     }
 
     async fn page(&self, trail: Trail, from: Place, most: usize) -> Vec<Note> {
@@ -223,4 +227,36 @@ async fn memory_forgets_what_is_too_old_or_too_much() {
         bench.store.note_refusal(bench.clock.now(), b"", b"");
     }
     assert_eq!(bench.notes(Trail::Refused).await.len(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_refusals_in_a_stream_and_shows_none_that_is_too_old() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let there = &server;
+        let open = |age| async move {
+            let usage = Retention { age, most: 200 };
+            let settings = RedisSettings { usage, ..there.settings() };
+            let store = RedisStore::start(settings, Clock::System).unwrap();
+            until_ready(&store).await;
+            Bench { store, clock: Clock::System }
+        };
+        let bench = open(Micros::from_secs(3600)).await;
+        // More at once than can wait, and more in all than are kept.
+        for _ in 0..40 {
+            for _ in 0..50 {
+                bench.store.note_refusal(START, b"whose", b"why");
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let cut = || async { Some(bench.notes(Trail::Refused).await).filter(|notes| notes.len() >= 200) };
+        let notes = until(cut).await;
+        assert!(notes.len() < 500, "{}", notes.len());
+        assert!(notes.iter().all(|note| (note.at, &*note.line) == (START, &b"why"[..])));
+        let strict = open(Micros(1000)).await;
+        let forgotten = || async { strict.notes(Trail::Refused).await.is_empty().then_some(()) };
+        until(forgotten).await;
+        let trimmed = || async { (bench.notes(Trail::Refused).await.len() < 200).then_some(()) };
+        until(trimmed).await;
+    }
 }

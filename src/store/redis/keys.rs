@@ -5,12 +5,21 @@
 //! subject carry the same hash tag, so that they share a slot.
 
 use crate::limits::CounterKey;
+use crate::store::Trail;
 
 /// The key that holds the secret under which all other keys are made.
 pub(super) const SECRET: &str = "tollgate:secret";
 
 /// The key that is written to find out whether writing works.
 pub(super) const PROBE: &str = "tollgate:probe";
+
+/// The stream of a trail of usage. Of all callers together, so in no slot with their counters.
+pub(super) const fn trail(trail: Trail) -> &'static str {
+    match trail {
+        Trail::Spent => "tollgate:usage:spent",
+        Trail::Refused => "tollgate:usage:refused",
+    }
+}
 
 /// A name with room for tag and id.
 const FORM: &[u8; LENGTH] = b"tollgate:{................}:................................";

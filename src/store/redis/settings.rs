@@ -7,6 +7,7 @@ use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 
 use crate::limits::KeySecret;
+use crate::store::Retention;
 
 /// Text that is shown to nobody.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct RedisSettings {
     pub connections: usize,
     /// The secret under which counters are named; by default one that is made once in the store.
     pub key_secret: Option<KeySecret>,
+    /// How much is kept of what was spent and refused.
+    pub usage: Retention,
 }
 
 /// A URL that leads to no Redis.
@@ -67,6 +70,7 @@ impl RedisSettings {
             connect_timeout: Duration::from_millis(250),
             connections: 2,
             key_secret: None,
+            usage: Retention::default(),
         }
     }
 
