@@ -15,6 +15,7 @@ mod request;
 mod reserve;
 mod settle;
 mod settled;
+mod told;
 
 pub use amounts::Granted;
 pub use answer::{Done, LimitStanding, Reason, ReleaseAnswer, ReserveAnswer, Ruling, SettleAnswer, Timing};

@@ -24,12 +24,12 @@ use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine, watch};
 
+pub(super) use about::{about, subject_in};
 pub(super) use breaker::open as open_breakers;
 pub(super) use effect::{Asked, op};
 pub(super) use plan::Plan;
+pub(super) use refused::refused_by;
 pub(super) use select::Reached;
-
-pub(super) use about::subject_in;
 
 /// One limit that a descriptor touches.
 pub(super) struct Touch<'a> {

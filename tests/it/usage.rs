@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::config::source::{SameDomain, Source, compile};
-use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect, InvalidUsageQuery};
+use tollgate::engine::{
+    Check, CheckRequest, Descriptor, Engine, EngineSettings, Hold, Inspect, InvalidUsageQuery, Named,
+    Progress, ReserveRequest, SettleRequest, SubjectOf, UsageOf,
+};
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Due, Report, Settle, Spent, Store, Then};
@@ -27,13 +30,19 @@ domains:
       spend:  {limit: $5.00/day per all, shadow: true}
       hits:   2/1m
       quota:  100 tokens/day per ip
+      cost:   $5.00 total per session
+      budget: 100k tokens/month
     tiers: {free: {month: 10}, none: {month: 0}}
     routes:
       llm:       [hits, month, spend]
       POST /ask: quota
+      voice:     [cost, budget]
   other:
     per: user
     limits: {month: 10 tokens/month}
+prices:
+  aliases: {voice-1: gpt-realtime}
+  models: {gpt-realtime: {input: 100.00, output: 200.00}}
 ";
 
 /// 2026-11-21 02:00 UTC: the evening before in New York.
@@ -143,6 +152,113 @@ async fn a_refusal_by_a_limit_of_tokens_is_an_event_and_no_other_is() {
     let text = format!("{events:?}");
     assert!(["alice", "bob", "eve", "s-1"].iter().all(|raw| !text.contains(raw)), "{text}");
     assert_eq!(events[0]["subject"].as_object().unwrap().len(), 2, "{text}");
+}
+
+fn subject(session: &str) -> SubjectOf<'_> {
+    SubjectOf {
+        domain: b"shop",
+        entries: [
+            Entry { key: b"route", value: b"voice" },
+            Entry { key: b"user", value: b"alice" },
+            Entry { key: b"session", value: session.as_bytes() },
+        ]
+        .into_iter()
+        .collect(),
+    }
+}
+
+/// So many tokens of a model that has another name.
+fn voice<'a>(input: u64, output: u64) -> UsageOf<'a> {
+    let tokens = [(&b"input"[..], input), (b"output", output)].into_iter().collect();
+    UsageOf { model: b"Voice-1", tokens, ..UsageOf::default() }
+}
+
+#[tokio::test]
+async fn each_settle_of_a_reservation_is_an_event_with_its_price() {
+    let bench = Bench::new();
+    let reserve =
+        ReserveRequest { subject: subject("42"), estimate: voice(10_000, 20_000), ..Default::default() };
+    let handle = bench.engine.reserve(reserve).await.unwrap().handle.unwrap().to_string();
+    for (used, progress) in [
+        (voice(10_000, 5_000), Progress::More),
+        (voice(10_000, 5_000), Progress::More),
+        (voice(10_000, 20_000), Progress::Done),
+        (voice(10_000, 20_000), Progress::Done),
+    ] {
+        let reserved = Named::Handle(handle.as_bytes());
+        let settle = SettleRequest { reserved, used: Some(used), progress, used_at: None };
+        bench.engine.settle(settle).await.unwrap();
+    }
+    let events = bench.usage(&[("subject", "session=42")]).await;
+    let told = |name: &str| events.iter().map(|event| event[name].to_string()).collect::<Vec<_>>();
+    assert_eq!(told("nano_usd"), ["2000000000", "3000000000"], "$5.00 in all");
+    assert_eq!(told("tokens"), ["15000", "15000"]);
+    assert_eq!(told("classes"), [r#"{"input":10000,"output":5000}"#, r#"{"output":15000}"#]);
+    for (name, value) in [
+        ("kind", "settle"),
+        ("found", "held"),
+        ("domain", "shop"),
+        ("route", "voice"),
+        ("tier", "free"),
+        ("model", "gpt-realtime"),
+        ("named", "Voice-1"),
+    ] {
+        assert_eq!(of(&events, name), [value; 2], "{name}");
+    }
+    assert_eq!(told("price_version"), ["1"; 2]);
+    assert!(handle.contains(events[0]["hold"].as_str().unwrap()));
+    assert!(!format!("{events:?}").contains("alice"));
+}
+
+#[tokio::test]
+async fn usage_that_nobody_knows_or_reserved_is_an_event_too() {
+    let bench = Bench::new();
+    let reserve = ReserveRequest { subject: subject("1"), estimate: voice(0, 100), ..Default::default() };
+    let handle = bench.engine.reserve(reserve).await.unwrap().handle.unwrap().to_string();
+    let unknown = SettleRequest {
+        reserved: Named::Handle(handle.as_bytes()),
+        used: None,
+        progress: Progress::Done,
+        used_at: None,
+    };
+    bench.engine.settle(unknown).await.unwrap();
+    let by_key = SettleRequest {
+        reserved: Named::Key { subject: subject("2"), idempotency_key: b"k" },
+        used: Some(UsageOf { usd: b"0.25", ..voice(1, 0) }),
+        progress: Progress::Done,
+        used_at: None,
+    };
+    for _ in 0..2 {
+        bench.engine.settle(by_key.clone()).await.unwrap();
+    }
+    let events = bench.usage(&[]).await;
+    assert_eq!(of(&events, "found"), ["held", "unheld"]);
+    assert_eq!(of(&events, "usd"), ["0.02", "0.25"]);
+    assert_eq!((&events[0]["unknown"], &events[0]["tokens"]), (&true.into(), &100.into()));
+    assert_eq!((&events[1]["own_price"], &events[1]["route"]), (&true.into(), &"voice".into()));
+    assert_eq!(bench.usage(&[("subject", "session=2")]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reservation_that_is_refused_tells_what_it_asked_for() {
+    let bench = Bench::new();
+    for (estimate, limit, reason) in [
+        (voice(10_000, 20_001), "cost", "too_large"),
+        (UsageOf { model: b"unheard-of", ..voice(1, 1) }, "cost", "unpriced_model"),
+        (UsageOf { usd: b"0.01", ..voice(1, 100_000) }, "budget", "too_large"),
+    ] {
+        let reserve = ReserveRequest { subject: subject("1"), estimate, ..Default::default() };
+        assert!(bench.engine.reserve(reserve).await.unwrap().handle.is_none());
+        let event = bench.usage(&[]).await.pop().unwrap();
+        let why = format!(r#"[{{"limit":"{limit}","reason":"{reason}"}}]"#);
+        assert_eq!(event["refused_by"].to_string(), why);
+    }
+    let events = bench.usage(&[]).await;
+    assert_eq!(
+        events[0]["asked"].to_string(),
+        r#"{"classes":{"input":10000,"output":20001},"nano_usd":5000200000,"tokens":30001}"#
+    );
+    assert_eq!((events.len(), &events[1]["named"]), (3, &"unheard-of".into()));
 }
 
 #[tokio::test]

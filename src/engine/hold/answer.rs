@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::algorithm::{Outcome, Retry, Rule, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::engine::Enforcement;
-use crate::engine::native::{Part, Settled};
+use crate::engine::native::{Part, Settled, Touch};
 use crate::limits::{Limit, Mode, Number, Unit};
 use crate::money::NanoUsd;
 
@@ -125,6 +125,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Of a limit that refuses when it is asked for `room`.
+    pub(in crate::engine) fn of(touch: &Touch<'_>, room: Option<u64>) -> Self {
+        match (touch.part, Rule { window: &touch.limit.window, number: touch.number }.most()) {
+            (Part::Unnamed, _) => Self::MissingSubject,
+            (Part::Unpriced, _) => Self::UnpricedModel,
+            (Part::Guarded(_), _) => Self::BreakerOpen,
+            (Part::Charged(_), Number::AtMost(0)) => Self::BlockedByTier,
+            (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
+                Self::TooLarge
+            }
+            (Part::Charged(_), _) => Self::OverLimit,
+        }
+    }
+
     /// As it is sent.
     pub const fn name(self) -> &'static str {
         match self {
@@ -206,16 +220,7 @@ impl LimitStanding {
         let touch = settled.touch;
         let mut standing = Self::new(touch.limit, touch.number, settled.outcome, at, enforcement);
         if standing.reason.is_some() {
-            standing.reason = Some(match (touch.part, standing.most) {
-                (Part::Unnamed, _) => Reason::MissingSubject,
-                (Part::Unpriced, _) => Reason::UnpricedModel,
-                (Part::Guarded(_), _) => Reason::BreakerOpen,
-                (Part::Charged(_), Number::AtMost(0)) => Reason::BlockedByTier,
-                (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
-                    Reason::TooLarge
-                }
-                (Part::Charged(_), _) => Reason::OverLimit,
-            });
+            standing.reason = Some(Reason::of(touch, room));
         }
         standing
     }

@@ -4,8 +4,9 @@ use std::num::NonZeroU64;
 
 use crate::algorithm::{Op, Share};
 use crate::engine::decision::Code;
-use crate::engine::native::{Part, Plan, Settled, open_breakers};
+use crate::engine::native::{Part, Plan, Settled, about, open_breakers, refused_by};
 use crate::engine::request::Descriptor;
+use crate::engine::usage::Object;
 use crate::engine::{Enforcement, Engine, failure, watch};
 use crate::limits::{CounterKey, NativeDomain, identity};
 use crate::prices::Class;
@@ -17,11 +18,11 @@ use super::handle::{Handle, Kept};
 use super::life::life;
 use super::name::{self, Purpose};
 use super::request::{self, Partial, ReserveRequest, Usage};
-use super::{ESTIMATE, HoldError, native};
+use super::{ESTIMATE, HoldError, native, told};
 
 /// What is reserved, apart from the charges.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Terms {
+pub(in crate::engine) struct Terms<'a> {
     /// Under which name.
     pub(in crate::engine) name: CounterKey,
     /// A public hash of what is asked.
@@ -30,6 +31,8 @@ pub(in crate::engine) struct Terms {
     pub(in crate::engine) units: Option<NonZeroU64>,
     /// How long it lives.
     pub(in crate::engine) life: Life,
+    /// Whose it is and what for, as it is written down.
+    pub(in crate::engine) about: &'a [u8],
 }
 
 pub(super) async fn reserve<S: Store>(
@@ -42,14 +45,16 @@ pub(super) async fn reserve<S: Store>(
     let ttl = request::ttl(request.ttl)?;
     let rules = engine.limits.in_force();
     let domain = native(&rules, request.subject.domain)?;
-    let amounts = Amounts::of(&usage, request.partial, &rules.prices, engine.store.now());
+    let now = engine.store.now();
+    let amounts = Amounts::of(&usage, request.partial, &rules.prices, now);
     let plan = plan(engine, domain, &descriptor, &amounts);
     if plan.charges.is_empty() && !plan.is_refused() {
         return Ok(ReserveAnswer::untouched(request));
     }
     let (name, kept) = name(engine, domain, &descriptor, key, &plan);
     let life = life(&plan, ttl, kept);
-    let terms = Terms { name, body: body(request, &usage), units: amounts.units, life };
+    let about = about(domain, &descriptor, engine.store.key_secret());
+    let terms = Terms { name, body: body(request, &usage), units: amounts.units, life, about: &about };
     let reserved = take(engine, &plan, terms).await;
     let grant = match reserved.hold {
         Hold::Conflict => return Err(HoldError::Conflict),
@@ -59,6 +64,7 @@ pub(super) async fn reserve<S: Store>(
     let done = if matches!(reserved.hold, Hold::Replayed(_)) { Done::Before } else { Done::Now };
     if done == Done::Now {
         tell(engine, domain, &plan, &reserved).await;
+        write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
     }
     let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
     let whole = amounts.units.map_or(1, NonZeroU64::get);
@@ -132,14 +138,18 @@ pub(super) fn plan<'a, S: Store>(
 
 /// Charges and holds what `plan` says on `terms`. Where the call is refused whatever its counters say, they are only
 /// looked at.
-pub(in crate::engine) async fn take<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, terms: Terms) -> Reserved {
-    let Terms { name, body, units, life } = terms;
+pub(in crate::engine) async fn take<S: Store>(
+    engine: &Engine<S>,
+    plan: &Plan<'_>,
+    terms: Terms<'_>,
+) -> Reserved {
+    let Terms { name, body, units, life, about } = terms;
     if engine.settings.enforcement == Enforcement::Enforced && plan.is_refused() {
         let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
         let (at, outcomes) = failure::ask(&engine.store, call).await;
         return Reserved { answer: Answer { at, outcomes, degraded: None }, hold: Hold::Refused };
     }
-    let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about: &[] };
+    let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about };
     failure::reserve(&engine.store, call).await
 }
 
@@ -148,20 +158,43 @@ pub(in crate::engine) async fn take<S: Store>(engine: &Engine<S>, plan: &Plan<'_
 fn standings(
     plan: &Plan<'_>,
     answer: &Answer,
-    terms: Terms,
+    terms: Terms<'_>,
     done: Done,
     enforcement: Enforcement,
 ) -> Vec<LimitStanding> {
-    let room = |settled: &Settled<'_>| match settled.touch.part {
-        Part::Charged(index) => least_room(plan.charges[index].op, terms.units),
-        Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
-    };
+    let room = |settled: &Settled<'_>| asked_room(settled, plan, terms);
     let standing = |each: Settled<'_>| LimitStanding::of_asked(each, room(&each), answer.at, enforcement);
     let mut standings: Vec<_> = plan.settled(&answer.outcomes).map(standing).collect();
     if done == Done::Before {
         standings.iter_mut().for_each(LimitStanding::pass);
     }
     standings
+}
+
+/// The room without which a limit refuses.
+fn asked_room(settled: &Settled<'_>, plan: &Plan<'_>, terms: Terms<'_>) -> Option<u64> {
+    match settled.touch.part {
+        Part::Charged(index) => least_room(plan.charges[index].op, terms.units),
+        Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+    }
+}
+
+/// Writes down that limits of tokens or money refused a call, if any did.
+fn write_down<S: Store>(
+    engine: &Engine<S>,
+    plan: &Plan<'_>,
+    reserved: &Reserved,
+    terms: Terms<'_>,
+    asked: impl FnOnce(&mut Object),
+) {
+    let Answer { at, outcomes, .. } = &reserved.answer;
+    let by = refused_by(plan.settled(outcomes), |settled| asked_room(settled, plan, terms));
+    if reserved.hold == Hold::Refused && !by.is_empty() {
+        let mut line = Object::new();
+        line.objects("refused_by", by);
+        asked(&mut line);
+        engine.store.note_refusal(*at, terms.about, &line.finish());
+    }
 }
 
 /// The room without which `op` is refused, where one of `units` is enough of what is flexible.

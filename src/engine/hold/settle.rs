@@ -1,6 +1,7 @@
 //! Charging what a call came to.
 
 use crate::clock::{Micros, Timestamp};
+use crate::engine::native::about;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{Mode, NativeDomain, RuleSet, Unit};
 use crate::money::NanoUsd;
@@ -14,6 +15,7 @@ use super::life::keep;
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, LONGEST_TTL, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{found_open, tell};
+use super::told::Told;
 use super::{HoldError, handle, native, refuse_unnamed, reserve};
 
 /// The field of a request that says what was used.
@@ -52,14 +54,16 @@ async fn by_handle<S: Store>(
     if handle.kept == Kept::Nothing {
         return Ok(SettleAnswer::untouched());
     }
-    let bill = Bill::of(used, rules, request.used_at.unwrap_or(handle.began));
+    let at = request.used_at.unwrap_or(handle.began);
+    let bill = Bill::of(used, rules, at);
+    let told = Told::of(handle.name, used, &rules.prices, at, Vec::new());
     let call = Settle {
         name: handle.name,
         spent: bill.spent,
         then: then(request.progress, handle.ttl),
         otherwise: &[],
         keep: keep(handle.kept, handle.ttl),
-        report: None,
+        report: Some(told.report()),
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
     if let Some(domain) = domain_of(rules, &settled) {
@@ -86,7 +90,8 @@ async fn by_key<S: Store>(
         key => key,
     };
     let domain = native(rules, subject.domain)?;
-    let bill = Bill::of(Some(used), rules, request.used_at.unwrap_or(engine.store.now()));
+    let at = request.used_at.unwrap_or(engine.store.now());
+    let bill = Bill::of(Some(used), rules, at);
     let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
     refuse_unnamed(&plan)?;
     let otherwise: Vec<Charge<'_>> =
@@ -95,13 +100,15 @@ async fn by_key<S: Store>(
         return Err(HoldError::Unpriced(error));
     }
     let secret = engine.store.key_secret();
+    let name = name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key, &plan);
+    let told = Told::of(name, Some(used), &rules.prices, at, about(domain, &descriptor, secret));
     let call = Settle {
-        name: name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key, &plan),
+        name,
         spent: bill.spent,
         then: then(request.progress, LONGEST_TTL),
         otherwise: &otherwise,
         keep: keep(Kept::ByKey, LONGEST_TTL),
-        report: None,
+        report: Some(told.report()),
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
     if let Some(domain) = domain_of(rules, &settled) {

@@ -23,6 +23,18 @@ impl Object {
         quote(&mut self.0, value);
     }
 
+    /// Adds a number.
+    pub(in crate::engine) fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Adds that something is so.
+    pub(in crate::engine) fn flag(&mut self, name: &str) {
+        self.name(name);
+        self.0.extend_from_slice(b"true");
+    }
+
     /// Adds a hash, in hexadecimal.
     pub(in crate::engine) fn hash(&mut self, name: &str, value: u128) {
         self.name(name);
@@ -84,12 +96,14 @@ mod tests {
         inner.hash("h", 10);
         let mut object = Object::new();
         object.text("a \"b\" \\", "\n\u{0}ü\"");
+        object.number("n", u64::MAX);
+        object.flag("f");
         object.object("o", inner);
         object.objects("l", [Object::new(), Object::new()]);
         let read: serde_json::Value = serde_json::from_slice(&object.finish()).unwrap();
         let hash = "0000000000000000000000000000000a";
         let expected = serde_json::json!({
-            "a \"b\" \\": "\n\u{0}ü\"", "o": {"h": hash}, "l": [{}, {}],
+            "a \"b\" \\": "\n\u{0}ü\"", "n": u64::MAX, "f": true, "o": {"h": hash}, "l": [{}, {}],
         });
         assert_eq!(read, expected);
     }
