@@ -11,7 +11,10 @@ use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
-use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Store, StoreError};
+use tollgate::store::{
+    Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Hold, Lanes, Life, Reserve, Settle,
+    Spent, Store, StoreError, Then,
+};
 
 use crate::support::embedded::rules;
 use crate::support::redis::{RedisServer, until_ready};
@@ -449,6 +452,72 @@ async fn a_decision_is_one_command_however_many_limits_it_touches() {
     assert_eq!(scripts_run(&server), 20);
 }
 
+/// A reservation of 5 tokens of each of five limits.
+fn reserve<'a>(id: u128, charges: &'a [Charge<'a>]) -> Reserve<'a> {
+    let minute = Micros::from_secs(60);
+    let life = Life { ttl: minute, max_age: minute, keep: minute };
+    let name = CounterKey { tag: 0xfeed, id: 1000 + id };
+    Reserve { name, body: 1, charges, accepts_less: None, life, about: &[] }
+}
+
+fn settle(id: u128, then: Then) -> Settle<'static> {
+    let spent = Spent { tokens: Due::Exactly(3), money: Due::AsHeld };
+    let name = CounterKey { tag: 0xfeed, id: 1000 + id };
+    Settle { name, spent, then, otherwise: &[], keep: Micros::from_secs(60), report: None }
+}
+
+fn five_holds() -> Vec<Charge<'static>> {
+    let hold = Op::Hold { fixed: 5, flexible: 0 };
+    let held = |id| Charge { freed_by: FreedBy::Holders, unit: Unit::Tokens, ..charge(id, &MINUTE, hold) };
+    (0..5).map(held).collect()
+}
+
+#[tokio::test]
+async fn reserving_and_settling_are_a_command_each_and_leave_nothing_held() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = settled(&server).await;
+        let charges = five_holds();
+        let names = |pattern: &str| {
+            redis::cmd("KEYS").arg(pattern).query::<Vec<String>>(&mut server.connection()).unwrap()
+        };
+        assert!(matches!(store.reserve(reserve(1, &charges)).await.unwrap().hold, Hold::Taken(_)));
+        assert_eq!((names("tollgate:*:h").len(), names("tollgate:*:o").len()), (5, 5), "{tool:?}");
+        for key in names("tollgate:{*") {
+            let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut server.connection()).unwrap();
+            assert!((60_000..123_000).contains(&left), "{key} is kept for {left} ms");
+        }
+        store.settle(settle(1, Then::More { ttl: Micros::from_secs(60) })).await.unwrap();
+        for key in names("tollgate:*:o") {
+            let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut server.connection()).unwrap();
+            assert!(left > 60_000, "{key} is kept for {left} ms");
+        }
+        let done = store.settle(settle(1, Then::Done)).await.unwrap();
+        assert!(done.parts.iter().all(|part| (part.paid, part.outcome.standing.held) == (3, 0)));
+        assert_eq!([names("tollgate:*:h"), names("tollgate:*:o")].concat(), Vec::<String>::new());
+        assert_eq!(scripts_run(&server), 3);
+        tell(&server, &["SCRIPT", "FLUSH"]);
+        assert!(matches!(store.reserve(reserve(2, &charges)).await.unwrap().hold, Hold::Taken(_)));
+        tell(&server, &["SCRIPT", "FLUSH"]);
+        assert_eq!(store.settle(settle(2, Then::Released)).await.unwrap().before, Before::Held);
+    }
+}
+
+#[tokio::test]
+async fn a_full_redis_holds_nothing_and_half_of_nothing() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        let charges = five_holds();
+        tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+        assert_eq!(store.reserve(reserve(1, &charges)).await, Err(refused("OOM")), "{tool:?}");
+        tell(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(store.settle(settle(1, Then::Done)).await.unwrap().before, Before::Unknown);
+        let answer = store.reserve(reserve(1, &charges)).await.unwrap().answer;
+        assert!(answer.outcomes.iter().all(|outcome| outcome.standing.held == 5), "{tool:?}");
+    }
+}
+
 /// Answers every command as a server does that still reads its data.
 fn loading(listener: &std::net::TcpListener) {
     use std::io::{Read as _, Write as _};
@@ -489,7 +558,8 @@ async fn what_would_lose_counts_is_found() {
 #[tokio::test]
 async fn what_its_user_may_not_do_is_found() {
     for tool in [Tool::Redis, Tool::Valkey] {
-        for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"] {
+        let sets = ["-zadd", "-zrem", "-zrange", "-zrangebyscore", "-zremrangebyscore", "-pexpire"];
+        for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"].into_iter().chain(sets) {
             let server = RedisServer::start(tool);
             let user = ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", command];
             tell(&server, &user);

@@ -7,15 +7,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use deadpool_redis::Pool;
+use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, RedisResult, Script};
 
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
-use crate::store::{Admission, Binding, Call, Charge, FreedBy, StoreError};
+use crate::store::{
+    Admission, Binding, Call, Charge, Due, FreedBy, Life, Reserve, Settle, Spent, StoreError, Then,
+};
 
 use super::batch::Batch;
 use super::errors::{Remedy, classify};
+use super::keys;
 use super::lua;
 use super::script::{self, Time};
 
@@ -88,22 +92,71 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
         let command = rehearsal(op).command(script.get_hash(), Time::Redis { until: None });
         command.query_async::<redis::Value>(&mut connection).await?;
     }
-    Ok(())
+    rehearse_reservations(&mut connection).await
+}
+
+/// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
+/// is let go.
+async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+    let (reserve, settle) = (Script::new(lua::RESERVE), Script::new(lua::SETTLE));
+    for script in [&reserve, &settle] {
+        script.load_async(connection).await?;
+    }
+    let (by, believed) = (Time::Redis { until: None }, Timestamp::default);
+    let window = Window::Total { forget: None };
+    let charges = [rehearsed(0, &window, Number::AtMost(1), Op::Hold { fixed: 1, flexible: 0 })];
+    let name = |id| CounterKey { tag: 0, id };
+    let (least, second) = (Micros(1), Micros::from_secs(1));
+    for (id, ttl) in [(1, least), (2, second), (3, least)] {
+        let life = Life { ttl, max_age: ttl, keep: least };
+        let call =
+            Reserve { name: name(id), body: 0, charges: &charges, accepts_less: None, life, about: &[] };
+        let command = script::reserve(&call, reserve.get_hash(), by, believed);
+        command.query_async::<redis::Value>(connection).await?;
+    }
+    let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
+    let call = Settle {
+        name: name(2),
+        spent: nothing,
+        then: Then::Released,
+        otherwise: &[],
+        keep: least,
+        report: None,
+    };
+    let command = script::settle(&call, settle.get_hash(), by, believed);
+    command.query_async::<redis::Value>(connection).await?;
+    let mut forget = redis::cmd("DEL");
+    for id in 1..=3 {
+        forget.arg(&keys::record(name(id))[..]);
+    }
+    forget.query_async(connection).await
 }
 
 fn rehearsal(op: Op) -> Batch {
     let windows = [Window::Sliding { length: Micros::from_secs(1) }, Window::Total { forget: None }];
     let charges: Vec<Charge<'_>> = (0..)
         .zip(&windows)
-        .map(|(id, window)| {
-            let key = CounterKey { tag: 0, id };
-            let rule = Rule { window, number: Number::Unlimited };
-            let (binding, on_error, freed_by) = (Binding::Counted, OnError::Allow, FreedBy::Hand);
-            Charge { key, overflow: key.id, rule, op, binding, on_error, freed_by, unit: Unit::Hits }
+        .map(|(id, window)| Charge {
+            binding: Binding::Counted,
+            freed_by: FreedBy::Hand,
+            ..rehearsed(id, window, Number::Unlimited, op)
         })
         .collect();
     let call = Call { charges: &charges, admission: Admission::AllOrNone };
     Batch::of(&[script::pack(&call, Timestamp::default)])
+}
+
+fn rehearsed(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
+    Charge {
+        key: CounterKey { tag: 0, id },
+        overflow: id,
+        rule: Rule { window, number },
+        op,
+        binding: Binding::Enforced,
+        on_error: OnError::Allow,
+        freed_by: FreedBy::Holders,
+        unit: Unit::Hits,
+    }
 }
 
 async fn ask<T: FromRedisValue>(pool: &Pool, command: redis::Cmd) -> Option<T> {
