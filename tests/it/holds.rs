@@ -264,7 +264,7 @@ async fn numbers_at_the_edges_are_held<S: Store>(bench: Bench<S>) {
     assert_eq!(bench.settle(902, tokens(5), Then::Done).await.before, Before::Held);
 }
 
-promises!(of [memory, redis]: {
+promises!(of [memory, redis, valkey]: {
     of_many_at_once_as_many_hold_as_there_is_room,
     a_call_is_done_once_under_its_name,
     a_refusal_holds_nothing_and_is_not_remembered,

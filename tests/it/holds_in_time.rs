@@ -266,7 +266,7 @@ async fn time_that_runs_backwards_lets_nothing_go<S: Store>(bench: Bench<S>) {
     }
 }
 
-promises!(of [memory, redis]: {
+promises!(of [memory, redis, valkey]: {
     a_hold_lives_while_it_is_renewed,
     a_hold_lives_no_longer_than_it_may,
     what_was_let_go_is_held_on_only_where_there_is_room,

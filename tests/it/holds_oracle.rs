@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tokio::runtime::Runtime;
 use tollgate::algorithm::{Op, Outcome};
 use tollgate::clock::{Micros, Timestamp};
 use tollgate::limits::{CounterKey, Window};
@@ -16,8 +17,9 @@ use tollgate::store::{
 };
 
 use crate::support::bench::{Bench, START};
-use crate::support::holding::Limited;
+use crate::support::holding::{Limited, tokens};
 use crate::support::holds_model::{Ask, Going, Kind, Lasting, Model, Reserving, Settling, Told};
+use crate::support::tools::Tool;
 
 const SECOND: u64 = 1_000_000;
 const KINDS: [Kind; 5] = [
@@ -268,27 +270,48 @@ async fn relive<S: Store>(
     Ok(())
 }
 
-fn histories_come_out_as_the_model_has_them<S: Store>(
-    bench: impl Future<Output = Bench<S>>,
-    cases: u32,
-) -> Bench<S> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let bench = runtime.block_on(bench);
+fn histories_come_out_as_the_model_has_them<S: Store>(runtime: &Runtime, bench: &Bench<S>, cases: u32) {
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let tag = std::cell::Cell::new(0);
     let outcome = runner.run(&history(), |(most, start, steps)| {
         tag.set(tag.get() + 1);
         let limits: Vec<_> = KINDS.into_iter().zip(most.iter().copied()).collect();
         let (counters, mut model) = (Counters::of(&most, tag.get()), Model::new(&limits));
-        runtime.block_on(relive(&bench, &counters, &mut model, start, &steps))
+        runtime.block_on(relive(bench, &counters, &mut model, start, &steps))
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    bench
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 #[test]
 fn in_memory() {
-    histories_come_out_as_the_model_has_them(Bench::memory(), 500);
+    let runtime = runtime();
+    let bench = runtime.block_on(Bench::memory());
+    histories_come_out_as_the_model_has_them(&runtime, &bench, 500);
+}
+
+fn over(tool: Tool) {
+    let runtime = runtime();
+    let bench = runtime.block_on(Bench::on(tool));
+    let limit = Limited::new(Window::Total { forget: None }, 1);
+    runtime.block_on(bench.reserve(1, &[limit.hold(1, 1)]));
+    assert!(bench.keys_like("*:[ho]") > 0, "so they are called");
+    runtime.block_on(bench.settle(1, tokens(0), Then::Released));
+    histories_come_out_as_the_model_has_them(&runtime, &bench, 60);
+    assert_eq!(bench.keys_like("*:[ho]"), 0, "nothing is left of what is held");
+}
+
+#[test]
+fn over_redis() {
+    over(Tool::Redis);
+}
+
+#[test]
+fn over_valkey() {
+    over(Tool::Valkey);
 }

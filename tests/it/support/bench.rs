@@ -17,22 +17,22 @@ pub(crate) const START: Timestamp = Timestamp(1_699_999_980_000_000);
 pub(crate) struct Bench<S> {
     pub(crate) store: Arc<S>,
     pub(crate) clock: Clock,
-    _server: Option<RedisServer>,
+    server: Option<RedisServer>,
 }
 
 impl Bench<MemoryStore> {
     pub(crate) async fn memory() -> Self {
         let clock = Clock::manual(START);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
-        Self { store: Arc::new(store), clock, _server: None }
+        Self { store: Arc::new(store), clock, server: None }
     }
 }
 
 impl Bench<RedisStore> {
-    async fn on(tool: Tool) -> Self {
+    pub(crate) async fn on(tool: Tool) -> Self {
         let server = RedisServer::start(tool);
         let clock = Clock::manual(START);
-        Self { store: Arc::new(server.store(clock.clone()).await), clock, _server: Some(server) }
+        Self { store: Arc::new(server.store(clock.clone()).await), clock, server: Some(server) }
     }
 
     pub(crate) async fn redis() -> Self {
@@ -41,6 +41,13 @@ impl Bench<RedisStore> {
 
     pub(crate) async fn valkey() -> Self {
         Self::on(Tool::Valkey).await
+    }
+
+    /// How many keys there are that look like `pattern`.
+    pub(crate) fn keys_like(&self, pattern: &str) -> usize {
+        let server = self.server.as_ref().expect("it was started on one");
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut server.connection()).unwrap();
+        keys.len()
     }
 }
 
