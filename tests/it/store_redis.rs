@@ -126,7 +126,7 @@ async fn every_counter_expires_except_a_capacity_that_never_forgets() {
 #[tokio::test]
 async fn what_holds_nothing_is_not_kept() {
     let server = RedisServer::start(Tool::Redis);
-    let store = server.store(Clock::System).await;
+    let store = settled(&server).await;
     for window in [MINUTE, Window::Total { forget: None }] {
         for op in [Op::Take { room: 2, charge: 2 }, Op::GiveBack { units: 2 }] {
             let charges = [charge(1, &window, op)];
@@ -410,7 +410,7 @@ async fn a_redis_that_lost_its_data_is_given_the_secret_again() {
 #[tokio::test]
 async fn keys_and_states_tell_nothing_of_whom_they_count_and_share_a_tag() {
     let server = RedisServer::start(Tool::Redis);
-    let store = server.store(Clock::System).await;
+    let store = settled(&server).await;
     let document = "
 domains:
   shop:
