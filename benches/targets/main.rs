@@ -14,6 +14,7 @@ mod decision;
 mod embedded;
 mod empty;
 mod hit;
+mod holds;
 mod instructions;
 mod load;
 mod machine;
@@ -39,7 +40,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// What measures some of the targets.
 type Measure = (&'static [&'static str], fn() -> Vec<Row>);
 
-const MEASURES: [Measure; 10] = [
+const MEASURES: [Measure; 11] = [
     (&["T1", "T2", "T6"], wire::against_empty),
     (&["T3"], decision::rows),
     (&["T4"], embedded::rows),
@@ -50,6 +51,7 @@ const MEASURES: [Measure; 10] = [
     (&["T11"], shared::own_cpu),
     (&["T12"], shared::rates),
     (&["T13"], peers::rows),
+    (&["T14"], holds::rows),
 ];
 
 fn main() -> ExitCode {
