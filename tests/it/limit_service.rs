@@ -1,4 +1,5 @@
-//! The limit service as its callers meet it: over gRPC, in front of an engine whose time stands still until it is moved.
+//! The limit service as its callers meet it: over gRPC, in front of an engine whose time stands still until it is moved, over
+//! the memory and over Redis.
 
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use tonic::{Code, Status};
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Enforcement, Engine, EngineSettings, Switch};
-use tollgate::limits::{KeySecret, LimitsHandle, Tallied, TallyLabels};
-use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::limits::{LimitsHandle, Tallied, TallyLabels};
+use tollgate::store::Store;
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
 use tollgate::transport::grpc::proto::tollgate::v1::subject::EntriesEntry;
@@ -18,6 +19,7 @@ use tollgate::transport::grpc::proto::tollgate::v1::{
     SettleResponse, Standing, Subject, Unit, Usage, release_request,
 };
 
+use crate::support::bench::{Bench, promises};
 use crate::support::embedded::{NOON, rules};
 use crate::support::gone::Gone;
 use crate::support::server::TestServer;
@@ -76,15 +78,20 @@ struct Service {
 }
 
 impl Service {
-    async fn start() -> Self {
-        Self::with(APP, EngineSettings::default()).await
+    /// Over the store of `bench`, at noon.
+    async fn start<S: Store>(bench: &Bench<S>) -> Self {
+        Self::with(bench, APP, EngineSettings::default()).await
     }
 
-    async fn with(document: &str, settings: EngineSettings) -> Self {
-        let clock = Clock::manual(NOON);
-        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
-        let engine = Arc::new(Engine::new(LimitsHandle::new(rules(document)), store, settings));
-        let server = TestServer::whole(engine, GrpcSettings::default()).await;
+    async fn with<S: Store>(bench: &Bench<S>, document: &str, settings: EngineSettings) -> Self {
+        let clock = bench.clock.clone();
+        clock.set(NOON);
+        let engine = Engine::new(LimitsHandle::new(rules(document)), bench.store.clone(), settings);
+        Self::of(engine, clock).await
+    }
+
+    async fn of<S: Store>(engine: Engine<S>, clock: Clock) -> Self {
+        let server = TestServer::whole(Arc::new(engine), GrpcSettings::default()).await;
         let client = LimitServiceClient::new(server.channel().await);
         Self { server, client, clock }
     }
@@ -199,11 +206,35 @@ fn amounts(standings: &[Standing], limit: &str) -> [i64; 3] {
     [found.used, found.held, found.remaining]
 }
 
+promises!(of [memory, redis]: {
+    ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more,
+    the_same_call_is_done_once_and_another_under_its_key_is_refused,
+    totals_that_grow_are_charged_once,
+    what_is_used_beyond_the_hold_is_debt,
+    who_accepts_less_gets_what_is_left,
+    a_stream_holds_its_slot_for_as_long_as_it_is_renewed,
+    no_stream_is_renewed_beyond_its_greatest_age,
+    a_caller_may_ask_for_another_time_to_live_within_the_lease,
+    a_late_settlement_is_charged_and_said_to_be_late,
+    usage_that_nobody_knows_is_what_was_held_and_none_is_none,
+    what_has_no_price_is_refused_or_charged_as_it_was_held,
+    tokens_cost_what_they_did_when_they_were_reserved,
+    what_was_not_reserved_is_charged_after_the_fact_once,
+    what_is_deleted_is_given_back_once,
+    every_standing_says_what_it_is,
+    what_a_caller_gets_wrong_is_said_and_charges_nothing,
+    any_bytes_name_a_subject,
+    domains_of_the_reference_hold_nothing,
+    on_trial_nothing_is_refused_and_switched_off_nothing_is_counted,
+    an_ask_that_finds_no_room_stops_all_spending,
+});
+
 const DOLLAR: i64 = 1_000_000_000;
 
-#[tokio::test]
-async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more() {
-    let service = Service::start().await;
+async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
+    bench: Bench<S>,
+) {
+    let service = Service::start(&bench).await;
     let whole = tokens(&[("input", 10_000), ("output", 20_000)]);
     let above = tokens(&[("input", 10_000), ("output", 20_001)]);
     let refused = service.reserve(reserve("paid", above.clone())).await.unwrap();
@@ -228,9 +259,8 @@ async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_m
     service.stop().await;
 }
 
-#[tokio::test]
-async fn the_same_call_is_done_once_and_another_under_its_key_is_refused() {
-    let service = Service::start().await;
+async fn the_same_call_is_done_once_and_another_under_its_key_is_refused<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let call = keyed(reserve("both", tokens(&[("output", 100)])), "k");
     let first = service.held(call.clone()).await;
     let again = service.held(call.clone()).await;
@@ -259,9 +289,8 @@ async fn the_same_call_is_done_once_and_another_under_its_key_is_refused() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn totals_that_grow_are_charged_once() {
-    let service = Service::start().await;
+async fn totals_that_grow_are_charged_once<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let held = service.held(reserve("llm", tokens(&[("output", 1_000)]))).await;
     assert_ne!(held.reservation, "");
     for (used, rest) in [(200, 800), (200, 800), (400, 600), (600, 400), (500, 400)] {
@@ -280,9 +309,8 @@ async fn totals_that_grow_are_charged_once() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_used_beyond_the_hold_is_debt() {
-    let service = Service::start().await;
+async fn what_is_used_beyond_the_hold_is_debt<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let held = service.held(reserve("both", usd("5.00"))).await;
     let settled = service.settle(more(&held, usd("6.00"))).await.unwrap();
     assert_eq!((settled.decision(), settled.charged_usd.as_str()), (Decision::Deny, "6.00"));
@@ -297,9 +325,8 @@ async fn what_is_used_beyond_the_hold_is_debt() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn who_accepts_less_gets_what_is_left() {
-    let service = Service::start().await;
+async fn who_accepts_less_gets_what_is_left<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     service.held(reserve("llm", tokens(&[("output", 700)]))).await;
     let ask = tokens(&[("input", 100), ("output", 400), ("reasoning", 400)]);
     assert_eq!(service.reserve(reserve("llm", ask.clone())).await.unwrap().decision(), Decision::Deny);
@@ -333,9 +360,8 @@ async fn who_accepts_less_gets_what_is_left() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_stream_holds_its_slot_for_as_long_as_it_is_renewed() {
-    let service = Service::start().await;
+async fn a_stream_holds_its_slot_for_as_long_as_it_is_renewed<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let stream = reserve("stream", Usage::default());
     let first = service.held(stream.clone()).await;
     let lapses =
@@ -366,9 +392,8 @@ async fn a_stream_holds_its_slot_for_as_long_as_it_is_renewed() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn no_stream_is_renewed_beyond_its_greatest_age() {
-    let service = Service::start().await;
+async fn no_stream_is_renewed_beyond_its_greatest_age<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let held = service.held(reserve("stream", Usage::default())).await;
     for _ in 0..35 {
         service.pass(50);
@@ -381,9 +406,8 @@ async fn no_stream_is_renewed_beyond_its_greatest_age() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_caller_may_ask_for_another_time_to_live_within_the_lease() {
-    let service = Service::start().await;
+async fn a_caller_may_ask_for_another_time_to_live_within_the_lease<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let asks = |route: &str, seconds| ReserveRequest {
         ttl: Some(Duration { seconds, nanos: 0 }),
         ..reserve(route, Usage::default())
@@ -399,9 +423,8 @@ async fn a_caller_may_ask_for_another_time_to_live_within_the_lease() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn a_late_settlement_is_charged_and_said_to_be_late() {
-    let service = Service::start().await;
+async fn a_late_settlement_is_charged_and_said_to_be_late<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let held = service.held(reserve("llm", tokens(&[("output", 800)]))).await;
     service.pass(300);
     service.held(reserve("llm", tokens(&[("output", 1_000)]))).await;
@@ -411,9 +434,8 @@ async fn a_late_settlement_is_charged_and_said_to_be_late() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn usage_that_nobody_knows_is_what_was_held_and_none_is_none() {
-    let service = Service::start().await;
+async fn usage_that_nobody_knows_is_what_was_held_and_none_is_none<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let whole = tokens(&[("input", 100), ("output", 100)]);
     let unknown = service.held(reserve("both", whole.clone())).await;
     let settled = service.settle(done(&unknown, None)).await.unwrap();
@@ -424,9 +446,8 @@ async fn usage_that_nobody_knows_is_what_was_held_and_none_is_none() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_has_no_price_is_refused_or_charged_as_it_was_held() {
-    let service = Service::start().await;
+async fn what_has_no_price_is_refused_or_charged_as_it_was_held<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let unknown = |usage: Usage| Usage { model: "gpt-9".into(), ..usage };
     let refused = service.reserve(reserve("both", unknown(tokens(&[("output", 10)])))).await.unwrap();
     let spend = standing(&refused.standings, "spend");
@@ -456,9 +477,8 @@ async fn what_has_no_price_is_refused_or_charged_as_it_was_held() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn tokens_cost_what_they_did_when_they_were_reserved() {
-    let service = Service::start().await;
+async fn tokens_cost_what_they_did_when_they_were_reserved<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let at = |seconds| Some(WireTime { seconds, nanos: 0 });
     let million = |count| Usage { model: "openai/GPT-5".into(), ..tokens(&[("output", count)]) };
     let long =
@@ -476,9 +496,8 @@ async fn tokens_cost_what_they_did_when_they_were_reserved() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_was_not_reserved_is_charged_after_the_fact_once() {
-    let service = Service::start().await;
+async fn what_was_not_reserved_is_charged_after_the_fact_once<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let after = |total, more| SettleRequest {
         subject: Some(ann("both")),
         used: Some(tokens(&[("output", total)])),
@@ -517,9 +536,8 @@ async fn what_was_not_reserved_is_charged_after_the_fact_once() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_deleted_is_given_back_once() {
-    let service = Service::start().await;
+async fn what_is_deleted_is_given_back_once<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     for _ in 0..3 {
         let made = service.held(reserve("kits", Usage::default())).await;
         service.settle(done(&made, None)).await.unwrap();
@@ -556,9 +574,8 @@ async fn what_is_deleted_is_given_back_once() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn every_standing_says_what_it_is() {
-    let service = Service::start().await;
+async fn every_standing_says_what_it_is<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let none = subject("app", &[("route", "llm"), ("user", "ann"), ("tier", "none")]);
     let refused = ReserveRequest { subject: Some(none), ..reserve("llm", tokens(&[("output", 1)])) };
     let refused = service.reserve(refused).await.unwrap();
@@ -599,9 +616,8 @@ async fn every_standing_says_what_it_is() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn what_a_caller_gets_wrong_is_said_and_charges_nothing() {
-    let service = Service::start().await;
+async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let held = service.held(reserve("both", tokens(&[("output", 10)]))).await;
     let before = service.stands("llm", "words").await;
     let good = || reserve("both", tokens(&[("output", 10)]));
@@ -735,9 +751,8 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn any_bytes_name_a_subject() {
-    let service = Service::start().await;
+async fn any_bytes_name_a_subject<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
     let mut odd = ann("llm");
     odd.entries[1].value = vec![0xff, 0, b'{'].into();
     let held = ReserveRequest { subject: Some(odd), ..reserve("llm", tokens(&[("output", 5)])) };
@@ -745,19 +760,17 @@ async fn any_bytes_name_a_subject() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn domains_of_the_reference_hold_nothing() {
-    let service = Service::with(REFERENCE, EngineSettings::default()).await;
+async fn domains_of_the_reference_hold_nothing<S: Store>(bench: Bench<S>) {
+    let service = Service::with(&bench, REFERENCE, EngineSettings::default()).await;
     let legacy = subject("legacy", &[("user", "ann")]);
     let error = service.reserve(ReserveRequest { subject: Some(legacy), ..ReserveRequest::default() }).await;
     assert_eq!(error.unwrap_err().code(), Code::FailedPrecondition);
     service.stop().await;
 }
 
-#[tokio::test]
-async fn on_trial_nothing_is_refused_and_switched_off_nothing_is_counted() {
+async fn on_trial_nothing_is_refused_and_switched_off_nothing_is_counted<S: Store>(bench: Bench<S>) {
     let settings = EngineSettings { enforcement: Enforcement::Shadow, ..EngineSettings::default() };
-    let service = Service::with(APP, settings).await;
+    let service = Service::with(&bench, APP, settings).await;
     let held = service.reserve(reserve("both", tokens(&[("output", 1_001)]))).await.unwrap();
     assert_eq!((held.decision(), held.reservation.is_empty()), (Decision::ShadowDeny, false));
     let unpriced = Usage { model: "gpt-9".into(), ..tokens(&[("output", 1)]) };
@@ -767,7 +780,7 @@ async fn on_trial_nothing_is_refused_and_switched_off_nothing_is_counted() {
     service.stop().await;
 
     let service =
-        Service::with(APP, EngineSettings { switch: Switch::Off, ..EngineSettings::default() }).await;
+        Service::with(&bench, APP, EngineSettings { switch: Switch::Off, ..EngineSettings::default() }).await;
     let held = service.held(reserve("both", tokens(&[("output", 1_001)]))).await;
     assert_eq!(held.granted.as_ref().unwrap().tokens["output"], 1_001);
     assert_eq!(service.settle(done(&held, None)).await.unwrap().decision(), Decision::Allow);
@@ -778,15 +791,13 @@ async fn on_trial_nothing_is_refused_and_switched_off_nothing_is_counted() {
 #[tokio::test]
 async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_told_again() {
     let held = {
-        let service = Service::start().await;
+        let service = Service::start(&Bench::memory().await).await;
         let held = service.held(reserve("llm", tokens(&[("output", 1)]))).await;
         service.stop().await;
         held
     };
     let engine = Engine::new(LimitsHandle::new(rules(APP)), Gone, EngineSettings::default());
-    let server = TestServer::whole(Arc::new(engine), GrpcSettings::default()).await;
-    let clock = Clock::manual(NOON);
-    let service = Service { client: LimitServiceClient::new(server.channel().await), server, clock };
+    let service = Service::of(engine, Clock::manual(NOON)).await;
     let refused = service.reserve(reserve("llm", tokens(&[("output", 1)]))).await.unwrap();
     assert_eq!(refused.decision(), Decision::Deny, "tokens are kept");
     let passes = service.reserve(reserve("stream", Usage::default())).await.unwrap();
@@ -821,9 +832,8 @@ domains:
       day:  spend
 ";
 
-#[tokio::test]
-async fn an_ask_that_finds_no_room_stops_all_spending() {
-    let service = Service::with(BREAKER, EngineSettings::default()).await;
+async fn an_ask_that_finds_no_room_stops_all_spending<S: Store>(bench: Bench<S>) {
+    let service = Service::with(&bench, BREAKER, EngineSettings::default()).await;
     let held = service.held(reserve("paid", usd("0.75"))).await;
     service.held(reserve("day", usd("0.25"))).await;
     let refused = service.reserve(reserve("paid", usd("0.50"))).await.unwrap();
@@ -839,12 +849,9 @@ async fn an_ask_that_finds_no_room_stops_all_spending() {
 
 #[tokio::test]
 async fn what_is_asked_is_counted_and_what_is_settled_is_not() {
-    let clock = Clock::manual(NOON);
-    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
-    let limits = LimitsHandle::new(rules(APP));
-    let engine = Arc::new(Engine::new(limits.clone(), store, EngineSettings::default()));
-    let server = TestServer::whole(engine, GrpcSettings::default()).await;
-    let service = Service { client: LimitServiceClient::new(server.channel().await), server, clock };
+    let (bench, limits) = (Bench::memory().await, LimitsHandle::new(rules(APP)));
+    let engine = Engine::new(limits.clone(), bench.store.clone(), EngineSettings::default());
+    let service = Service::of(engine, bench.clock.clone()).await;
     let call = keyed(reserve("llm", tokens(&[("output", 600)])), "k");
     let held = service.held(call.clone()).await;
     service.held(call).await;
