@@ -113,7 +113,7 @@ impl RedisStore {
     {
         let until = self.until();
         for _ in 0..ASKS {
-            let asked = Asked { call, believed: self.believed() };
+            let asked = Asked { call, believed: self.believed(), notes: self.trails.most() };
             if let Some(said) = self.lane.ask_alone(&asked, until).await? {
                 return Ok(said);
             }

@@ -558,7 +558,17 @@ async fn what_would_lose_counts_is_found() {
 #[tokio::test]
 async fn what_its_user_may_not_do_is_found() {
     for tool in [Tool::Redis, Tool::Valkey] {
-        let sets = ["-zadd", "-zrem", "-zrange", "-zrangebyscore", "-zremrangebyscore", "-pexpire"];
+        let sets = [
+            "-zadd",
+            "-zrem",
+            "-zrange",
+            "-zrangebyscore",
+            "-zremrangebyscore",
+            "-pexpire",
+            "-xadd",
+            "-xrange",
+            "-xtrim",
+        ];
         for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"].into_iter().chain(sets) {
             let server = RedisServer::start(tool);
             let user = ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", command];

@@ -14,9 +14,15 @@ use tollgate::engine::{
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Due, Report, Settle, Spent, Store, Then};
+use tollgate::transport::grpc::proto::tollgate::v1 as wire;
+use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
+use tollgate::transport::grpc::proto::tollgate::v1::subject::EntriesEntry;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::support::process::{Tollgate, run};
 use crate::support::raw::http;
+use crate::support::redis::RedisServer;
+use crate::support::tools::Tool;
 
 const RULES: &str = "
 timezone: America/New_York
@@ -415,4 +421,125 @@ async fn the_command_line_says_whom_it_wanted_to_ask() {
     let (code, said) = export(&format!("http://{nobody}"));
     assert!(said.starts_with(&format!("no Tollgate answers at http://{nobody}; name the admin")), "{said}");
     assert_eq!(code, Some(1));
+}
+
+/// A client of `service`.
+async fn client(service: &Tollgate) -> LimitServiceClient<Channel> {
+    let address = format!("http://{}", service.grpc());
+    LimitServiceClient::new(Endpoint::from_shared(address).unwrap().connect().await.unwrap())
+}
+
+/// Of the job `number`: one token was used for each that it counts.
+fn job(number: u64) -> wire::SettleRequest {
+    let entry =
+        |key: &str, value: &str| EntriesEntry { key: key.to_owned().into(), value: value.to_owned().into() };
+    let entries = vec![entry("route", "voice"), entry("user", "alice"), entry("session", "1")];
+    wire::SettleRequest {
+        subject: Some(wire::Subject { domain: "shop".into(), entries }),
+        idempotency_key: format!("job {number}").into(),
+        used: Some(wire::Usage {
+            model: "gpt-realtime".into(),
+            tokens: [("input".to_owned(), number)].into(),
+            ..wire::Usage::default()
+        }),
+        ..wire::SettleRequest::default()
+    }
+}
+
+/// Settles jobs from `first` on until the service is killed by somebody else; how many it said to be done.
+async fn settle_until_killed(service: &Tollgate, first: u64) -> u64 {
+    let mut client = client(service).await;
+    let mut next = first;
+    while client.settle(job(next)).await.is_ok() {
+        next += 1;
+    }
+    next - first
+}
+
+fn exported(service: &Tollgate) -> Vec<Value> {
+    let output = run(&["usage", "export", "--admin", &format!("http://{}", service.admin())], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Where the limit of tokens stands.
+async fn used(service: &Tollgate, number: u64) -> i64 {
+    let answer = client(service).await.settle(job(number)).await.unwrap().into_inner();
+    answer.standings.iter().find(|standing| standing.limit == "budget").unwrap().used
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_over_redis_has_an_event_for_each_charge_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("limits.yaml");
+    fs::write(&file, RULES).unwrap();
+    let (file, redis) = (file.display().to_string(), RedisServer::start(Tool::Redis));
+    let (url, patience) = (redis.url(), ("TOLLGATE_STORE_TIMEOUT", "10s"));
+    let start = || Tollgate::with(&[&file, "--store", &url], &[patience]);
+    let mut next = 1;
+    for round in 0..6 {
+        let service = start();
+        until_ready(&service).await;
+        let id = service.id();
+        let kill = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20 + 13 * round));
+            let command = format!("kill -KILL {id}");
+            std::process::Command::new("sh").args(["-c", &command]).status().unwrap();
+        });
+        next += settle_until_killed(&service, next).await;
+        kill.join().unwrap();
+    }
+    assert!(next > 20, "{next}");
+    let service = start();
+    until_ready(&service).await;
+    // The last one may have been done, and told to nobody.
+    let total = i64::try_from(next * (next + 1) / 2).unwrap();
+    assert_eq!(used(&service, next).await, total);
+    let events = exported(&service);
+    let tokens: Vec<u64> = events.iter().map(|event| event["tokens"].as_u64().unwrap()).collect();
+    assert_eq!(tokens, (1..=next).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_survive_in_the_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("limits.yaml");
+    fs::write(&file, RULES).unwrap();
+    let (file, data) = (file.display().to_string(), folder.path().join("data").display().to_string());
+    let start = || Tollgate::with(&[&file, "--data-dir", &data], &[("TOLLGATE_FLUSH_INTERVAL", "100ms")]);
+    let service = start();
+    for number in 1..=70 {
+        client(&service).await.settle(job(number)).await.unwrap();
+    }
+    service.signal("TERM");
+    assert_eq!(service.wait().0.code(), Some(0));
+    let mut service = start();
+    assert_eq!(exported(&service).len(), 70);
+    client(&service).await.settle(job(70)).await.unwrap();
+    let id = service.id();
+    let kill = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        std::process::Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status().unwrap();
+    });
+    settle_until_killed(&service, 71).await;
+    kill.join().unwrap();
+    service.kill();
+    let service = start();
+    let events = exported(&service);
+    let told: u64 = events.iter().map(|event| event["tokens"].as_u64().unwrap()).sum();
+    let charged = used(&service, 1).await;
+    assert!(told >= u64::try_from(charged).unwrap(), "{charged} is charged, and {told} told");
+    assert!(events.len() > 70, "{}", events.len());
+    let ids: std::collections::BTreeSet<&str> = of(&events, "id").into_iter().collect();
+    assert_eq!(ids.len(), events.len());
+}
+
+async fn until_ready(service: &Tollgate) {
+    for _ in 0..1_000 {
+        if http(service.admin(), "GET", "/readyz", b"").await.body.contains("store: ready") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the store is not ready");
 }

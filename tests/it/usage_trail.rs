@@ -28,12 +28,28 @@ const SMALL: Retention = Retention { age: Micros(100_000), most: 1000 };
 struct Bench<S> {
     store: S,
     clock: Clock,
+    _server: Option<RedisServer>,
 }
 
 async fn memory(retention: Retention) -> Bench<Arc<MemoryStore>> {
     let clock = Clock::manual(START);
     let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
-    Bench { store: Arc::new(store.keeping(retention)), clock }
+    Bench { store: Arc::new(store.keeping(retention)), clock, _server: None }
+}
+
+async fn on(tool: Tool, usage: Retention) -> Bench<RedisStore> {
+    let (server, clock) = (RedisServer::start(tool), Clock::manual(START));
+    let store = RedisStore::start(RedisSettings { usage, ..server.settings() }, clock.clone()).unwrap();
+    until_ready(&store).await;
+    Bench { store, clock, _server: Some(server) }
+}
+
+async fn redis(retention: Retention) -> Bench<RedisStore> {
+    on(Tool::Redis, retention).await
+}
+
+async fn valkey(retention: Retention) -> Bench<RedisStore> {
+    on(Tool::Valkey, retention).await
 }
 
 /// Holds `units` of the budget for `unit`.
@@ -193,6 +209,8 @@ async fn until<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) ->
 macro_rules! promises {
     ($($promise:ident),* $(,)?) => {
         promises!(in memory: $($promise),*);
+        promises!(in redis: $($promise),*);
+        promises!(in valkey: $($promise),*);
     };
     (in $store:ident: $($promise:ident),*) => {
         mod $store {
@@ -239,7 +257,7 @@ async fn redis_keeps_refusals_in_a_stream_and_shows_none_that_is_too_old() {
             let settings = RedisSettings { usage, ..there.settings() };
             let store = RedisStore::start(settings, Clock::System).unwrap();
             until_ready(&store).await;
-            Bench { store, clock: Clock::System }
+            Bench { store, clock: Clock::System, _server: None }
         };
         let bench = open(Micros::from_secs(3600)).await;
         // More at once than can wait, and more in all than are kept.

@@ -2,6 +2,7 @@
 
 mod counters;
 mod reservations;
+mod usage;
 
 use std::sync::Arc;
 
@@ -13,12 +14,18 @@ use super::MemoryStore;
 use super::shard::Shard;
 use counters::Counters;
 use reservations::Reservations;
+use usage::Usage;
 
 impl MemoryStore {
     /// What is to be written down, in the order in which it is to be asked what has changed. A record that is written is
-    /// never older than the counters it charged: whoever settles again after a crash pays nothing twice.
+    /// never older than the counters it charged: whoever settles again after a crash pays nothing twice. What is written down of
+    /// usage is never older than either.
     pub fn kept(self: &Arc<Self>) -> Vec<Arc<dyn Kept>> {
-        vec![Arc::new(Counters(self.clone())), Arc::new(Reservations(self.clone()))]
+        vec![
+            Arc::new(Counters(self.clone())),
+            Arc::new(Reservations(self.clone())),
+            Arc::new(Usage(self.clone())),
+        ]
     }
 
     fn shard_at(&self, id: u128) -> &Mutex<Shard> {

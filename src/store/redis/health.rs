@@ -22,6 +22,7 @@ use super::errors::{Remedy, classify};
 use super::keys;
 use super::lua;
 use super::script::{self, Time};
+use super::trails;
 
 /// Something that an operator of this Redis should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +93,8 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
         let command = rehearsal(op).command(script.get_hash(), Time::Redis { until: None });
         command.query_async::<redis::Value>(&mut connection).await?;
     }
-    rehearse_reservations(&mut connection).await
+    rehearse_reservations(&mut connection).await?;
+    trails::rehearse(&mut connection).await
 }
 
 /// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
@@ -123,7 +125,7 @@ async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisRes
         keep: least,
         report: None,
     };
-    let command = script::settle(&call, settle.get_hash(), by, believed);
+    let command = script::settle(&call, settle.get_hash(), by, believed, 0);
     command.query_async::<redis::Value>(connection).await?;
     let mut forget = redis::cmd("DEL");
     for id in 1..=3 {

@@ -55,5 +55,7 @@ pub(super) const SETTLE: &str = concat!(
     "\n",
     include_str!("lua/record.lua"),
     "\n",
+    include_str!("lua/usage.lua"),
+    "\n",
     include_str!("lua/settle.lua")
 );

@@ -12,6 +12,8 @@ use super::script::{self, Time};
 pub(super) struct Asked<C> {
     pub(super) call: C,
     pub(super) believed: Timestamp,
+    /// How many notes of usage are kept.
+    pub(super) notes: usize,
 }
 
 impl Alone for Asked<Reserve<'_>> {
@@ -45,7 +47,7 @@ impl Alone for Asked<Settle<'_>> {
     }
 
     fn command(&self, hash: &str, time: Time) -> Cmd {
-        script::settle(&self.call, hash, time, || self.believed)
+        script::settle(&self.call, hash, time, || self.believed, self.notes)
     }
 
     fn read(&self, reply: &Vec<Vec<u8>>) -> Result<(Timestamp, Self::Said), StoreError> {

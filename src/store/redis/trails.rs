@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_redis::Pool;
-use redis::{Cmd, FromRedisValue};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, RedisResult};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -52,6 +53,11 @@ impl Trails {
         let scribe = Scribe { pool: pool.clone(), retention, patience, dropped: dropped.clone() };
         let trails = Self { pool, retention, refusals, dropped, patience };
         (trails, scribe.write(waiting))
+    }
+
+    /// How many entries each keeps.
+    pub(super) fn most(&self) -> usize {
+        self.retention.most
     }
 
     /// Has `refusal` added, if there is room for it.
@@ -116,11 +122,12 @@ impl Scribe {
         for refusal in refusals {
             let added = pipeline.cmd("XADD").arg(keys::trail(Trail::Refused));
             added.arg("MAXLEN").arg("~").arg(self.retention.most).arg("*");
-            added.arg(FIELD).arg(refusal.to_bytes()).ignore();
+            added.arg(FIELD).arg(refusal.to_bytes());
         }
         let adding = async {
             let mut connection = self.pool.get().await.map_err(|_| StoreError::Unavailable)?;
-            pipeline.query_async::<()>(&mut connection).await.map_err(|error| classify(&error).0)
+            let added = pipeline.query_async::<Vec<String>>(&mut connection).await;
+            added.map(|_| ()).map_err(|error| classify(&error).0)
         };
         timeout(self.patience, adding).await.unwrap_or(Err(StoreError::Timeout))
     }
@@ -137,6 +144,22 @@ impl Scribe {
         }
         Ok(())
     }
+}
+
+/// Does all that trails do, on one that nobody reads, and leaves nothing behind.
+pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+    let nothing = id(Place::default());
+    let after_the_name: [(&str, &[&str]); 4] = [
+        ("XADD", &["MAXLEN", "~", "1", "*", FIELD, ""]),
+        ("XRANGE", &["-", "+", "COUNT", "1"]),
+        ("XTRIM", &["MINID", "~", &nothing]),
+        ("DEL", &[]),
+    ];
+    for (command, arguments) in after_the_name {
+        let command = redis::cmd(command).arg(keys::TRAIL_PROBE).arg(arguments).to_owned();
+        command.query_async::<redis::Value>(connection).await?;
+    }
+    Ok(())
 }
 
 /// Asks Redis, away from decisions.

@@ -5,13 +5,15 @@
 --
 --   B  where it is in its life    d  when it began, when it lapses, when it does so at the latest    d  units granted
 --   d  until when it counts       8 bytes  what was asked
+--   I4 and bytes  whose it is, as it is written down    I4 and bytes  doubles, what it was told to have used: of tokens,
+--   nano-USD, each class
 --   then of each counter
 --   d  the end of the period that it belongs to    d  granted, paid, hits taken    d  what is held now, -1 for no hold
 --   I2 and bytes  what src/store/redis/script/reservation.rs says of it: B the unit; tag and id of the counter, 24 bytes
 --   I2 and bytes  its terms
 
 local OPEN, SETTLED, RELEASED, UNHELD = 0, 1, 2, 3
-local HITS, TOKENS = 0, 1
+local HITS, TOKENS, MONEY = 0, 1, 2
 local NO_HOLD = -1
 
 -- The name of a counter, of the bytes of tag and id.
@@ -22,7 +24,8 @@ local function read_record(key)
   local raw = call('GET', key)
   if not raw then return nil end
   local r, at = { parts = {} }, nil
-  r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked, at = unpack('<Bdddddc8', raw)
+  r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked, r.about, r.totals, at =
+    unpack('<Bdddddc8I4c0I4c0', raw)
   if now >= r.counts then return nil end
   while at <= #raw do
     local part = {}
@@ -34,7 +37,8 @@ local function read_record(key)
 end
 
 local function write_record(key, r)
-  local pieces = { pack('<Bdddddc8', r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked) }
+  local pieces = { pack('<Bdddddc8I4c0I4c0', r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked,
+    #r.about, r.about, #r.totals, r.totals) }
   for i, part in ipairs(r.parts) do
     pieces[i + 1] = pack('<dddddI2c0I2c0', part.ends, part.granted, part.paid, part.taken, part.held,
       #part.info, part.info, #part.terms, part.terms)

@@ -3,7 +3,8 @@
 --
 -- KEYS    the record; every counter once
 -- ARGV    [2]   d d d d c16 c8  how long it lives, unless renewed, and at the most; for how long its record counts; of how
---               many units what is flexible consists, 0 for all or nothing; its name; a hash of what is asked
+--               many units what is flexible consists, 0 for all or nothing; its name; a hash of what is asked;
+--               then whose it is, as it is written down
 --         terms and what the record says of a counter, in any order
 --         last  I2  number of charges; then for each I2 I2 I2: counter; its terms and what the record says of it, as
 --               places in ARGV. Charges of one counter say the same; 0 where nobody has to come back to it
@@ -11,7 +12,7 @@
 
 local TAKEN, REPLAYED, REFUSED, CONFLICT = 0, 1, 2, 3
 
-local ttl, max_age, keep, units, name, asked = unpack('<ddddc16c8', ARGV[2])
+local ttl, max_age, keep, units, name, asked, about_at = unpack('<ddddc16c8', ARGV[2])
 local calls = ARGV[#ARGV]
 local count, call_at = unpack('<I2', calls)
 local terms, terms_of, infos = {}, {}, {}
@@ -70,7 +71,7 @@ end
 
 record = {
   state = OPEN, began = now, till = now + min(ttl, max_age), ends = now + max_age, parts = {}, asked = asked,
-  units = units > 0 and granted or 1,
+  units = units > 0 and granted or 1, about = ARGV[2]:sub(about_at), totals = '',
 }
 record.counts = max(now + keep, record.till)
 for _, p in pairs(terms) do

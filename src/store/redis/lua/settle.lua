@@ -1,23 +1,28 @@
 -- Tells what a reservation has come to, charges that, and holds the rest on or lets it go: the twin of settle_now of
 -- src/store/memory/reserve.rs.
 --
--- KEYS    the record
+-- KEYS    the record; the trail of what is spent
 -- ARGV    [2]   B B d d d d c16  how it goes on; 1 if what follows is charged when there is no record; for how long it is
---               held on; for how long its record counts; tokens and nano-USD spent so far, -1 for what was held; its name
+--               held on; for how long its record counts; tokens and nano-USD spent so far, -1 for what was held; its name;
+--               then what is to be written down, if anything is
 --         then  for each counter to charge if there is no record: what the record says of it; its terms
 -- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; then of
 --         each counter: granted; paid in all; charged now; what came of it. Beside that string what the record says of
 --         each, in the same order. A reset of -2 is the end of a period that the record does not know.
 
-local MORE, RELEASE = 0, 2
+local MORE, DONE, RELEASE = 0, 1, 2
 local FOUND_HELD, FOUND_LATE, FOUND_SETTLED, FOUND_UNHELD, FOUND_UNKNOWN = 0, 1, 2, 3, 4
 local NOBODY_KNOWS = -2
 
-local and_then, otherwise, ttl, keep, tokens, money, name = unpack('<BBddddc16', ARGV[2])
+local and_then, otherwise, ttl, keep, tokens, money, name, report_at = unpack('<BBddddc16', ARGV[2])
+local report = read_report(ARGV[2], report_at)
 
 -- What nobody reserved: all of it is still to be paid. Nothing if its periods are not known.
 local function after_the_fact()
-  local r = { state = UNHELD, began = now, till = now, ends = huge, units = 0, asked = ('\0'):rep(8), parts = {} }
+  local r = {
+    state = UNHELD, began = now, till = now, ends = huge, units = 0, asked = ('\0'):rep(8), parts = {},
+    about = report and report.about or '', totals = '',
+  }
   for at = 3, #ARGV, 2 do
     local ends = period_end(read_terms(ARGV[at + 1]))
     if not ends then return nil end
@@ -76,6 +81,11 @@ local function settle_part(k, p, part, charged)
     charge(k, p, TAKE, 0, 0, false, 1)
   end
   part.held = h and h.put or NO_HOLD
+end
+
+if goes_on and report then
+  local found = before == FOUND_UNHELD and 3 or before + 1
+  write_down(KEYS[2], record, report, found, tokens, money, and_then == DONE)
 end
 
 changed = stored

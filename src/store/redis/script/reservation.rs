@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, MAX_AMOUNT, Unit};
 use crate::store::redis::keys;
 use crate::store::{
-    Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
-    Reserved, Settle, Settled, StoreError, Then,
+    Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report,
+    Reserve, Reserved, Settle, Settled, StoreError, Then, Trail,
 };
 
 use super::info::{self, Info};
@@ -49,7 +49,7 @@ pub(in crate::store::redis) fn reserve(
         };
         charges.extend([narrow(counter), terms, info].map(u16::to_le_bytes).as_flattened());
     }
-    let mut command = begin(hash, call.name, &counters, time);
+    let mut command = begin(hash, call.name, counters.into_iter().map(keys::counter), time);
     let mut life = Vec::with_capacity(56);
     for part in [call.life.ttl, call.life.max_age, call.life.keep] {
         number(&mut life, part.0);
@@ -57,18 +57,20 @@ pub(in crate::store::redis) fn reserve(
     number(&mut life, call.accepts_less.map_or(0, u64::from));
     life.extend(call.name.id.to_be_bytes());
     life.extend(call.body.to_le_bytes());
+    life.extend(call.about);
     command.arg(life).arg(arguments).arg(charges);
     command
 }
 
-/// The command that does `call`, as [`reserve`].
+/// The command that does `call`, as [`reserve`]. So many `notes` of usage are kept.
 pub(in crate::store::redis) fn settle(
     call: &Settle<'_>,
     hash: &str,
     time: Time,
     believed: impl Fn() -> Timestamp,
+    notes: usize,
 ) -> Cmd {
-    let mut command = begin(hash, call.name, &[], time);
+    let mut command = begin(hash, call.name, [keys::trail(Trail::Spent)].into_iter(), time);
     let (goes_on, ttl) = match call.then {
         Then::More { ttl } => (0, ttl.0),
         Then::Done => (1, 0),
@@ -81,6 +83,9 @@ pub(in crate::store::redis) fn settle(
         double(&mut spent, if let Due::Exactly(units) = due { units.min(MAX_AMOUNT) as f64 } else { -1.0 });
     }
     spent.extend(call.name.id.to_be_bytes());
+    if let Some(report) = &call.report {
+        say(&mut spent, report, notes);
+    }
     command.arg(spent);
     let mut known: Vec<CounterKey> = Vec::new();
     for charge in call.otherwise.iter().filter(|charge| is_recorded(charge)) {
@@ -93,11 +98,29 @@ pub(in crate::store::redis) fn settle(
     command
 }
 
-fn begin(hash: &str, name: CounterKey, counters: &[CounterKey], time: Time) -> Cmd {
+/// Adds what is to be written down, in the form that `lua/usage.lua` reads.
+fn say(said: &mut Vec<u8>, report: &Report<'_>, notes: usize) {
+    number(said, notes as u64);
+    let length =
+        |bytes: usize| u32::try_from(bytes).expect("what is known of one call is short").to_le_bytes();
+    said.extend(length(report.about.len()));
+    said.extend(report.about);
+    said.extend(length(report.classes.len() * size_of::<f64>()));
+    report.classes.iter().for_each(|tokens| number(said, *tokens));
+    said.extend(report.line);
+}
+
+/// Begins a command about the record `name` that reaches `others` beside it.
+fn begin<K: AsRef<[u8]>>(
+    hash: &str,
+    name: CounterKey,
+    others: impl ExactSizeIterator<Item = K>,
+    time: Time,
+) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(hash).arg(counters.len() + 1).arg(&keys::record(name)[..]);
-    for key in counters {
-        command.arg(&keys::counter(*key)[..]);
+    command.arg(hash).arg(others.len() + 1).arg(&keys::record(name)[..]);
+    for key in others {
+        command.arg(key.as_ref());
     }
     command.arg(time.pack(Following { runs: 0, sliding_runs: 0, are_steps: false }));
     command
