@@ -86,6 +86,11 @@ async fn serve_embedded(
     loaded: Loaded,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    if settings.data.is_none() && loaded.compiled.rules.counts_usage() {
+        tracing::warn!(
+            "usage is noted in memory only and forgotten at the end: name a --data-dir or a Redis"
+        );
+    }
     let (store, keeper) = Keeper::begin(memory, &settings)?;
     let asked = OnceCell::new();
     let stop = async {

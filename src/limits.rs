@@ -58,6 +58,13 @@ pub struct RuleSet {
     pub prices: PriceTable,
 }
 
+impl RuleSet {
+    /// Whether any limit counts tokens or money.
+    pub fn counts_usage(&self) -> bool {
+        self.native().any(|domain| domain.limits.iter().any(|limit| limit.unit != Unit::Hits))
+    }
+}
+
 /// The limits of one domain, in one of the two languages a file can be written in.
 #[derive(Debug)]
 pub enum Domain {

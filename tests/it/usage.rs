@@ -381,6 +381,7 @@ async fn the_command_line_exports_from_a_running_server() {
     let file = folder.path().join("limits.yaml");
     fs::write(&file, RULES).unwrap();
     let service = Tollgate::start(&[&file.display().to_string()]);
+    service.logs("usage is noted in memory only");
     let entries =
         |limit| format!(r#"[{{"key":"limit","value":"{limit}"}},{{"key":"user","value":"al&ice=ü"}}]"#);
     for number in 0..1200 {
@@ -514,6 +515,7 @@ async fn events_survive_in_the_data_directory() {
     service.signal("TERM");
     assert_eq!(service.wait().0.code(), Some(0));
     let mut service = start();
+    assert!(!service.log().contains("in memory only"));
     assert_eq!(exported(&service).len(), 70);
     client(&service).await.settle(job(70)).await.unwrap();
     let id = service.id();
