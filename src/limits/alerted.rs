@@ -91,7 +91,8 @@ impl RuleSet {
         }
     }
 
-    fn native(&self) -> impl Iterator<Item = &NativeDomain> {
+    /// The domains that are written as limits, tiers and routes.
+    pub(super) fn native(&self) -> impl Iterator<Item = &NativeDomain> {
         self.domains.values().filter_map(|domain| match domain {
             Domain::Native(domain) => Some(&**domain),
             Domain::Reference(_) => None,
