@@ -20,7 +20,7 @@ use tollgate::store::{
     Then,
 };
 
-use crate::support::process::{Tollgate, run};
+use crate::support::process::{Tollgate, metric, run};
 use crate::support::raw;
 
 const START: Timestamp = Timestamp(1_795_262_400_000_000);
@@ -297,13 +297,6 @@ async fn remaining(service: &Tollgate, limit: &str, hits: u32) -> u64 {
     assert_eq!(answer.status, 200, "{answer:?}");
     let after = answer.body.split_once(r#""limitRemaining":"#).unwrap_or_else(|| panic!("{answer:?}")).1;
     after.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
-}
-
-/// The metric `name`.
-async fn metric(service: &Tollgate, name: &str) -> u64 {
-    let text = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("tollgate_{name}_total ")));
-    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
 #[tokio::test]

@@ -13,15 +13,15 @@ use tollgate::limits::{LimitsHandle, Tallied, TallyLabels};
 use tollgate::store::Store;
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
-use tollgate::transport::grpc::proto::tollgate::v1::subject::EntriesEntry;
 use tollgate::transport::grpc::proto::tollgate::v1::{
     Decision, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, SettleRequest,
-    SettleResponse, Standing, Subject, Unit, Usage, release_request,
+    SettleResponse, Subject, Unit, Usage, release_request,
 };
 
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::{NOON, rules};
 use crate::support::gone::Gone;
+use crate::support::limit_calls::{DOLLAR, amounts, done, more, standing, subject, tokens, usd};
 use crate::support::server::TestServer;
 
 const APP: &str = "
@@ -135,26 +135,9 @@ impl Service {
     }
 }
 
-fn subject(domain: &str, entries: &[(&str, &str)]) -> Subject {
-    let entry = |(key, value): &(&str, &str)| EntriesEntry {
-        key: (*key).to_owned().into(),
-        value: (*value).to_owned().into(),
-    };
-    Subject { domain: domain.to_owned().into(), entries: entries.iter().map(entry).collect() }
-}
-
 /// What ann asks on `route`.
 fn ann(route: &str) -> Subject {
     subject("app", &[("route", route), ("user", "ann")])
-}
-
-fn tokens(classes: &[(&str, u64)]) -> Usage {
-    let tokens = classes.iter().map(|(class, count)| ((*class).to_owned(), *count)).collect();
-    Usage { model: "gpt-realtime".into(), tokens, ..Usage::default() }
-}
-
-fn usd(usd: &str) -> Usage {
-    Usage { usd: usd.to_owned(), ..Usage::default() }
 }
 
 fn reserve(route: &str, estimate: Usage) -> ReserveRequest {
@@ -169,18 +152,6 @@ fn keyed(request: ReserveRequest, key: &str) -> ReserveRequest {
     ReserveRequest { idempotency_key: key.to_owned().into(), ..request }
 }
 
-fn done(held: &ReserveResponse, used: impl Into<Option<Usage>>) -> SettleRequest {
-    SettleRequest {
-        reservation: held.reservation.clone().into(),
-        used: used.into(),
-        ..SettleRequest::default()
-    }
-}
-
-fn more(held: &ReserveResponse, used: impl Into<Option<Usage>>) -> SettleRequest {
-    SettleRequest { more: true, ..done(held, used) }
-}
-
 fn drop_of(held: &ReserveResponse) -> ReleaseRequest {
     ReleaseRequest { reservation: held.reservation.clone().into(), ..ReleaseRequest::default() }
 }
@@ -193,17 +164,6 @@ fn give_back(limit: &str, hits: u64, key: &str) -> ReleaseRequest {
         idempotency_key: key.to_owned().into(),
         ..ReleaseRequest::default()
     }
-}
-
-fn standing<'s>(standings: &'s [Standing], limit: &str) -> &'s Standing {
-    let named = |standing: &&Standing| standing.limit == limit;
-    standings.iter().find(named).unwrap_or_else(|| panic!("no {limit}: {standings:?}"))
-}
-
-/// `[used, held, remaining]` of `limit`.
-fn amounts(standings: &[Standing], limit: &str) -> [i64; 3] {
-    let found = standing(standings, limit);
-    [found.used, found.held, found.remaining]
 }
 
 promises!(of [memory, redis]: {
@@ -228,8 +188,6 @@ promises!(of [memory, redis]: {
     on_trial_nothing_is_refused_and_switched_off_nothing_is_counted,
     an_ask_that_finds_no_room_stops_all_spending,
 });
-
-const DOLLAR: i64 = 1_000_000_000;
 
 async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
     bench: Bench<S>,

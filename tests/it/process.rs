@@ -17,7 +17,7 @@ use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::RateLimitRe
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 
-use crate::support::process::{Tollgate, run};
+use crate::support::process::{Tollgate, run, until_ready};
 use crate::support::raw;
 use crate::support::redis::RedisServer;
 use crate::support::tools::Tool;
@@ -134,19 +134,6 @@ async fn two_processes_over_one_redis_count_together() {
         seen.extend(codes(service, 1).await);
     }
     assert_eq!(seen, [Code::Ok, Code::Ok, Code::OverLimit, Code::OverLimit]);
-}
-
-/// Waits until readiness says `words`.
-async fn until_ready(service: &Tollgate, words: &str) {
-    let mut told = String::new();
-    for _ in 0..1_000 {
-        told = raw::http(service.admin(), "GET", "/readyz", b"").await.body;
-        if told.contains(words) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("{told}");
 }
 
 #[tokio::test]

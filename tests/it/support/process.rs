@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::raw;
+
 /// How long the program may take for anything that it should do at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,6 +141,26 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
     command.output().expect("start tollgate")
+}
+
+/// Waits until the readiness of `service` says `words`.
+pub(crate) async fn until_ready(service: &Tollgate, words: &str) {
+    let mut told = String::new();
+    for _ in 0..1_000 {
+        told = raw::http(service.admin(), "GET", "/readyz", b"").await.body;
+        if told.contains(words) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{told}");
+}
+
+/// The metric `name` of `service`.
+pub(crate) async fn metric(service: &Tollgate, name: &str) -> u64 {
+    let text = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("tollgate_{name}_total ")));
+    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
 impl Drop for Tollgate {
