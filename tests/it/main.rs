@@ -23,6 +23,7 @@ mod holds_in_time;
 mod holds_oracle;
 mod http;
 mod keys;
+mod kills;
 mod limit_service;
 mod native;
 mod oracle;

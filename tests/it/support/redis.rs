@@ -16,19 +16,29 @@ pub(crate) struct RedisServer {
     port: u16,
     tool: Tool,
     directory: tempfile::TempDir,
+    more: &'static [&'static str],
 }
 
 impl RedisServer {
     /// Starts an empty one and waits until it answers.
     pub(crate) fn start(tool: Tool) -> Self {
+        Self::with(tool, &[])
+    }
+
+    /// As [`start`](Self::start), but it writes down all that it answers, and has it again when it restarts.
+    pub(crate) fn durable(tool: Tool) -> Self {
+        Self::with(tool, &["--appendonly", "yes", "--appendfsync", "always"])
+    }
+
+    fn with(tool: Tool, more: &'static [&'static str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (child, port) = (0..5)
             .find_map(|_| {
                 let port = free_port();
-                launch(tool, port, &directory, &[]).map(|child| (child, port))
+                launch(tool, port, &directory, more).map(|child| (child, port))
             })
             .expect("the server starts on a free port");
-        Self { child, port, tool, directory }
+        Self { child, port, tool, directory, more }
     }
 
     /// Where it is reached.
@@ -86,9 +96,10 @@ impl RedisServer {
         self.child.wait().expect("it ends");
     }
 
-    /// Starts it again, empty, where it was.
+    /// Starts it again where it was, empty unless it is durable.
     pub(crate) fn restart(&mut self) {
-        self.child = launch(self.tool, self.port, &self.directory, &[]).expect("its port is still free");
+        self.child =
+            launch(self.tool, self.port, &self.directory, self.more).expect("its port is still free");
     }
 }
 
