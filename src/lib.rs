@@ -12,6 +12,7 @@
 //! | [`algorithm`] | arithmetic: what a charge does to a counter |
 //! | [`limits`] | the compiled, immutable rule set |
 //! | [`prices`] | what tokens cost, as part of that set |
+//! | [`estimates`] | how many of them a call will use, as learned |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
 //! listener, [`alerts`] tells people of limits that are nearly used up, [`telemetry`] is the log, [`app`] builds
@@ -35,6 +36,7 @@ pub mod calendar;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod estimates;
 pub mod limits;
 pub mod money;
 pub mod prices;

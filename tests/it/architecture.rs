@@ -4,15 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of `src/` and the rooms it may use. `main.rs` and `app.rs` may use all.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("money", &[]),
     ("calendar", &["clock"]),
     ("prices", &["clock", "money"]),
+    ("estimates", &[]),
     ("limits", &["calendar", "clock", "money", "prices"]),
     ("algorithm", &["calendar", "clock", "limits"]),
     ("store", &["algorithm", "calendar", "clock", "limits"]),
-    ("engine", &["alerts", "algorithm", "calendar", "clock", "limits", "money", "prices", "store"]),
+    (
+        "engine",
+        &["alerts", "algorithm", "calendar", "clock", "estimates", "limits", "money", "prices", "store"],
+    ),
     ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["clock", "engine", "limits", "money"]),
     ("admin", &["engine", "limits", "store", "transport"]),
