@@ -153,8 +153,7 @@ impl std::fmt::Display for State {
 
 async fn metrics<I: Inspect>(Shared(data): Shared<Data<I>>) -> Result<impl IntoResponse, StatusCode> {
     let counts = data.probes.iter().flat_map(|probe| &probe.counts);
-    let text =
-        metrics::text_of(data.inspect.rules(), counts).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let text = metrics::text_of(&data.inspect, counts).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 

@@ -9,9 +9,11 @@ mod failure;
 mod hold;
 mod inspect;
 mod native;
+mod odd;
 mod reference;
 mod request;
 mod text;
+mod unclaimed;
 mod usage;
 mod watch;
 
@@ -24,17 +26,24 @@ pub use hold::{
     SettleRequest, SubjectOf, Timing, UsageOf,
 };
 pub use inspect::Inspect;
+pub use odd::Odd;
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
+pub use unclaimed::Unclaimed;
 pub use usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 
 use std::future::Future;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::alerts::Alerts;
+use crate::estimates::Estimates;
 use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
 
 use hold::Names;
+use odd::Oddities;
 
 /// What transports see of the engine.
 pub trait Check: Clone + Send + Sync + 'static {
@@ -122,12 +131,16 @@ pub struct Engine<S> {
     settings: EngineSettings,
     names: Names,
     alerts: Option<Alerts>,
+    estimates: Arc<Mutex<Estimates>>,
+    oddities: Arc<Oddities>,
 }
 
 impl<S: Store> Engine<S> {
     /// An engine that decides by the rules `limits` holds, over `store`.
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
-        Self { limits, store, settings, names: Names::new(KeySecret::random()), alerts: None }
+        let names = Names::new(KeySecret::random());
+        let (estimates, oddities) = (Arc::default(), Arc::default());
+        Self { limits, store, settings, names, alerts: None, estimates, oddities }
     }
 
     /// The same, with somebody to tell when limits come near their numbers.
@@ -150,12 +163,16 @@ impl<S: Lanes> Engine<S> {
     /// An engine for another thread: the same rules and counters, which it reaches in its own way; see
     /// [`Lanes::lane`].
     pub fn lane(&self) -> Self {
-        let lane = Self::new(self.limits.clone(), self.store.lane(), self.settings.clone());
-        Self { alerts: self.alerts.clone(), ..lane }
+        Self {
+            alerts: self.alerts.clone(),
+            estimates: self.estimates.clone(),
+            oddities: self.oddities.clone(),
+            ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
+        }
     }
 }
 
-impl<S: Store> Check for std::sync::Arc<Engine<S>> {
+impl<S: Store> Check for Arc<Engine<S>> {
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn keeps its arguments twice while it waits, a block once"
@@ -172,7 +189,7 @@ impl<S: Store> Check for std::sync::Arc<Engine<S>> {
             let rules = self.limits.in_force();
             match rules.domains.get(request.domain) {
                 None => Ok(Decision::pass(request.descriptors.len())),
-                Some(Domain::Native(domain)) => native::check(self, domain, &request).await,
+                Some(Domain::Native(domain)) => native::check(self, &rules, domain, &request).await,
                 Some(Domain::Reference(domain)) => Ok(reference::check(self, domain, &request).await),
             }
         }

@@ -1,4 +1,4 @@
-//! What Prometheus reads: what came of asking each limit, and of its alerts.
+//! What Prometheus reads: what came of asking each limit, of its alerts, and of what callers told of their holds.
 //!
 //! Labels are names from the configuration and nothing else, so what callers send makes no series. The text is
 //! OpenMetrics 1.0, which Prometheus reads as well.
@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 
+use crate::engine::{Inspect, Odd};
 use crate::limits::{Alerted, RuleSet, Tallied, Tally};
 
 use super::Count;
@@ -22,15 +23,16 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// Every metric, as it is now.
 pub(super) fn text_of<'a>(
-    rules: Arc<RuleSet>,
+    inspect: &impl Inspect,
     counts: impl Iterator<Item = &'a Count>,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tollgate");
     for count in counts {
         registry.register(count.name, count.help, ConstCounter::new((count.look)()));
     }
-    registry.register_collector(Box::new(Decisions(rules.clone())));
-    registry.register_collector(Box::new(Alerts(rules)));
+    registry.register_collector(Box::new(Decisions(inspect.rules())));
+    registry.register_collector(Box::new(Alerts(inspect.rules())));
+    registry.register_collector(Box::new(Oddities(Odd::ALL.map(|odd| (odd.name(), inspect.times(odd))))));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
@@ -78,6 +80,21 @@ impl Collector for Alerts {
                 let labels = [("domain", domain), ("limit", limit), ("outcome", outcome.name())];
                 ConstCounter::new(tally.of(outcome)).encode(family.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// What was odd about holds, and how often.
+#[derive(Debug)]
+struct Oddities([(&'static str, u64); Odd::ALL.len()]);
+
+impl Collector for Oddities {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "How often an entry that tells of a hold could not be taken as it was told";
+        let mut family = encoder.encode_descriptor("odd_holds", help, None, MetricType::Counter)?;
+        for (entry, times) in self.0 {
+            ConstCounter::new(times).encode(family.encode_family(&[("entry", entry)])?)?;
         }
         Ok(())
     }

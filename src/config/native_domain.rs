@@ -80,6 +80,7 @@ fn limit(
         on_error: meaning.on_error,
         mode: meaning.mode,
         refundable: meaning.refundable,
+        on_unknown: meaning.on_unknown,
         alerts: Arc::default(),
         lease: meaning.lease,
         max_age: meaning.max_age,

@@ -20,7 +20,9 @@ use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
 use crate::clock::Micros;
-use crate::limits::{Headers, Mode, Number, OnError, OnMissing, Percent, Subjects, Unit, Webhook, Window};
+use crate::limits::{
+    Headers, Mode, Number, OnError, OnMissing, OnUnknown, Percent, Subjects, Unit, Webhook, Window,
+};
 use crate::prices::{Unknown, Version};
 use alerts::FileAlerts;
 
@@ -98,6 +100,7 @@ pub(super) struct Meaning {
     pub(super) on_limit: OnLimit,
     pub(super) mode: Mode,
     pub(super) refundable: bool,
+    pub(super) on_unknown: OnUnknown,
     pub(super) lease: Option<Micros>,
     pub(super) max_age: Option<Micros>,
     /// The shares of its number that are alerted on, from the least.
@@ -186,9 +189,4 @@ pub(super) fn read(
 fn domains(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenDomain> {
     let Some(fields) = Fields::of(field.value, "'domains'", report) else { return Vec::new() };
     fields.rest().into_iter().filter_map(|field| domain::read(field, whole, report)).collect()
-}
-
-/// Says that `what` has no effect so far.
-fn not_yet(what: &str, at: Position, report: &mut Report) {
-    report.warning(at, format!("'{what}' is not enforced yet"), "it is checked, and has no effect so far");
 }

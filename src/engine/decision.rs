@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::limits::{Metadata, WireUnit};
 
 use super::text::Text;
+use super::unclaimed::Unclaimed;
 
 /// The statuses of a call, one for each descriptor; of a single one without a heap.
 pub type Statuses = SmallVec<[DescriptorStatus; 1]>;
@@ -37,6 +38,8 @@ pub struct Decision {
     pub body: Option<Text>,
     /// For the caller's own filters and logs.
     pub metadata: Option<BTreeMap<Box<str>, Metadata>>,
+    /// What is held for the caller, who does not know it yet.
+    pub unclaimed: Option<Unclaimed>,
 }
 
 /// Where one descriptor stands.
@@ -119,6 +122,7 @@ impl Decision {
             headers: AddedHeaders::new(),
             body: None,
             metadata: None,
+            unclaimed: None,
         }
     }
 }

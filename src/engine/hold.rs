@@ -7,6 +7,7 @@
 
 mod amounts;
 mod answer;
+mod estimate;
 mod handle;
 mod life;
 mod name;
@@ -16,6 +17,7 @@ mod reserve;
 mod settle;
 mod settled;
 mod told;
+mod unknown;
 
 pub use amounts::Granted;
 pub use answer::{Done, LimitStanding, Reason, ReleaseAnswer, ReserveAnswer, Ruling, SettleAnswer, Timing};
@@ -35,7 +37,17 @@ use crate::store::{Store, StoreError};
 use super::native::Plan;
 use super::{Engine, Switch};
 
+pub(super) use amounts::Amounts;
+pub(super) use estimate::teach;
+pub(super) use handle::Kept;
+pub(super) use life::keep;
 pub(super) use name::Names;
+pub(super) use request::Usage;
+pub(super) use reserve::{Terms, take};
+pub(super) use settle::standings;
+pub(super) use settled::tell;
+pub(super) use told::Told;
+pub(super) use unknown::Unknown;
 
 /// The field of a request that says what is expected to be used.
 const ESTIMATE: &str = "estimate";

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use crate::limits::RuleSet;
 use crate::store::{Store, StoreError};
 
-use super::Engine;
 use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
+use super::{Engine, Odd};
 
 /// What operators see of the engine.
 pub trait Inspect: Clone + Send + Sync + 'static {
     /// The rules in force.
     fn rules(&self) -> Arc<RuleSet>;
+
+    /// How often callers told of a hold what could not be taken as it was told.
+    fn times(&self, odd: Odd) -> u64;
 
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.
     fn store_ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -33,6 +36,10 @@ pub trait Inspect: Clone + Send + Sync + 'static {
 impl<S: Store> Inspect for Arc<Engine<S>> {
     fn rules(&self) -> Arc<RuleSet> {
         self.limits().load()
+    }
+
+    fn times(&self, odd: Odd) -> u64 {
+        self.oddities.times(odd)
     }
 
     async fn store_ready(&self) -> Result<(), StoreError> {

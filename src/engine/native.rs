@@ -14,10 +14,13 @@ mod reading;
 mod refused;
 mod select;
 mod shown;
+mod stream;
+
+use std::sync::Arc;
 
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::Timestamp;
-use crate::limits::{Limit, LimitId, Mode, NativeDomain, Number, Tallied, TierId};
+use crate::limits::{Limit, LimitId, Mode, NativeDomain, Number, RuleSet, Tallied, TierId};
 use crate::store::{Admission, Call, Outcomes, Store};
 
 use super::decision::{Code, Decision};
@@ -68,12 +71,17 @@ const REFUSED: Outcome = Outcome {
 };
 
 pub(super) async fn check<S: Store>(
-    engine: &Engine<S>,
+    engine: &Arc<Engine<S>>,
+    rules: &RuleSet,
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
 ) -> Result<Decision, InvalidRequest> {
     for (index, descriptor) in request.descriptors.iter().enumerate() {
         descriptor.validate_native(index)?;
+    }
+    if request.descriptors.iter().any(stream::is_of_stream) {
+        // Boxed: what few calls need would make every waiting call larger.
+        return Ok(Box::pin(stream::check(engine, rules, domain, request)).await);
     }
     let mut plan = Plan::new(engine.store.key_secret());
     for descriptor in &request.descriptors {

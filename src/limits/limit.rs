@@ -43,6 +43,8 @@ pub struct Limit {
     pub mode: Mode,
     /// Whether hits may be given back.
     pub refundable: bool,
+    /// What is due of a hold that ends without anybody telling what was used.
+    pub on_unknown: OnUnknown,
     /// How long what is held of it is held without being renewed, at most.
     pub lease: Option<Micros>,
     /// How long what is held of it is held however often it is renewed, at most. Of a concurrent limit, its window says.
@@ -102,6 +104,15 @@ pub enum OnMissing {
     Skip,
     /// The call is refused.
     Refuse,
+}
+
+/// What is due of a hold that ends without anybody telling what was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// What was held.
+    Estimate,
+    /// Nothing.
+    Zero,
 }
 
 /// What a limit does when its store cannot tell.

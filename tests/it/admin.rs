@@ -79,6 +79,12 @@ async fn prometheus_reads_what_came_of_each_limit() {
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"admitted\"} 10
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"refused\"} 2
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"over\"} 0
+# HELP tollgate_odd_holds How often an entry that tells of a hold could not be taken as it was told
+# TYPE tollgate_odd_holds counter
+tollgate_odd_holds_total{entry=\"reserve\"} 0
+tollgate_odd_holds_total{entry=\"hold\"} 0
+tollgate_odd_holds_total{entry=\"usage\"} 0
+tollgate_odd_holds_total{entry=\"model\"} 0
 # EOF
 ";
     assert_eq!(answer, (200, expected.to_owned()));

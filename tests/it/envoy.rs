@@ -150,7 +150,7 @@ fn negative_hits_give_back() {
 fn tokens_are_charged_when_the_stream_is_done() {
     let street = Street::edge();
     let call = |tokens| {
-        get("/llm").header("x-client", "a").header("x-answer-tokens", tokens).send(street.envoy.open)
+        get("/llm").header("x-client", "a").header("x-answer-tokens-used", tokens).send(street.envoy.open)
     };
     assert_eq!(call("600").status, 200);
     street.settled(2);

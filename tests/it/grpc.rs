@@ -164,6 +164,7 @@ async fn writes_every_field_of_a_decision() {
         headers: vec![Header { name: "Retry-After".into(), value: "3".into() }].into(),
         body: Some("{}".into()),
         metadata: Some(map),
+        unclaimed: None,
     };
     let (check, _asked) = Canned::new(decision);
     let server = TestServer::of(check, GrpcSettings::default()).await;

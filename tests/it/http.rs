@@ -127,6 +127,7 @@ async fn the_whole_decision_stands_in_the_body() {
         headers: vec![Header { name: "Retry-After".into(), value: "3".into() }].into(),
         body: Some("{}".into()),
         metadata: Some([("n".into(), Metadata::Number(1.0))].into()),
+        unclaimed: None,
     };
     let server = TestServer::of(Fixed(decision), GrpcSettings::default()).await;
     let got = http(server.http, "POST", "/json", HEALTHY.as_bytes()).await;

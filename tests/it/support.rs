@@ -5,6 +5,7 @@ pub(crate) mod calling;
 pub(crate) mod deciding;
 pub(crate) mod embedded;
 pub(crate) mod envoy;
+pub(crate) mod gate;
 pub(crate) mod generated;
 pub(crate) mod gone;
 pub(crate) mod holding;

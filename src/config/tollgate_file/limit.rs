@@ -2,11 +2,11 @@
 
 use super::alerts::{self, LimitAlerts};
 use super::window::Written;
-use super::{At, Meaning, OnLimit, Whole, WrittenLimit, not_yet, value};
+use super::{At, Meaning, OnLimit, Whole, WrittenLimit, value};
 use crate::clock::Micros;
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{self, Quantity, ShortForm, short_form};
-use crate::limits::{Mode, OnError, OnMissing, Unit};
+use crate::limits::{Mode, OnError, OnMissing, OnUnknown, Unit};
 
 const ON_MISSING: [(&str, OnMissing); 3] =
     [("share", OnMissing::Share), ("skip", OnMissing::Skip), ("refuse", OnMissing::Refuse)];
@@ -14,7 +14,7 @@ const ON_ERROR: [(&str, OnError); 3] =
     [("allow", OnError::Allow), ("deny", OnError::Deny), ("local", OnError::Local)];
 /// Whether a breaker is opened.
 const TRIPS: [(&str, bool); 2] = [("deny", false), ("trip", true)];
-const ON_UNKNOWN: [(&str, ()); 2] = [("estimate", ()), ("zero", ())];
+const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("estimate", OnUnknown::Estimate), ("zero", OnUnknown::Zero)];
 
 /// The longest name: it travels in a header of every refusal.
 const MAX_NAME_BYTES: usize = 128;
@@ -26,6 +26,7 @@ struct Behaviour {
     on_limit: OnLimit,
     mode: Mode,
     refundable: bool,
+    on_unknown: OnUnknown,
     alerts: LimitAlerts,
 }
 
@@ -35,6 +36,7 @@ const PLAIN: Behaviour = Behaviour {
     on_limit: OnLimit::Deny,
     mode: Mode::Enforced,
     refundable: false,
+    on_unknown: OnUnknown::Estimate,
     alerts: LimitAlerts::AsTheFile,
 };
 
@@ -131,10 +133,7 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     let (shadow, soft, refundable) = (flag("shadow"), flag("soft"), flag("refundable").is_some());
     let on_limit = on_limit(fields, report);
     let alerts = fields.take("alerts").map_or(PLAIN.alerts, |field| alerts::of_limit(field, report));
-    if let Some(field) = fields.take("on_unknown") {
-        value::choice(field, &ON_UNKNOWN, report);
-        not_yet("on_unknown", field.at, report);
-    }
+    let on_unknown = fields.take("on_unknown").and_then(|field| value::choice(field, &ON_UNKNOWN, report));
     if let (Some(_), Some(at)) = (shadow, soft) {
         report.error(at, "'soft' stands beside 'shadow'", "keep one: both never refuse, soft alerts");
     }
@@ -144,7 +143,8 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
         (None, None) => Mode::Enforced,
     };
     let on_missing = on_missing.unwrap_or(PLAIN.on_missing);
-    Behaviour { on_missing, on_error, on_limit, mode, refundable, alerts }
+    let on_unknown = on_unknown.unwrap_or(PLAIN.on_unknown);
+    Behaviour { on_missing, on_error, on_limit, mode, refundable, on_unknown, alerts }
 }
 
 /// `on_limit`, and the `reset` of what it opens.
@@ -194,6 +194,7 @@ fn meaning(
         on_limit: behaviour.on_limit,
         mode: behaviour.mode,
         refundable: behaviour.refundable,
+        on_unknown: behaviour.on_unknown,
         lease: written.lease(),
         max_age: written.max_age(),
         thresholds: behaviour.alerts.thresholds(whole.alerts, unit, &window, report),

@@ -162,7 +162,7 @@ impl Ruling {
     }
 
     /// What all of `standings` say together.
-    pub(super) fn of(standings: &[LimitStanding]) -> Self {
+    pub(in crate::engine) fn of(standings: &[LimitStanding]) -> Self {
         standings.iter().map(|standing| standing.ruling).max().unwrap_or(Self::Allow)
     }
 }

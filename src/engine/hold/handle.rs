@@ -9,11 +9,12 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::CounterKey;
 
 use super::request::LONGEST_TTL;
+use super::unknown::Unknown;
 
 /// How the bytes of a handle are read.
 const VERSION: u8 = 1;
-/// Version, what is kept, tag, id, beginning, and time to live.
-const BYTES: usize = 1 + 1 + 8 + 16 + 8 + 8;
+/// Version, what is kept, what is due if nobody tells, tag, id, beginning, and time to live.
+const BYTES: usize = 1 + 1 + 1 + 8 + 16 + 8 + 8;
 
 /// What a caller keeps of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Handle {
     /// For how long it is renewed.
     pub(in crate::engine) ttl: Micros,
     pub(in crate::engine) kept: Kept,
+    /// What is due if nobody tells what was used.
+    pub(in crate::engine) unknown: Unknown,
 }
 
 /// What is kept under the name of a reservation.
@@ -44,10 +47,11 @@ impl Handle {
         began: Timestamp(0),
         ttl: LONGEST_TTL,
         kept: Kept::Nothing,
+        unknown: Unknown::AS_HELD,
     };
 
     /// Reads what [`Display`](fmt::Display) has written.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(in crate::engine) fn parse(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; BYTES];
         if text.len() != 2 * BYTES {
             return None;
@@ -55,7 +59,7 @@ impl Handle {
         for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
             *byte = digit(digits[0])? << 4 | digit(digits[1])?;
         }
-        let [VERSION, kept, fields @ ..] = bytes else { return None };
+        let [VERSION, kept, unknown, fields @ ..] = bytes else { return None };
         let field = |start: usize| fields[start..start + 8].try_into().map(u64::from_be_bytes).ok();
         let ttl = Micros(field(32)?);
         Some(Self {
@@ -63,6 +67,7 @@ impl Handle {
             began: Timestamp(field(24)?),
             ttl: Some(ttl).filter(|ttl| (Micros(1)..=LONGEST_TTL).contains(ttl))?,
             kept: Kept::ALL.get(usize::from(kept)).copied()?,
+            unknown: Unknown::numbered(unknown)?,
         })
     }
 }
@@ -70,9 +75,13 @@ impl Handle {
 impl fmt::Display for Handle {
     /// Lower-case hex, as long for every reservation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, began, ttl, kept } = self;
-        let kept = *kept as u8;
-        write!(f, "{VERSION:02x}{kept:02x}{:016x}{:032x}{:016x}{:016x}", name.tag, name.id, began.0, ttl.0)
+        let Self { name, began, ttl, kept, unknown } = self;
+        let (kept, unknown) = (*kept as u8, unknown.number());
+        write!(
+            f,
+            "{VERSION:02x}{kept:02x}{unknown:02x}{:016x}{:032x}{:016x}{:016x}",
+            name.tag, name.id, began.0, ttl.0
+        )
     }
 }
 
@@ -102,6 +111,7 @@ mod tests {
                 began: Timestamp(1_795_262_400_000_000),
                 ttl: Micros::from_secs(300),
                 kept,
+                unknown: Unknown::numbered(2).unwrap(),
             };
             assert_eq!(Handle::parse(handle.to_string().as_bytes()), Some(handle));
         }
@@ -110,20 +120,26 @@ mod tests {
     #[test]
     fn what_was_never_written_is_none() {
         let text = Handle::OF_NOTHING.to_string();
-        assert_eq!(text.len(), 84);
+        assert_eq!(text.len(), 86);
         let with = |at: usize, digits: &str| {
             let mut text = text.clone();
             text.replace_range(at..at + digits.len(), digits);
             text
         };
         let long = format!("{text}0");
-        for garbage in
-            ["", &text[2..], &long, &text.to_uppercase().replace('0', "g"), &with(0, "02"), &with(2, "03")]
-        {
+        for garbage in [
+            "",
+            &text[2..],
+            &long,
+            &text.to_uppercase().replace('0', "g"),
+            &with(0, "02"),
+            &with(2, "03"),
+            &with(4, "04"),
+        ] {
             assert_eq!(Handle::parse(garbage.as_bytes()), None, "{garbage}");
         }
         for ttl in [0, LONGEST_TTL.0 + 1] {
-            assert_eq!(Handle::parse(with(68, &format!("{ttl:016x}")).as_bytes()), None, "{ttl}");
+            assert_eq!(Handle::parse(with(70, &format!("{ttl:016x}")).as_bytes()), None, "{ttl}");
         }
     }
 }

@@ -17,7 +17,8 @@ use super::answer::{Done, LimitStanding, ReserveAnswer, Ruling};
 use super::handle::{Handle, Kept};
 use super::life::life;
 use super::name::{self, Purpose};
-use super::request::{self, Partial, ReserveRequest, Usage};
+use super::request::{self, Partial, ReserveRequest, Usage, UsageOf};
+use super::unknown::Unknown;
 use super::{ESTIMATE, HoldError, native, told};
 
 /// What is reserved, apart from the charges.
@@ -40,7 +41,8 @@ pub(super) async fn reserve<S: Store>(
     request: &ReserveRequest<'_>,
 ) -> Result<ReserveAnswer, HoldError> {
     let descriptor = request.subject.descriptor()?;
-    let usage = request.estimate.read(ESTIMATE)?;
+    let asked = request.estimate.read(ESTIMATE)?;
+    let usage = estimated(engine, request, asked);
     let key = request::idempotency_key(request.idempotency_key)?;
     let ttl = request::ttl(request.ttl)?;
     let rules = engine.limits.in_force();
@@ -54,7 +56,7 @@ pub(super) async fn reserve<S: Store>(
     let (name, kept) = name(engine, domain, &descriptor, key, &plan);
     let life = life(&plan, ttl, kept);
     let about = about(domain, &descriptor, engine.store.key_secret());
-    let terms = Terms { name, body: body(request, &usage), units: amounts.units, life, about: &about };
+    let terms = Terms { name, body: body(request, &asked), units: amounts.units, life, about: &about };
     let reserved = take(engine, &plan, terms).await;
     let grant = match reserved.hold {
         Hold::Conflict => return Err(HoldError::Conflict),
@@ -68,15 +70,26 @@ pub(super) async fn reserve<S: Store>(
     }
     let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
     let whole = amounts.units.map_or(1, NonZeroU64::get);
+    let unknown = Unknown::at(&plan);
+    let handle = |name, began| Handle { name, began, ttl: life.ttl, kept, unknown };
     let granted = || Granted::of(&usage, request.partial, grant.map_or(whole, |grant| grant.units));
     Ok(ReserveAnswer {
         ruling: Ruling::of(&standings),
-        handle: grant.map(|Grant { began, .. }| Handle { name, began, ttl: life.ttl, kept }),
+        handle: grant.map(|Grant { began, .. }| handle(name, began)),
         granted: (reserved.hold != Hold::Refused).then(granted),
         standings,
         until: grant.map(|grant| grant.until),
         done,
     })
+}
+
+/// What is `asked`; where that is a model and nothing else, what such a call is expected to use.
+fn estimated<'a, S: Store>(engine: &Engine<S>, request: &ReserveRequest<'a>, asked: Usage<'a>) -> Usage<'a> {
+    let UsageOf { model, tokens, usd, .. } = &request.estimate;
+    if model.is_empty() || !tokens.is_empty() || !usd.is_empty() {
+        return asked;
+    }
+    Usage::expected(asked.model, asked.hits, &engine.estimates.lock())
 }
 
 /// What the call is named in the store, and how that is kept.

@@ -10,6 +10,7 @@ use crate::store::{Before, Charge, Due, Part, Settle, Settled, Spent, Store, The
 
 use super::amounts::{Amounts, cost};
 use super::answer::{Done, LimitStanding, Reason, Ruling, SettleAnswer, Timing};
+use super::estimate::teach;
 use super::handle::{Handle, Kept};
 use super::life::keep;
 use super::name::{self, Purpose};
@@ -55,7 +56,10 @@ async fn by_handle<S: Store>(
         return Ok(SettleAnswer::untouched());
     }
     let at = request.used_at.unwrap_or(handle.began);
-    let bill = Bill::of(used, rules, at);
+    let bill = match used {
+        Some(used) => Bill::of(used, rules, at),
+        None => Bill { spent: handle.unknown.spent(), unpriced: None },
+    };
     let told = Told::of(handle.name, used, &rules.prices, at, Vec::new());
     let call = Settle {
         name: handle.name,
@@ -71,7 +75,10 @@ async fn by_handle<S: Store>(
     }
     match settled.before {
         Before::Unknown => Err(HoldError::UnknownReservation),
-        _ => Ok(answer(engine, rules, &settled, bill, request.progress)),
+        _ => {
+            learn(engine, &settled, used, request.progress);
+            Ok(answer(engine, rules, &settled, bill, request.progress))
+        }
     }
 }
 
@@ -91,7 +98,7 @@ async fn by_key<S: Store>(
     };
     let domain = native(rules, subject.domain)?;
     let at = request.used_at.unwrap_or(engine.store.now());
-    let bill = Bill::of(Some(used), rules, at);
+    let bill = Bill::of(used, rules, at);
     let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
     refuse_unnamed(&plan)?;
     let otherwise: Vec<Charge<'_>> =
@@ -116,19 +123,26 @@ async fn by_key<S: Store>(
     }
     match settled.before {
         Before::Unknown => Ok(SettleAnswer::untouched()),
-        _ => Ok(answer(engine, rules, &settled, bill, request.progress)),
+        _ => {
+            learn(engine, &settled, Some(used), request.progress);
+            Ok(answer(engine, rules, &settled, bill, request.progress))
+        }
     }
 }
 
 impl Bill {
     /// For what was `used`, by the prices of `at`.
-    fn of(used: Option<&Usage<'_>>, rules: &RuleSet, at: Timestamp) -> Self {
-        let Some(used) = used else {
-            return Self { spent: Spent { tokens: Due::AsHeld, money: Due::AsHeld }, unpriced: None };
-        };
+    fn of(used: &Usage<'_>, rules: &RuleSet, at: Timestamp) -> Self {
         let cost = cost(used, &rules.prices, at);
         let (tokens, money) = (Due::Exactly(used.tokens.total()), cost.map_or(Due::AsHeld, Due::Exactly));
         Self { spent: Spent { tokens, money }, unpriced: cost.err() }
+    }
+}
+
+/// Learns what such a call uses, once it has come to its end.
+fn learn<S: Store>(engine: &Engine<S>, settled: &Settled, used: Option<&Usage<'_>>, progress: Progress) {
+    if let (Some(used), Progress::Done, true) = (used, progress, settled.before != Before::Settled) {
+        teach(&mut engine.estimates.lock(), used.model, &used.tokens);
     }
 }
 
@@ -181,7 +195,11 @@ fn domain_of<'r>(rules: &'r RuleSet, settled: &Settled) -> Option<&'r NativeDoma
 }
 
 /// Where the limits stand that were settled. Those that the rules no longer have are left out.
-pub(super) fn standings(rules: &RuleSet, settled: &Settled, enforcement: Enforcement) -> Vec<LimitStanding> {
+pub(in crate::engine) fn standings(
+    rules: &RuleSet,
+    settled: &Settled,
+    enforcement: Enforcement,
+) -> Vec<LimitStanding> {
     let domain = domain_of(rules, settled);
     let standing = |part: &Part, domain: &NativeDomain| {
         let limit = domain.of_identity(part.limit)?;

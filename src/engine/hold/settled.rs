@@ -7,7 +7,7 @@ use crate::limits::{Breaker, Limit, Mode, NativeDomain, Number, Unit};
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Part, Settled, Store};
 
 /// Tells of what `settled` crossed, and opens the breakers that it trips.
-pub(super) async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, settled: &Settled) {
+pub(in crate::engine) async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, settled: &Settled) {
     let crossings = watch::crossings(engine, settled.parts.iter().filter_map(|part| grown(domain, part)));
     watch::raise(engine, domain, settled.at, &crossings).await;
     let trips: Vec<Charge<'_>> =

@@ -43,6 +43,7 @@ pub(super) fn decide(
             _ => None,
         },
         metadata: domain.headers.standings.then(|| standings(plan.settled(outcomes))),
+        unclaimed: None,
     }
 }
 

@@ -84,6 +84,25 @@ impl<'a> Plan<'a> {
         self.ends.push(self.touches.len());
     }
 
+    /// Adds nothing, for a descriptor that touches no limit.
+    pub(super) fn skip(&mut self) {
+        self.ends.push(self.touches.len());
+    }
+
+    /// For each descriptor, the indices of the charges that stand for it.
+    pub(super) fn charged(&self) -> Vec<Vec<usize>> {
+        let mut start = 0;
+        let charged = |touch: &Touch<'_>| match touch.part {
+            Part::Charged(index) => Some(index),
+            Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+        };
+        let own = |end: &usize| {
+            let touches = &self.touches[std::mem::replace(&mut start, *end)..*end];
+            touches.iter().filter_map(charged).collect()
+        };
+        self.ends.iter().map(own).collect()
+    }
+
     /// Charges nothing where the call is refused whatever the counters say.
     pub(in crate::engine) fn spare_the_refused(&mut self) {
         if self.is_refused() {

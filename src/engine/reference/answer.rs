@@ -25,7 +25,7 @@ pub(super) fn decide(
         .as_ref()
         .and_then(|names| nearest(settings, groups, &statuses).map(|status| headers(names, status)));
     let metadata = settings.dynamic_metadata.then(|| metadata::of(request, passed(groups)));
-    Decision { code, statuses, headers: headers.unwrap_or_default(), body: None, metadata }
+    Decision { code, statuses, headers: headers.unwrap_or_default(), body: None, metadata, unclaimed: None }
 }
 
 fn status(group: Option<Group<'_>>) -> DescriptorStatus {

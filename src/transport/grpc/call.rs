@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of connections: who drives it sends what comes of it. It waits only for the caller's bytes
 //! and for the store, and nothing is charged before the whole request is there; dropped at any point it does no
-//! harm, because a charge is made whole or not at all.
+//! harm, because a charge is made whole or not at all, and what is held for nobody is given back.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use h2::RecvStream;
 use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
-use crate::engine::Check;
+use crate::engine::{Check, Unclaimed};
 
 use super::message::Messages;
 use super::{Service, decode, encode, status};
@@ -23,8 +23,16 @@ pub(super) const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimi
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// What comes of a call: the decision, in its frame.
-pub(super) type Decided = Result<Bytes, Undecided>;
+/// What comes of a call.
+pub(super) type Decided = Result<Answer, Undecided>;
+
+/// The decision, in its frame.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) frame: Bytes,
+    /// What is held for the caller, to be claimed once the frame is sent.
+    pub(super) unclaimed: Option<Unclaimed>,
+}
 
 /// Why a call has no decision.
 #[derive(Debug)]
@@ -66,7 +74,8 @@ async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) ->
         pass_over(&first, messages).await?;
     }
     let deciding = service.check.check(decode::request(&first).map_err(status::malformed)?);
-    Ok(encode::response(&deciding.await.map_err(|error| status::invalid(&error))?))
+    let decision = deciding.await.map_err(|error| status::invalid(&error))?;
+    Ok(Answer { frame: encode::response(&decision), unclaimed: decision.unclaimed })
 }
 
 /// Reads what comes after `first`, which means nothing, to the end of the call. It keeps bytes while it waits and

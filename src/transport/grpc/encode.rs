@@ -256,6 +256,7 @@ mod tests {
                 headers,
                 body: body.map(Text::from),
                 metadata,
+                unclaimed: None,
             },
         )
     }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
 
-use crate::engine::{Check, Code, InvalidRequest};
+use crate::engine::{Check, Code, InvalidRequest, Unclaimed};
 
 use super::proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use super::{DESCRIPTORS, convert};
@@ -41,8 +41,9 @@ pub(crate) enum JsonError {
 pub(crate) async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, JsonError> {
     let message = read(body)?;
     let decision = check.check(convert::request(&message)).await?;
-    let code = decision.code;
+    let (code, unclaimed) = (decision.code, decision.unclaimed.clone());
     let body = write(&convert::response(decision)).map_err(JsonError::Answer)?;
+    unclaimed.iter().for_each(Unclaimed::claim);
     Ok(JsonAnswer { code, body })
 }
 

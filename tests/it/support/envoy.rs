@@ -38,7 +38,22 @@ impl Envoy {
 
     /// Starts the one that `examples/envoy.yaml` describes; only its ports are others.
     pub(crate) fn example(service: SocketAddr, upstream: SocketAddr) -> Self {
-        let text = include_str!("../../../examples/envoy.yaml")
+        Self::of_example(include_str!("../../../examples/envoy.yaml"), service, upstream)
+    }
+
+    /// Starts the one that `examples/envoy-llm.yaml` describes, on other ports. It is more patient, and tells its clients
+    /// what their calls hold.
+    pub(crate) fn example_of_models(service: SocketAddr, upstream: SocketAddr) -> Self {
+        let any = "domains: [\"*\"]\n";
+        let told = "response_headers_to_add: [ { header: { key: x-hold, value: \"%DYNAMIC_METADATA(envoy.filters.http.ratelimit:hold)%\" } } ]";
+        let text = include_str!("../../../examples/envoy-llm.yaml")
+            .replace(any, &format!("{any}                      {told}\n"))
+            .replace("timeout: 0.25s", "timeout: 20s");
+        Self::of_example(&text, service, upstream)
+    }
+
+    fn of_example(text: &str, service: SocketAddr, upstream: SocketAddr) -> Self {
+        let text = text
             .replace("port_value: 10000", "port_value: 0")
             .replace("port_value: 9000", &format!("port_value: {}", upstream.port()))
             .replace("port_value: 8081", &format!("port_value: {}", service.port()));
@@ -69,6 +84,13 @@ impl Envoy {
         let answer = http::get("/stats?usedonly").send(self.admin);
         let value = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.map_or(0, |value| value.parse().expect("a count"))
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self) {
+        let command = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().expect("start sh").success(), "{command}");
+        self.child.wait().expect("wait for Envoy");
     }
 
     /// Calls the service answered with an error, and calls that Envoy let pass for that reason.

@@ -61,7 +61,7 @@ impl Call {
 
     /// Sends the call and waits for the whole answer.
     pub(crate) fn send(self, to: SocketAddr) -> Answer {
-        let mut stream = self.header("connection", "close").write(to);
+        let mut stream = self.header("connection", "close").begin(to);
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("read an answer");
         let (head, body) = split(&bytes).expect("an answer has a head");
@@ -75,7 +75,13 @@ impl Call {
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dG9sbGdhdGUtdGVzdHMtMQ==");
-        let mut stream = call.write(to);
+        let (answer, stream) = call.open(to);
+        if answer.status == 101 { Ok(stream) } else { Err(answer) }
+    }
+
+    /// Sends the call and waits for the head of the answer; the rest is still to come.
+    pub(crate) fn open(self, to: SocketAddr) -> (Answer, TcpStream) {
+        let mut stream = self.begin(to);
         let mut bytes = Vec::new();
         while split(&bytes).is_none() {
             let mut byte = [0];
@@ -83,11 +89,11 @@ impl Call {
             bytes.push(byte[0]);
         }
         let (head, _) = split(&bytes).expect("just read");
-        let answer = parse(head, &[]);
-        if answer.status == 101 { Ok(stream) } else { Err(answer) }
+        (parse(head, &[]), stream)
     }
 
-    fn write(mut self, to: SocketAddr) -> TcpStream {
+    /// Sends the call; its answer is still to come.
+    pub(crate) fn begin(mut self, to: SocketAddr) -> TcpStream {
         if self.method == "POST" {
             let length = self.body.len().to_string();
             self = self.header("content-length", length);

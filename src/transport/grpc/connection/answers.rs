@@ -1,6 +1,6 @@
 //! The answers of a connection that are ready: kept as their calls end, handed to h2 all at once.
 //!
-//! A peer that has reset its call, or gone, gets no answer, and that is no failure.
+//! A peer that has reset its call, or gone, gets no answer, and that is no failure: what is held for it is given back.
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -8,13 +8,15 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
-use super::super::call::{Decided, Undecided};
+use crate::engine::Unclaimed;
+
+use super::super::call::{Answer, Decided, Undecided};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Answers that wait to be sent.
 pub(super) struct Answers {
-    ready: Vec<(SendResponse<Bytes>, Result<Bytes, Status>)>,
+    ready: Vec<(SendResponse<Bytes>, Result<Answer, Status>)>,
     /// What stands before every decision, and after it.
     head: HeaderMap,
     trailers: HeaderMap,
@@ -32,7 +34,7 @@ impl Answers {
     /// Keeps what came of a call until the next [`Answers::send`].
     pub(super) fn add(&mut self, respond: SendResponse<Bytes>, outcome: Decided) {
         let answer = match outcome {
-            Ok(frame) => Ok(frame),
+            Ok(answer) => Ok(answer),
             Err(Undecided::Status(status)) => Err(status),
             Err(Undecided::Gone) => return,
         };
@@ -43,10 +45,11 @@ impl Answers {
     pub(super) fn send(&mut self) {
         for (mut respond, answer) in self.ready.drain(..) {
             _ = match answer {
-                Ok(frame) => {
+                Ok(Answer { frame, unclaimed }) => {
                     let mut response = Response::new(());
                     *response.headers_mut() = self.head.clone();
-                    send(&mut respond, response, frame, self.trailers.clone())
+                    let sent = send(&mut respond, response, frame, self.trailers.clone());
+                    sent.inspect(|()| unclaimed.iter().for_each(Unclaimed::claim))
                 }
                 Err(status) => respond.send_response(status.into_http(), true).map(|_| ()),
             };

@@ -1,0 +1,145 @@
+//! The beginning of a call: what it may use is held, beside all that it charges at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::algorithm::Outcome;
+use crate::clock::{Micros, Timestamp};
+use crate::engine::decision::{Code, Decision};
+use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, keep, take};
+use crate::engine::native::plan::Plan;
+use crate::engine::native::reading::sent;
+use crate::engine::native::{Asked as Ask, about, answer, charge, op, refused};
+use crate::engine::request::{CheckRequest, Descriptor};
+use crate::engine::unclaimed::Unclaimed;
+use crate::engine::{Enforcement, Engine};
+use crate::limits::{CounterKey, Limit, Metadata, NativeDomain, RuleSet};
+use crate::store::{Due, FreedBy, Hold, Life, Reserved, Spent, Store, Then};
+
+use super::follow;
+use super::insist::{Closing, Insistence, insist};
+use super::role::{Asked, Role};
+
+/// How long a call holds what no limit says more about: nobody can renew it.
+const MAX_AGE: Micros = Micros::from_secs(3600);
+/// A reservation of this kind is never asked for twice under its name.
+const BODY: u64 = 0;
+/// The name under which Envoy finds the hold.
+const HOLD: &str = "hold";
+
+/// Decides what is asked for, by all descriptors that tell of no end.
+pub(super) async fn begin<S: Store>(
+    engine: &Arc<Engine<S>>,
+    rules: &RuleSet,
+    domain: &NativeDomain,
+    request: &CheckRequest<'_>,
+    roles: &[Role<'_>],
+) -> Decision {
+    let plan = plan(engine, rules, domain, request, roles);
+    let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
+    let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
+    let Some(first) = begins.filter(|_| holds) else {
+        let (at, outcomes) = charge(engine, &plan).await;
+        return conclude(engine, domain, request, &plan, (at, &outcomes)).await;
+    };
+    let life = life(&plan);
+    let name = engine.names.fresh(&plan);
+    let giving_back = Insistence::on(engine, release(name, life));
+    let about = about(domain, &request.descriptors[first], engine.store.key_secret());
+    let terms = Terms { name, body: BODY, units: None, life, about: &about };
+    let Reserved { answer, hold } = take(engine, &plan, terms).await;
+    let mut decision = conclude(engine, domain, request, &plan, (answer.at, &answer.outcomes)).await;
+    let began = match hold {
+        Hold::Taken(grant) | Hold::Replayed(grant) => grant.began,
+        // The store may come to it yet, or has to be told what was used without it.
+        Hold::Unheld => engine.store.now(),
+        Hold::Refused | Hold::Conflict => {
+            if answer.degraded.is_none() {
+                giving_back.done();
+            }
+            return decision;
+        }
+    };
+    let handle = Handle { name, began, ttl: life.ttl, kept: Kept::Once, unknown: Unknown::at(&plan) };
+    let text = Metadata::Text(handle.to_string().into());
+    decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
+    decision.unclaimed = Some(unclaimed(engine, release(name, life)));
+    giving_back.done();
+    decision
+}
+
+/// What the call charges and holds; nothing for descriptors that tell of an end.
+fn plan<'a, S: Store>(
+    engine: &Engine<S>,
+    rules: &RuleSet,
+    domain: &'a NativeDomain,
+    request: &CheckRequest<'_>,
+    roles: &[Role<'_>],
+) -> Plan<'a> {
+    let mut plan = Plan::new(engine.store.key_secret());
+    for (descriptor, role) in request.descriptors.iter().zip(roles) {
+        let hits = request.hits_of(descriptor);
+        match role {
+            Role::Ends { .. } => plan.skip(),
+            Role::None => plan.add(domain, descriptor, |limit, number, reached| {
+                op(limit, number, reached, descriptor.direction, hits).map(Ask::Op)
+            }),
+            Role::Begins(asked) => {
+                let amounts = amounts(engine, rules, descriptor, *asked, hits);
+                plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
+            }
+        }
+    }
+    match engine.settings.enforcement {
+        Enforcement::Enforced => plan.spare_the_refused(),
+        Enforcement::Shadow => plan.unbind(),
+    }
+    plan
+}
+
+/// How much `descriptor` asks for.
+fn amounts<S: Store>(
+    engine: &Engine<S>,
+    rules: &RuleSet,
+    descriptor: &Descriptor<'_>,
+    asked: Asked,
+    hits: u64,
+) -> Amounts {
+    let model = sent(&descriptor.entries, b"model").unwrap_or_default();
+    let usage = asked.usage(model, hits, &engine.estimates.lock());
+    Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now())
+}
+
+/// The strictest of the limits says how long.
+fn life(plan: &Plan<'_>) -> Life {
+    let max_age = plan.limits().filter_map(Limit::longest_hold).min().unwrap_or(MAX_AGE);
+    Life { ttl: max_age, max_age, keep: keep(Kept::Once, max_age) }
+}
+
+/// Counts what came of the call, and does what follows.
+async fn conclude<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    request: &CheckRequest<'_>,
+    plan: &Plan<'_>,
+    (at, outcomes): (Timestamp, &[Outcome]),
+) -> Decision {
+    let decision = answer::decide(domain, engine.settings.enforcement, at, plan, outcomes);
+    plan.settled(outcomes).for_each(|each| each.tally(decision.code));
+    if decision.code == Code::OverLimit {
+        refused::write_down(engine, domain, request, plan, at, outcomes);
+    }
+    follow(engine, domain, plan, decision.code, (at, outcomes)).await;
+    decision
+}
+
+/// What gives back what is held under `name`.
+fn release(name: CounterKey, life: Life) -> Closing {
+    let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
+    Closing { name, spent: nothing, then: Then::Released, keep: life.keep }
+}
+
+fn unclaimed<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) -> Unclaimed {
+    let engine = Arc::clone(engine);
+    Unclaimed::new(move || insist(&engine, closing))
+}

@@ -1,0 +1,96 @@
+//! Settles that are made even if nobody waits for them, or the store does not answer at once.
+//!
+//! A settle has a name, so it does no harm to ask again. It is asked until the store knows the name, for a minute: what is
+//! asked of a store may be done after whoever asked has given up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::clock::Micros;
+use crate::engine::Engine;
+use crate::limits::CounterKey;
+use crate::store::{Before, Settle, Settled, Spent, Store, StoreError, Then};
+
+/// How long it is waited before each try but the first.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(30),
+    Duration::from_millis(300),
+    Duration::from_secs(3),
+    Duration::from_secs(12),
+    Duration::from_secs(45),
+];
+
+/// A settle that needs nothing of whoever asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) name: CounterKey,
+    pub(super) spent: Spent,
+    pub(super) then: Then,
+    pub(super) keep: Micros,
+}
+
+/// A settle that is made when this is dropped, unless it is said to be done.
+#[derive(Debug)]
+pub(super) struct Insistence<S: Store> {
+    engine: Arc<Engine<S>>,
+    closing: Closing,
+    is_done: bool,
+}
+
+impl<S: Store> Insistence<S> {
+    /// On `closing`.
+    pub(super) fn on(engine: &Arc<Engine<S>>, closing: Closing) -> Self {
+        Self { engine: Arc::clone(engine), closing, is_done: false }
+    }
+
+    /// There is nothing left to do.
+    pub(super) fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl<S: Store> Drop for Insistence<S> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            insist(&self.engine, self.closing);
+        }
+    }
+}
+
+/// Makes the settle `closing`, beside whatever else is done.
+pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
+    let engine = Arc::clone(engine);
+    let mut closing = Box::pin(async move {
+        if is_over(&engine.store.settle(closing.call()).await) {
+            return;
+        }
+        for pause in PAUSES {
+            tokio::time::sleep(pause).await;
+            if is_over(&engine.store.settle(closing.call()).await) {
+                return;
+            }
+        }
+    });
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => _ = runtime.spawn(closing),
+        // Where there is no runtime, nothing waits: the store is in this process.
+        Err(_) => _ = poll_once(closing.as_mut()),
+    }
+}
+
+fn is_over(answer: &Result<Settled, StoreError>) -> bool {
+    answer.as_ref().is_ok_and(|settled| settled.before != Before::Unknown)
+}
+
+fn poll_once(future: Pin<&mut (impl Future + ?Sized)>) -> Poll<()> {
+    future.poll(&mut Context::from_waker(Waker::noop())).map(|_| ())
+}
+
+impl Closing {
+    fn call(&self) -> Settle<'static> {
+        let Self { name, spent, then, keep } = *self;
+        Settle { name, spent, then, otherwise: &[], keep, report: None }
+    }
+}

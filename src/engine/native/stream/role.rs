@@ -1,0 +1,121 @@
+//! What a descriptor has to do with holds, as its entries say.
+
+use crate::engine::hold::{Handle, Kept, Usage};
+use crate::engine::native::reading::sent;
+use crate::engine::odd::{Odd, Oddities};
+use crate::engine::request::{Descriptor, Direction};
+use crate::estimates::Estimates;
+use crate::limits::MAX_AMOUNT;
+use crate::money::{InvalidMoney, NanoUsd};
+use crate::prices::{Class, Tokens};
+
+/// What a descriptor has to do with holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role<'a> {
+    /// Nothing.
+    None,
+    /// It holds what a call may use.
+    Begins(Asked),
+    /// It tells what one has used, or that it has ended.
+    Ends {
+        /// The hold that it settles; `None`, if there is none or none that can be read.
+        hold: Option<Handle>,
+        /// Tokens of which class its hits are; `None` where it only tells the end.
+        told: Option<Class>,
+        /// Of which model they are; may be empty.
+        model: &'a [u8],
+    },
+}
+
+/// How much is to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// So many tokens.
+    Tokens(u64),
+    /// So much money.
+    Money(NanoUsd),
+    /// As much as such a call is expected to use.
+    Estimate,
+}
+
+impl<'a> Role<'a> {
+    /// Of `descriptor`; what is odd about it is noted. Giving back is what it says, whatever else it does.
+    pub(super) fn of(descriptor: &'a Descriptor<'_>, oddities: &Oddities) -> Self {
+        let value = |key| sent(&descriptor.entries, key);
+        if descriptor.direction == Direction::GiveBack {
+            return Self::None;
+        }
+        match (value(b"hold"), value(b"usage"), value(b"reserve")) {
+            (None, None, None) => Self::None,
+            (None, None, Some(asked)) => Self::Begins(Asked::read(asked).unwrap_or_else(|| {
+                oddities.note(Odd::Reserve);
+                Asked::Estimate
+            })),
+            (hold, class, _) => Self::Ends {
+                hold: hold.and_then(|hold| {
+                    let settled = |handle: &Handle| handle.kept != Kept::Nothing;
+                    Handle::parse(hold).filter(settled).or_else(|| oddities.none(Odd::Hold))
+                }),
+                // What nobody knows is paid like an answer, which is dear.
+                told: class.map(|class| {
+                    Class::named(class).or_else(|| oddities.none(Odd::Class)).unwrap_or(Class::Output)
+                }),
+                model: value(b"model").unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Asked {
+    /// `2000`, `$0.02` or `auto`. An amount beyond all that is counted is as much as that.
+    fn read(value: &[u8]) -> Option<Self> {
+        match str::from_utf8(value).ok()? {
+            "auto" => Some(Self::Estimate),
+            money if money.starts_with('$') => match NanoUsd::parse(money) {
+                Ok(money) => Some(Self::Money(money)),
+                Err(InvalidMoney::TooLarge(_)) => Some(Self::Money(NanoUsd(MAX_AMOUNT))),
+                Err(_) => None,
+            },
+            tokens if !tokens.is_empty() && tokens.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(Self::Tokens(tokens.parse().unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT)))
+            }
+            _ => None,
+        }
+    }
+
+    /// As usage of `model` by a call of so many `hits`.
+    pub(super) fn usage<'m>(self, model: &'m [u8], hits: u64, estimates: &Estimates) -> Usage<'m> {
+        let mut tokens = Tokens::default();
+        match self {
+            Self::Tokens(count) => {
+                tokens.add(Class::Output, count).expect("no more than is counted");
+                Usage { model, tokens, hits, usd: None }
+            }
+            Self::Money(money) => Usage { model, tokens, hits, usd: Some(money) },
+            Self::Estimate => Usage::expected(model, hits, estimates),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_tokens_money_and_auto() {
+        for (text, expected) in [
+            ("2000", Asked::Tokens(2000)),
+            ("0", Asked::Tokens(0)),
+            ("99999999999999999999999999", Asked::Tokens(MAX_AMOUNT)),
+            ("$0.02", Asked::Money(NanoUsd(20_000_000))),
+            ("$99999999999", Asked::Money(NanoUsd(MAX_AMOUNT))),
+            ("auto", Asked::Estimate),
+        ] {
+            assert_eq!(Asked::read(text.as_bytes()), Some(expected), "{text}");
+        }
+        for text in ["", "-1", "1.5", "2k", "$", "$-1", "AUTO", "NaN", " 7", "٥", "0x10"] {
+            assert_eq!(Asked::read(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Asked::read(b"\xff\xfe"), None);
+    }
+}
