@@ -22,6 +22,9 @@ const FILE: &str = include_str!("../data/llm.yaml");
 /// What a thousand tokens of gpt-4o-mini cost as output, in nano-USD.
 const THOUSAND: u64 = 600_000;
 
+/// How many bytes no question to Redis has that asks for nothing.
+const MORE_THAN_A_PING: usize = 150;
+
 /// Client → Envoy → models, with the service beside it.
 struct Models {
     envoy: Envoy,
@@ -343,6 +346,27 @@ fn a_settle_that_is_sent_twice_charges_once() {
     a_settle_that_is_sent_twice(&Models::new());
     let redis = RedisServer::start(Tool::Redis);
     a_settle_that_is_sent_twice(&Models::over_redis(&redis.url()));
+}
+
+/// The call has reached Redis, and its answer is not back, when the client leaves.
+#[test]
+fn a_client_that_leaves_while_redis_is_asked_leaves_nothing_held() {
+    let redis = RedisServer::start(Tool::Redis);
+    let gate = Gate::before(([127, 0, 0, 1], redis.port()).into());
+    let models = Models::over_redis(&format!("redis://{}", gate.address));
+    assert_eq!(models.call(chat()).status, 200);
+    models.balanced((1_000, 0), (THOUSAND, 0), 0);
+    gate.close();
+    let stream = chat().begin(models.envoy.open);
+    models.until(|_| gate.held_up() > MORE_THAN_A_PING);
+    let asked = gate.held_up();
+    drop(stream);
+    // What is given back is asked for behind it.
+    models.until(|_| gate.held_up() > asked + MORE_THAN_A_PING);
+    gate.open();
+    models.until(|models| models.books("ada", "requests") == (2, 0));
+    models.balanced((1_000, 0), (THOUSAND, 0), 0);
+    assert_eq!(models.upstream.served(), 1);
 }
 
 #[test]
