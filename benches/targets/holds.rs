@@ -3,7 +3,7 @@
 //! Money over a month and over an hour: limits that are reserved in earnest. Every reservation has a name of its own, and
 //! its settlement says what was spent, with a note of it, as the service does.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -36,17 +36,18 @@ const HOUR: Window = Window::Sliding { length: Micros::from_secs(3600) };
 const LIFE: Life =
     Life { ttl: Micros::from_secs(300), max_age: Micros::from_secs(3600), keep: Micros::from_secs(3600) };
 
-/// Which reservations are made next.
+/// Reservations of so many limits each.
 struct Turn {
     windows: [Window; 2],
     limits: usize,
-    first: usize,
+    /// Which are made next.
+    first: Cell<usize>,
 }
 
 impl Turn {
     fn of(limits: usize) -> Self {
         let month = Calendar::new(Period::Month, "Europe/Berlin", 1).expect("a zone");
-        Self { windows: [Window::Calendar(month), HOUR], limits, first: 0 }
+        Self { windows: [Window::Calendar(month), HOUR], limits, first: Cell::new(0) }
     }
 
     /// What the reservation `number` asks for: a hold on each limit of its user.
@@ -58,6 +59,11 @@ impl Turn {
             Charge { op, freed_by: FreedBy::Holders, unit: Unit::Money, ..charge }
         };
         (0..self.limits).map(charge).collect()
+    }
+
+    /// The next so many.
+    fn next(&self, count: usize) -> Vec<usize> {
+        (self.first.get()..self.first.get() + count).collect()
     }
 
     async fn reserve(&self, store: &impl Store, number: usize) {
@@ -113,24 +119,23 @@ fn embedded(limits: usize) -> [Row; 2] {
     let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
     let store = MemoryStore::new(MemorySettings::default(), clock, KeySecret([1; 16]));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let turn = RefCell::new(Turn::of(limits));
+    let turn = Turn::of(limits);
     let run = |reserves: Vec<usize>, settles: Vec<usize>| {
         let before = cpu::of_thread();
         runtime.block_on(async {
             for number in reserves {
-                turn.borrow().reserve(&store, number).await;
+                turn.reserve(&store, number).await;
             }
             for number in settles {
-                turn.borrow().settle(&store, number).await;
+                turn.settle(&store, number).await;
             }
         });
         (cpu::of_thread() - before) / 1e3 / IN_MEMORY as f64
     };
-    let next = || turn.borrow().first..turn.borrow().first + IN_MEMORY;
-    let mut reserve = || run(next().collect(), Vec::new());
+    let mut reserve = || run(turn.next(IN_MEMORY), Vec::new());
     let mut settle = || {
-        let spent = run(Vec::new(), next().collect());
-        turn.borrow_mut().first += IN_MEMORY;
+        let spent = run(Vec::new(), turn.next(IN_MEMORY));
+        turn.first.update(|first| first + IN_MEMORY);
         spent
     };
     let [reserved, settled] = interleave(ROUNDS, [&mut reserve, &mut settle]);
@@ -149,23 +154,20 @@ fn over_redis(limits: usize, most: f64) -> [Row; 2] {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     });
-    let turn = RefCell::new(Turn::of(limits));
-    let next = || turn.borrow().first..turn.borrow().first + OVER_REDIS;
+    let turn = Turn::of(limits);
     let mut reserve = || {
         let before = redis.spent();
-        for numbers in next().collect::<Vec<_>>().chunks(AT_ONCE) {
-            let turn = turn.borrow();
+        for numbers in turn.next(OVER_REDIS).chunks(AT_ONCE) {
             runtime.block_on(join_all(numbers.iter().map(|number| turn.reserve(&store, *number))));
         }
         redis.spent().each(before, OVER_REDIS).cpu
     };
     let mut settle = || {
         let before = redis.spent();
-        for numbers in next().collect::<Vec<_>>().chunks(AT_ONCE) {
-            let turn = turn.borrow();
+        for numbers in turn.next(OVER_REDIS).chunks(AT_ONCE) {
             runtime.block_on(join_all(numbers.iter().map(|number| turn.settle(&store, *number))));
         }
-        turn.borrow_mut().first += OVER_REDIS;
+        turn.first.update(|first| first + OVER_REDIS);
         redis.spent().each(before, OVER_REDIS).cpu
     };
     let [reserved, settled] = interleave(ROUNDS, [&mut reserve, &mut settle]);
