@@ -1,8 +1,9 @@
-//! The operator's listener: is it alive, is it ready, what is in force, what came of it.
+//! The operator's listener: is it alive, is it ready, what is in force, what came of it, and what is set by hand.
 //!
-//! It reads and changes nothing. Liveness depends on nothing at all; readiness says for each component in one
+//! It changes nothing but breakers. Liveness depends on nothing at all; readiness says for each component in one
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
 
+mod breaker;
 mod metrics;
 mod usage;
 
@@ -14,10 +15,10 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
-use crate::engine::Inspect;
+use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
 use crate::transport::http1::{self, ConnectionSettings};
 
@@ -34,6 +35,7 @@ const PATHS: &str = "\
 /metrics   what came of asking each limit, for Prometheus
 /rlconfig  the limits and the prices in force, one line each
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
+/admin/rate-limits/breaker/LIMIT  POST {\"open\": false, \"reason\": \"...\"} closes a breaker; ?domain= user= ...
 ";
 
 /// How a component is.
@@ -97,7 +99,7 @@ pub fn connections() -> ConnectionSettings {
 /// of the rules, the store and `probes`, `/metrics` of what they count.
 pub async fn serve(
     listener: TcpListener,
-    inspect: impl Inspect,
+    inspect: impl Operate,
     probes: Vec<Probe>,
     connections: ConnectionSettings,
     shutdown: impl Future<Output = ()>,
@@ -111,7 +113,7 @@ struct Data<I> {
     probes: Vec<Probe>,
 }
 
-fn router<I: Inspect>(data: Data<I>) -> Router {
+fn router<I: Operate>(data: Data<I>) -> Router {
     Router::new()
         .route("/", get(PATHS))
         .route("/livez", get("alive\n"))
@@ -119,6 +121,7 @@ fn router<I: Inspect>(data: Data<I>) -> Router {
         .route("/metrics", get(metrics::<I>))
         .route("/rlconfig", get(rlconfig::<I>))
         .route("/usage", get(usage::usage::<I>))
+        .route("/admin/rate-limits/breaker/{limit}", post(breaker::set::<I>))
         .with_state(data)
 }
 

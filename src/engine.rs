@@ -10,6 +10,7 @@ mod hold;
 mod inspect;
 mod native;
 mod odd;
+mod operate;
 mod reference;
 mod request;
 mod text;
@@ -27,6 +28,7 @@ pub use hold::{
 };
 pub use inspect::Inspect;
 pub use odd::Odd;
+pub use operate::{BreakerState, Operate, SetBreaker, SetBreakerError};
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
 pub use unclaimed::Unclaimed;

@@ -37,7 +37,7 @@ pub(super) async fn usage<I: Inspect>(Shared(data): Shared<Data<I>>, uri: Uri) -
 }
 
 /// The names and values of a query, which may stand for any bytes.
-fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     let pair = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));

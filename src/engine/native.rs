@@ -28,7 +28,7 @@ use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine, watch};
 
 pub(super) use about::{about, subject_in};
-pub(super) use breaker::open as open_breakers;
+pub(super) use breaker::{open as open_breakers, set as set_breaker};
 pub(super) use effect::{Asked, op};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tollgate::admin::{self, Probe, State};
 use tollgate::clock::Clock;
 use tollgate::config::source::{SameDomain, Source, compile};
-use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Inspect};
+use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Operate};
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::Store;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -30,7 +30,7 @@ fn rules() -> RuleSet {
 }
 
 /// What a listener over `inspect` and `probes` answers at each of `paths`.
-async fn ask(inspect: impl Inspect, probes: Vec<Probe>, paths: &[&str]) -> Vec<(u16, String)> {
+async fn ask(inspect: impl Operate, probes: Vec<Probe>, paths: &[&str]) -> Vec<(u16, String)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tollgate::alerts::{AlertSettings, Delivery};
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named, Progress, ReserveRequest,
-    Ruling, SettleRequest, SubjectOf, UsageOf,
+    BreakerState, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named, Operate,
+    Progress, ReserveRequest, Ruling, SetBreaker, SetBreakerError, SettleRequest, SubjectOf, UsageOf,
 };
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -44,7 +44,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let limits = LimitsHandle::new(rules(SPENDING));
+        Self::with(SPENDING)
+    }
+
+    fn with(document: &str) -> Self {
+        let limits = LimitsHandle::new(rules(document));
         let delivery = Delivery::new(limits.clone(), AlertSettings::default());
         let clock = Clock::manual(NOON);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
@@ -153,4 +157,30 @@ async fn what_is_settled_up_to_the_number_opens_the_breaker_and_stops_who_goes_o
     let reasons = stopped.standings.iter().filter_map(|standing| standing.reason.map(|reason| reason.name()));
     assert_eq!(reasons.collect::<Vec<_>>(), ["breaker_open"]);
     assert_eq!(bench.check("make").await, Code::Ok, "what costs nothing goes on");
+}
+
+const BY_USER: &str = "
+domains:
+  shop:
+    per: user
+    limits: {spend: {limit: $1.00/1h, on_limit: trip, reset: manual, on_missing: refuse}}
+    routes: {llm: spend}
+";
+
+#[tokio::test]
+async fn a_breaker_is_set_by_hand_for_one_subject() {
+    let bench = Bench::with(BY_USER);
+    let set = async |user: Option<&'static [u8]>, to: BreakerState| {
+        let subject = user.map(|value| Entry { key: b"user", value }).into_iter().collect();
+        let request = SetBreaker { domain: None, limit: b"spend", subject, to, reason: "a test" };
+        bench.engine.set_breaker(request).await
+    };
+    assert_eq!(set(Some(b"v"), BreakerState::Open).await, Ok(BreakerState::Closed));
+    assert_eq!(bench.check("llm").await, Code::Ok, "it is another's");
+    assert_eq!(set(Some(b"u"), BreakerState::Open).await, Ok(BreakerState::Closed));
+    assert_eq!(bench.check("llm").await, Code::OverLimit);
+    assert_eq!(set(Some(b"u"), BreakerState::Closed).await, Ok(BreakerState::Open));
+    assert_eq!(bench.check("llm").await, Code::Ok);
+    let nobody = SetBreakerError::NoSubject("spend needs user".to_owned());
+    assert_eq!(set(None, BreakerState::Closed).await, Err(nobody));
 }

@@ -4,8 +4,10 @@
 //! right after: by then the limit has no room left, so a call that slips in between spends nothing of it.
 
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
+use crate::engine::operate::{BreakerState, SetBreakerError};
+use crate::engine::request::Descriptor;
 use crate::engine::{Engine, failure};
-use crate::limits::{Breaker, Limit, NativeDomain, Number, TierId, Unit, Whose};
+use crate::limits::{Breaker, Captures, Limit, NativeDomain, Number, OnMissing, TierId, Unit, Whose};
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use super::plan::{Missing, Owners, Plan, charge, missing};
@@ -95,4 +97,30 @@ pub(in crate::engine) async fn open<S: Store>(engine: &Engine<S>, plan: &Plan<'_
     }
     let call = Call { charges: &trips, admission: Admission::Each };
     failure::ask(&engine.store, call).await;
+}
+
+/// Opens or closes the breaker of `limit`, whichever `to` says, for the subject that `descriptor` names. How it was.
+pub(in crate::engine) async fn set<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    limit: &Limit,
+    descriptor: &Descriptor<'_>,
+    to: BreakerState,
+) -> Result<BreakerState, SetBreakerError> {
+    let Some(breaker) = &limit.breaker else { return Err(SetBreakerError::NoBreaker(limit.name.clone())) };
+    let reading = Reading::new(descriptor, Captures::new(), domain.ipv6_prefix);
+    let subject = limit.subjects.find(|key| reading.value_of(key));
+    if subject.is_incomplete() && limit.on_missing != OnMissing::Share {
+        return Err(SetBreakerError::NoSubject(limit.needs()));
+    }
+    let whose = subject.hashed(engine.store.key_secret());
+    let look = Charge { binding: Binding::Counted, ..look(limit, breaker, whose) };
+    let set = Charge { op: Op::Set { units: u64::from(to == BreakerState::Open) }, ..look };
+    let call = Call { charges: &[look, set], admission: Admission::Each };
+    let answer = engine.store.charge(call).await.map_err(SetBreakerError::Unavailable)?;
+    match answer.degraded {
+        Some(error) => Err(SetBreakerError::Unavailable(error)),
+        None if answer.outcomes[0].is_admitted() => Ok(BreakerState::Closed),
+        None => Ok(BreakerState::Open),
+    }
 }
