@@ -3,11 +3,17 @@
 //! Pure: the instant comes from the caller. The only room that knows zones and daylight saving. A
 //! boundary is the first instant of a local date, so a day that loses or gains an hour is still one day.
 
+mod last;
+
+use std::sync::Arc;
+
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, ToSpan};
 
 use crate::clock::Timestamp;
+
+use last::LastPeriod;
 
 /// The length of a calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,8 +45,9 @@ impl Period {
 pub struct Calendar {
     period: Period,
     zone: TimeZone,
-    zone_name: Box<str>,
+    zone_name: Arc<str>,
     anchor: u8,
+    last: LastPeriod,
 }
 
 /// Why a calendar cannot be built.
@@ -62,12 +69,13 @@ impl Calendar {
             return Err(InvalidCalendar::Anchor(anchor));
         }
         let found = TimeZone::get(zone).map_err(|_| InvalidCalendar::Zone(zone.to_owned()))?;
-        Ok(Self { period, zone: found, zone_name: zone.into(), anchor })
+        Ok(Self { period, zone: found, zone_name: zone.into(), anchor, last: LastPeriod::default() })
     }
 
     /// The same periods, begun on every day of the month in turn; none for days and weeks, which have no anchor.
     pub fn on_every_anchor(&self) -> impl Iterator<Item = Self> {
-        (1..=31).filter(|_| self.has_anchor()).map(|anchor| Self { anchor, ..self.clone() })
+        let on = |anchor| Self { anchor, last: LastPeriod::default(), ..self.clone() };
+        (1..=31).filter(|_| self.has_anchor()).map(on)
     }
 
     /// How long a period is.
@@ -111,8 +119,12 @@ impl Calendar {
 
     /// The starts of the period that holds `at` and of the next.
     pub fn period_of(&self, at: Timestamp) -> [Timestamp; 2] {
-        let current = self.current(at);
-        [current, self.neighbour(current, 1)].map(|start| self.instant(start))
+        self.last.holding(at).unwrap_or_else(|| {
+            let current = self.current(at);
+            let period = [current, self.neighbour(current, 1)].map(|start| self.instant(start));
+            self.last.keep(period);
+            period
+        })
     }
 
     /// The period that holds `at`, by its first date: `2026-11-21` of a day or a week, `2026-11` of a month, `2026` of a
