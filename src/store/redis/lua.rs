@@ -2,6 +2,10 @@
 //!
 //! What they say to each other stands at the head of `lua/head.lua` and of the parts. Tests read this file as one of
 //! their own, so it uses nothing else.
+//!
+//! Functions are made anew whenever a script is called. Each name that they use of the function around them is searched
+//! for and given a place of its own; names from farther out are only copied. So the later parts of a script stand in
+//! functions of their own.
 
 /// The script that charges what several callers ask at once.
 pub(super) const CHARGE: &str = concat!(
@@ -10,45 +14,47 @@ pub(super) const CHARGE: &str = concat!(
     include_str!("lua/sliding.lua"),
     "\n",
     include_str!("lua/fixed.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/cells.lua"),
     "\n",
     include_str!("lua/steps.lua"),
     "\n",
     include_str!("lua/counters.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/holds.lua"),
     "\n",
     include_str!("lua/call.lua"),
     "\n",
-    include_str!("lua/charge.lua")
+    include_str!("lua/charge.lua"),
+    "\nend)()\nend)()"
 );
 
 /// The script that reserves.
 pub(super) const RESERVE: &str = concat!(
     include_str!("lua/head.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/cells.lua"),
     "\n",
     include_str!("lua/counters.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/holds.lua"),
     "\n",
     include_str!("lua/call.lua"),
     "\n",
     include_str!("lua/record.lua"),
     "\n",
-    include_str!("lua/reserve.lua")
+    include_str!("lua/reserve.lua"),
+    "\nend)()\nend)()"
 );
 
 /// The script that settles.
 pub(super) const SETTLE: &str = concat!(
     include_str!("lua/head.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/cells.lua"),
     "\n",
     include_str!("lua/counters.lua"),
-    "\n",
+    "\nreturn (function()\n",
     include_str!("lua/holds.lua"),
     "\n",
     include_str!("lua/call.lua"),
@@ -57,5 +63,6 @@ pub(super) const SETTLE: &str = concat!(
     "\n",
     include_str!("lua/usage.lua"),
     "\n",
-    include_str!("lua/settle.lua")
+    include_str!("lua/settle.lua"),
+    "\nend)()\nend)()"
 );

@@ -26,7 +26,7 @@ local ADMITTED, NEVER, ASTRAY, HELD = -2, -1, -2 ^ 54, -2 ^ 55
 local names, loaded, stored, writers = KEYS, {}, {}, {}
 local changed, astray = nil, false
 -- Of the call in hand: its counters, their terms, and what came of them; places that it does not have are stale.
-local keys, by, told = {}, {}, {}
+local keys, by, told = {}, {}, { 0, 0, 0, false }
 
 local function read_terms(text)
   local kind, op, overrun, beside, binding, room, amount, most, p1, p2, p3, p4, expiry =

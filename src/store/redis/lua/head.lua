@@ -36,5 +36,6 @@ if now == 0 then
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
 end
-local reply, replied = { now }, 1
+-- Has the places of one charge from the start.
+local reply, replied = { now, 0, 0 }, 1
 if now > deadline then return packed(reply, 1, replied) end

@@ -17,23 +17,27 @@ local HITS, TOKENS, MONEY = 0, 1, 2
 local NO_HOLD = -1
 
 -- The name of a counter, of the bytes of tag and id.
-local NAME = 'tollgate:{' .. ('%02x'):rep(8) .. '}:' .. ('%02x'):rep(16)
+local NAME = 'tollgate:{%08x%08x}:%08x%08x%08x%08x'
 
 -- The record under `key`, if it counts.
 local function read_record(key)
   local raw = call('GET', key)
   if not raw then return nil end
-  local r, at = { parts = {} }, nil
-  r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked, r.about, r.totals, at =
-    unpack('<Bdddddc8I4c0I4c0', raw)
-  if now >= r.counts then return nil end
+  local state, began, till, ends, units, counts, asked, about, totals, at = unpack('<Bdddddc8I4c0I4c0', raw)
+  if now >= counts then return nil end
+  local parts = {}
   while at <= #raw do
-    local part = {}
-    part.ends, part.granted, part.paid, part.taken, part.held, part.info, part.terms, at =
-      unpack('<dddddI2c0I2c0', raw, at)
-    r.parts[#r.parts + 1] = part
+    local over, granted, paid, taken, held, info, terms, next_at = unpack('<dddddI2c0I2c0', raw, at)
+    -- A table made whole is made once; one that is filled is made anew as it grows.
+    parts[#parts + 1] = {
+      ends = over, granted = granted, paid = paid, taken = taken, held = held, info = info, terms = terms,
+    }
+    at = next_at
   end
-  return r
+  return {
+    state = state, began = began, till = till, ends = ends, units = units, counts = counts, asked = asked,
+    about = about, totals = totals, parts = parts,
+  }
 end
 
 local function write_record(key, r)

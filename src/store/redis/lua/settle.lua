@@ -95,7 +95,7 @@ replied = 4
 local replies = { '' }
 for k, part in ipairs(record.parts) do
   local p, paid = read_terms(part.terms), part.paid
-  names[k] = NAME:format(part.info:byte(2, 25))
+  names[k] = NAME:format(unpack('>I4I4I4I4I4I4', part.info, 2))
   -- What belongs to a period that is over was charged to it, or never is.
   part.paid = due(part)
   local charged = now < part.ends and part.paid - paid or 0
