@@ -31,6 +31,7 @@ use super::{
     Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
     Settle, Settled, Store, StoreError,
 };
+use open::Open;
 use records::Records;
 use shard::{Places, Shard};
 use step::Step;
@@ -46,6 +47,9 @@ const OF_SMALL_SHARD: usize = 64;
 
 /// By how much time may run backwards and stands still: what would be let go unasked stays for so long.
 const STANDSTILL: Micros = Micros::from_secs(60);
+
+/// How much is let go at once at most of what nobody has asked for: the rest goes with later calls.
+const LET_GO_AT_ONCE: usize = 512;
 
 /// Counters in this process's memory.
 #[derive(Debug)]
@@ -70,8 +74,13 @@ pub struct MemoryStore {
 #[repr(align(128))]
 struct Aligned(Mutex<Shard>);
 
-/// Counters that newcomers share, by their limits. They have places of their own, beyond the bound.
-type Shared = HashMap<u128, State>;
+/// Counters that newcomers share, and what is held of them, by their limits. They have places of their own, beyond the
+/// bound.
+#[derive(Debug, Default)]
+struct Shared {
+    states: HashMap<u128, State>,
+    open: Open,
+}
 
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +138,7 @@ impl MemoryStore {
     /// How many counters are kept, idle ones included.
     pub fn len(&self) -> usize {
         let in_shards: usize = self.shards.iter().map(|shard| shard.0.lock().len()).sum();
-        in_shards + self.shared.lock().len()
+        in_shards + self.shared.lock().states.len()
     }
 
     /// Whether nothing was ever counted.
@@ -208,7 +217,7 @@ fn ask(state: &mut State, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) 
 
 /// The counter that newcomers of the limit of `charge` share.
 fn shared<'s>(shared: &'s mut Shared, charge: &Charge<'_>) -> &'s mut State {
-    shared.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
+    shared.states.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
 }
 
 /// From when on `state` is idle, to which a charge has come to `outcome`. Where time alone makes a counter whole

@@ -69,7 +69,8 @@ pub enum Hold {
     Refused,
     /// Another call was done under this name.
     Conflict,
-    /// The call passed by the policies of its limits, since the store had no answer; nothing is held.
+    /// The call passed, and nothing is held: by the policies of its limits, since the store had no answer, or because
+    /// the store can remember no more calls; then what it would have held is spent.
     Unheld,
 }
 

@@ -1,11 +1,11 @@
 //! Reservations in the embedded store alone: what it does when it is full, and when many threads ask at once.
 
 use tollgate::algorithm::{Op, Standing};
-use tollgate::clock::Clock;
+use tollgate::clock::{Clock, Micros};
 use tollgate::limits::{KeySecret, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Before, Call, Charge, Reserve, Reserved, Settle, Settled, StoreError, Then,
+    Admission, Before, Call, Charge, Hold, Life, Part, Reserve, Reserved, Settle, Settled, StoreError, Then,
 };
 
 use crate::support::bench::START;
@@ -64,13 +64,13 @@ fn what_is_over_gives_way_to_what_is_reserved() {
     let clock = Clock::manual(START);
     let store = store(64, &clock);
     let limit = Limited::new(CAPACITY, MAX_AMOUNT);
-    let reserve = |number| reserve(&store, number, &[limit.hold(1, 1)]).map(|reserved| is_taken(&reserved));
-    let full = Err(StoreError::Refused { code: "FULL".to_owned() });
-    let most = (1..).find(|number| reserve(*number) == full).unwrap() - 1;
+    let hold = |number| reserve(&store, number, &[limit.hold(1, 1)]).unwrap().hold;
+    let is_taken = |number| matches!(hold(number), Hold::Taken(_));
+    let most = (1..).find(|number| hold(*number) == Hold::Unheld).unwrap() - 1;
     assert!((64..=68).contains(&most), "{most} were kept");
-    assert_eq!(reserve(1), Ok(false), "a replay needs no place");
+    assert!(matches!(hold(1), Hold::Replayed(_)), "a replay needs no place");
     settle(&store, 5, 1, Then::Done);
-    assert_eq!((reserve(1000), reserve(1001)), (Ok(true), full.clone()), "one was settled, not the first");
+    assert_eq!((is_taken(1000), is_taken(1001)), (true, false), "one was settled, not the first");
     settle(&store, 7, 1, Then::Released);
     let otherwise = [limit.hold(2, 0)];
     let unheld = Settle {
@@ -83,8 +83,95 @@ fn what_is_over_gives_way_to_what_is_reserved() {
     };
     assert_eq!(store.settle_now(unheld).unwrap().before, Before::Unheld);
     clock.advance(LIFE.ttl);
-    assert!((3000..3000 + most).all(|number| reserve(number) == Ok(true)), "all others have lapsed");
-    assert_eq!(reserve(4000), full);
+    assert!((3000..3000 + most).all(is_taken), "all others have lapsed");
+    assert_eq!(hold(4000), Hold::Unheld);
+}
+
+/// A store that can remember no more reservations, for as long as the one limit of its one counter holds them.
+fn full_of_reservations(clock: &Clock) -> MemoryStore {
+    let store = store(64, clock);
+    let wide = Limited::new(CAPACITY, MAX_AMOUNT);
+    let held = |number| is_taken(&reserve(&store, number, &[wide.hold(1, 1)]).unwrap());
+    assert!((5000..).take_while(|number| held(*number)).count() >= 64);
+    store
+}
+
+#[test]
+fn what_cannot_be_remembered_is_spent_and_passes_no_limit() {
+    let store = full_of_reservations(&Clock::manual(START));
+    let (tokens, slots) = (Limited::new(CAPACITY, 10), Limited::new(Window::Concurrent { max_age: KEEP }, 2));
+    let holds = [1, 2, 3, 4].map(|number| {
+        let charges = [Charge { on_error: OnError::Local, ..tokens.hold(2, 4) }, slots.slot(3)];
+        let reserved = reserve(&store, number, &charges).unwrap();
+        (reserved.hold, reserved.answer.outcomes[0].standing.used, reserved.answer.outcomes[1].standing.held)
+    });
+    let (unheld, refused) = (Hold::Unheld, Hold::Refused);
+    assert_eq!(holds, [(unheld, 4, 1), (unheld, 8, 2), (refused, 8, 2), (refused, 8, 2)]);
+    let owned = Limited::new(CAPACITY, 10);
+    let give_back = [Charge { op: Op::GiveBack { units: 1 }, ..owned.take(4, 0) }];
+    let full = StoreError::Refused { code: "FULL".to_owned() };
+    assert_eq!(reserve(&store, 5, &give_back), Err(full), "it might be given back twice");
+}
+
+#[test]
+fn long_holds_keep_no_places_that_short_ones_leave() {
+    let clock = Clock::manual(START);
+    let store = store(128, &clock);
+    let limit = Limited::new(CAPACITY, MAX_AMOUNT);
+    let long = Life { ttl: KEEP, max_age: KEEP, keep: KEEP };
+    let charges = [limit.hold(1, 1)];
+    for number in 0..64 {
+        let call = Reserve {
+            name: name(number),
+            body: 1,
+            charges: &charges,
+            accepts_less: None,
+            about: &[],
+            life: long,
+        };
+        assert!(is_taken(&store.reserve_now(call).unwrap()));
+    }
+    clock.advance(Micros(1));
+    for number in 1000..2000 {
+        assert!(is_taken(&reserve(&store, number, &charges).unwrap()), "{number}");
+        settle(&store, number, 1, Then::Done);
+    }
+    assert!((0..64).all(|number| settle(&store, number, 1, Then::Done).before == Before::Held));
+}
+
+#[test]
+fn what_is_settled_is_charged_or_not_paid() {
+    let store = store(1, &Clock::manual(START));
+    let limit = Limited::new(CAPACITY, 1000);
+    store.charge_now(Call { charges: &[limit.spend(100, 1)], admission: Admission::AllOrNone });
+    let settle = |on_error| {
+        let otherwise = [Charge { on_error, overflow: 9, ..limit.hold(2, 0) }];
+        let (name, spent) = (name(2000), tokens(5));
+        let call = Settle { name, spent, then: Then::Done, otherwise: &otherwise, report: None, keep: KEEP };
+        store.settle_now(call)
+    };
+    let full = StoreError::Refused { code: "FULL".to_owned() };
+    assert_eq!([(); 2].map(|()| settle(OnError::Deny)), [Err(full.clone()), Err(full)], "nor remembered");
+    let settled = settle(OnError::Local).unwrap();
+    assert_eq!((settled.before, part(&settled)), (Before::Unheld, (5, 5, 5, 0)), "by those who share");
+}
+
+#[test]
+fn newcomers_that_share_a_counter_share_what_is_held_of_it() {
+    let store = store(1, &Clock::manual(START));
+    let limit = Limited::new(CAPACITY, 10);
+    store.charge_now(Call { charges: &[limit.spend(100, 1)], admission: Admission::AllOrNone });
+    let newcomer = |id, units| Charge { overflow: 9, on_error: OnError::Local, ..limit.hold(id, units) };
+    assert!(!is_taken(&reserve(&store, 1, &[newcomer(2, 10), newcomer(3, 1)]).unwrap()));
+    assert!(
+        is_taken(&reserve(&store, 1, &[newcomer(2, 4), newcomer(3, 6)]).unwrap()),
+        "nothing is left of it"
+    );
+    let none = reserve(&store, 2, &[newcomer(4, 1)]).unwrap();
+    assert_eq!((none.hold, none.answer.outcomes[0].standing.held), (Hold::Refused, 10));
+    let settled = settle(&store, 1, 3, Then::Done);
+    let standing = |part: &Part| (part.outcome.standing.used, part.outcome.standing.held);
+    assert_eq!(settled.parts.iter().map(standing).collect::<Vec<_>>(), [(3, 6), (6, 0)]);
 }
 
 /// Numbers that look random, the same in every run.

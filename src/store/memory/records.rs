@@ -1,8 +1,8 @@
 //! The records of reservations: what each charged and holds where, and what was paid of it.
 //!
 //! Bounded as counters are. A record is forgotten when nobody may ask for it any more; when there are too many, one of
-//! those that would be forgotten first goes early, unless all of these still hold something: then there is no place for
-//! another.
+//! those that hold nothing any more goes early, first the one that would be forgotten first. If all still hold something
+//! there is no place for another.
 
 mod bytes;
 mod changed;
@@ -18,20 +18,33 @@ use crate::store::FreedBy;
 use crate::store::durable::Track;
 use crate::store::usage::Totals;
 
-use super::long_before;
+use super::{LET_GO_AT_ONCE, long_before};
 use changed::Changed;
-
-/// How many records are looked at to find one that may go early.
-const LOOKED_AT: usize = 16;
 
 /// Records by name.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    by_name: HashMap<u128, Record, RandomState>,
-    /// In the order in which they are forgotten.
-    forgotten: BTreeSet<(Timestamp, u128)>,
+    by_name: HashMap<u128, Lined, RandomState>,
+    /// Those that may hold something, in the order in which they lapse.
+    open: BTreeSet<(Timestamp, u128)>,
+    /// The others, in the order in which they are forgotten.
+    over: BTreeSet<(Timestamp, u128)>,
     /// Which have changed, where somebody keeps track of it.
     changed: Option<Changed>,
+}
+
+/// A record, and where it stands in line.
+#[derive(Debug)]
+struct Lined {
+    record: Record,
+    line: Line,
+}
+
+/// A line of records, and the instant by which one stands there.
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Open(Timestamp),
+    Over(Timestamp),
 }
 
 /// What is known of a reservation.
@@ -95,7 +108,7 @@ impl Records {
     /// The record under `name`, if it is to be kept at `now`.
     pub(super) fn get(&mut self, name: u128, now: Timestamp) -> Option<&mut Record> {
         self.forget(long_before(now));
-        self.by_name.get_mut(&name).filter(|record| now < record.kept_until)
+        self.by_name.get_mut(&name).map(|lined| &mut lined.record).filter(|record| now < record.kept_until)
     }
 
     /// Whether there is a place for one more, of at most so many, at `now`. One may be forgotten for it.
@@ -103,50 +116,82 @@ impl Records {
         if self.by_name.len() < most {
             return true;
         }
-        let is_over = |name: &u128| self.by_name.get(name).is_some_and(|record| record.is_over(now));
-        let mut first = self.forgotten.iter().take(LOOKED_AT);
-        let Some(over) = first.find(|(_, name)| is_over(name)).copied() else {
-            return false;
-        };
-        self.remove(over);
-        true
+        self.let_lapse(now);
+        let first = self.over.first().copied();
+        first.inspect(|(_, name)| self.remove(*name)).is_some()
     }
 
     /// Keeps `record` under `name`, in place of any other.
-    pub(super) fn insert(&mut self, name: u128, record: Record) -> &mut Record {
-        if let Some(before) = self.by_name.get(&name) {
-            self.forgotten.remove(&(before.kept_until, name));
+    pub(super) fn insert(&mut self, name: u128, record: Record) {
+        let line = record.line();
+        if let Some(before) = self.by_name.insert(name, Lined { record, line }) {
+            self.leave(name, before.line);
         }
-        self.forgotten.insert((record.kept_until, name));
+        self.stand(name, line);
         self.note_changed(name);
-        self.by_name.entry(name).insert_entry(record).into_mut()
     }
 
     /// Keeps the record under `name`, which may have changed, until then.
     pub(super) fn keep(&mut self, name: u128, until: Timestamp) {
-        if let Some(record) = self.by_name.get_mut(&name) {
-            self.forgotten.remove(&(record.kept_until, name));
+        if let Some(Lined { record, line }) = self.by_name.get_mut(&name) {
             record.kept_until = until;
-            self.forgotten.insert((until, name));
+            let (was, is) = (*line, record.line());
+            *line = is;
+            self.leave(name, was);
+            self.stand(name, is);
         }
         self.note_changed(name);
     }
 
+    /// Forgets what nobody may have asked for any more by `then`; the rest of very many with later calls.
     fn forget(&mut self, then: Timestamp) {
-        while let Some(first) = self.forgotten.first().copied().filter(|(until, _)| *until <= then) {
-            self.remove(first);
+        self.let_lapse(then);
+        for _ in 0..LET_GO_AT_ONCE {
+            let Some((_, name)) = self.over.first().copied().filter(|(until, _)| *until <= then) else {
+                break;
+            };
+            self.remove(name);
         }
     }
 
-    fn remove(&mut self, (until, name): (Timestamp, u128)) {
-        self.forgotten.remove(&(until, name));
-        self.by_name.remove(&name);
+    /// Has those that have lapsed by `now` stand with those that are over; the rest of very many with later calls.
+    fn let_lapse(&mut self, now: Timestamp) {
+        for _ in 0..LET_GO_AT_ONCE {
+            let Some((_, name)) = self.open.first().copied().filter(|(until, _)| *until <= now) else {
+                break;
+            };
+            self.open.pop_first();
+            if let Some(Lined { record, line }) = self.by_name.get_mut(&name) {
+                *line = Line::Over(record.kept_until);
+                self.over.insert((record.kept_until, name));
+            }
+        }
+    }
+
+    fn stand(&mut self, name: u128, line: Line) {
+        match line {
+            Line::Open(until) => self.open.insert((until, name)),
+            Line::Over(until) => self.over.insert((until, name)),
+        };
+    }
+
+    fn leave(&mut self, name: u128, line: Line) {
+        match line {
+            Line::Open(until) => self.open.remove(&(until, name)),
+            Line::Over(until) => self.over.remove(&(until, name)),
+        };
+    }
+
+    fn remove(&mut self, name: u128) {
+        if let Some(lined) = self.by_name.remove(&name) {
+            self.leave(name, lined.line);
+        }
         self.note_changed(name);
     }
 
     /// The record under `name`, if there is one, whoever may still ask for it.
     pub(super) fn look(&self, name: u128) -> Option<&Record> {
-        self.by_name.get(&name)
+        self.by_name.get(&name).map(|lined| &lined.record)
     }
 
     /// Keeps track of what changes, from here on.
@@ -176,6 +221,14 @@ impl Records {
 }
 
 impl Record {
+    /// Where it stands, whatever the time.
+    fn line(&self) -> Line {
+        match self.state {
+            Reservation::Open => Line::Open(self.until),
+            _ => Line::Over(self.kept_until),
+        }
+    }
+
     /// Whether nothing is held any more at `now`.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.state != Reservation::Open || now >= self.until

@@ -3,6 +3,8 @@
 //! The record is locked first, then the shards of the counters, in every case: two calls under one name are done one
 //! after the other, and no two calls wait for each other in a circle.
 
+mod full;
+
 use crate::algorithm::{HoldId, Holder, Op, Overrun, Share, Span};
 use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Unit};
@@ -13,22 +15,27 @@ use crate::store::{
 };
 
 use super::MemoryStore;
-use super::records::{Record, RecordedPart, Records, Reservation};
+use super::records::{Record, RecordedPart, Reservation};
 use super::step::Step;
+use full::full;
 
 impl MemoryStore {
     /// Does all that `call` asks, now.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Refused`], if no more reservations can be kept.
+    /// [`StoreError::Refused`], if no more reservations can be kept and something is to be given back or set: that is
+    /// not done twice, so it is not done without a record. All else is asked as ever then, and spent at once.
     pub fn reserve_now(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
         let at = self.clock.now();
         let mut records = self.records(call.name.id);
         if let Some(record) = records.get(call.name.id, at) {
             return Ok(self.replay(call, record, at));
         }
-        self.make_room(&mut records, at)?;
+        if !records.make_room(self.records_a_shard, at) {
+            drop(records);
+            return self.spend(call, at);
+        }
         let until = at.plus(call.life.ttl.min(call.life.max_age));
         let holder = Holder { id: HoldId(call.name.id), until };
         let mut step = Step::begin(self, all_or_none(call.charges), at, holder);
@@ -68,7 +75,8 @@ impl MemoryStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Refused`], if no more reservations can be kept.
+    /// [`StoreError::Refused`], if no more reservations can be kept, or there is no place for a counter that is to be
+    /// charged and its limit does not let pass what nobody counts. Nothing is done then.
     pub fn settle_now(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         let at = self.clock.now();
         let mut records = self.records(call.name.id);
@@ -78,13 +86,19 @@ impl MemoryStore {
                 return Ok(Settled { at, before: Before::Unknown, until: None, parts: Vec::new() });
             }
             None => {
-                self.make_room(&mut records, at)?;
-                records.insert(call.name.id, Record::after_the_fact(call, at))
+                if !records.make_room(self.records_a_shard, at) {
+                    return Err(full());
+                }
+                let mut record = Record::after_the_fact(call, at);
+                let settled = self.settle(call, &mut record, at)?;
+                record.kept_until = record.kept_until.max(record.until);
+                records.insert(call.name.id, record);
+                return Ok(settled);
             }
         };
         // Nothing is settled before it was reserved.
         let at = at.max(record.began);
-        let settled = self.settle(call, record, at);
+        let settled = self.settle(call, record, at)?;
         if settled.before != Before::Settled {
             let kept_until = at.plus(call.keep).max(record.until);
             records.keep(call.name.id, kept_until);
@@ -92,7 +106,7 @@ impl MemoryStore {
         Ok(settled)
     }
 
-    fn settle(&self, call: Settle<'_>, record: &mut Record, at: Timestamp) -> Settled {
+    fn settle(&self, call: Settle<'_>, record: &mut Record, at: Timestamp) -> Result<Settled, StoreError> {
         let before = record.found(call.then, at);
         let then = if before == Before::Settled { Then::Done } else { call.then };
         let dues: Vec<u64> = record
@@ -107,12 +121,16 @@ impl MemoryStore {
             Then::More { ttl } => Some(at.plus(ttl).min(record.ends)).filter(|until| *until > at),
             Then::Done | Then::Released => None,
         };
-        self.write_down(call, record, before, at);
         let charges: Vec<Charge<'_>> =
             record.parts.iter().zip(&dues).map(|(part, due)| part.charge(*due, before, then, at)).collect();
         let was = Holder { id: HoldId(call.name.id), until: record.until };
         let will = until.map(|until| Holder { until, ..was });
         let mut step = Step::begin(self, Call { charges: &charges, admission: Admission::Each }, at, was);
+        if step.loses_charges() {
+            step.stand_up();
+            return Err(full());
+        }
+        self.write_down(call, &mut record.totals, (&record.about, &record.parts), before, at);
         let (mut parts, mut held) = (Vec::with_capacity(charges.len()), Vec::with_capacity(charges.len()));
         for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
             let (part, holds) = settle_part(&mut step, index, part, *due, (before, was, will));
@@ -123,26 +141,27 @@ impl MemoryStore {
         if before != Before::Settled {
             record.go_on(then, until, &dues, &held);
         }
-        Settled { at, before, until, parts }
+        Ok(Settled { at, before, until, parts })
     }
 
     /// Writes down what is spent by `call`, before it is charged: whoever finds the charge finds the note of it.
-    fn write_down(&self, call: Settle<'_>, record: &mut Record, before: Before, at: Timestamp) {
+    fn write_down(
+        &self,
+        call: Settle<'_>,
+        totals: &mut Totals,
+        (about, parts): (&[u8], &[RecordedPart]),
+        before: Before,
+        at: Timestamp,
+    ) {
         let Some(report) = call.report.filter(|_| before != Before::Settled) else { return };
-        let parts = &record.parts;
         let held =
             |unit| parts.iter().filter(|part| part.unit == unit).map(|part| part.granted).max().unwrap_or(0);
-        let spending = record.totals.grow(before, call.spent, report, held);
+        let spending = totals.grow(before, call.spent, report, held);
         let counts = |part: &RecordedPart| part.unit != Unit::Hits;
-        let ends = call.then == Then::Done && record.parts.iter().any(counts);
+        let ends = call.then == Then::Done && parts.iter().any(counts);
         if ends || !spending.is_nothing() {
-            self.trails.write(at, Some(spending), &record.about, report.line);
+            self.trails.write(at, Some(spending), about, report.line);
         }
-    }
-
-    fn make_room(&self, records: &mut Records, at: Timestamp) -> Result<(), StoreError> {
-        let full = || StoreError::Refused { code: "FULL".to_owned() };
-        records.make_room(self.records_a_shard, at).then_some(()).ok_or_else(full)
     }
 }
 

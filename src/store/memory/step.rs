@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, OnError, Window};
 use crate::store::{Admission, Binding, Call, Charge, Outcomes};
 
+use super::open::Open;
 use super::shard::Shard;
 use super::table::{NEVER, Place};
 use super::{MemoryStore, Shared, ask, idle_from, shared};
@@ -141,6 +142,15 @@ impl<'m, 'c> Step<'m, 'c> {
         self.ask(index, op.peek(), Overrun::Refuse, self.holder)
     }
 
+    /// Whether there is no place for what is to be charged to a limit that lets nothing pass uncounted.
+    pub(super) fn loses_charges(&self) -> bool {
+        let is_lost = |charge: &Charge<'_>| charge.op.changes() && charge.on_error == OnError::Deny;
+        self.seats
+            .iter()
+            .zip(self.call.charges)
+            .any(|(seat, charge)| matches!(seat, Seat::None) && is_lost(charge))
+    }
+
     /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.
     pub(super) fn ask(&mut self, index: usize, op: Op, overrun: Overrun, holder: Holder) -> Outcome {
         let (charge, at) = (Charge { op, ..self.call.charges[index] }, self.at);
@@ -150,8 +160,9 @@ impl<'m, 'c> Step<'m, 'c> {
         if !charge.has_holds() {
             return self.on_state(index, op, overrun, |state| ask(state, &charge, overrun, at));
         }
-        let id = charge.key.id;
-        let mut holds = self.shard(charge.key).1.open.take(id, at);
+        let holder = self.holder_at(index, holder);
+        let (open, id) = self.open(index);
+        let mut holds = open.take(id, at);
         let outcome = self.on_state(index, op, overrun, |state| {
             state.charge_beside(&mut holds, holder, charge.rule, op, overrun, at)
         });
@@ -161,7 +172,7 @@ impl<'m, 'c> Step<'m, 'c> {
         {
             *idle_from = lapse.max(*idle_from);
         }
-        self.shard(charge.key).1.open.put_back(id, holds);
+        self.open(index).0.put_back(id, holds);
         outcome
     }
 
@@ -189,12 +200,33 @@ impl<'m, 'c> Step<'m, 'c> {
 
     /// Ends the hold of `holder` at the counter of the charge at `index`. Tells whether it was open.
     pub(super) fn end_hold(&mut self, index: usize, holder: Holder) -> bool {
-        let (key, at) = (self.call.charges[index].key, self.at);
-        let open = &mut self.shard(key).1.open;
-        let mut holds = open.take(key.id, at);
+        let (at, holder) = (self.at, self.holder_at(index, holder));
+        let (open, id) = self.open(index);
+        let mut holds = open.take(id, at);
         let was_open = holds.take(holder).is_some();
-        open.put_back(key.id, holds);
+        open.put_back(id, holds);
         was_open
+    }
+
+    /// Where the holds of the counter are that the charge at `index` is made to, and under which name.
+    fn open(&mut self, index: usize) -> (&mut Open, u128) {
+        let charge = &self.call.charges[index];
+        match self.seats[index] {
+            Seat::Shared => (&mut self.lock_shared().open, charge.overflow),
+            _ => (&mut self.shard(charge.key).1.open, charge.key.id),
+        }
+    }
+
+    /// Who holds what `holder` holds by the charge at `index`: newcomers hold their own of what they share.
+    fn holder_at(&self, index: usize, holder: Holder) -> Holder {
+        match self.seats[index] {
+            Seat::Shared => Holder { id: HoldId(holder.id.0 ^ self.call.charges[index].key.id), ..holder },
+            _ => holder,
+        }
+    }
+
+    fn lock_shared(&mut self) -> &mut Shared {
+        self.shared.get_or_insert_with(|| self.store.shared.lock())
     }
 
     /// The counter that the charge at `index` is made to, if it is kept.
@@ -202,8 +234,8 @@ impl<'m, 'c> Step<'m, 'c> {
         match self.seats[index] {
             Seat::Kept { shard, place, .. } => Some(self.shards[shard].1.state(place)),
             Seat::Shared => {
-                let locked = self.shared.get_or_insert_with(|| self.store.shared.lock());
-                Some(shared(locked, &self.call.charges[index]))
+                let charge = &self.call.charges[index];
+                Some(shared(self.lock_shared(), charge))
             }
             Seat::Fresh | Seat::None => None,
         }
