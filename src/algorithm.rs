@@ -219,8 +219,8 @@ impl State {
         self.ask(rule, Ask { most: rule.most(), op, overrun, now, holds: None })
     }
 
-    /// As [`charge`](Self::charge), for a counter beside which `holds` are open. What has lapsed of them is let go in any
-    /// case. A hold is `holder`'s, and lapses at the latest when its period ends: it is room of that period.
+    /// As [`charge`](Self::charge), for a counter beside which `holds` are open: what has lapsed of them was let go
+    /// before. A hold is `holder`'s, and lapses at the latest when its period ends: it is room of that period.
     pub fn charge_beside(
         &mut self,
         holds: &mut Holds,
@@ -230,7 +230,6 @@ impl State {
         overrun: Overrun,
         now: Timestamp,
     ) -> Outcome {
-        holds.lapse(now);
         let ask = Ask { most: rule.most(), op, overrun, now, holds: Some(holds) };
         let mut outcome = self.ask(rule, ask);
         if let Op::Hold { fixed, flexible } = op

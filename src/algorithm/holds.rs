@@ -22,6 +22,9 @@ use super::{Retry, Span};
 /// How many holds are looked at to tell when there is room.
 const LOOKED_AT: usize = 128;
 
+/// How many holds are let go at once: nobody else is served meanwhile.
+const LET_GO_AT_ONCE: usize = 512;
+
 /// Which hold; unique on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId(pub u128);
@@ -122,14 +125,16 @@ impl Holds {
         self.open.last_key_value().map(|((until, _), _)| *until)
     }
 
-    /// Lets go of all that has lapsed by `now`.
-    pub fn lapse(&mut self, now: Timestamp) {
-        while let Some(first) = self.open.first_entry() {
-            if first.key().0 > now {
-                break;
+    /// Lets go of what has lapsed by `now`, at most [`LET_GO_AT_ONCE`]: the rest is held until this is asked again. Tells
+    /// how many.
+    pub fn lapse(&mut self, now: Timestamp) -> usize {
+        for gone in 0..LET_GO_AT_ONCE {
+            match self.open.first_entry().filter(|first| first.key().0 <= now) {
+                Some(first) => self.held -= first.remove(),
+                None => return gone,
             }
-            self.held -= first.remove();
         }
+        LET_GO_AT_ONCE
     }
 
     /// Holds `amount` more, up to the most that anything counts.
@@ -191,12 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn what_lapses_with_very_many_goes_little_by_little() {
+        let mut holds = Holds::default();
+        (1..=1300).for_each(|id| holds.put(holder(id, 10), 1));
+        let left = [10, 10, 10, 10].map(|at| (holds.lapse(Timestamp(at)), holds.held()));
+        assert_eq!(left, [(512, 788), (512, 276), (276, 0), (0, 0)]);
+    }
+
+    #[test]
     fn no_more_is_held_than_anything_counts() {
         let mut holds = Holds::default();
         (1..=3000).for_each(|id| holds.put(holder(id, 10), MAX_AMOUNT));
         assert_eq!(holds.held(), MAX_AMOUNT);
         assert_eq!((holds.take(holder(2, 10)), holds.take(holder(1, 10))), (Some(0), Some(MAX_AMOUNT)));
-        holds.lapse(Timestamp(10));
+        (0..6).for_each(|_| _ = holds.lapse(Timestamp(10)));
         assert_eq!((holds.held(), holds.is_empty()), (0, true));
     }
 

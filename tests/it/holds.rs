@@ -264,6 +264,18 @@ async fn numbers_at_the_edges_are_held<S: Store>(bench: Bench<S>) {
     assert_eq!(bench.settle(902, tokens(5), Then::Done).await.before, Before::Held);
 }
 
+async fn what_lapses_with_very_many_is_let_go_little_by_little<S: Store>(bench: Bench<S>) {
+    let limit = Limited::new(Window::Total { forget: None }, 2000);
+    for number in 0..1300 {
+        bench.reserve(number, &[limit.hold(1, 1)]).await;
+    }
+    let standing = async || bench.used_and_held(limit.hold(1, 0)).await;
+    assert_eq!(standing().await, (0, 1300));
+    bench.pass(300);
+    assert_eq!([standing().await, standing().await, standing().await], [(0, 788), (0, 276), (0, 0)]);
+    assert!(is_taken(&bench.reserve(2000, &[limit.hold(1, 2000)]).await));
+}
+
 promises!(of [memory, redis, valkey]: {
     of_many_at_once_as_many_hold_as_there_is_room,
     a_call_is_done_once_under_its_name,
@@ -278,4 +290,5 @@ promises!(of [memory, redis, valkey]: {
     what_is_only_counted_holds_beyond_its_number,
     a_counter_may_stand_twice_in_a_reservation,
     numbers_at_the_edges_are_held,
+    what_lapses_with_very_many_is_let_go_little_by_little,
 });

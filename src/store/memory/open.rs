@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use crate::algorithm::Holds;
 use crate::clock::Timestamp;
 
-use super::long_before;
+use super::{LET_GO_AT_ONCE, long_before};
 
 /// Holds by counter.
 #[derive(Debug, Default)]
@@ -41,12 +41,16 @@ impl Open {
         }
     }
 
-    /// Lets go of what lapsed by `then`.
+    /// Lets go of what lapsed by `then`; the rest of very much with later calls.
     fn look_through(&mut self, then: Timestamp) {
-        while let Some((at, id)) = self.looked_through.first().copied().filter(|(at, _)| *at <= then) {
+        let mut gone = 0;
+        while gone < LET_GO_AT_ONCE
+            && let Some((at, id)) = self.looked_through.first().copied().filter(|(at, _)| *at <= then)
+        {
             self.looked_through.remove(&(at, id));
+            gone += 1;
             let Some(holds) = self.of.get_mut(&id) else { continue };
-            holds.lapse(then);
+            gone += holds.lapse(then);
             match holds.last_lapse() {
                 Some(until) => _ = self.looked_through.insert((until, id)),
                 None => _ = self.of.remove(&id),

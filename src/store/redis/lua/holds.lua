@@ -13,6 +13,8 @@ local huge, format = math.huge, string.format
 
 -- How many holds are looked at to tell when there is room.
 local LOOKED_AT = 128
+-- How many holds are let go at once: nobody else is served meanwhile.
+local LET_GO_AT_ONCE = 512
 -- Milliseconds that a front outlives its holds.
 local OUTLIVES = 1000
 
@@ -27,13 +29,13 @@ local function save_front(h)
   return call('SETRANGE', h.front, '0', pack('<dddd', h.held, h.first, h.kept, h.count))
 end
 
--- Lets go of all that has lapsed.
+-- Lets go of what has lapsed. What is left of very much is held until the next call.
 local function let_lapse(h)
-  local by_now = whole(now)
-  for _, hold in ipairs(call('ZRANGEBYSCORE', h.open, '-inf', by_now)) do
+  local lapsed = call('ZRANGEBYSCORE', h.open, '-inf', whole(now), 'LIMIT', 0, LET_GO_AT_ONCE)
+  for _, hold in ipairs(lapsed) do
     h.held, h.count = h.held - unpack('<d', hold, 17), h.count - 1
   end
-  call('ZREMRANGEBYSCORE', h.open, '-inf', by_now)
+  if #lapsed > 0 then call('ZREMRANGEBYRANK', h.open, 0, #lapsed - 1) end
   local first = call('ZRANGE', h.open, 0, 0, 'WITHSCORES')[2]
   if first then
     h.first = tonumber(first)
