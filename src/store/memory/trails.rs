@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 
 use crate::clock::{Micros, Timestamp};
+use crate::store::durable::Track;
 use crate::store::{Note, Page, Place, Retention, Spending, Trail};
+
+/// How many places of notes that have gone are kept for whoever writes them down. Beyond, track is lost of them.
+const MOST_GONE: usize = 65_536;
 
 /// What is written down.
 #[derive(Debug, Default)]
@@ -21,15 +25,27 @@ pub(super) struct Ring {
     notes: VecDeque<Note>,
     /// Of the last note that was ever written.
     last: Place,
-    track: Option<Track>,
+    changed: Option<Changed>,
 }
 
 /// What has changed since it was last asked.
 #[derive(Debug)]
-struct Track {
+struct Changed {
     /// Where the new ones begin.
     new: Place,
     gone: Vec<Place>,
+    /// Of those that have gone.
+    track: Track,
+}
+
+impl Changed {
+    fn note_gone(&mut self, place: Place) {
+        if self.gone.len() < MOST_GONE {
+            self.gone.push(place);
+        } else {
+            self.track = Track::Lost;
+        }
+    }
 }
 
 impl Trails {
@@ -67,9 +83,9 @@ impl Ring {
         let oldest = Place::of(Timestamp(now.0.saturating_sub(age)));
         while self.notes.len() > retention.most || self.notes.front().is_some_and(|note| note.place < oldest)
         {
-            let gone = self.notes.pop_front().map(|note| note.place);
-            if let Some(track) = &mut self.track {
-                track.gone.extend(gone);
+            let gone = self.notes.pop_front();
+            if let (Some(changed), Some(note)) = (&mut self.changed, gone) {
+                changed.note_gone(note.place);
             }
         }
     }
@@ -86,36 +102,50 @@ impl Ring {
 
     /// From here on, what changes is to be told.
     pub(super) fn keep_track(&mut self) {
-        self.track.get_or_insert_with(|| Track { new: self.last.next(), gone: Vec::new() });
+        let nothing = || Changed { new: self.last.next(), gone: Vec::new(), track: Track::Kept };
+        self.changed.get_or_insert_with(nothing);
     }
 
-    /// Those that have gone since this was last asked, with what is not to be kept any more at `now`.
-    pub(super) fn take_gone(&mut self, retention: Retention, now: Timestamp) -> Vec<Place> {
+    /// Those that have gone since this was last asked, with what is not to be kept any more at `now`, and whether that
+    /// is all of them.
+    pub(super) fn take_gone(&mut self, retention: Retention, now: Timestamp) -> (Vec<Place>, Track) {
         self.forget(retention, now);
-        self.track.as_mut().map(|track| std::mem::take(&mut track.gone)).unwrap_or_default()
+        match &mut self.changed {
+            Some(Changed { gone, track, .. }) => {
+                (std::mem::take(gone), std::mem::replace(track, Track::Kept))
+            }
+            None => (Vec::new(), Track::Kept),
+        }
+    }
+
+    /// Notes that not all that have gone are known.
+    pub(super) fn lose_track(&mut self) {
+        if let Some(changed) = &mut self.changed {
+            changed.track = Track::Lost;
+        }
     }
 
     /// The first of those that are new since this was last asked, at most so many.
     pub(super) fn take_new(&mut self, most: usize) -> impl Iterator<Item = &Note> {
-        let first = self.track.as_ref().map_or(self.notes.len(), |track| self.first_from(track.new));
+        let first = self.changed.as_ref().map_or(self.notes.len(), |changed| self.first_from(changed.new));
         let end = self.notes.len().min(first.saturating_add(most));
-        if let (Some(track), Some(last)) = (&mut self.track, self.notes.range(first..end).next_back()) {
-            track.new = last.place.next();
+        if let (Some(changed), Some(last)) = (&mut self.changed, self.notes.range(first..end).next_back()) {
+            changed.new = last.place.next();
         }
         self.notes.range(first..end)
     }
 
     /// The note at `place` is to be told again.
     pub(super) fn note_new(&mut self, place: Place) {
-        if let Some(track) = &mut self.track {
-            track.new = track.new.min(place);
+        if let Some(changed) = &mut self.changed {
+            changed.new = changed.new.min(place);
         }
     }
 
     /// That the note at `place` has gone is to be told again.
     pub(super) fn note_gone(&mut self, place: Place) {
-        if let Some(track) = &mut self.track {
-            track.gone.push(place);
+        if let Some(changed) = &mut self.changed {
+            changed.note_gone(place);
         }
     }
 
@@ -123,5 +153,26 @@ impl Ring {
     pub(super) fn restore(&mut self, note: Note) {
         self.last = note.place;
         self.notes.push_back(note);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_what_has_gone_are_not_kept_without_end() {
+        let retention = Retention { most: 1, ..Retention::default() };
+        let trails = Trails { retention, ..Trails::default() };
+        let ring = || trails.ring(Trail::Refused).lock();
+        ring().keep_track();
+        let write = |notes| {
+            (0..notes).for_each(|_| trails.write(Timestamp(1), None, &[], &[]));
+            let (gone, track) = ring().take_gone(retention, Timestamp(1));
+            (gone.len(), track)
+        };
+        assert_eq!(write(MOST_GONE + 1), (MOST_GONE, Track::Kept));
+        assert_eq!(write(MOST_GONE + 1), (MOST_GONE, Track::Lost));
+        assert_eq!(write(1), (1, Track::Kept));
     }
 }

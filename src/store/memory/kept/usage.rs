@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::store::durable::{Changes, Kept, Restored};
+use crate::store::durable::{Changes, Kept, Restored, Track};
 use crate::store::memory::MemoryStore;
 use crate::store::memory::trails::Ring;
 use crate::store::{Note, Place, Trail};
@@ -39,7 +39,10 @@ impl Kept for Usage {
     fn take_changes(&self, changes: &mut Changes) {
         for trail in TRAILS {
             let ring = self.0.trails.ring(trail);
-            let gone = ring.lock().take_gone(self.0.trails.retention, self.0.clock.now());
+            let (gone, track) = ring.lock().take_gone(self.0.trails.retention, self.0.clock.now());
+            if track == Track::Lost {
+                changes.lose_track();
+            }
             gone.iter().for_each(|place| changes.remove(&key_of(trail, *place)));
             loop {
                 changes.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
@@ -57,6 +60,9 @@ impl Kept for Usage {
     }
 
     fn put_back(&self, changes: &Changes) {
+        if changes.track() == Track::Lost {
+            self.each(Ring::lose_track);
+        }
         for (key, value) in changes.iter() {
             let Some((trail, place)) = place_of(key) else { continue };
             let mut ring = self.0.trails.ring(trail).lock();
