@@ -447,13 +447,19 @@ fn job(number: u64) -> wire::SettleRequest {
     }
 }
 
-/// Settles jobs from `first` on until the service is killed by somebody else; how many it said to be done.
-async fn settle_until_killed(service: &Tollgate, first: u64) -> u64 {
+/// Settles jobs from `first` on until the service is dead, which is killed meanwhile once so many are done; how many it
+/// said to be done.
+async fn settle_until_killed(service: &Tollgate, first: u64, enough: u64) -> u64 {
     let mut client = client(service).await;
-    let mut next = first;
+    let (mut next, mut kill) = (first, None);
     while client.settle(job(next)).await.is_ok() {
         next += 1;
+        if next - first == enough {
+            let command = format!("kill -KILL {}", service.id());
+            kill = Some(std::process::Command::new("sh").args(["-c", &command]).spawn().unwrap());
+        }
     }
+    kill.expect("it is alive until then").wait().unwrap();
     next - first
 }
 
@@ -481,16 +487,8 @@ async fn a_service_that_is_killed_over_redis_has_an_event_for_each_charge_and_no
     for round in 0..6 {
         let service = start();
         until_ready(&service).await;
-        let id = service.id();
-        let kill = std::thread::spawn(move || {
-            std::thread::sleep(std::time::Duration::from_millis(20 + 13 * round));
-            let command = format!("kill -KILL {id}");
-            std::process::Command::new("sh").args(["-c", &command]).status().unwrap();
-        });
-        next += settle_until_killed(&service, next).await;
-        kill.join().unwrap();
+        next += settle_until_killed(&service, next, 5 + round).await;
     }
-    assert!(next > 20, "{next}");
     let service = start();
     until_ready(&service).await;
     // The last one may have been done, and told to nobody.
@@ -518,20 +516,16 @@ async fn events_survive_in_the_data_directory() {
     assert!(!service.log().contains("in memory only"));
     assert_eq!(exported(&service).len(), 70);
     client(&service).await.settle(job(70)).await.unwrap();
-    let id = service.id();
-    let kill = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        std::process::Command::new("sh").args(["-c", &format!("kill -KILL {id}")]).status().unwrap();
-    });
-    settle_until_killed(&service, 71).await;
-    kill.join().unwrap();
+    settle_until_killed(&service, 71, 200).await;
     service.kill();
     let service = start();
     let events = exported(&service);
-    let told: u64 = events.iter().map(|event| event["tokens"].as_u64().unwrap()).sum();
-    let charged = used(&service, 1).await;
+    // Of each job once, and of none that came after one that is lost.
+    let told: Vec<u64> = events.iter().map(|event| event["tokens"].as_u64().unwrap()).collect();
+    assert_eq!(told, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert!(events.len() >= 70, "{}", events.len());
+    let (told, charged): (u64, i64) = (told.iter().sum(), used(&service, 1).await);
     assert!(told >= u64::try_from(charged).unwrap(), "{charged} is charged, and {told} told");
-    assert!(events.len() > 70, "{}", events.len());
     let ids: std::collections::BTreeSet<&str> = of(&events, "id").into_iter().collect();
     assert_eq!(ids.len(), events.len());
 }
