@@ -9,8 +9,9 @@ use tonic::{Code, Status};
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Enforcement, Engine, EngineSettings, Switch};
-use tollgate::limits::{LimitsHandle, Tallied, TallyLabels};
+use tollgate::limits::{KeySecret, LimitsHandle, Tallied, TallyLabels};
 use tollgate::store::Store;
+use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
 use tollgate::transport::grpc::proto::tollgate::v1::{
@@ -821,5 +822,26 @@ async fn what_is_asked_is_counted_and_what_is_settled_is_not() {
         Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum::<u64>())
     };
     assert_eq!((tallied("words"), tallied("calls")), ([1, 1, 0], [2, 0, 0]));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn no_call_passes_a_rate_because_no_more_holds_can_be_remembered() {
+    let clock = Clock::manual(NOON);
+    let store = MemoryStore::new(MemorySettings { max_keys: 64 }, clock.clone(), KeySecret([7; 16]));
+    let engine = Engine::new(LimitsHandle::new(rules(APP)), Arc::new(store), EngineSettings::default());
+    let service = Service::of(engine, clock).await;
+    // What others hold for a day fills the table.
+    for _ in 0..80 {
+        let ttl = Some(Duration { seconds: 86_400, nanos: 0 });
+        service.held(ReserveRequest { ttl, ..reserve("free", tokens(&[("output", 1)])) }).await;
+    }
+    let mut decisions = Vec::new();
+    for _ in 0..5 {
+        let answer = service.reserve(reserve("stream", Usage::default())).await.unwrap();
+        decisions.push((answer.decision() == Decision::Allow, answer.reservation.is_empty()));
+    }
+    // Of two streams at a time.
+    assert_eq!(decisions, [(true, true), (true, true), (false, true), (false, true), (false, true)]);
     service.stop().await;
 }
