@@ -132,6 +132,8 @@ pub enum Then {
     Done,
     /// Nothing was done after all: nothing more is charged, nothing is held, and hits are given back where that can be.
     Released,
+    /// As before: it is only looked at, whatever is spent.
+    Unchanged,
 }
 
 /// What became of a [`Settle`].
@@ -141,6 +143,8 @@ pub struct Settled {
     pub at: Timestamp,
     /// How the reservation was found.
     pub before: Before,
+    /// When it was reserved; now, if it is unknown.
+    pub began: Timestamp,
     /// When what is still held lapses; `None` if nothing is.
     pub until: Option<Timestamp>,
     /// One a counter that can be settled or given back to, in the order of the charges; none if the reservation is

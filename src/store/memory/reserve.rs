@@ -82,9 +82,7 @@ impl MemoryStore {
         let mut records = self.records(call.name.id);
         let record = match records.get(call.name.id, at) {
             Some(record) => record,
-            None if call.otherwise.is_empty() => {
-                return Ok(Settled { at, before: Before::Unknown, until: None, parts: Vec::new() });
-            }
+            None if call.otherwise.is_empty() => return Ok(unknown(at)),
             None => {
                 if !records.make_room(self.records_a_shard, at) {
                     return Err(full());
@@ -99,7 +97,7 @@ impl MemoryStore {
         // Nothing is settled before it was reserved.
         let at = at.max(record.began);
         let settled = self.settle(call, record, at)?;
-        if settled.before != Before::Settled {
+        if settled.before != Before::Settled && call.then != Then::Unchanged {
             let kept_until = at.plus(call.keep).max(record.until);
             records.keep(call.name.id, kept_until);
         }
@@ -107,7 +105,9 @@ impl MemoryStore {
     }
 
     fn settle(&self, call: Settle<'_>, record: &mut Record, at: Timestamp) -> Result<Settled, StoreError> {
-        let before = record.found(call.then, at);
+        let found = record.found(call.then, at);
+        // What is only looked at is left as what is settled is.
+        let before = if call.then == Then::Unchanged { Before::Settled } else { found };
         let then = if before == Before::Settled { Then::Done } else { call.then };
         let dues: Vec<u64> = record
             .parts
@@ -119,7 +119,7 @@ impl MemoryStore {
             .collect();
         let until = match then {
             Then::More { ttl } => Some(at.plus(ttl).min(record.ends)).filter(|until| *until > at),
-            Then::Done | Then::Released => None,
+            Then::Done | Then::Released | Then::Unchanged => None,
         };
         let charges: Vec<Charge<'_>> =
             record.parts.iter().zip(&dues).map(|(part, due)| part.charge(*due, before, then, at)).collect();
@@ -141,7 +141,7 @@ impl MemoryStore {
         if before != Before::Settled {
             record.go_on(then, until, &dues, &held);
         }
-        Ok(Settled { at, before, until, parts })
+        Ok(Settled { at, before: found, began: record.began, until, parts })
     }
 
     /// Writes down what is spent by `call`, before it is charged: whoever finds the charge finds the note of it.
@@ -203,6 +203,10 @@ fn settle_part(
     (part, is_held.then_some(rest))
 }
 
+fn unknown(at: Timestamp) -> Settled {
+    Settled { at, before: Before::Unknown, began: at, until: None, parts: Vec::new() }
+}
+
 fn all_or_none<'a>(charges: &'a [Charge<'a>]) -> Call<'a> {
     Call { charges, admission: Admission::AllOrNone }
 }
@@ -262,6 +266,7 @@ impl Record {
             Then::More { .. } => Reservation::Open,
             Then::Done => Reservation::Settled,
             Then::Released => Reservation::Released,
+            Then::Unchanged => self.state,
         };
         self.until = until.unwrap_or(self.until);
         for (part, (due, held)) in self.parts.iter_mut().zip(dues.iter().zip(held)) {

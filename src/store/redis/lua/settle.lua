@@ -6,11 +6,11 @@
 --               held on; for how long its record counts; tokens and nano-USD spent so far, -1 for what was held; its name;
 --               then what is to be written down, if anything is
 --         then  for each counter to charge if there is no record: what the record says of it; its terms
--- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; then of
---         each counter: granted; paid in all; charged now; what came of it. Beside that string what the record says of
+-- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; when it
+--         was reserved; then of each counter: granted; paid in all; charged now; what came of it. Beside that string what the record says of
 --         each, in the same order. A reset of -2 is the end of a period that the record does not know.
 
-local MORE, DONE, RELEASE = 0, 1, 2
+local MORE, DONE, RELEASE, LOOK = 0, 1, 2, 3
 local FOUND_HELD, FOUND_LATE, FOUND_SETTLED, FOUND_UNHELD, FOUND_UNKNOWN = 0, 1, 2, 3, 4
 local NOBODY_KNOWS = -2
 
@@ -35,7 +35,7 @@ end
 
 local record = read_record(KEYS[1])
 if not record then
-  if otherwise == 0 then return { packed({ now, FOUND_UNKNOWN, now, -1 }, 1, 4) } end
+  if otherwise == 0 then return { packed({ now, FOUND_UNKNOWN, now, -1, now }, 1, 5) } end
   record = after_the_fact()
   if not record then return { packed({ now, ASTRAY }, 1, 2) } end
 end
@@ -50,7 +50,7 @@ elseif record.state == SETTLED or record.state == RELEASED and and_then == RELEA
 elseif record.state == RELEASED or now >= record.till then
   before = FOUND_LATE
 end
-local goes_on = before ~= FOUND_SETTLED
+local goes_on = before ~= FOUND_SETTLED and and_then ~= LOOK
 local till = goes_on and and_then == MORE and min(now + ttl, record.ends) or 0
 local is_held_on = till > now
 
@@ -90,8 +90,8 @@ end
 
 changed = stored
 names = {}
-reply[2], reply[3], reply[4] = before, now, is_held_on and till or -1
-replied = 4
+reply[2], reply[3], reply[4], reply[5] = before, now, is_held_on and till or -1, record.began
+replied = 5
 local replies = { '' }
 for k, part in ipairs(record.parts) do
   local p, paid = read_terms(part.terms), part.paid

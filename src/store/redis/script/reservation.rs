@@ -75,6 +75,7 @@ pub(in crate::store::redis) fn settle(
         Then::More { ttl } => (0, ttl.0),
         Then::Done => (1, 0),
         Then::Released => (2, 0),
+        Then::Unchanged => (3, 0),
     };
     let mut spent = vec![goes_on, u8::from(!call.otherwise.is_empty())];
     number(&mut spent, ttl);
@@ -192,9 +193,11 @@ pub(in crate::store::redis) fn read_settled(
 ) -> Result<(Timestamp, Option<Settled>), StoreError> {
     let (said, infos) = reply.split_first().ok_or(StoreError::Corrupt)?;
     let (now, numbers) = begun(said)?;
-    let (before, at, until, mut rest) = match &numbers[..] {
+    let (before, at, until, began, mut rest) = match &numbers[..] {
         [] | [ASTRAY] => return Ok((now, None)),
-        [before, at, until, rest @ ..] => (*before, Timestamp(amount(*at)?), *until, rest),
+        [before, at, until, began, rest @ ..] => {
+            (*before, Timestamp(amount(*at)?), *until, Timestamp(amount(*began)?), rest)
+        }
         _ => return Err(StoreError::Corrupt),
     };
     let before = match before {
@@ -211,7 +214,7 @@ pub(in crate::store::redis) fn read_settled(
     if !rest.is_empty() {
         return Err(StoreError::Corrupt);
     }
-    Ok((now, Some(Settled { at, before, until, parts })))
+    Ok((now, Some(Settled { at, before, began, until, parts })))
 }
 
 fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<Part, StoreError> {
