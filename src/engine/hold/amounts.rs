@@ -10,7 +10,7 @@ use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::engine::native::{Asked, Reached, op};
 use crate::engine::request::Direction;
-use crate::limits::{Limit, MAX_AMOUNT, Mode, Number, Unit, Window};
+use crate::limits::{Limit, MAX_AMOUNT, Mode, Number, Unit};
 use crate::money::NanoUsd;
 use crate::prices::{Class, CostError, PriceTable, Tokens};
 
@@ -129,9 +129,9 @@ impl Amounts {
                 Op::Take { charge, .. } if limit.is_reserved() => Op::Hold { fixed: charge, flexible: 0 },
                 op => op,
             },
-            Unit::Tokens => self.tokens.map_or(one_is_left, |tokens| tokens.held_at(limit)),
+            Unit::Tokens => self.tokens.map_or(one_is_left, Split::held),
             Unit::Money => match self.money {
-                Money::Costs(split) => split.held_at(limit),
+                Money::Costs(split) => split.held(),
                 Money::Unpriced if limit.mode == Mode::Enforced && number != Number::Unlimited => {
                     return Some(Asked::Unpriced);
                 }
@@ -146,13 +146,9 @@ impl Split {
         Self { fixed, flexible: total - fixed }
     }
 
-    /// Holds it at `limit`. The size of one call is not kept, so nothing of it can be held.
-    fn held_at(self, limit: &Limit) -> Op {
-        let Self { fixed, flexible } = self;
-        match limit.window {
-            Window::Request => Op::Take { room: fixed + flexible, charge: fixed + flexible },
-            _ => Op::Hold { fixed, flexible },
-        }
+    /// Holds it. Of the size of one call nothing is held, but less may be granted there as well.
+    fn held(self) -> Op {
+        Op::Hold { fixed: self.fixed, flexible: self.flexible }
     }
 }
 
