@@ -1,9 +1,10 @@
-//! Tells people that a limit is nearly used up: in the log, and by the webhook of its file.
+//! Tells people that a limit is nearly used up, or not paid for want of a price: in the log, and by the webhook of its
+//! file.
 //!
 //! Whoever finds a threshold crossed raises an [`Alert`] and goes on: to raise neither waits nor fails. A task of its own
 //! writes each into the log and offers it to the webhook until that has taken it, in the order in which they came.
-//! Every alert is taken to be news; whether it is, those know who count. Nothing here looks at a counter, sees a value
-//! of a caller, or shows the address of a webhook.
+//! Every alert is taken to be news; whether it is, those know who count. Nothing here looks at a counter, sees more of a
+//! caller than the name of a model, or shows the address of a webhook.
 
 mod alert;
 mod delivery;

@@ -1,6 +1,7 @@
 //! One alert: what it says in the log and to a webhook.
 //!
-//! Its names come from the configuration, its subject is a keyed hash. Money is written as decimal dollars.
+//! Its names come from the configuration, its subject is a keyed hash. Of what callers write it shows the name of a model
+//! and nothing else, shortened. Money is written as decimal dollars.
 
 use std::sync::Arc;
 
@@ -11,18 +12,36 @@ use crate::clock::Timestamp;
 use crate::limits::{AlertTally, Alerted, Limit, NativeDomain, Percent, TierId, Unit, Window, identity};
 use crate::money::NanoUsd;
 
-/// A limit of somebody has reached a share of its number.
+/// Something about a limit that people are to know.
 #[derive(Clone, Debug)]
 pub struct Alert {
     id: u128,
     domain: Box<str>,
     limit: Arc<str>,
+    news: News,
+    tally: Arc<AlertTally>,
+}
+
+/// What is to be known.
+#[derive(Clone, Debug)]
+enum News {
+    /// Somebody has reached a share of its number.
+    Reached(Reached),
+    /// What was used has no price, and nothing was held for it.
+    Unpriced { model: String, at: Timestamp },
+}
+
+/// That a share was reached.
+#[derive(Clone, Debug)]
+struct Reached {
     tier: Option<Box<str>>,
     unit: Unit,
     window: String,
     crossed: Crossed,
-    tally: Arc<AlertTally>,
 }
+
+/// How many letters of a model's name are told: callers write it.
+const MOST_LETTERS: usize = 64;
 
 /// What a charge has crossed, and where it left the counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +71,26 @@ impl Alert {
             id: id_of(limit, crossed),
             domain: domain.name.clone(),
             limit: limit.name.clone(),
-            tier: crossed.tier.map(|tier| domain.tiers.names[tier.0].clone()),
-            unit: limit.unit,
-            window: limit.window.in_words(),
-            crossed,
+            news: News::Reached(Reached {
+                tier: crossed.tier.map(|tier| domain.tiers.names[tier.0].clone()),
+                unit: limit.unit,
+                window: limit.window.in_words(),
+                crossed,
+            }),
+            tally: limit.alerts.clone(),
+        }
+    }
+
+    /// That `limit` of `domain` was not paid what was used of `model` at `at`, because that has no price.
+    pub fn unpriced(domain: &NativeDomain, limit: &Limit, model: &[u8], at: Timestamp) -> Self {
+        Self {
+            id: identity(&[b"unpriced", &limit.identity.to_le_bytes(), model, &at.0.to_le_bytes()]),
+            domain: domain.name.clone(),
+            limit: limit.name.clone(),
+            news: News::Unpriced {
+                model: String::from_utf8_lossy(model).chars().take(MOST_LETTERS).collect(),
+                at,
+            },
             tally: limit.alerts.clone(),
         }
     }
@@ -82,10 +117,48 @@ impl Alert {
 
     /// Writes it into the log.
     pub(super) fn log(&self) {
+        let (domain, limit, id) = (&*self.domain, &*self.limit, hex(self.id));
+        match &self.news {
+            News::Reached(reached) => reached.log(domain, limit, &id),
+            News::Unpriced { model, .. } => {
+                tracing::warn!(domain, limit, ?model, id, "what was used has no price and is not charged");
+            }
+        }
+    }
+
+    /// What a webhook is sent: one JSON object.
+    pub(super) fn body(&self) -> String {
+        let mut body = match &self.news {
+            News::Reached(reached) => reached.body(),
+            News::Unpriced { model, at } => {
+                json!({"event": "unpriced_model", "model": model, "at": calendar::in_utc(*at)})
+            }
+        };
+        body["id"] = hex(self.id).into();
+        body["text"] = self.text().into();
+        body["domain"] = (*self.domain).into();
+        body["limit"] = (*self.limit).into();
+        body.to_string()
+    }
+
+    /// One sentence, which chat programs show as it is.
+    fn text(&self) -> String {
+        let Self { domain, limit, news, .. } = self;
+        match news {
+            News::Reached(reached) => format!("{domain}: {limit} has reached {}", reached.text()),
+            News::Unpriced { model, .. } => {
+                format!("{domain}: {limit} is not paid for model {model:?}, which has no price")
+            }
+        }
+    }
+}
+
+impl Reached {
+    fn log(&self, domain: &str, limit: &str, id: &str) {
         let Crossed { threshold, used, held, most, subject, resets_at, .. } = self.crossed;
         tracing::warn!(
-            domain = &*self.domain,
-            limit = &*self.limit,
+            domain,
+            limit,
             tier = self.tier.as_deref(),
             threshold_percent = threshold.0,
             used = self.unit.in_words(used),
@@ -94,20 +167,15 @@ impl Alert {
             window = self.window,
             subject = hex(subject),
             resets_at = resets_at.map(calendar::in_utc),
-            id = hex(self.id),
+            id,
             "a limit has reached a share of its number"
         );
     }
 
-    /// What a webhook is sent: one JSON object.
-    pub(super) fn body(&self) -> String {
+    fn body(&self) -> Value {
         let Crossed { threshold, used, held, most, subject, at, resets_at, .. } = self.crossed;
         let amount = |amount| amount_in(self.unit, amount);
         json!({
-            "id": hex(self.id),
-            "text": self.text(),
-            "domain": self.domain,
-            "limit": &*self.limit,
             "tier": self.tier,
             "threshold_percent": threshold.0,
             "unit": unit_name(self.unit),
@@ -119,16 +187,13 @@ impl Alert {
             "at": calendar::in_utc(at),
             "resets_at": resets_at.map(calendar::in_utc),
         })
-        .to_string()
     }
 
-    /// One sentence, which chat programs show as it is.
     fn text(&self) -> String {
-        let Self { domain, limit, tier, unit, crossed, .. } = self;
-        let Crossed { threshold, used, most, .. } = crossed;
-        let (used, most) = (unit.in_words(*used), unit.in_words(*most));
-        let tier = tier.as_ref().map_or_else(String::new, |tier| format!(", tier {tier}"));
-        format!("{domain}: {limit} has reached {threshold} of {most} (used {used}{tier})")
+        let Crossed { threshold, used, most, .. } = self.crossed;
+        let (used, most) = (self.unit.in_words(used), self.unit.in_words(most));
+        let tier = self.tier.as_ref().map_or_else(String::new, |tier| format!(", tier {tier}"));
+        format!("{threshold} of {most} (used {used}{tier})")
     }
 }
 
