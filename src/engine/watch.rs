@@ -1,18 +1,22 @@
 //! What follows when a counter grows: alerts for the shares of a limit that it crosses.
 //!
-//! Found in the outcomes of the step that charged, so one charge alone finds each crossing, on whichever instance it is
-//! made. A sliding window forgets all the time and can cross a share again and again; there a limit of one alert a
-//! window, kept in the same store, says which of them is news. Nothing here is awaited unless something was crossed.
+//! Found in the outcomes of the step that charged, on whichever instance it is made. A sliding window forgets all the time
+//! and can cross a share again and again, and what is settled is found again by whoever settles it again, since the
+//! answer to the first may be lost. So a limit of one alert a window, kept in the same store, says what is news. Nothing
+//! here is awaited unless something was crossed.
 
 use crate::alerts::{Alert, Crossed};
 use crate::algorithm::{Op, Rule, Standing};
-use crate::clock::Timestamp;
+use crate::clock::{Micros, Timestamp};
 use crate::limits::{
     CounterKey, Limit, NativeDomain, Number, OnError, Percent, TierId, Unit, Window, crossed, identity,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use super::Engine;
+
+/// Within what a capacity is told of once, however often it empties and fills.
+const A_DAY: Micros = Micros::from_secs(24 * 3600);
 
 /// A counter that has grown.
 #[derive(Clone, Copy)]
@@ -73,19 +77,17 @@ pub(super) async fn raise<S: Store>(
 ) {
     let Some(alerts) = &engine.alerts else { return };
     for Crossing { grown, threshold } in crossings {
-        if is_news(engine, grown, *threshold).await {
+        if is_news(engine, grown, *threshold, at).await {
             alerts.raise(Alert::new(domain, grown.limit, grown.crossed(*threshold, at)));
         }
     }
 }
 
 /// Whether nobody was told of this crossing within the window. Without a store to tell, it is news.
-async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Percent) -> bool {
-    let window = match grown.limit.window {
-        Window::Sliding { length } | Window::TokenBucket { length, .. } => Window::Sliding { length },
-        _ => return true,
-    };
-    let told = identity(&[b"alert", &threshold.0.to_le_bytes(), &grown.identity.to_le_bytes()]);
+async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Percent, at: Timestamp) -> bool {
+    let Some((window, event)) = event(grown, at) else { return true };
+    let (threshold, event) = (threshold.0.to_le_bytes(), event.0.to_le_bytes());
+    let told = identity(&[b"alert", &threshold, &grown.identity.to_le_bytes(), &event]);
     let once = Charge {
         key: grown.key.beside(grown.identity, told),
         overflow: told,
@@ -99,4 +101,19 @@ async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Per
     let call = Call { charges: &[once], admission: Admission::AllOrNone };
     let (_, outcomes) = super::failure::ask(&engine.store, call).await;
     outcomes.iter().all(|outcome| outcome.is_admitted())
+}
+
+/// Within what one crossing is told once, and which of several such spans it is; `None` where every crossing is news.
+fn event(grown: &Grown<'_>, at: Timestamp) -> Option<(Window, Timestamp)> {
+    let whole_seconds = |span: Micros| Micros::from_secs(span.0.div_ceil(Micros::from_secs(1).0).max(1));
+    match (&grown.limit.window, grown.standing.reset_after) {
+        (Window::Sliding { length } | Window::TokenBucket { length, .. }, _) => {
+            Some((Window::Sliding { length: *length }, Timestamp::default()))
+        }
+        (Window::Fixed { .. } | Window::Calendar(_), Some(left)) => {
+            Some((Window::Sliding { length: whole_seconds(left) }, at.plus(left)))
+        }
+        (Window::Total { .. }, _) => Some((Window::Sliding { length: A_DAY }, Timestamp::default())),
+        _ => None,
+    }
 }

@@ -1,15 +1,17 @@
 //! What follows when limits fill up: alerts once a share is crossed, and breakers that a settlement opens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate::alerts::{AlertSettings, Delivery};
-use tollgate::clock::{Clock, Micros};
+use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{
     BreakerState, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named, Operate,
     Progress, ReserveRequest, Ruling, SetBreaker, SetBreakerError, SettleRequest, SubjectOf, UsageOf,
 };
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 use crate::support::embedded::{NOON, rules};
 
@@ -183,4 +185,78 @@ async fn a_breaker_is_set_by_hand_for_one_subject() {
     assert_eq!(bench.check("llm").await, Code::Ok);
     let nobody = SetBreakerError::NoSubject("spend needs user".to_owned());
     assert_eq!(set(None, BreakerState::Closed).await, Err(nobody));
+}
+
+/// A store whose answers to settlements are lost: done, and not told.
+struct Lossy(Arc<MemoryStore>, AtomicBool);
+
+impl Store for Lossy {
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        self.0.charge(call).await
+    }
+    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        self.0.reserve(call).await
+    }
+    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        let settled = self.0.settle(call).await;
+        if self.1.swap(false, Ordering::Relaxed) {
+            return Err(StoreError::Timeout);
+        }
+        settled
+    }
+    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
+        self.0.notes(page).await
+    }
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    fn key_secret(&self) -> KeySecret {
+        self.0.key_secret()
+    }
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_loses_no_alert_and_no_breaker() {
+    let limits = LimitsHandle::new(rules(SPENDING));
+    let delivery = Delivery::new(limits.clone(), AlertSettings::default());
+    let clock = Clock::manual(NOON);
+    let store = Arc::new(MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16])));
+    let lossy = Lossy(store.clone(), AtomicBool::new(true));
+    let engine =
+        Arc::new(Engine::new(limits.clone(), lossy, EngineSettings::default()).telling(delivery.alerts()));
+    let subject = || SubjectOf {
+        domain: b"shop",
+        entries: [Entry { key: b"route", value: b"stops" }, Entry { key: b"user", value: b"v" }]
+            .into_iter()
+            .collect(),
+    };
+    let settle = || SettleRequest {
+        reserved: Named::Key { subject: subject(), idempotency_key: b"k" },
+        used: Some(UsageOf { usd: b"20.00", ..UsageOf::default() }),
+        progress: Progress::Done,
+        used_at: None,
+    };
+    assert!(engine.settle(settle()).await.is_err());
+    assert_eq!(engine.settle(settle()).await.unwrap().charged.unwrap().0, 20_000_000_000);
+    // A day later the sliding window has forgotten; a breaker that opened stays open until it is reset.
+    clock.advance(Micros::from_secs(2 * 86_400));
+    let other = ReserveRequest {
+        subject: SubjectOf {
+            domain: b"shop",
+            entries: [Entry { key: b"route", value: b"llm" }, Entry { key: b"user", value: b"v" }]
+                .into_iter()
+                .collect(),
+        },
+        estimate: UsageOf { usd: b"1.00", ..UsageOf::default() },
+        ..ReserveRequest::default()
+    };
+    let ruling = engine.reserve(other).await.unwrap().ruling;
+    delivery.run(std::future::ready(())).await;
+    let rules = limits.load();
+    let told: u64 = rules.alert_tallies().iter().map(|(_, _, tally)| tally.of(Alerted::Logged)).sum();
+    assert_eq!((ruling, told), (Ruling::Deny, 3), "the breaker and its alerts");
 }

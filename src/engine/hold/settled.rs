@@ -33,16 +33,18 @@ fn grown<'d>(domain: &'d NativeDomain, part: &Part) -> Option<Grown<'d>> {
         key: part.key,
         identity: part.limit,
         number: part.number,
-        units: part.charged,
+        // Whoever charged it may not have heard of it: what was told of before is no news.
+        units: part.paid,
         standing: part.outcome.standing,
     })
 }
 
-/// What opens the breaker of the limit of `part`, if it has reached its number now.
+/// What opens the breaker of the limit of `part`, if it has reached its number. Who settled it up to there may not have heard
+/// of it, so it does not matter whether that was now.
 fn trip<'d>(domain: &'d NativeDomain, part: &Part, settled: &Settled) -> Option<Charge<'d>> {
     let limit = domain.of_identity(part.limit)?;
     let (Some(breaker), Number::AtMost(most @ 1..)) = (&limit.breaker, part.number) else { return None };
-    let is_reached = part.charged > 0 && part.outcome.standing.used >= most && limit.mode == Mode::Enforced;
+    let is_reached = part.outcome.standing.used >= most && limit.mode == Mode::Enforced;
     let is_open =
         settled.parts.iter().any(|other| other.limit == breaker.identity && other.outcome.standing.used > 0);
     (is_reached && !is_open).then(|| Charge {
