@@ -7,6 +7,7 @@
 mod decision;
 mod failure;
 mod hold;
+mod insist;
 mod inspect;
 mod native;
 mod odd;
@@ -15,6 +16,7 @@ mod reference;
 mod request;
 mod text;
 mod unclaimed;
+mod unpriced;
 mod usage;
 mod watch;
 
@@ -135,14 +137,15 @@ pub struct Engine<S> {
     alerts: Option<Alerts>,
     estimates: Arc<Mutex<Estimates>>,
     oddities: Arc<Oddities>,
+    unpriced: Arc<unpriced::News>,
 }
 
 impl<S: Store> Engine<S> {
     /// An engine that decides by the rules `limits` holds, over `store`.
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
         let names = Names::new(KeySecret::random());
-        let (estimates, oddities) = (Arc::default(), Arc::default());
-        Self { limits, store, settings, names, alerts: None, estimates, oddities }
+        let (estimates, oddities, unpriced) = (Arc::default(), Arc::default(), Arc::default());
+        Self { limits, store, settings, names, alerts: None, estimates, oddities, unpriced }
     }
 
     /// The same, with somebody to tell when limits come near their numbers.
@@ -169,6 +172,7 @@ impl<S: Lanes> Engine<S> {
             alerts: self.alerts.clone(),
             estimates: self.estimates.clone(),
             oddities: self.oddities.clone(),
+            unpriced: self.unpriced.clone(),
             ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
         }
     }

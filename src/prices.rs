@@ -105,6 +105,12 @@ impl PriceTable {
         self.models.get(index)
     }
 
+    /// Since when all prices are those that hold at `at`.
+    pub fn unchanged_since(&self, at: Timestamp) -> Timestamp {
+        let begun = self.models.iter().filter_map(|model| model.at(at));
+        begun.map(|(_, version)| version.from).max().unwrap_or_default()
+    }
+
     /// What `tokens` of `model` cost at `at`, rounded once, up to the next nano-USD.
     ///
     /// # Errors

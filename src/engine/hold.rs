@@ -46,7 +46,7 @@ pub(super) use request::Usage;
 pub(super) use reserve::{Terms, take};
 pub(super) use settle::standings;
 pub(super) use settled::tell;
-pub(super) use told::Told;
+pub(super) use told::{Told, asked};
 pub(super) use unknown::Unknown;
 
 /// The field of a request that says what is expected to be used.

@@ -188,6 +188,11 @@ promises!(of [memory, redis]: {
     domains_of_the_reference_hold_nothing,
     on_trial_nothing_is_refused_and_switched_off_nothing_is_counted,
     an_ask_that_finds_no_room_stops_all_spending,
+    by_its_key_an_unknown_model_is_charged_what_was_held,
+    by_its_key_tokens_cost_what_they_did_when_they_were_reserved,
+    an_unknown_model_is_never_free,
+    less_is_granted_of_a_limit_on_one_call,
+    a_replay_says_nothing_of_what_was_expected,
 });
 
 async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
@@ -843,5 +848,87 @@ async fn no_call_passes_a_rate_because_no_more_holds_can_be_remembered() {
     }
     // Of two streams at a time.
     assert_eq!(decisions, [(true, true), (true, true), (false, true), (false, true), (false, true)]);
+    service.stop().await;
+}
+
+/// What `used` comes to for ann on `route`, under the key `k`.
+fn by_key(route: &str, used: Usage) -> SettleRequest {
+    SettleRequest {
+        subject: Some(ann(route)),
+        used: Some(used),
+        idempotency_key: "k".into(),
+        ..SettleRequest::default()
+    }
+}
+
+fn of_model(model: &str, usage: Usage) -> Usage {
+    Usage { model: model.to_owned().into(), ..usage }
+}
+
+async fn by_its_key_an_unknown_model_is_charged_what_was_held<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    service.held(keyed(reserve("both", tokens(&[("output", 100)])), "k")).await;
+    let settle = by_key("both", of_model("gpt-9", tokens(&[("output", 50)])));
+    let settled = service.settle(settle.clone()).await.unwrap();
+    assert_eq!((settled.charged_usd.as_str(), settled.replayed), ("0.02", false));
+    assert_eq!(amounts(&settled.standings, "words"), [50, 0, 950]);
+    let again = service.settle(settle).await.unwrap();
+    assert_eq!((again.charged_usd.as_str(), again.replayed), ("0.02", true));
+    service.stop().await;
+}
+
+async fn by_its_key_tokens_cost_what_they_did_when_they_were_reserved<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    let output = |count| of_model("openai/GPT-5", tokens(&[("output", count)]));
+    let ttl = Some(Duration { seconds: 86_400, nanos: 0 });
+    service.pass(9 * 86_400 + 11 * 3_600);
+    service.held(keyed(ReserveRequest { ttl, ..reserve("day", output(1)) }, "k")).await;
+    service.pass(3_600);
+    assert_eq!(service.settle(by_key("day", output(10_000))).await.unwrap().charged_usd, "0.30");
+    let fresh = SettleRequest { idempotency_key: "other".into(), ..by_key("day", output(10_000)) };
+    assert_eq!(service.settle(fresh).await.unwrap().charged_usd, "0.10", "nothing was reserved");
+    service.stop().await;
+}
+
+async fn an_unknown_model_is_never_free<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    let held = service.held(reserve("paid", Usage::default())).await;
+    let used = tokens(&[("output", 10_000)]);
+    let refused = service.settle(done(&held, of_model("gpt-9", used.clone()))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let settled = service.settle(done(&held, used)).await.unwrap();
+    assert_eq!((settled.charged_usd.as_str(), settled.replayed), ("2.00", false), "nothing was closed");
+    service.stop().await;
+}
+
+async fn less_is_granted_of_a_limit_on_one_call<S: Store>(bench: Bench<S>) {
+    let document = "
+domains:
+  app:
+    per: user
+    limits: {each: 100 tokens/request, words: 1000 tokens/1h}
+    routes: {llm: [each, words]}
+";
+    let service = Service::with(&bench, document, EngineSettings::default()).await;
+    let ask = reserve("llm", tokens(&[("input", 30), ("output", 150)]));
+    let refused = service.reserve(ask.clone()).await.unwrap();
+    assert_eq!(standing(&refused.standings, "each").reason, "too_large");
+    let held = service.held(less(ask)).await;
+    assert_eq!(held.granted.as_ref().unwrap().tokens, tokens(&[("input", 30), ("output", 70)]).tokens);
+    assert_eq!(amounts(&held.standings, "words"), [0, 100, 900]);
+    let settled = service.settle(done(&held, tokens(&[("output", 40)]))).await.unwrap();
+    assert_eq!((settled.decision(), amounts(&settled.standings, "words")), (Decision::Allow, [40, 0, 960]));
+    service.stop().await;
+}
+
+async fn a_replay_says_nothing_of_what_was_expected<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    let call = keyed(reserve("paid", of_model("gpt-5", Usage { hits: 2, ..Usage::default() })), "k");
+    let first = service.held(call.clone()).await;
+    assert!(!first.granted.unwrap().tokens.is_empty());
+    let again = service.held(call).await;
+    assert!(again.replayed);
+    let granted = again.granted.unwrap();
+    assert_eq!((granted.hits, granted.tokens.len()), (2, 0));
     service.stop().await;
 }

@@ -32,10 +32,8 @@ pub struct Handle {
 /// What is kept under the name of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Kept {
-    /// A record that nobody asks for without the handle.
-    Once,
-    /// A record that may be asked for by its idempotency key.
-    ByKey,
+    /// A record.
+    Record,
     /// Nothing: there is nothing to settle.
     Nothing,
 }
@@ -87,7 +85,7 @@ impl fmt::Display for Handle {
 
 impl Kept {
     /// By the number that stands for each.
-    const ALL: [Self; 3] = [Self::Once, Self::ByKey, Self::Nothing];
+    const ALL: [Self; 2] = [Self::Record, Self::Nothing];
 }
 
 fn digit(letter: u8) -> Option<u8> {
@@ -133,7 +131,7 @@ mod tests {
             &long,
             &text.to_uppercase().replace('0', "g"),
             &with(0, "02"),
-            &with(2, "03"),
+            &with(2, "02"),
             &with(4, "04"),
         ] {
             assert_eq!(Handle::parse(garbage.as_bytes()), None, "{garbage}");

@@ -1,6 +1,7 @@
 //! What reservations are called in the store: after their idempotency key, or as nobody else is.
 //!
-//! A record stands where the first counter of its call does, so that one step reaches both.
+//! A record stands where the first counter of its call does, so that one step reaches both. That of a key stands where the
+//! key alone says: whoever comes back with it finds it, whatever the limits are by then.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,19 +35,18 @@ impl Names {
     pub(in crate::engine) fn fresh(&self, plan: &Plan<'_>) -> CounterKey {
         let mut hasher = KeyHasher::new(self.secret);
         hasher.piece(&self.given.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        beside(plan, hasher.finish())
+        let id = hasher.finish();
+        CounterKey { tag: plan.charges.first().map_or(tag(id), |charge| charge.key.tag), id }
     }
 }
 
-/// The name that `key` gives to what is done for the subject of `descriptor` in `domain`, by a call that does what
-/// `plan` says.
+/// The name that `key` gives to what is done for the subject of `descriptor` in `domain`.
 pub(super) fn by_key(
     secret: KeySecret,
     purpose: Purpose,
     domain: &str,
     descriptor: &Descriptor<'_>,
     key: &[u8],
-    plan: &Plan<'_>,
 ) -> CounterKey {
     let mut hasher = KeyHasher::new(secret);
     hasher.piece(match purpose {
@@ -59,10 +59,11 @@ pub(super) fn by_key(
         hasher.piece(entry.key);
         hasher.piece(entry.value);
     }
-    beside(plan, hasher.finish())
+    let id = hasher.finish();
+    CounterKey { tag: tag(id), id }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of a hash is as good a tag as any")]
-fn beside(plan: &Plan<'_>, id: u128) -> CounterKey {
-    CounterKey { tag: plan.charges.first().map_or(id as u64, |charge| charge.key.tag), id }
+const fn tag(id: u128) -> u64 {
+    id as u64
 }

@@ -43,7 +43,7 @@ async fn held<S: Store>(engine: &Engine<S>, handle: Handle) -> Result<ReleaseAns
         spent: Spent { tokens: Due::AsHeld, money: Due::AsHeld },
         then: Then::Released,
         otherwise: &[],
-        keep: keep(handle.kept, handle.ttl),
+        keep: keep(handle.ttl),
         report: None,
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
@@ -85,7 +85,7 @@ async fn units<'a, S: Store>(
         b"" => (engine.store.charge(call).await.map_err(HoldError::Unavailable)?, Done::Now),
         key => {
             let secret = engine.store.key_secret();
-            let name = name::by_key(secret, Purpose::GiveBack, &domain.name, &descriptor, key, &plan);
+            let name = name::by_key(secret, Purpose::GiveBack, &domain.name, &descriptor, key);
             once(engine, name, amount, &plan).await?
         }
     };
@@ -135,7 +135,7 @@ async fn once<S: Store>(
         Amount::Hits(units) => units,
         Amount::AllBut(units) => !units,
     };
-    let life = Life { ttl: MOMENT, max_age: MOMENT, keep: keep(Kept::ByKey, MOMENT) };
+    let life = Life { ttl: MOMENT, max_age: MOMENT, keep: keep(MOMENT) };
     let call = Reserve { name, body, charges: &plan.charges, accepts_less: None, life, about: &[] };
     let Reserved { answer, hold } = engine.store.reserve(call).await.map_err(HoldError::Unavailable)?;
     match hold {

@@ -1,9 +1,11 @@
 //! Holding what a call will cost.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::algorithm::{Op, Share};
 use crate::engine::decision::Code;
+use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::{Part, Plan, Settled, about, open_breakers, refused_by};
 use crate::engine::request::Descriptor;
 use crate::engine::usage::Object;
@@ -37,7 +39,7 @@ pub(in crate::engine) struct Terms<'a> {
 }
 
 pub(super) async fn reserve<S: Store>(
-    engine: &Engine<S>,
+    engine: &Arc<Engine<S>>,
     request: &ReserveRequest<'_>,
 ) -> Result<ReserveAnswer, HoldError> {
     let descriptor = request.subject.descriptor()?;
@@ -53,10 +55,12 @@ pub(super) async fn reserve<S: Store>(
     if plan.charges.is_empty() && !plan.is_refused() {
         return Ok(ReserveAnswer::untouched(request));
     }
-    let (name, kept) = name(engine, domain, &descriptor, key, &plan);
-    let life = life(&plan, ttl, kept);
+    let name = name(engine, domain, &descriptor, key, &plan);
+    let life = life(&plan, ttl);
     let about = about(domain, &descriptor, engine.store.key_secret());
     let terms = Terms { name, body: body(request, &asked), units: amounts.units, life, about: &about };
+    // Without a key nobody could ever settle what is held for a caller who has gone. With one it may be asked for again.
+    let giving_back = key.is_empty().then(|| Insistence::on(engine, Closing::release(name, life.keep)));
     let reserved = take(engine, &plan, terms).await;
     let grant = match reserved.hold {
         Hold::Conflict => return Err(HoldError::Conflict),
@@ -68,10 +72,15 @@ pub(super) async fn reserve<S: Store>(
         tell(engine, domain, &plan, &reserved).await;
         write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
     }
+    if let Some(giving_back) = giving_back {
+        giving_back.done();
+    }
     let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
     let whole = amounts.units.map_or(1, NonZeroU64::get);
     let unknown = Unknown::at(&plan);
-    let handle = |name, began| Handle { name, began, ttl: life.ttl, kept, unknown };
+    let handle = |name, began| Handle { name, began, ttl: life.ttl, kept: Kept::Record, unknown };
+    // What was expected of the first call is not known any more: calls have taught since.
+    let usage = if done == Done::Before { asked } else { usage };
     let granted = || Granted::of(&usage, request.partial, grant.map_or(whole, |grant| grant.units));
     Ok(ReserveAnswer {
         ruling: Ruling::of(&standings),
@@ -92,20 +101,18 @@ fn estimated<'a, S: Store>(engine: &Engine<S>, request: &ReserveRequest<'a>, ask
     Usage::expected(asked.model, asked.hits, &engine.estimates.lock())
 }
 
-/// What the call is named in the store, and how that is kept.
+/// What the call is named in the store.
 fn name<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     descriptor: &Descriptor<'_>,
     key: &[u8],
     plan: &Plan<'_>,
-) -> (CounterKey, Kept) {
+) -> CounterKey {
     if key.is_empty() {
-        return (engine.names.fresh(plan), Kept::Once);
+        return engine.names.fresh(plan);
     }
-    let secret = engine.store.key_secret();
-    let purpose = Purpose::Reservation;
-    (name::by_key(secret, purpose, &domain.name, descriptor, key, plan), Kept::ByKey)
+    name::by_key(engine.store.key_secret(), Purpose::Reservation, &domain.name, descriptor, key)
 }
 
 /// Counts what came of a call, tells of what it crossed, and opens the breakers that it trips.

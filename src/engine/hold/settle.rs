@@ -2,21 +2,23 @@
 
 use crate::clock::{Micros, Timestamp};
 use crate::engine::native::about;
-use crate::engine::{Enforcement, Engine};
-use crate::limits::{Mode, NativeDomain, RuleSet, Unit};
+use crate::engine::odd::Odd;
+use crate::engine::{Enforcement, Engine, unpriced};
+use crate::limits::{CounterKey, Mode, NativeDomain, RuleSet, Unit};
 use crate::money::NanoUsd;
 use crate::prices::CostError;
-use crate::store::{Before, Charge, Due, Part, Settle, Settled, Spent, Store, Then};
+use crate::store::{Before, Charge, Due, Part, Report, Settle, Settled, Spent, Store, Then};
 
 use super::amounts::{Amounts, cost};
 use super::answer::{Done, LimitStanding, Reason, Ruling, SettleAnswer, Timing};
 use super::estimate::teach;
 use super::handle::{Handle, Kept};
-use super::life::keep;
+use super::life::{keep, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, LONGEST_TTL, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{found_open, tell};
 use super::told::Told;
+use super::unknown::Unknown;
 use super::{HoldError, handle, native, refuse_unnamed, reserve};
 
 /// The field of a request that says what was used.
@@ -45,6 +47,29 @@ pub(super) async fn settle<S: Store>(
     }
 }
 
+/// What is to be settled, however it was named.
+struct Ending<'a> {
+    name: CounterKey,
+    used: Option<&'a Usage<'a>>,
+    /// What is due if nobody tells what was used.
+    unknown: Unknown,
+    /// For how long it is renewed.
+    ttl: Micros,
+    priced: Priced,
+    /// What is charged if nothing was reserved, and whose that is.
+    otherwise: &'a [Charge<'a>],
+    about: &'a [u8],
+}
+
+/// By the prices of which time.
+#[derive(Clone, Copy, Debug)]
+enum Priced {
+    /// Of this one.
+    At(Timestamp),
+    /// Of the time when it was reserved, which the store knows; of this one, if it was not.
+    AsReserved(Timestamp),
+}
+
 async fn by_handle<S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
@@ -52,33 +77,15 @@ async fn by_handle<S: Store>(
     used: Option<&Usage<'_>>,
     request: &SettleRequest<'_>,
 ) -> Result<SettleAnswer, HoldError> {
-    if handle.kept == Kept::Nothing {
+    let Handle { name, began, ttl, unknown, kept } = handle;
+    if kept == Kept::Nothing {
         return Ok(SettleAnswer::untouched());
     }
-    let at = request.used_at.unwrap_or(handle.began);
-    let bill = match used {
-        Some(used) => Bill::of(used, rules, at),
-        None => Bill { spent: handle.unknown.spent(), unpriced: None },
-    };
-    let told = Told::of(handle.name, used, &rules.prices, at, Vec::new());
-    let call = Settle {
-        name: handle.name,
-        spent: bill.spent,
-        then: then(request.progress, handle.ttl),
-        otherwise: &[],
-        keep: keep(handle.kept, handle.ttl),
-        report: Some(told.report()),
-    };
-    let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
-    if let Some(domain) = domain_of(rules, &settled) {
-        tell(engine, domain, &settled).await;
-    }
-    match settled.before {
-        Before::Unknown => Err(HoldError::UnknownReservation),
-        _ => {
-            learn(engine, &settled, used, request.progress);
-            Ok(answer(engine, rules, &settled, bill, request.progress))
-        }
+    let priced = Priced::At(request.used_at.unwrap_or(began));
+    let ending = Ending { name, used, unknown, ttl, priced, otherwise: &[], about: &[] };
+    match ending.settle(engine, rules, request.progress).await? {
+        Some(answer) => Ok(answer),
+        None => Err(HoldError::UnknownReservation),
     }
 }
 
@@ -97,45 +104,103 @@ async fn by_key<S: Store>(
         key => key,
     };
     let domain = native(rules, subject.domain)?;
-    let at = request.used_at.unwrap_or(engine.store.now());
-    let bill = Bill::of(used, rules, at);
     let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
     refuse_unnamed(&plan)?;
     let otherwise: Vec<Charge<'_>> =
         plan.charges.iter().filter(|charge| charge.unit != Unit::Hits).copied().collect();
-    if let Some(error) = bill.unpriced.filter(|_| otherwise.iter().any(|charge| charge.unit == Unit::Money)) {
-        return Err(HoldError::Unpriced(error));
-    }
     let secret = engine.store.key_secret();
-    let name = name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key, &plan);
-    let told = Told::of(name, Some(used), &rules.prices, at, about(domain, &descriptor, secret));
-    let call = Settle {
-        name,
-        spent: bill.spent,
-        then: then(request.progress, LONGEST_TTL),
-        otherwise: &otherwise,
-        keep: keep(Kept::ByKey, LONGEST_TTL),
-        report: Some(told.report()),
+    let name = name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key);
+    let now = engine.store.now();
+    let priced = match request.used_at {
+        Some(at) => Priced::At(at),
+        None if now.since(rules.prices.unchanged_since(now)) > oldest(&plan) => Priced::At(now),
+        None => Priced::AsReserved(now),
     };
-    let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
-    if let Some(domain) = domain_of(rules, &settled) {
-        tell(engine, domain, &settled).await;
-    }
-    match settled.before {
-        Before::Unknown => Ok(SettleAnswer::untouched()),
-        _ => {
-            learn(engine, &settled, Some(used), request.progress);
-            Ok(answer(engine, rules, &settled, bill, request.progress))
-        }
-    }
+    let (otherwise, about) = (&otherwise[..], &about(domain, &descriptor, secret)[..]);
+    let (used, unknown) = (Some(used), Unknown::AS_HELD);
+    let ending = Ending { name, used, unknown, ttl: LONGEST_TTL, priced, otherwise, about };
+    let answer = ending.settle(engine, rules, request.progress).await?;
+    Ok(answer.unwrap_or_else(SettleAnswer::untouched))
 }
 
-impl Bill {
-    /// For what was `used`, by the prices of `at`.
-    fn of(used: &Usage<'_>, rules: &RuleSet, at: Timestamp) -> Self {
+impl Ending<'_> {
+    /// Settles it; `None`, if nothing is known of it and nothing is charged otherwise.
+    async fn settle<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        rules: &RuleSet,
+        progress: Progress,
+    ) -> Result<Option<SettleAnswer>, HoldError> {
+        let (at, bill) = self.priced(engine, rules).await?;
+        let told = Told::of(self.name, self.used, &rules.prices, at, self.about.to_vec());
+        let call = self.call(bill.spent, then(progress, self.ttl), Some(told.report()));
+        let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
+        if let Some(domain) = domain_of(rules, &settled) {
+            tell(engine, domain, &settled).await;
+        }
+        if settled.before == Before::Unknown {
+            return Ok(None);
+        }
+        learn(engine, &settled, self.used, progress);
+        Ok(Some(answer(engine, rules, &settled, bill, progress)))
+    }
+
+    /// What is due, and by the prices of which time. The store is asked first what it knows, where the price depends on
+    /// that, and where there is none: what nothing was held for is not settled for nothing.
+    async fn priced<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        rules: &RuleSet,
+    ) -> Result<(Timestamp, Bill), HoldError> {
+        let (Priced::At(at) | Priced::AsReserved(at)) = self.priced;
+        let bill = self.bill(rules, at);
+        if matches!(self.priced, Priced::At(_)) && bill.unpriced.is_none() {
+            return Ok((at, bill));
+        }
+        let look = Settle { otherwise: &[], ..self.call(bill.spent, Then::Unchanged, None) };
+        let found = engine.store.settle(look).await.map_err(HoldError::Unavailable)?;
+        let (at, bill) = match (self.priced, found.before) {
+            (Priced::AsReserved(_), before) if before != Before::Unknown => {
+                (found.began, self.bill(rules, found.began))
+            }
+            _ => (at, bill),
+        };
+        if let (Some(error), Some(used)) = (bill.unpriced, self.used) {
+            engine.oddities.note(Odd::Model);
+            let unpaid = self.unpaid(&found);
+            if !unpaid.is_empty() {
+                unpriced::write_down(engine, rules, found.at, &unpaid, (self.about, self.name, used));
+                return Err(HoldError::Unpriced(error));
+            }
+        }
+        Ok((at, bill))
+    }
+
+    /// The limits of money that would be paid nothing if what was held was paid.
+    fn unpaid(&self, found: &Settled) -> Vec<u128> {
+        let parts = || found.parts.iter().filter(|part| part.unit == Unit::Money);
+        match found.before {
+            Before::Settled => Vec::new(),
+            Before::Unknown => {
+                let money = self.otherwise.iter().filter(|charge| charge.unit == Unit::Money);
+                money.map(|charge| charge.overflow).collect()
+            }
+            _ if parts().any(|part| part.granted > 0) => Vec::new(),
+            _ => parts().map(|part| part.limit).collect(),
+        }
+    }
+
+    fn call<'c>(&'c self, spent: Spent, then: Then, report: Option<Report<'c>>) -> Settle<'c> {
+        let Self { name, otherwise, ttl, .. } = *self;
+        Settle { name, spent, then, otherwise, keep: keep(ttl), report }
+    }
+
+    /// By the prices of `at`.
+    fn bill(&self, rules: &RuleSet, at: Timestamp) -> Bill {
+        let Some(used) = self.used else { return Bill { spent: self.unknown.spent(), unpriced: None } };
         let cost = cost(used, &rules.prices, at);
         let (tokens, money) = (Due::Exactly(used.tokens.total()), cost.map_or(Due::AsHeld, Due::Exactly));
-        Self { spent: Spent { tokens, money }, unpriced: cost.err() }
+        Bill { spent: Spent { tokens, money }, unpriced: cost.err() }
     }
 }
 

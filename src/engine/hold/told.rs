@@ -44,7 +44,7 @@ impl Told {
 }
 
 /// What a refused call asked for: the estimate, by class and in money.
-pub(super) fn asked(line: &mut Object, estimate: &Usage<'_>, prices: &PriceTable, at: Timestamp) {
+pub(in crate::engine) fn asked(line: &mut Object, estimate: &Usage<'_>, prices: &PriceTable, at: Timestamp) {
     let (mut asked, mut classes) = (Object::new(), Object::new());
     estimate.tokens.counts().for_each(|(class, count)| classes.number(class.name(), count));
     asked.number("tokens", estimate.tokens.total());

@@ -15,7 +15,6 @@
 mod begin;
 mod bill;
 mod end;
-mod insist;
 mod role;
 
 use std::sync::Arc;

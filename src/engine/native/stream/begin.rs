@@ -7,17 +7,17 @@ use crate::algorithm::Outcome;
 use crate::clock::{Micros, Timestamp};
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, keep, take};
+use crate::engine::insist::{Closing, Insistence, insist};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
 use crate::engine::native::{Asked as Ask, about, answer, charge, op, refused};
 use crate::engine::request::{CheckRequest, Descriptor};
 use crate::engine::unclaimed::Unclaimed;
 use crate::engine::{Enforcement, Engine};
-use crate::limits::{CounterKey, Limit, Metadata, NativeDomain, RuleSet};
-use crate::store::{Due, FreedBy, Hold, Life, Reserved, Spent, Store, Then};
+use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
+use crate::store::{FreedBy, Hold, Life, Reserved, Store};
 
 use super::follow;
-use super::insist::{Closing, Insistence, insist};
 use super::role::{Asked, Role};
 
 /// How long a call holds what no limit says more about: nobody can renew it.
@@ -44,7 +44,7 @@ pub(super) async fn begin<S: Store>(
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
-    let giving_back = Insistence::on(engine, release(name, life));
+    let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
     let about = about(domain, &request.descriptors[first], engine.store.key_secret());
     let terms = Terms { name, body: BODY, units: None, life, about: &about };
     let Reserved { answer, hold } = take(engine, &plan, terms).await;
@@ -60,10 +60,10 @@ pub(super) async fn begin<S: Store>(
             return decision;
         }
     };
-    let handle = Handle { name, began, ttl: life.ttl, kept: Kept::Once, unknown: Unknown::at(&plan) };
+    let handle = Handle { name, began, ttl: life.ttl, kept: Kept::Record, unknown: Unknown::at(&plan) };
     let text = Metadata::Text(handle.to_string().into());
     decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
-    decision.unclaimed = Some(unclaimed(engine, release(name, life)));
+    decision.unclaimed = Some(unclaimed(engine, Closing::release(name, life.keep)));
     giving_back.done();
     decision
 }
@@ -113,7 +113,7 @@ fn amounts<S: Store>(
 /// The strictest of the limits says how long.
 fn life(plan: &Plan<'_>) -> Life {
     let max_age = plan.limits().filter_map(Limit::longest_hold).min().unwrap_or(MAX_AGE);
-    Life { ttl: max_age, max_age, keep: keep(Kept::Once, max_age) }
+    Life { ttl: max_age, max_age, keep: keep(max_age) }
 }
 
 /// Counts what came of the call, and does what follows.
@@ -133,13 +133,7 @@ async fn conclude<S: Store>(
     decision
 }
 
-/// What gives back what is held under `name`.
-fn release(name: CounterKey, life: Life) -> Closing {
-    let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
-    Closing { name, spent: nothing, then: Then::Released, keep: life.keep }
-}
-
 fn unclaimed<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) -> Unclaimed {
     let engine = Arc::clone(engine);
-    Unclaimed::new(move || insist(&engine, closing))
+    Unclaimed::new(move || insist(&engine, closing.clone()))
 }

@@ -9,17 +9,17 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{Handle, Ruling, Told as Report, keep, standings, tell as tell_of};
+use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::{Asked, about, charge};
 use crate::engine::odd::Odd;
 use crate::engine::request::CheckRequest;
 use crate::limits::{Limit, NativeDomain, RuleSet, Unit};
 use crate::prices::CostError;
-use crate::store::{Before, Charge, Settle, Store, Then};
+use crate::store::{Before, Charge, Store, Then};
 
 use super::bill::Bill;
 use super::follow;
-use super::insist::{Closing, Insistence};
 use super::role::Role;
 
 /// Descriptors that tell of the same end.
@@ -95,8 +95,12 @@ impl<'a, S: Store> Told<'a, '_, S> {
             None => hold.unknown.spent(),
             Some(bill) => bill.spent(self.price(bill, hold.began)),
         };
-        let closing = Closing { name: hold.name, spent, then: Then::Done, keep: keep(hold.kept, hold.ttl) };
-        let insistence = Insistence::on(engine, closing);
+        let usage = bill.as_ref().map(Bill::usage);
+        let first = &self.request.descriptors[self.places[0]];
+        let about = about(self.domain, first, engine.store.key_secret());
+        let told = Report::of(hold.name, usage.as_ref(), &rules.prices, hold.began, about);
+        let (name, then, keep) = (hold.name, Then::Done, keep(hold.ttl));
+        let insistence = Insistence::on(engine, Closing { name, spent, then, keep, told: Some(told) });
         let plan = bill.is_some().then(|| self.plan());
         let otherwise: SmallVec<[Charge<'_>; 2]> = plan
             .iter()
@@ -104,21 +108,15 @@ impl<'a, S: Store> Told<'a, '_, S> {
             .filter(|charge| charge.unit != Unit::Hits)
             .copied()
             .collect();
-        let Closing { name, spent, then, keep } = closing;
-        let usage = bill.as_ref().map(Bill::usage);
-        let first = &self.request.descriptors[self.places[0]];
-        let about = about(self.domain, first, engine.store.key_secret());
-        let told = Report::of(name, usage.as_ref(), &rules.prices, hold.began, about);
-        let call = Settle { name, spent, then, otherwise: &otherwise, keep, report: Some(told.report()) };
-        let settled = match engine.store.settle(call).await {
+        let settled = match engine.store.settle(insistence.call(&otherwise)).await {
             Ok(settled) => settled,
             Err(error) => {
                 tracing::debug!(%error, "a settle is asked for again");
                 return false;
             }
         };
-        insistence.done();
         tell_of(engine, self.domain, &settled).await;
+        insistence.done();
         if let Some(bill) = bill.filter(|_| settled.before != Before::Settled) {
             bill.teach(&mut engine.estimates.lock());
         }

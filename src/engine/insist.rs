@@ -9,9 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::Micros;
-use crate::engine::Engine;
 use crate::limits::CounterKey;
-use crate::store::{Before, Settle, Settled, Spent, Store, StoreError, Then};
+use crate::store::{Before, Charge, Due, Settle, Spent, Store, Then};
+
+use super::Engine;
+use super::hold::{Told, tell};
 
 /// How long it is waited before each try but the first.
 const PAUSES: [Duration; 5] = [
@@ -23,12 +25,14 @@ const PAUSES: [Duration; 5] = [
 ];
 
 /// A settle that needs nothing of whoever asked for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Closing {
     pub(super) name: CounterKey,
     pub(super) spent: Spent,
     pub(super) then: Then,
     pub(super) keep: Micros,
+    /// What is written down with it.
+    pub(super) told: Option<Told>,
 }
 
 /// A settle that is made when this is dropped, unless it is said to be done.
@@ -45,6 +49,11 @@ impl<S: Store> Insistence<S> {
         Self { engine: Arc::clone(engine), closing, is_done: false }
     }
 
+    /// The settle that is insisted on; of what was not reserved, these are charged.
+    pub(super) fn call<'c>(&'c self, otherwise: &'c [Charge<'c>]) -> Settle<'c> {
+        self.closing.call(otherwise)
+    }
+
     /// There is nothing left to do.
     pub(super) fn done(mut self) {
         self.is_done = true;
@@ -54,7 +63,7 @@ impl<S: Store> Insistence<S> {
 impl<S: Store> Drop for Insistence<S> {
     fn drop(&mut self) {
         if !self.is_done {
-            insist(&self.engine, self.closing);
+            insist(&self.engine, self.closing.clone());
         }
     }
 }
@@ -63,12 +72,12 @@ impl<S: Store> Drop for Insistence<S> {
 pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
     let engine = Arc::clone(engine);
     let mut closing = Box::pin(async move {
-        if is_over(&engine.store.settle(closing.call()).await) {
+        if is_over(&engine, &closing).await {
             return;
         }
         for pause in PAUSES {
             tokio::time::sleep(pause).await;
-            if is_over(&engine.store.settle(closing.call()).await) {
+            if is_over(&engine, &closing).await {
                 return;
             }
         }
@@ -80,8 +89,14 @@ pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
     }
 }
 
-fn is_over(answer: &Result<Settled, StoreError>) -> bool {
-    answer.as_ref().is_ok_and(|settled| settled.before != Before::Unknown)
+/// Makes the settle `closing` and tells of what it crossed. Whether the store knows its name.
+async fn is_over<S: Store>(engine: &Engine<S>, closing: &Closing) -> bool {
+    let Ok(settled) = engine.store.settle(closing.call(&[])).await else { return false };
+    let rules = engine.limits.load();
+    if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
+        tell(engine, domain, &settled).await;
+    }
+    settled.before != Before::Unknown
 }
 
 fn poll_once(future: Pin<&mut (impl Future + ?Sized)>) -> Poll<()> {
@@ -89,8 +104,14 @@ fn poll_once(future: Pin<&mut (impl Future + ?Sized)>) -> Poll<()> {
 }
 
 impl Closing {
-    fn call(&self) -> Settle<'static> {
-        let Self { name, spent, then, keep } = *self;
-        Settle { name, spent, then, otherwise: &[], keep, report: None }
+    /// What gives back what is held under `name`.
+    pub(super) fn release(name: CounterKey, keep: Micros) -> Self {
+        let spent = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
+        Self { name, spent, then: Then::Released, keep, told: None }
+    }
+
+    fn call<'c>(&'c self, otherwise: &'c [Charge<'c>]) -> Settle<'c> {
+        let Self { name, spent, then, keep, ref told } = *self;
+        Settle { name, spent, then, otherwise, keep, report: told.as_ref().map(Told::report) }
     }
 }
