@@ -189,6 +189,15 @@ pub struct Part {
     pub outcome: Outcome,
 }
 
+impl Settled {
+    /// The limits of money of which nothing was held, if that is all of them.
+    pub fn unpaid(&self) -> Vec<u128> {
+        let money = || self.parts.iter().filter(|part| part.unit == Unit::Money);
+        let is_held = self.before == Before::Settled || money().any(|part| part.granted > 0);
+        if is_held { Vec::new() } else { money().map(|part| part.limit).collect() }
+    }
+}
+
 impl Spent {
     /// What is due to a limit that counts `unit`, of which `held` was held. Hits are paid when they are charged.
     pub(super) fn of(&self, unit: Unit, held: u64) -> u64 {

@@ -11,7 +11,9 @@ use tollgate::engine::{
 };
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use tollgate::store::{
+    Answer, Call, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError, Trail,
+};
 
 use crate::support::embedded::{NOON, rules};
 
@@ -259,4 +261,27 @@ async fn a_lost_answer_loses_no_alert_and_no_breaker() {
     let rules = limits.load();
     let told: u64 = rules.alert_tallies().iter().map(|(_, _, tally)| tally.of(Alerted::Logged)).sum();
     assert_eq!((ruling, told), (Ruling::Deny, 3), "the breaker and its alerts");
+}
+
+#[tokio::test]
+async fn usage_without_a_price_is_written_down_and_told_of_once_a_minute() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let entries = [Entry { key: b"route", value: b"llm" }, Entry { key: b"user", value: b"u" }];
+        let subject = SubjectOf { domain: b"shop", entries: entries.into_iter().collect() };
+        let tokens = [(&b"output"[..], 5)].into_iter().collect();
+        let request = SettleRequest {
+            reserved: Named::Key { subject, idempotency_key: b"k" },
+            used: Some(UsageOf { model: b"else", tokens, ..UsageOf::default() }),
+            progress: Progress::Done,
+            used_at: None,
+        };
+        let refused = bench.engine.settle(request).await.unwrap_err();
+        assert!(refused.to_string().starts_with("used.model: "), "{refused}");
+    }
+    let page = Page { trail: Trail::Refused, from: Place::default(), most: 10 };
+    let notes = bench.engine.store().notes(page).await.unwrap();
+    let told = |note: &Note| String::from_utf8_lossy(&note.line).contains(r#""reason":"unpriced_model""#);
+    assert_eq!((notes.len(), notes.iter().all(told)), (3, true), "{notes:?}");
+    assert_eq!(bench.told().await, [("budget".to_owned(), 1)]);
 }

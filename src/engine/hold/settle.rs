@@ -178,15 +178,10 @@ impl Ending<'_> {
 
     /// The limits of money that would be paid nothing if what was held was paid.
     fn unpaid(&self, found: &Settled) -> Vec<u128> {
-        let parts = || found.parts.iter().filter(|part| part.unit == Unit::Money);
+        let money = self.otherwise.iter().filter(|charge| charge.unit == Unit::Money);
         match found.before {
-            Before::Settled => Vec::new(),
-            Before::Unknown => {
-                let money = self.otherwise.iter().filter(|charge| charge.unit == Unit::Money);
-                money.map(|charge| charge.overflow).collect()
-            }
-            _ if parts().any(|part| part.granted > 0) => Vec::new(),
-            _ => parts().map(|part| part.limit).collect(),
+            Before::Unknown => money.map(|charge| charge.overflow).collect(),
+            _ => found.unpaid(),
         }
     }
 

@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 
 use crate::algorithm::Op;
 use crate::clock::Timestamp;
-use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{Handle, Ruling, Told as Report, keep, standings, tell as tell_of};
 use crate::engine::insist::{Closing, Insistence};
@@ -14,7 +13,8 @@ use crate::engine::native::plan::Plan;
 use crate::engine::native::{Asked, about, charge};
 use crate::engine::odd::Odd;
 use crate::engine::request::CheckRequest;
-use crate::limits::{Limit, NativeDomain, RuleSet, Unit};
+use crate::engine::{Engine, unpriced};
+use crate::limits::{CounterKey, Limit, NativeDomain, RuleSet, Unit};
 use crate::prices::CostError;
 use crate::store::{Before, Charge, Store, Then};
 
@@ -117,6 +117,9 @@ impl<'a, S: Store> Told<'a, '_, S> {
         };
         tell_of(engine, self.domain, &settled).await;
         insistence.done();
+        if let Some(bill) = &bill {
+            self.tell_unpaid(bill, hold.began, hold.name, &settled.unpaid());
+        }
         if let Some(bill) = bill.filter(|_| settled.before != Before::Settled) {
             bill.teach(&mut engine.estimates.lock());
         }
@@ -145,6 +148,11 @@ impl<'a, S: Store> Told<'a, '_, S> {
         let (at, outcomes) = charge(self.engine, &plan).await;
         follow(self.engine, self.domain, &plan, Code::Ok, (at, &outcomes)).await;
         if let Some(bill) = self.bill() {
+            let unpaid = plan.charges.iter().zip(&bills).filter(|(charge, bill)| {
+                charge.unit == Unit::Money && bill.cost(&self.rules.prices, at).is_err()
+            });
+            let unpaid: Vec<u128> = unpaid.map(|(charge, _)| charge.overflow).collect();
+            self.tell_unpaid(&bill, at, self.engine.names.fresh(&plan), &unpaid);
             bill.teach(&mut self.engine.estimates.lock());
         }
         plan.settled(&outcomes).any(|each| each.refusal().is_some())
@@ -177,6 +185,17 @@ impl<'a, S: Store> Told<'a, '_, S> {
         if let Role::Ends { told: Some(class), model, .. } = self.roles[place] {
             bill.add(model, class, self.request.hits_of(&self.request.descriptors[place]));
         }
+    }
+
+    /// Tells that `bill`, of the reservation `name`, is not paid to limits of these identities, if it has no price at `at`.
+    fn tell_unpaid(&self, bill: &Bill<'_>, at: Timestamp, name: CounterKey, unpaid: &[u128]) {
+        let Self { engine, rules, domain, .. } = self;
+        if unpaid.is_empty() || bill.cost(&rules.prices, at).is_ok() {
+            return;
+        }
+        let first = &self.request.descriptors[self.places[0]];
+        let about = about(domain, first, engine.store.key_secret());
+        unpriced::write_down(engine, rules, engine.store.now(), unpaid, (&about, name, &bill.usage()));
     }
 
     /// What `bill` costs by the prices of `at`.
