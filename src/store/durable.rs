@@ -6,7 +6,7 @@
 //! A disk that cannot be written is told and tried again, and stops nobody.
 //!
 //! The file is an embedded database with a table for each kind of thing that is [`Kept`]. The database is known to
-//! [`file`] alone. What a kind's keys and values mean is known to the kind alone.
+//! [`mod@file`] alone. What a kind's keys and values mean is known to the kind alone.
 
 mod changes;
 mod error;

@@ -563,7 +563,7 @@ async fn what_its_user_may_not_do_is_found() {
             "-zrem",
             "-zrange",
             "-zrangebyscore",
-            "-zremrangebyscore",
+            "-zremrangebyrank",
             "-pexpire",
             "-xadd",
             "-xrange",
