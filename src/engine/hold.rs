@@ -40,7 +40,7 @@ use super::{Engine, Switch};
 pub(super) use amounts::Amounts;
 pub(super) use estimate::teach;
 pub(super) use handle::Kept;
-pub(super) use life::keep;
+pub(super) use life::{KEPT_SETTLED, keep};
 pub(super) use name::Names;
 pub(super) use request::Usage;
 pub(super) use reserve::{Terms, take};

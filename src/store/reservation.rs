@@ -96,7 +96,7 @@ pub struct Settle<'a> {
     pub then: Then,
     /// What is charged if nothing was done under this name so far: after the fact, beyond the number if need be.
     pub otherwise: &'a [Charge<'a>],
-    /// How long the record is kept from now.
+    /// How long the record is kept from now. What goes on and nobody has reserved does so for as long.
     pub keep: Micros,
     /// What is written down if usage grew by it, or came to its end; `None`: nothing.
     pub report: Option<Report<'a>>,
@@ -123,11 +123,8 @@ pub enum Due {
 /// How a reservation goes on once it is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// What is not spent is held on, for another `ttl`.
-    More {
-        /// As [`Life::ttl`].
-        ttl: Micros,
-    },
+    /// What is not spent is held on, for as long as it was at first: another [`Life::ttl`].
+    More,
     /// Nothing is held any more.
     Done,
     /// Nothing was done after all: nothing more is charged, nothing is held, and hits are given back where that can be.

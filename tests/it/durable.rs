@@ -158,7 +158,7 @@ fn done(store: &MemoryStore, name: u128, done: &Named) -> (Option<Reserved>, Opt
             let then = match then {
                 0 => Then::Done,
                 1 => Then::Released,
-                _ => Then::More { ttl: Micros::from_secs(3) },
+                _ => Then::More,
             };
             let report = Some(Report { about: b"ann", line: b"", classes: &[1, 2] });
             let call = Settle { name, spent, then, otherwise: &charges, keep: Micros::from_secs(60), report };

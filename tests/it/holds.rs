@@ -8,7 +8,7 @@ use tollgate::limits::{MAX_AMOUNT, Number, Unit, Window};
 use tollgate::store::{Before, Binding, Charge, Due, Grant, Hold, Reserve, Reserved, Spent, Store, Then};
 
 use crate::support::bench::{Bench, START, promises};
-use crate::support::holding::{LIFE, Limited, MORE, is_taken, name, part, tokens};
+use crate::support::holding::{LIFE, Limited, is_taken, name, part, tokens};
 
 fn units(reserved: &Reserved) -> Option<u64> {
     match reserved.hold {
@@ -107,7 +107,7 @@ async fn what_is_settled_twice_is_charged_once<S: Store>(bench: Bench<S>) {
         let settled = bench.settle(id, tokens(50), Then::Done).await;
         assert_eq!((settled.before, settled.until), (Before::Held, None), "{limit:?}");
         assert_eq!(part(&settled), (50, 50, 50, 0), "{limit:?}");
-        for (spent, then) in [(50, Then::Done), (90, Then::Done), (90, MORE), (0, Then::Released)] {
+        for (spent, then) in [(50, Then::Done), (90, Then::Done), (90, Then::More), (0, Then::Released)] {
             let again = bench.settle(id, tokens(spent), then).await;
             assert_eq!((again.before, again.until), (Before::Settled, None), "{limit:?}");
             assert_eq!(part(&again), (0, 50, 50, 0), "{limit:?}");
@@ -194,7 +194,7 @@ async fn a_stream_pays_as_it_goes<S: Store>(bench: Bench<S>) {
         let totals = [(200, 200, 200), (400, 200, 400), (400, 0, 400), (300, 0, 400), (600, 200, 600)];
         for (total, charged, paid) in totals {
             bench.pass(10);
-            let settled = bench.settle(id, tokens(total), MORE).await;
+            let settled = bench.settle(id, tokens(total), Then::More).await;
             assert_eq!(part(&settled), (charged, paid, paid, 1000 - paid), "{limit:?}");
             assert_eq!(settled.until, Some(bench.clock.now().plus(LIFE.ttl)), "{limit:?}");
             assert!(settled.parts[0].outcome.is_admitted(), "{limit:?}");
@@ -210,7 +210,7 @@ async fn what_was_held_may_be_taken_as_what_was_spent<S: Store>(bench: Bench<S>)
     let as_held = Spent { tokens: Due::AsHeld, money: Due::AsHeld };
     for (id, limit) in (1..).zip(Limited::of_every_window(1000)) {
         bench.reserve(id, &[limit.hold(id, 600)]).await;
-        assert_eq!(part(&bench.settle(id, tokens(100), MORE).await), (100, 100, 100, 500), "{limit:?}");
+        assert_eq!(part(&bench.settle(id, tokens(100), Then::More).await), (100, 100, 100, 500), "{limit:?}");
         assert_eq!(part(&bench.settle(id, as_held, Then::Done).await), (500, 600, 600, 0), "{limit:?}");
     }
 }
@@ -222,7 +222,7 @@ async fn what_is_only_counted_holds_beyond_its_number<S: Store>(bench: Bench<S>)
         assert!(is_taken(&reserved), "{limit:?}");
         let outcome = reserved.answer.outcomes[0];
         assert_eq!((outcome.verdict, outcome.standing.held), (NEVER, 25), "{limit:?}");
-        assert_eq!(part(&bench.settle(id, tokens(5), MORE).await), (5, 5, 5, 20), "{limit:?}");
+        assert_eq!(part(&bench.settle(id, tokens(5), Then::More).await), (5, 5, 5, 20), "{limit:?}");
         assert!(is_taken(&bench.reserve(100 + id, &shadow(1)).await), "{limit:?}");
         assert_eq!(part(&bench.settle(id, tokens(12), Then::Done).await), (7, 12, 12, 1), "{limit:?}");
     }
@@ -235,7 +235,7 @@ async fn a_counter_may_stand_twice_in_a_reservation<S: Store>(bench: Bench<S>) {
         assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (0, 0), "{limit:?}");
         assert!(is_taken(&bench.reserve(id, &both(4, 4)).await), "{limit:?}");
         assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (0, 8), "{limit:?}");
-        let settled = bench.settle(id, tokens(3), MORE).await;
+        let settled = bench.settle(id, tokens(3), Then::More).await;
         assert_eq!((part(&settled), settled.parts.len()), ((3, 3, 3, 5), 1), "paid once, {limit:?}");
         assert_eq!(part(&bench.settle(id, tokens(3), Then::Done).await), (0, 3, 3, 0), "{limit:?}");
     }

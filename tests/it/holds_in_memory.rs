@@ -9,7 +9,7 @@ use tollgate::store::{
 };
 
 use crate::support::bench::START;
-use crate::support::holding::{KEEP, LIFE, Limited, MORE, is_taken, name, part, tokens};
+use crate::support::holding::{KEEP, LIFE, Limited, is_taken, name, part, tokens};
 
 const CAPACITY: Window = Window::Total { forget: None };
 
@@ -46,7 +46,7 @@ fn what_is_held_keeps_its_place_to_be_spent() {
     }
     let is_held = |number| is_taken(&reserve(&store, number, &[limit.hold(number, 10)]).unwrap());
     assert_eq!([1, 2, 3].map(is_held), [true, true, false], "two places are left");
-    assert_eq!(part(&settle(&store, 1, 4, MORE)), (4, 4, 4, 6));
+    assert_eq!(part(&settle(&store, 1, 4, Then::More)), (4, 4, 4, 6));
     clock.advance(LIFE.ttl);
     assert_eq!(part(&settle(&store, 1, 5, Then::Done)), (1, 5, 5, 0), "late, and still in its place");
     assert!(is_held(4), "the other has lapsed");
@@ -56,7 +56,7 @@ fn what_is_held_keeps_its_place_to_be_spent() {
     assert_eq!(store.len(), 4);
     let allowed = Charge { on_error: OnError::Allow, ..limit.hold(7, 10) };
     assert!(is_taken(&reserve(&store, 7, &[allowed]).unwrap()), "by its policy, beyond all counters");
-    assert_eq!(part(&settle(&store, 7, 3, MORE)).3, 0);
+    assert_eq!(part(&settle(&store, 7, 3, Then::More)).3, 0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn one_caller(store: &MemoryStore, limits: &[Limited], caller: u64) -> Vec<u64> 
         let total = dice.roll(ask + 1);
         let (total, then) = if dice.roll(4) == 0 { (0, Then::Released) } else { (total, Then::Done) };
         let so_far = dice.roll(total + 1);
-        settle(store, number, so_far, MORE);
+        settle(store, number, so_far, Then::More);
         let settled = settle(store, number, total, then);
         assert_eq!((settled.before, settled.until), (Before::Held, None));
         (0..limits.len()).filter(touched).for_each(|index| sums[index] += total.max(so_far));

@@ -7,7 +7,7 @@ use tollgate::limits::Window;
 use tollgate::store::{Before, Charge, Due, FreedBy, Hold, Life, Reserve, Settle, Spent, Store, Then};
 
 use crate::support::bench::{Bench, START, promises};
-use crate::support::holding::{KEEP, LIFE, Limited, MORE, is_taken, name, part, tokens};
+use crate::support::holding::{KEEP, LIFE, Limited, is_taken, name, part, tokens};
 
 const CAPACITY: Window = Window::Total { forget: None };
 
@@ -22,7 +22,7 @@ async fn a_hold_lives_while_it_is_renewed<S: Store>(bench: Bench<S>) {
         bench.reserve(id, &[limit.hold(id, 10)]).await;
         for _ in 0..5 {
             bench.pass(299);
-            let settled = bench.settle(id, tokens(0), MORE).await;
+            let settled = bench.settle(id, tokens(0), Then::More).await;
             assert_eq!((settled.before, part(&settled)), (Before::Held, (0, 0, 0, 10)), "{limit:?}");
             let refused = bench.reserve(100 + id, &[limit.hold(id, 1)]).await;
             assert_eq!(refused.answer.outcomes[0].verdict, after(300), "{limit:?}");
@@ -32,8 +32,39 @@ async fn a_hold_lives_while_it_is_renewed<S: Store>(bench: Bench<S>) {
         assert_eq!(refused.answer.outcomes[0].verdict, Verdict::Refused(Retry::After(Micros(1))));
         bench.clock.advance(Micros(1));
         assert!(is_taken(&bench.reserve(100 + id, &[limit.hold(id, 10)]).await), "{limit:?}");
-        let late = bench.settle(id, tokens(0), MORE).await;
+        let late = bench.settle(id, tokens(0), Then::More).await;
         assert_eq!((late.before, part(&late)), (Before::Late, (0, 0, 0, 10)), "that is another's, {limit:?}");
+    }
+}
+
+async fn a_hold_is_renewed_by_its_own_time<S: Store>(bench: Bench<S>) {
+    let limit = Limited::new(CAPACITY, 100);
+    let charges = [limit.hold(1, 1)];
+    for seconds in [1, 90, 1200] {
+        let ttl = Micros::from_secs(seconds);
+        let life = Life { ttl, ..LIFE };
+        let name = name(seconds.into());
+        let call = Reserve { name, body: 1, charges: &charges, accepts_less: None, about: &[], life };
+        bench.store.reserve(call).await.unwrap();
+        for after in [0, 1, seconds - 1, seconds] {
+            bench.pass(after);
+            let settled = bench.settle(seconds.into(), tokens(0), Then::More).await;
+            assert_eq!(settled.until, Some(bench.clock.now().plus(ttl)), "{seconds} after {after}");
+        }
+    }
+    let call = Settle {
+        name: name(2),
+        spent: tokens(1),
+        then: Then::More,
+        otherwise: &charges,
+        report: None,
+        keep: Micros::from_secs(7),
+    };
+    for before in [Before::Unheld, Before::Held] {
+        let settled = bench.store.settle(call).await.unwrap();
+        let until = bench.clock.now().plus(Micros::from_secs(7));
+        assert_eq!((settled.before, settled.until), (before, Some(until)), "as long as it is kept");
+        bench.pass(6);
     }
 }
 
@@ -58,12 +89,12 @@ async fn a_hold_lives_no_longer_than_it_may<S: Store>(bench: Bench<S>) {
         bench.store.reserve(Reserve { name: name(id), life, ..call }).await.unwrap();
         for until in [580, 700, 700] {
             bench.pass(if until == 580 { 280 } else { 200 });
-            let settled = bench.settle(id, tokens(1), MORE).await;
+            let settled = bench.settle(id, tokens(1), Then::More).await;
             assert_eq!(settled.until, Some(START.plus(Micros::from_secs(until))), "{limit:?}");
             assert_eq!(settled.parts[0].outcome.standing.held, 9, "{limit:?}");
         }
         bench.pass(20);
-        let late = bench.settle(id, tokens(2), MORE).await;
+        let late = bench.settle(id, tokens(2), Then::More).await;
         assert_eq!((late.before, late.until), (Before::Late, None), "{limit:?}");
         assert_eq!(part(&late), (1, 2, 2, 0), "{limit:?}");
     }
@@ -76,12 +107,12 @@ async fn what_was_let_go_is_held_on_only_where_there_is_room<S: Store>(bench: Be
         bench.pass(300);
         bench.reserve(100 + id, &[limit.hold(id, 100)]).await;
         for (total, before) in [(10, Before::Late), (20, Before::Held)] {
-            let settled = bench.settle(id, tokens(total), MORE).await;
+            let settled = bench.settle(id, tokens(total), Then::More).await;
             assert_eq!((settled.before, part(&settled)), (before, (10, total, total, 100)), "{limit:?}");
             assert!(!settled.parts[0].outcome.is_admitted(), "{limit:?}");
         }
         bench.settle(100 + id, tokens(0), Then::Released).await;
-        let settled = bench.settle(id, tokens(20), MORE).await;
+        let settled = bench.settle(id, tokens(20), Then::More).await;
         assert_eq!(part(&settled), (0, 20, 20, 40), "{limit:?}");
         assert!(settled.parts[0].outcome.is_admitted(), "{limit:?}");
     }
@@ -104,12 +135,12 @@ async fn a_hold_is_room_of_its_period<S: Store>(bench: Bench<S>) {
         let refused = bench.reserve(100 + id, &[limit.hold(id, 50)]).await;
         assert_eq!(refused.answer.outcomes[0].verdict, after(120), "it ends with the period, {limit:?}");
         bench.pass(60);
-        assert_eq!(part(&bench.settle(id, tokens(10), MORE).await), (10, 10, 10, 50), "{limit:?}");
+        assert_eq!(part(&bench.settle(id, tokens(10), Then::More).await), (10, 10, 10, 50), "{limit:?}");
         bench.clock.advance(Micros(59_999_999));
-        assert_eq!(part(&bench.settle(id, tokens(15), MORE).await), (5, 15, 15, 45), "{limit:?}");
+        assert_eq!(part(&bench.settle(id, tokens(15), Then::More).await), (5, 15, 15, 45), "{limit:?}");
         bench.clock.advance(Micros(1));
         assert!(is_taken(&bench.reserve(100 + id, &[limit.hold(id, 100)]).await), "all anew, {limit:?}");
-        let settled = bench.settle(id, tokens(30), MORE).await;
+        let settled = bench.settle(id, tokens(30), Then::More).await;
         assert_eq!((settled.before, part(&settled)), (Before::Held, (0, 30, 0, 100)), "{limit:?}");
         assert!(settled.parts[0].outcome.is_admitted(), "that is of the period before, {limit:?}");
         let settled = bench.settle(id, tokens(70), Then::Done).await;
@@ -142,7 +173,7 @@ async fn what_is_released_is_given_back_once<S: Store>(bench: Bench<S>) {
         assert_eq!(part(&released), (0, 0, 0, 0), "nothing was done after all, {limit:?}");
         assert_eq!(released.parts[1].outcome.standing.used, 2, "{limit:?}");
         assert_eq!(bench.settle(id, tokens(50), Then::Released).await.before, Before::Settled);
-        let after_all = bench.settle(id, tokens(10), MORE).await;
+        let after_all = bench.settle(id, tokens(10), Then::More).await;
         assert_eq!((after_all.before, part(&after_all)), (Before::Late, (10, 10, 10, 50)), "{limit:?}");
         assert_eq!(part(&bench.settle(id, tokens(10), Then::Released).await), (0, 10, 10, 0), "{limit:?}");
         assert_eq!(
@@ -175,7 +206,11 @@ async fn a_slot_is_free_when_its_holder_lets_go<S: Store>(bench: Bench<S>) {
     assert_eq!(held().await, (0, 3), "named or not");
     let refused = bench.reserve(3, &[streams.slot(1)]).await;
     assert_eq!((refused.hold, refused.answer.outcomes[0].verdict), (Hold::Refused, after(200)));
-    assert_eq!(bench.settle(1, tokens(500), MORE).await.parts[0].outcome.standing.held, 3, "a heartbeat");
+    assert_eq!(
+        bench.settle(1, tokens(500), Then::More).await.parts[0].outcome.standing.held,
+        3,
+        "a heartbeat"
+    );
     let refused = bench.reserve(3, &[streams.slot(1)]).await;
     assert_eq!(refused.answer.outcomes[0].verdict, after(300));
     bench.charge(&[anonymous(Op::GiveBack { units: 9 })]).await;
@@ -204,7 +239,7 @@ async fn what_nobody_reserved_is_charged_after_the_fact<S: Store>(bench: Bench<S
         assert_eq!((again.before, part(&again)), (Before::Settled, (0, 30, 30, 0)), "{limit:?}");
         let growing = 100 + id;
         for (total, charged, used) in [(10, 10, 40), (10, 0, 40), (25, 15, 55), (200, 175, 230)] {
-            let settled = settle(growing, tokens(total), MORE).await;
+            let settled = settle(growing, tokens(total), Then::More).await;
             assert_eq!(part(&settled), (charged, total, used, 0), "{limit:?}");
             assert_eq!(settled.parts[0].outcome.is_admitted(), used <= 100, "{limit:?}");
         }
@@ -258,7 +293,7 @@ async fn time_that_runs_backwards_lets_nothing_go<S: Store>(bench: Bench<S>) {
         bench.reserve(id, &[limit.hold(id, 60)]).await;
         back(600);
         assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (0, 60), "{limit:?}");
-        let settled = bench.settle(id, tokens(20), MORE).await;
+        let settled = bench.settle(id, tokens(20), Then::More).await;
         assert_eq!((settled.before, part(&settled)), (Before::Held, (20, 20, 20, 40)), "{limit:?}");
         bench.clock.set(START);
         let settled = bench.settle(id, tokens(30), Then::Done).await;
@@ -268,6 +303,7 @@ async fn time_that_runs_backwards_lets_nothing_go<S: Store>(bench: Bench<S>) {
 
 promises!(of [memory, redis, valkey]: {
     a_hold_lives_while_it_is_renewed,
+    a_hold_is_renewed_by_its_own_time,
     a_hold_lives_no_longer_than_it_may,
     what_was_let_go_is_held_on_only_where_there_is_room,
     a_hold_is_room_of_its_period,

@@ -384,6 +384,19 @@ async fn a_caller_may_ask_for_another_time_to_live_within_the_lease<S: Store>(be
     }
     let held = service.held(reserve("llm", Usage::default())).await;
     assert_eq!(held.expires_at.unwrap().seconds - start, 300, "unless written");
+    let held = service.held(keyed(asks("llm", 40), "mine")).await;
+    service.pass(10);
+    let by_key = SettleRequest {
+        subject: Some(ann("llm")),
+        used: Some(Usage::default()),
+        idempotency_key: "mine".into(),
+        more: true,
+        ..SettleRequest::default()
+    };
+    for renewed in [more(&held, None), by_key] {
+        let answer = service.settle(renewed.clone()).await.unwrap();
+        assert_eq!(answer.expires_at.unwrap().seconds - start, 50, "by its own time: {renewed:?}");
+    }
     service.stop().await;
 }
 

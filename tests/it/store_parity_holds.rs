@@ -135,7 +135,7 @@ fn deed() -> impl Strategy<Value = Deed> {
             Deed::Reserve { name, body, charges, accepts_less, life }
         });
     let then = prop_oneof![
-        3 => span().prop_map(|ttl| Then::More { ttl }),
+        3 => Just(Then::More),
         2 => Just(Then::Done),
         1 => Just(Then::Released),
     ];

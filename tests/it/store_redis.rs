@@ -487,7 +487,7 @@ async fn reserving_and_settling_are_a_command_each_and_leave_nothing_held() {
             let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut server.connection()).unwrap();
             assert!((60_000..123_000).contains(&left), "{key} is kept for {left} ms");
         }
-        store.settle(settle(1, Then::More { ttl: Micros::from_secs(60) })).await.unwrap();
+        store.settle(settle(1, Then::More)).await.unwrap();
         for key in names("tollgate:*:o") {
             let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut server.connection()).unwrap();
             assert!(left > 60_000, "{key} is kept for {left} ms");

@@ -19,7 +19,6 @@ use crate::support::tools::Tool;
 const START: Timestamp = Timestamp(1_795_262_400_000_000);
 const LIFE: Life = Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(600), keep: KEEP };
 const KEEP: Micros = Micros::from_secs(3600);
-const MORE: Then = Then::More { ttl: Micros::from_secs(60) };
 const BUDGET: Window = Window::Total { forget: None };
 const SLOTS: Window = Window::Concurrent { max_age: Micros::from_secs(600) };
 const SMALL: Retention = Retention { age: Micros(100_000), most: 1000 };
@@ -118,7 +117,7 @@ async fn each_settle_tells_by_how_much_its_totals_grew<S: Store>(bench: Bench<S>
     assert_eq!(bench.notes(Trail::Spent).await, [], "nothing is spent yet");
     bench.clock.advance(Micros(1_234_567));
     for (tokens, classes) in [(200, [150, 50]), (200, [150, 50]), (100, [100, 0]), (777, [700, 77])] {
-        assert_eq!(bench.settle(1, exactly(tokens, tokens / 10), &classes, MORE).await, Before::Held);
+        assert_eq!(bench.settle(1, exactly(tokens, tokens / 10), &classes, Then::More).await, Before::Held);
     }
     bench.settle(1, exactly(777, 77), &[700, 77], Then::Done).await;
     bench.settle(1, exactly(900, 90), &[800, 100], Then::Done).await;
@@ -161,10 +160,10 @@ async fn late_and_unheld_usage_is_told_as_such<S: Store>(bench: Bench<S>) {
 
 async fn what_spends_nothing_leaves_no_note<S: Store>(bench: Bench<S>) {
     bench.reserve(1, &[hold(Unit::Hits, 1)]).await;
-    bench.settle(1, exactly(0, 0), &[], MORE).await;
+    bench.settle(1, exactly(0, 0), &[], Then::More).await;
     bench.settle(1, exactly(0, 0), &[], Then::Done).await;
     bench.reserve(2, &[hold(Unit::Money, 30)]).await;
-    bench.settle(2, exactly(0, 0), &[], MORE).await;
+    bench.settle(2, exactly(0, 0), &[], Then::More).await;
     bench.settle(2, exactly(0, 0), &[], Then::Released).await;
     assert_eq!(bench.reserve(3, &[hold(Unit::Money, 1001)]).await, Hold::Refused);
     assert_eq!(bench.spent().await, []);
@@ -173,7 +172,7 @@ async fn what_spends_nothing_leaves_no_note<S: Store>(bench: Bench<S>) {
 async fn a_trail_is_read_page_by_page<S: Store>(bench: Bench<S>) {
     bench.reserve(1, &[hold(Unit::Money, 30)]).await;
     for money in 1..=25 {
-        bench.settle(1, exactly(0, money), &[], MORE).await;
+        bench.settle(1, exactly(0, money), &[], Then::More).await;
     }
     let (mut read, mut from) = (0, Place::default());
     loop {

@@ -5,16 +5,15 @@
 
 use std::fmt;
 
-use crate::clock::{Micros, Timestamp};
+use crate::clock::Timestamp;
 use crate::limits::CounterKey;
 
-use super::request::LONGEST_TTL;
 use super::unknown::Unknown;
 
 /// How the bytes of a handle are read.
-const VERSION: u8 = 1;
-/// Version, what is kept, what is due if nobody tells, tag, id, beginning, and time to live.
-const BYTES: usize = 1 + 1 + 1 + 8 + 16 + 8 + 8;
+const VERSION: u8 = 2;
+/// Version, what is kept, what is due if nobody tells, tag, id, and beginning.
+const BYTES: usize = 1 + 1 + 1 + 8 + 16 + 8;
 
 /// What a caller keeps of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +21,6 @@ pub struct Handle {
     pub(in crate::engine) name: CounterKey,
     /// When it was reserved: by the prices of that time it is paid.
     pub(in crate::engine) began: Timestamp,
-    /// For how long it is renewed.
-    pub(in crate::engine) ttl: Micros,
     pub(in crate::engine) kept: Kept,
     /// What is due if nobody tells what was used.
     pub(in crate::engine) unknown: Unknown,
@@ -43,7 +40,6 @@ impl Handle {
     pub(in crate::engine) const OF_NOTHING: Self = Self {
         name: CounterKey { tag: 0, id: 0 },
         began: Timestamp(0),
-        ttl: LONGEST_TTL,
         kept: Kept::Nothing,
         unknown: Unknown::AS_HELD,
     };
@@ -59,11 +55,9 @@ impl Handle {
         }
         let [VERSION, kept, unknown, fields @ ..] = bytes else { return None };
         let field = |start: usize| fields[start..start + 8].try_into().map(u64::from_be_bytes).ok();
-        let ttl = Micros(field(32)?);
         Some(Self {
             name: CounterKey { tag: field(0)?, id: u128::from(field(8)?) << 64 | u128::from(field(16)?) },
             began: Timestamp(field(24)?),
-            ttl: Some(ttl).filter(|ttl| (Micros(1)..=LONGEST_TTL).contains(ttl))?,
             kept: Kept::ALL.get(usize::from(kept)).copied()?,
             unknown: Unknown::numbered(unknown)?,
         })
@@ -73,13 +67,9 @@ impl Handle {
 impl fmt::Display for Handle {
     /// Lower-case hex, as long for every reservation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, began, ttl, kept, unknown } = self;
+        let Self { name, began, kept, unknown } = self;
         let (kept, unknown) = (*kept as u8, unknown.number());
-        write!(
-            f,
-            "{VERSION:02x}{kept:02x}{unknown:02x}{:016x}{:032x}{:016x}{:016x}",
-            name.tag, name.id, began.0, ttl.0
-        )
+        write!(f, "{VERSION:02x}{kept:02x}{unknown:02x}{:016x}{:032x}{:016x}", name.tag, name.id, began.0)
     }
 }
 
@@ -107,7 +97,6 @@ mod tests {
             let handle = Handle {
                 name: CounterKey { tag: u64::MAX - 1, id: 7 << 100 | 3 },
                 began: Timestamp(1_795_262_400_000_000),
-                ttl: Micros::from_secs(300),
                 kept,
                 unknown: Unknown::numbered(2).unwrap(),
             };
@@ -118,7 +107,7 @@ mod tests {
     #[test]
     fn what_was_never_written_is_none() {
         let text = Handle::OF_NOTHING.to_string();
-        assert_eq!(text.len(), 86);
+        assert_eq!(text.len(), 70);
         let with = |at: usize, digits: &str| {
             let mut text = text.clone();
             text.replace_range(at..at + digits.len(), digits);
@@ -130,14 +119,11 @@ mod tests {
             &text[2..],
             &long,
             &text.to_uppercase().replace('0', "g"),
-            &with(0, "02"),
+            &with(0, "01"),
             &with(2, "02"),
             &with(4, "04"),
         ] {
             assert_eq!(Handle::parse(garbage.as_bytes()), None, "{garbage}");
-        }
-        for ttl in [0, LONGEST_TTL.0 + 1] {
-            assert_eq!(Handle::parse(with(70, &format!("{ttl:016x}")).as_bytes()), None, "{ttl}");
         }
     }
 }

@@ -13,6 +13,8 @@ const TTL: Micros = Micros::from_secs(300);
 const KEPT: Micros = Micros::from_secs(24 * 3600);
 /// How long one is remembered after it has lapsed.
 const KEPT_LAPSED: Micros = Micros::from_secs(3600);
+/// How long one is remembered once it is settled, even if it goes on for as long as a caller can ask.
+pub(in crate::engine) const KEPT_SETTLED: Micros = Micros(LONGEST_TTL.0 + KEPT_LAPSED.0);
 
 /// The life of what `plan` holds. The strictest of its limits has its way; within that the caller, who `asked` for so long.
 pub(in crate::engine) fn life(plan: &Plan<'_>, asked: Option<Micros>) -> Life {
@@ -29,7 +31,7 @@ pub(in crate::engine) fn keep(ttl: Micros) -> Micros {
 
 /// How long ago at most something was reserved that a record is kept of, which is renewed for as long as it may be.
 pub(super) fn oldest(plan: &Plan<'_>) -> Micros {
-    Micros(max_age(plan).0.saturating_add(keep(LONGEST_TTL).0))
+    Micros(max_age(plan).0.saturating_add(KEPT_SETTLED.0))
 }
 
 fn max_age(plan: &Plan<'_>) -> Micros {

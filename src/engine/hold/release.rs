@@ -12,7 +12,7 @@ use crate::store::{
 
 use super::answer::{Done, LimitStanding, ReleaseAnswer};
 use super::handle::{Handle, Kept};
-use super::life::keep;
+use super::life::{KEPT_SETTLED, keep};
 use super::name::{self, Purpose};
 use super::request::{self, Amount, InvalidHold, ReleaseRequest, SubjectOf};
 use super::settle::standings;
@@ -43,7 +43,7 @@ async fn held<S: Store>(engine: &Engine<S>, handle: Handle) -> Result<ReleaseAns
         spent: Spent { tokens: Due::AsHeld, money: Due::AsHeld },
         then: Then::Released,
         otherwise: &[],
-        keep: keep(handle.ttl),
+        keep: KEPT_SETTLED,
         report: None,
     };
     let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;

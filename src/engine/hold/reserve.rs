@@ -78,7 +78,7 @@ pub(super) async fn reserve<S: Store>(
     let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
     let whole = amounts.units.map_or(1, NonZeroU64::get);
     let unknown = Unknown::at(&plan);
-    let handle = |name, began| Handle { name, began, ttl: life.ttl, kept: Kept::Record, unknown };
+    let handle = |name, began| Handle { name, began, kept: Kept::Record, unknown };
     // What was expected of the first call is not known any more: calls have taught since.
     let usage = if done == Done::Before { asked } else { usage };
     let granted = || Granted::of(&usage, request.partial, grant.map_or(whole, |grant| grant.units));

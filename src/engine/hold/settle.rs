@@ -1,6 +1,6 @@
 //! Charging what a call came to.
 
-use crate::clock::{Micros, Timestamp};
+use crate::clock::Timestamp;
 use crate::engine::native::about;
 use crate::engine::odd::Odd;
 use crate::engine::{Enforcement, Engine, unpriced};
@@ -13,9 +13,9 @@ use super::amounts::{Amounts, cost};
 use super::answer::{Done, LimitStanding, Reason, Ruling, SettleAnswer, Timing};
 use super::estimate::teach;
 use super::handle::{Handle, Kept};
-use super::life::{keep, oldest};
+use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
-use super::request::{self, InvalidHold, LONGEST_TTL, Named, Progress, SettleRequest, SubjectOf, Usage};
+use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{found_open, tell};
 use super::told::Told;
 use super::unknown::Unknown;
@@ -53,8 +53,6 @@ struct Ending<'a> {
     used: Option<&'a Usage<'a>>,
     /// What is due if nobody tells what was used.
     unknown: Unknown,
-    /// For how long it is renewed.
-    ttl: Micros,
     priced: Priced,
     /// What is charged if nothing was reserved, and whose that is.
     otherwise: &'a [Charge<'a>],
@@ -77,12 +75,12 @@ async fn by_handle<S: Store>(
     used: Option<&Usage<'_>>,
     request: &SettleRequest<'_>,
 ) -> Result<SettleAnswer, HoldError> {
-    let Handle { name, began, ttl, unknown, kept } = handle;
+    let Handle { name, began, unknown, kept } = handle;
     if kept == Kept::Nothing {
         return Ok(SettleAnswer::untouched());
     }
     let priced = Priced::At(request.used_at.unwrap_or(began));
-    let ending = Ending { name, used, unknown, ttl, priced, otherwise: &[], about: &[] };
+    let ending = Ending { name, used, unknown, priced, otherwise: &[], about: &[] };
     match ending.settle(engine, rules, request.progress).await? {
         Some(answer) => Ok(answer),
         None => Err(HoldError::UnknownReservation),
@@ -118,7 +116,7 @@ async fn by_key<S: Store>(
     };
     let (otherwise, about) = (&otherwise[..], &about(domain, &descriptor, secret)[..]);
     let (used, unknown) = (Some(used), Unknown::AS_HELD);
-    let ending = Ending { name, used, unknown, ttl: LONGEST_TTL, priced, otherwise, about };
+    let ending = Ending { name, used, unknown, priced, otherwise, about };
     let answer = ending.settle(engine, rules, request.progress).await?;
     Ok(answer.unwrap_or_else(SettleAnswer::untouched))
 }
@@ -133,7 +131,7 @@ impl Ending<'_> {
     ) -> Result<Option<SettleAnswer>, HoldError> {
         let (at, bill) = self.priced(engine, rules).await?;
         let told = Told::of(self.name, self.used, &rules.prices, at, self.about.to_vec());
-        let call = self.call(bill.spent, then(progress, self.ttl), Some(told.report()));
+        let call = self.call(bill.spent, then(progress), Some(told.report()));
         let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
         if let Some(domain) = domain_of(rules, &settled) {
             tell(engine, domain, &settled).await;
@@ -186,8 +184,8 @@ impl Ending<'_> {
     }
 
     fn call<'c>(&'c self, spent: Spent, then: Then, report: Option<Report<'c>>) -> Settle<'c> {
-        let Self { name, otherwise, ttl, .. } = *self;
-        Settle { name, spent, then, otherwise, keep: keep(ttl), report }
+        let Self { name, otherwise, .. } = *self;
+        Settle { name, spent, then, otherwise, keep: KEPT_SETTLED, report }
     }
 
     /// By the prices of `at`.
@@ -206,9 +204,9 @@ fn learn<S: Store>(engine: &Engine<S>, settled: &Settled, used: Option<&Usage<'_
     }
 }
 
-fn then(progress: Progress, ttl: Micros) -> Then {
+fn then(progress: Progress) -> Then {
     match progress {
-        Progress::More => Then::More { ttl },
+        Progress::More => Then::More,
         Progress::Done => Then::Done,
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::RandomState;
 
 use crate::algorithm::Rule;
-use crate::clock::Timestamp;
+use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
 use crate::store::durable::Track;
@@ -54,8 +54,9 @@ pub(super) struct Record {
     pub(super) body: u64,
     pub(super) state: Reservation,
     pub(super) began: Timestamp,
-    /// When it lapses, and when it does so however often it is renewed.
+    /// When it lapses, for how long it is renewed, and when it lapses however often it is.
     pub(super) until: Timestamp,
+    pub(super) ttl: Micros,
     pub(super) ends: Timestamp,
     /// How many flexible units were granted.
     pub(super) units: u64,

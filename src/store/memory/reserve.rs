@@ -118,7 +118,7 @@ impl MemoryStore {
             })
             .collect();
         let until = match then {
-            Then::More { ttl } => Some(at.plus(ttl).min(record.ends)).filter(|until| *until > at),
+            Then::More => Some(at.plus(record.ttl).min(record.ends)).filter(|until| *until > at),
             Then::Done | Then::Released | Then::Unchanged => None,
         };
         let charges: Vec<Charge<'_>> =
@@ -218,6 +218,7 @@ impl Record {
             state: Reservation::Open,
             began: at,
             until,
+            ttl: call.life.ttl,
             ends: at.plus(call.life.max_age),
             units: if call.accepts_less.is_some() { share.granted } else { 1 },
             kept_until: at.plus(call.life.keep).max(until),
@@ -237,6 +238,7 @@ impl Record {
             state: Reservation::Unheld,
             began: at,
             until: at,
+            ttl: call.keep,
             ends: Timestamp(u64::MAX),
             units: 0,
             kept_until: at.plus(call.keep),
@@ -263,7 +265,7 @@ impl Record {
 
     fn go_on(&mut self, then: Then, until: Option<Timestamp>, dues: &[u64], held: &[Option<u64>]) {
         self.state = match then {
-            Then::More { .. } => Reservation::Open,
+            Then::More => Reservation::Open,
             Then::Done => Reservation::Settled,
             Then::Released => Reservation::Released,
             Then::Unchanged => self.state,

@@ -17,8 +17,6 @@ use super::bench::Bench;
 pub(crate) const LIFE: Life =
     Life { ttl: Micros::from_secs(300), max_age: Micros::from_secs(3600), keep: KEEP };
 pub(crate) const KEEP: Micros = Micros::from_secs(86_400);
-/// Another five minutes for what is not spent.
-pub(crate) const MORE: Then = Then::More { ttl: Micros::from_secs(300) };
 
 const DAY: Micros = Micros::from_secs(86_400);
 

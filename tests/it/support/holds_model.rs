@@ -56,7 +56,7 @@ pub(crate) enum Reserving {
 /// How a reservation goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Going {
-    More(u64),
+    More,
     Done,
     Released,
 }
@@ -92,6 +92,7 @@ struct Record {
     units: u64,
     began: u64,
     until: u64,
+    ttl: u64,
     ends: u64,
     kept_until: u64,
     parts: Vec<Part>,
@@ -289,7 +290,8 @@ impl Model {
         }
         let parts = asks.iter().map(|ask| self.part(at, ask)).collect();
         let kept_until = until.max(at + lasting.keep);
-        let record = Record { body, state: State::Open, units, began: at, until, ends, kept_until, parts };
+        let (state, ttl) = (State::Open, lasting.ttl);
+        let record = Record { body, state, units, began: at, until, ttl, ends, kept_until, parts };
         self.records.insert(name, record);
         (Reserving::Taken(units, at, until), told)
     }
@@ -328,8 +330,8 @@ impl Model {
             None => {
                 let part = |counter: &usize| self.part(at, &(*counter, Ask::Look(0)));
                 let parts = otherwise.iter().map(part).collect();
-                let (state, ends) = (State::Unheld, u64::MAX);
-                Record { body: 0, state, units: 0, began: at, until: at, ends, kept_until: 0, parts }
+                let (state, ttl, ends) = (State::Unheld, keep, u64::MAX);
+                Record { body: 0, state, units: 0, began: at, until: at, ttl, ends, kept_until: 0, parts }
             }
         };
         let before = match (record.state, going) {
@@ -352,14 +354,14 @@ impl Model {
             return (before, None, record.parts.iter().map(look).collect());
         }
         let until = match going {
-            Going::More(ttl) => Some((at + ttl).min(record.ends)).filter(|until| *until > at),
+            Going::More => Some((at + record.ttl).min(record.ends)).filter(|until| *until > at),
             Going::Done | Going::Released => None,
         };
         let parts = record.parts.iter_mut();
         let parts = parts.map(|part| self.settle_part(at, name, part, spent(part.counter), going, until));
         let parts = parts.collect();
         record.state = match going {
-            Going::More(_) => State::Open,
+            Going::More => State::Open,
             Going::Done => State::Settled,
             Going::Released => State::Released,
         };

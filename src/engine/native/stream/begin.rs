@@ -60,7 +60,7 @@ pub(super) async fn begin<S: Store>(
             return decision;
         }
     };
-    let handle = Handle { name, began, ttl: life.ttl, kept: Kept::Record, unknown: Unknown::at(&plan) };
+    let handle = Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan) };
     let text = Metadata::Text(handle.to_string().into());
     decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
     decision.unclaimed = Some(unclaimed(engine, Closing::release(name, life.keep)));

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::engine::decision::{Code, Decision};
-use crate::engine::hold::{Handle, Ruling, Told as Report, keep, standings, tell as tell_of};
+use crate::engine::hold::{Handle, KEPT_SETTLED, Ruling, Told as Report, standings, tell as tell_of};
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::{Asked, about, charge};
@@ -99,7 +99,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
         let first = &self.request.descriptors[self.places[0]];
         let about = about(self.domain, first, engine.store.key_secret());
         let told = Report::of(hold.name, usage.as_ref(), &rules.prices, hold.began, about);
-        let (name, then, keep) = (hold.name, Then::Done, keep(hold.ttl));
+        let (name, then, keep) = (hold.name, Then::Done, KEPT_SETTLED);
         let insistence = Insistence::on(engine, Closing { name, spent, then, keep, told: Some(told) });
         let plan = bill.is_some().then(|| self.plan());
         let otherwise: SmallVec<[Charge<'_>; 2]> = plan

@@ -11,7 +11,7 @@ use crate::store::usage::Totals;
 use super::{Record, RecordedPart, Reservation};
 
 /// The form that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What is one of few is written as its place in these lists, so nothing may ever be taken out of them or moved.
 const STATES: [Reservation; 4] =
@@ -35,7 +35,7 @@ impl Record {
         bytes.push(VERSION);
         write_number(bytes, place(&STATES, self.state));
         let instants = [self.began, self.until, self.ends, self.kept_until];
-        [self.body, self.units].iter().for_each(|number| write_number(bytes, *number));
+        [self.body, self.units, self.ttl.0].iter().for_each(|number| write_number(bytes, *number));
         instants.iter().for_each(|at| write_instant(bytes, *at));
         write_number(bytes, self.about.len() as u64);
         bytes.extend_from_slice(&self.about);
@@ -58,6 +58,7 @@ impl Record {
         let bytes = &mut rest;
         let state = one_of(&STATES, bytes)?;
         let (body, units) = (read_number(bytes)?, read_number(bytes)?);
+        let ttl = read_number(bytes).map(Micros)?;
         let (began, until) = (read_instant(bytes)?, read_instant(bytes)?);
         let (ends, kept_until) = (read_instant(bytes)?, read_instant(bytes)?);
         let about = read_slice(bytes)?.into();
@@ -68,7 +69,7 @@ impl Record {
         while !bytes.is_empty() {
             parts.push(RecordedPart::read(bytes)?);
         }
-        Some(Self { body, state, began, until, ends, units, kept_until, about, totals, parts })
+        Some(Self { body, state, began, until, ttl, ends, units, kept_until, about, totals, parts })
     }
 }
 
@@ -241,17 +242,17 @@ mod tests {
         let about = prop::collection::vec(any::<u8>(), 0..200);
         let totals = (any::<u64>(), any::<u64>(), prop::collection::vec(any::<u64>(), 0..5));
         let state = prop::sample::select(STATES.to_vec());
-        (state, any::<[u64; 6]>(), about, totals, parts).prop_map(
+        (state, any::<[u64; 7]>(), about, totals, parts).prop_map(
             |(
                 state,
-                [body, units, began, until, ends, kept_until],
+                [body, units, ttl, began, until, ends, kept_until],
                 about,
                 (tokens, money, classes),
                 parts,
             )| {
                 let [began, until, ends, kept_until] = [began, until, ends, kept_until].map(Timestamp);
-                let (about, totals) = (about.into(), Totals::of(tokens, money, classes));
-                Record { body, state, began, until, ends, units, kept_until, about, totals, parts }
+                let (about, totals, ttl) = (about.into(), Totals::of(tokens, money, classes), Micros(ttl));
+                Record { body, state, began, until, ttl, ends, units, kept_until, about, totals, parts }
             },
         )
     }
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn another_version_is_said() {
-        assert_eq!(Record::read(&[2, 0]).unwrap_err(), Unreadable::Version(2));
-        assert_eq!(Record::read(&[1, 9, 0]).unwrap_err(), Unreadable::Torn);
+        assert_eq!(Record::read(&[1, 0]).unwrap_err(), Unreadable::Version(1));
+        assert_eq!(Record::read(&[2, 9, 0]).unwrap_err(), Unreadable::Torn);
     }
 }

@@ -3,8 +3,8 @@
 -- One string under the name of the reservation, so that whoever settles it names one key. All keys of a reservation are
 -- on one server: a cluster would keep one record a slot. In Redis:
 --
---   B  where it is in its life    d  when it began, when it lapses, when it does so at the latest    d  units granted
---   d  until when it counts       8 bytes  what was asked
+--   B  where it is in its life    d  when it began, when it lapses, for how long it is renewed, when it lapses at the
+--   latest    d  units granted    d  until when it counts    8 bytes  what was asked
 --   I4 and bytes  whose it is, as it is written down    I4 and bytes  doubles, what it was told to have used: of tokens,
 --   nano-USD, each class
 --   then of each counter
@@ -23,7 +23,7 @@ local NAME = 'tollgate:{%08x%08x}:%08x%08x%08x%08x'
 local function read_record(key)
   local raw = call('GET', key)
   if not raw then return nil end
-  local state, began, till, ends, units, counts, asked, about, totals, at = unpack('<Bdddddc8I4c0I4c0', raw)
+  local state, began, till, ttl, ends, units, counts, asked, about, totals, at = unpack('<Bddddddc8I4c0I4c0', raw)
   if now >= counts then return nil end
   local parts = {}
   while at <= #raw do
@@ -35,13 +35,13 @@ local function read_record(key)
     at = next_at
   end
   return {
-    state = state, began = began, till = till, ends = ends, units = units, counts = counts, asked = asked,
+    state = state, began = began, till = till, ttl = ttl, ends = ends, units = units, counts = counts, asked = asked,
     about = about, totals = totals, parts = parts,
   }
 end
 
 local function write_record(key, r)
-  local pieces = { pack('<Bdddddc8I4c0I4c0', r.state, r.began, r.till, r.ends, r.units, r.counts, r.asked,
+  local pieces = { pack('<Bddddddc8I4c0I4c0', r.state, r.began, r.till, r.ttl, r.ends, r.units, r.counts, r.asked,
     #r.about, r.about, #r.totals, r.totals) }
   for i, part in ipairs(r.parts) do
     pieces[i + 1] = pack('<dddddI2c0I2c0', part.ends, part.granted, part.paid, part.taken, part.held,

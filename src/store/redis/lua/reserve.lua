@@ -70,7 +70,7 @@ if units > 0 then
 end
 
 record = {
-  state = OPEN, began = now, till = now + min(ttl, max_age), ends = now + max_age, parts = {}, asked = asked,
+  state = OPEN, began = now, till = now + min(ttl, max_age), ttl = ttl, ends = now + max_age, parts = {}, asked = asked,
   units = units > 0 and granted or 1, about = ARGV[2]:sub(about_at), totals = '',
 }
 record.counts = max(now + keep, record.till)

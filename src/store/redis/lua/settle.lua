@@ -2,9 +2,9 @@
 -- src/store/memory/reserve.rs.
 --
 -- KEYS    the record; the trail of what is spent
--- ARGV    [2]   B B d d d d c16  how it goes on; 1 if what follows is charged when there is no record; for how long it is
---               held on; for how long its record counts; tokens and nano-USD spent so far, -1 for what was held; its name;
---               then what is to be written down, if anything is
+-- ARGV    [2]   B B d d d c16  how it goes on; 1 if what follows is charged when there is no record; for how long its record
+--               counts, and what nobody has reserved is held on; tokens and nano-USD spent so far, -1 for what was held;
+--               its name; then what is to be written down, if anything is
 --         then  for each counter to charge if there is no record: what the record says of it; its terms
 -- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; when it
 --         was reserved; then of each counter: granted; paid in all; charged now; what came of it. Beside that string what the record says of
@@ -14,13 +14,13 @@ local MORE, DONE, RELEASE, LOOK = 0, 1, 2, 3
 local FOUND_HELD, FOUND_LATE, FOUND_SETTLED, FOUND_UNHELD, FOUND_UNKNOWN = 0, 1, 2, 3, 4
 local NOBODY_KNOWS = -2
 
-local and_then, otherwise, ttl, keep, tokens, money, name, report_at = unpack('<BBddddc16', ARGV[2])
+local and_then, otherwise, keep, tokens, money, name, report_at = unpack('<BBdddc16', ARGV[2])
 local report = read_report(ARGV[2], report_at)
 
 -- What nobody reserved: all of it is still to be paid. Nothing if its periods are not known.
 local function after_the_fact()
   local r = {
-    state = UNHELD, began = now, till = now, ends = huge, units = 0, asked = ('\0'):rep(8), parts = {},
+    state = UNHELD, began = now, till = now, ttl = keep, ends = huge, units = 0, asked = ('\0'):rep(8), parts = {},
     about = report and report.about or '', totals = '',
   }
   for at = 3, #ARGV, 2 do
@@ -51,7 +51,7 @@ elseif record.state == RELEASED or now >= record.till then
   before = FOUND_LATE
 end
 local goes_on = before ~= FOUND_SETTLED and and_then ~= LOOK
-local till = goes_on and and_then == MORE and min(now + ttl, record.ends) or 0
+local till = goes_on and and_then == MORE and min(now + record.ttl, record.ends) or 0
 local is_held_on = till > now
 
 local function due(part)

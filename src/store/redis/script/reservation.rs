@@ -71,14 +71,13 @@ pub(in crate::store::redis) fn settle(
     notes: usize,
 ) -> Cmd {
     let mut command = begin(hash, call.name, [keys::trail(Trail::Spent)].into_iter(), time);
-    let (goes_on, ttl) = match call.then {
-        Then::More { ttl } => (0, ttl.0),
-        Then::Done => (1, 0),
-        Then::Released => (2, 0),
-        Then::Unchanged => (3, 0),
+    let goes_on = match call.then {
+        Then::More => 0,
+        Then::Done => 1,
+        Then::Released => 2,
+        Then::Unchanged => 3,
     };
     let mut spent = vec![goes_on, u8::from(!call.otherwise.is_empty())];
-    number(&mut spent, ttl);
     number(&mut spent, call.keep.0);
     for due in [call.spent.tokens, call.spent.money] {
         double(&mut spent, if let Due::Exactly(units) = due { units.min(MAX_AMOUNT) as f64 } else { -1.0 });
