@@ -167,6 +167,14 @@ impl Op {
         }
     }
 
+    /// The same, of which only `share` is held.
+    pub fn granted(self, share: Share) -> Self {
+        match self {
+            Self::Hold { fixed, flexible } => Self::Hold { fixed, flexible: share.part_of(flexible) },
+            op => op,
+        }
+    }
+
     /// The same, but what would be held is spent at once.
     pub fn spending(self) -> Self {
         match self {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Standing, Verdict};
+use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Share, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 
@@ -234,26 +234,27 @@ impl Charge<'_> {
 
 impl Call<'_> {
     /// Tells those that can never pass with the others of their call that waiting does not help: of a counter
-    /// that stands here more than once, all of them have to fit.
-    fn settle(&self, outcomes: &mut [Outcome]) {
+    /// that stands here more than once, all of them have to fit, and of what is flexible `least`.
+    fn settle(&self, outcomes: &mut [Outcome], least: Share) {
         if self.admission != Admission::AllOrNone {
             return;
         }
         for (index, outcome) in outcomes.iter_mut().enumerate() {
-            if matches!(outcome.verdict, Verdict::Refused(Retry::After(_))) && !self.ever_fits(index) {
+            if matches!(outcome.verdict, Verdict::Refused(Retry::After(_))) && !self.ever_fits(index, least) {
                 outcome.verdict = Verdict::Refused(Retry::Never);
             }
         }
     }
 
     /// Whether the charge at `index` would find room in a fresh counter, after those before it.
-    fn ever_fits(&self, index: usize) -> bool {
+    fn ever_fits(&self, index: usize, least: Share) -> bool {
         let charge = &self.charges[index];
-        let (Number::AtMost(most), Some(room)) = (charge.rule.most(), charge.op.room()) else {
+        let room = charge.op.granted(least).room();
+        let (Number::AtMost(most), Some(room)) = (charge.rule.most(), room) else {
             return true;
         };
         let before = self.charges[..index].iter().filter(|other| other.key == charge.key);
-        let spent = before.fold(0_u64, |spent, other| match other.op {
+        let spent = before.fold(0_u64, |spent, other| match other.op.granted(least) {
             Op::Take { charge, .. } => spent.saturating_add(charge),
             Op::GiveBack { units } => spent.saturating_sub(units),
             Op::Set { units } => units,

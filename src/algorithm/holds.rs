@@ -47,6 +47,11 @@ impl Share {
     /// All of it.
     pub const WHOLE: Self = Self { granted: 1, of: 1 };
 
+    /// The least of it that is more than nothing.
+    pub fn least(self) -> Self {
+        Self { granted: 1, ..self }
+    }
+
     /// The part of `units`, rounded up. In doubles, as the Redis script has it.
     #[expect(
         clippy::cast_possible_truncation,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::algorithm::{Op, Outcome, Overrun, Retry, Verdict};
+use crate::algorithm::{Op, Outcome, Overrun, Retry, Share, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{KeySecret, Number};
 
@@ -128,7 +128,7 @@ impl Refusals {
             Some(outcome)
         };
         let mut outcomes = call.charges.iter().map(refused).collect::<Option<Outcomes>>()?;
-        call.settle(&mut outcomes);
+        call.settle(&mut outcomes, Share::WHOLE);
         Some(Answer { at: at?, outcomes, degraded: None })
     }
 

@@ -14,11 +14,11 @@
 
 use std::num::NonZeroU64;
 
-use crate::algorithm::Outcome;
+use crate::algorithm::{Op, Outcome, Share};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, MAX_AMOUNT, Number, Unit};
 
-use super::{Answer, Charge, Report};
+use super::{Answer, Binding, Charge, Report};
 
 /// A call that is done once under its name, and holds what it asks to hold.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ pub struct Reserve<'a> {
     pub charges: &'a [Charge<'a>],
     /// Of how many units what is flexible consists, if fewer may be granted; `None`: all or nothing. A charge that
     /// asks for f flexible units of its own then holds ⌈f·k/n⌉ of them if k of these n are granted, the same k for all.
+    /// If not even one of them is, what is refused, and to be waited for, is one.
     pub accepts_less: Option<NonZeroU64>,
     /// How long it lives.
     pub life: Life,
@@ -184,6 +185,25 @@ pub struct Part {
     /// The counter now; refused, if what is used and held is above the number, or what was to be held on found no
     /// room.
     pub outcome: Outcome,
+}
+
+impl<'a> Reserve<'a> {
+    /// All of what is flexible.
+    pub(super) fn whole(&self) -> Share {
+        self.accepts_less.map_or(Share::WHOLE, |units| Share { granted: units.get(), of: units.get() })
+    }
+
+    /// The charges, with as little of what is flexible as may be granted.
+    pub(super) fn least(&self) -> Vec<Charge<'a>> {
+        let least = self.whole().least();
+        self.charges.iter().map(|charge| Charge { op: charge.op.granted(least), ..*charge }).collect()
+    }
+
+    /// What is asked of the counters if it was done before: where they are.
+    pub(super) fn looks(&self) -> Vec<Charge<'a>> {
+        let look = Op::Take { room: 0, charge: 0 };
+        self.charges.iter().map(|charge| Charge { op: look, binding: Binding::Counted, ..*charge }).collect()
+    }
 }
 
 impl Settled {

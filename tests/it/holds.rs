@@ -162,6 +162,20 @@ async fn less_is_granted_where_that_is_accepted<S: Store>(bench: Bench<S>) {
     }
 }
 
+async fn who_accepts_less_waits_for_the_least<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(Limited::of_every_window(100)) {
+        bench.reserve(id, &[limit.hold(id, 100)]).await;
+        let verdict = |reserved: Reserved| reserved.answer.outcomes[0].verdict;
+        let charges = |fixed| [limit.hold_flexibly(id, fixed, 400)];
+        let whole = bench.reserve(100 + id, &charges(0)).await;
+        assert_eq!(verdict(whole), Verdict::Refused(Retry::Never), "{limit:?}");
+        let least = bench.reserve_some(100 + id, &charges(0), 200).await;
+        assert_eq!((least.hold, verdict(least)), (Hold::Refused, Verdict::Refused(Retry::After(LIFE.ttl))));
+        let least = bench.reserve_some(100 + id, &charges(99), 200).await;
+        assert_eq!(verdict(least), Verdict::Refused(Retry::Never), "a unit is two of its own, {limit:?}");
+    }
+}
+
 async fn the_last_nano_dollar_counts<S: Store>(bench: Bench<S>) {
     const FIVE_DOLLARS: u64 = 5_000_000_000;
     for (id, limit) in (1..).zip(Limited::of_every_window(FIVE_DOLLARS)) {
@@ -283,6 +297,7 @@ promises!(of [memory, redis, valkey]: {
     what_is_settled_twice_is_charged_once,
     who_settles_late_pays_all_the_same,
     less_is_granted_where_that_is_accepted,
+    who_accepts_less_waits_for_the_least,
     the_last_nano_dollar_counts,
     what_is_spent_beyond_a_hold_is_debt,
     a_stream_pays_as_it_goes,

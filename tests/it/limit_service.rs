@@ -301,6 +301,7 @@ async fn who_accepts_less_gets_what_is_left<S: Store>(bench: Bench<S>) {
     let refused = service.reserve(less(reserve("llm", tokens(&[("output", 2_000)])))).await.unwrap();
     let words = standing(&refused.standings, "words");
     assert_eq!((words.decision(), words.reason.as_str()), (Decision::Deny, "over_limit"), "one would do");
+    assert_eq!(words.retry_after, Some(Duration { seconds: 300, nanos: 0 }), "the first hold lapses");
 
     // All tokens shrink where the model makes none, the dollars where there are none; costs as tokens.
     let bob = |request: ReserveRequest| {

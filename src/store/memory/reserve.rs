@@ -39,8 +39,8 @@ impl MemoryStore {
         let until = at.plus(call.life.ttl.min(call.life.max_age));
         let holder = Holder { id: HoldId(call.name.id), until };
         let mut step = Step::begin(self, all_or_none(call.charges), at, holder);
-        if let Some(units) = call.accepts_less {
-            step.share = step.fitting(Share { granted: units.get(), of: units.get() });
+        if call.accepts_less.is_some() {
+            step.share = step.fitting(call.whole());
         }
         let outcomes = step.all_or_none();
         let share = step.share;
@@ -61,13 +61,7 @@ impl MemoryStore {
         if record.body != call.body {
             return Reserved { answer: answer(Outcomes::new()), hold: Hold::Conflict };
         }
-        let nothing = Op::Take { room: 0, charge: 0 };
-        let looks: Vec<Charge<'_>> = call
-            .charges
-            .iter()
-            .map(|charge| Charge { op: nothing, binding: Binding::Counted, ..*charge })
-            .collect();
-        let outcomes = Step::run(self, all_or_none(&looks), at);
+        let outcomes = Step::run(self, all_or_none(&call.looks()), at);
         Reserved { answer: answer(outcomes), hold: Hold::Replayed(record.grant()) }
     }
 

@@ -84,7 +84,7 @@ impl<'m, 'c> Step<'m, 'c> {
     pub(super) fn all_or_none(&mut self) -> Outcomes {
         let call = self.call;
         let mut outcomes: Outcomes = (0..call.charges.len()).map(|index| self.charge(index)).collect();
-        call.settle(&mut outcomes);
+        call.settle(&mut outcomes, self.share.least());
         if call.is_refused(&outcomes) {
             self.take_back();
             // The verdicts stand: charges of one counter may find no room only together.
@@ -95,7 +95,7 @@ impl<'m, 'c> Step<'m, 'c> {
         outcomes
     }
 
-    /// As much of `share` as all holds of the call have room for; all of it if not even what is fixed has.
+    /// As much of `share` as all holds of the call have room for, and at least the least: that is what is refused then.
     pub(super) fn fitting(&mut self, share: Share) -> Share {
         let mut fitting = share;
         for (index, charge) in self.call.charges.iter().enumerate() {
@@ -104,7 +104,7 @@ impl<'m, 'c> Step<'m, 'c> {
                 fitting = fitting.within(room, fixed, flexible);
             }
         }
-        if fitting.granted == 0 { share } else { fitting }
+        if fitting.granted == 0 { share.least() } else { fitting }
     }
 
     fn each_unless_over(&mut self) -> Outcomes {
@@ -130,11 +130,7 @@ impl<'m, 'c> Step<'m, 'c> {
             let before = self.state(index).map(|state| state.clone());
             self.undo.extend(before.map(|state| (index, state)));
         }
-        let op = match charge.op {
-            Op::Hold { fixed, flexible } => Op::Hold { fixed, flexible: self.share.part_of(flexible) },
-            op => op,
-        };
-        self.ask(index, op, charge.overrun(call.admission), self.holder)
+        self.ask(index, charge.op.granted(self.share), charge.overrun(call.admission), self.holder)
     }
 
     /// What a charge would come to, with nothing changed.

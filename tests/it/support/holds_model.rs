@@ -281,7 +281,7 @@ impl Model {
         }
         let all = some.unwrap_or(1);
         let fits = |units: &u64| part_of_all(asks, *units, all).iter().all(|ask| self.has_room(at, ask));
-        let units = if some.is_some() { (1..=all).rev().find(fits).unwrap_or(all) } else { all };
+        let units = if some.is_some() { (1..=all).rev().find(fits).unwrap_or(1) } else { all };
         let asks = part_of_all(asks, units, all);
         let (until, ends) = (at + lasting.ttl.min(lasting.max_age), at + lasting.max_age);
         let (passes, told) = self.all_or_none(at, &asks, Some((name, until)));

@@ -66,7 +66,7 @@ if units > 0 then
       granted = within(granted, units, room - p.fixed, p.amount)
     end
   end
-  if granted == 0 then granted = units end
+  if granted == 0 then granted = 1 end
 end
 
 record = {

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Outcome, Retry, Standing, Verdict};
+use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
 use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
@@ -115,7 +115,7 @@ pub(in crate::store::redis) fn amount(replied: i64) -> Result<u64, StoreError> {
 pub(in crate::store::redis) fn answer(call: &Call<'_>, at: Timestamp, charged: &[Charged]) -> Answer {
     let mut outcomes: Outcomes =
         call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged)).collect();
-    call.settle(&mut outcomes);
+    call.settle(&mut outcomes, Share::WHOLE);
     Answer { at, outcomes, degraded: None }
 }
 

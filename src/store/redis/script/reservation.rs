@@ -4,13 +4,12 @@
 
 use redis::Cmd;
 
-use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, MAX_AMOUNT, Unit};
 use crate::store::redis::keys;
 use crate::store::{
-    Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report,
-    Reserve, Reserved, Settle, Settled, StoreError, Then, Trail,
+    Admission, Answer, Before, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report, Reserve,
+    Reserved, Settle, Settled, StoreError, Then, Trail,
 };
 
 use super::info::{self, Info};
@@ -174,14 +173,8 @@ pub(in crate::store::redis) fn read_reserved(
         let Replied::Charged(charged) = read_call(&mut rest, call.charges.len())? else {
             return Err(StoreError::Corrupt);
         };
-        let looks = Op::Take { room: 0, charge: 0 };
-        let looks: Vec<Charge<'_>> = call
-            .charges
-            .iter()
-            .map(|charge| Charge { op: looks, binding: Binding::Counted, ..*charge })
-            .collect();
-        let charges = if matches!(hold, Hold::Replayed(_)) { &looks } else { call.charges };
-        answer(&Call { charges, admission: Admission::AllOrNone }, at, &charged)
+        let asked = if matches!(hold, Hold::Replayed(_)) { call.looks() } else { call.least() };
+        answer(&Call { charges: &asked, admission: Admission::AllOrNone }, at, &charged)
     };
     if rest.is_empty() { Ok((at, Some(Reserved { answer, hold }))) } else { Err(StoreError::Corrupt) }
 }
