@@ -83,6 +83,7 @@ fn limit(
         on_unknown: meaning.on_unknown,
         alerts: Arc::default(),
         lease: meaning.lease,
+        max_ttl: meaning.max_ttl,
         max_age: meaning.max_age,
         thresholds: meaning.thresholds.as_slice().into(),
         breaker: breaker(meaning.on_limit, named),

@@ -102,6 +102,7 @@ pub(super) struct Meaning {
     pub(super) refundable: bool,
     pub(super) on_unknown: OnUnknown,
     pub(super) lease: Option<Micros>,
+    pub(super) max_ttl: Option<Micros>,
     pub(super) max_age: Option<Micros>,
     /// The shares of its number that are alerted on, from the least.
     pub(super) thresholds: Vec<Percent>,

@@ -45,8 +45,10 @@ pub struct Limit {
     pub refundable: bool,
     /// What is due of a hold that ends without anybody telling what was used.
     pub on_unknown: OnUnknown,
-    /// How long what is held of it is held without being renewed, at most.
+    /// How long what is held of it is held without being renewed, where the caller says nothing, and at most.
     pub lease: Option<Micros>,
+    /// The longest time that a caller may ask for to hold of it without renewing that.
+    pub max_ttl: Option<Micros>,
     /// How long what is held of it is held however often it is renewed, at most. Of a concurrent limit, its window says.
     pub max_age: Option<Micros>,
     /// The shares of its number that raise an alert when they are reached, from the least; empty for none.
@@ -158,6 +160,11 @@ impl Limit {
     /// Whether room of it can be held and settled later: hits are charged at once, but those that are concurrent.
     pub const fn is_reserved(&self) -> bool {
         !matches!(self.unit, Unit::Hits) || matches!(self.window, Window::Concurrent { .. })
+    }
+
+    /// How long what is held of it is held at most without being renewed, if it says.
+    pub fn longest_ttl(&self) -> Option<Micros> {
+        self.lease.into_iter().chain(self.max_ttl).min()
     }
 
     /// How long what is held of it is held at most.

@@ -41,6 +41,8 @@ domains:
       trial:   {limit: 10 tokens/1h, shadow: true}
       burst:   100 tokens/1m burst 150
       free:    tokens/1m per all
+      brief:   {limit: 1M tokens/1h, max_ttl: 2m}
+      leased:  {limit: 1M tokens/1h, lease: 1m}
     tiers:
       free: {words: 1000, free: -1}
       none: {words: 0, free: 0}
@@ -55,6 +57,8 @@ domains:
       trial:  [trial, words]
       burst:  burst
       free:   free
+      brief:  [brief, calls]
+      strict: [brief, leased]
   old:
     per: user
     limits: {api: 5/1m}
@@ -378,13 +382,22 @@ async fn a_caller_may_ask_for_another_time_to_live_within_the_lease<S: Store>(be
         ..reserve(route, Usage::default())
     };
     let start = i64::try_from(NOON.0 / 1_000_000).unwrap();
-    for (route, asked, lives) in [("stream", 5, 5), ("stream", 300, 60), ("llm", 7_200, 7_200), ("llm", 1, 1)]
-    {
+    for (route, asked, lives) in [
+        ("stream", 5, 5),
+        ("stream", 300, 60),
+        ("llm", 7_200, 7_200),
+        ("llm", 1, 1),
+        ("brief", 119, 119),
+        ("brief", 121, 120),
+        ("strict", 90, 60),
+    ] {
         let held = service.held(asks(route, asked)).await;
         assert_eq!(held.expires_at.unwrap().seconds - start, lives, "{route} {asked}");
     }
-    let held = service.held(reserve("llm", Usage::default())).await;
-    assert_eq!(held.expires_at.unwrap().seconds - start, 300, "unless written");
+    for (route, lives) in [("llm", 300), ("brief", 120), ("strict", 60)] {
+        let held = service.held(reserve(route, Usage::default())).await;
+        assert_eq!(held.expires_at.unwrap().seconds - start, lives, "{route} unless written");
+    }
     let held = service.held(keyed(asks("llm", 40), "mine")).await;
     service.pass(10);
     let by_key = SettleRequest {

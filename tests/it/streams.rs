@@ -17,6 +17,7 @@ domains:
       tokens:   {limit: 10k tokens/1h, max_age: 20m}
       spend:    {limit: $1.00/1h, max_age: 20m}
       cap:      {limit: $0.50/1d, on_limit: trip}
+      brief:    {limit: 10k tokens/1d, max_ttl: 2m, lease: 1m}
     routes:
       chat:   [requests, streams, tokens, spend]
       capped: [cap]
@@ -227,6 +228,11 @@ fn what_nobody_ends_lapses_with_the_strictest_limit() {
     assert_eq!(all(&service), ((0, 1_000), (0, 2_000_000), 1));
     service.wait(1);
     assert_eq!(all(&service), ((0, 0), (0, 0), 0));
+    held(&service, &ask("limit=brief reserve=1000"));
+    service.wait(119);
+    assert_eq!(books(&service, "brief"), (0, 1_000), "nobody could renew a lease");
+    service.wait(1);
+    assert_eq!(books(&service, "brief"), (0, 0));
 }
 
 #[test]

@@ -196,6 +196,7 @@ fn meaning(
         refundable: behaviour.refundable,
         on_unknown: behaviour.on_unknown,
         lease: written.lease(),
+        max_ttl: written.max_ttl(),
         max_age: written.max_age(),
         thresholds: behaviour.alerts.thresholds(whole.alerts, unit, &window, report),
         window,

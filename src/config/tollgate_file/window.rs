@@ -16,6 +16,7 @@ pub(super) struct Written<'n> {
     zone: &'n str,
     anchor: Option<At<u8>>,
     lease: Option<At<Micros>>,
+    max_ttl: Option<At<Micros>>,
     max_age: Option<At<Micros>>,
     forget: Option<At<Micros>>,
     /// Where `timezone` stands.
@@ -25,7 +26,16 @@ pub(super) struct Written<'n> {
 impl<'n> Written<'n> {
     /// Of the limit at `at`, in a file of this zone.
     pub(super) fn new(at: Position, zone: &'n str) -> Self {
-        Self { at, zone, anchor: None, lease: None, max_age: None, forget: None, own_zone: None }
+        Self {
+            at,
+            zone,
+            anchor: None,
+            lease: None,
+            max_ttl: None,
+            max_age: None,
+            forget: None,
+            own_zone: None,
+        }
     }
 
     /// Where the limit stands.
@@ -36,6 +46,11 @@ impl<'n> Written<'n> {
     /// How long a hold lives unless it is renewed.
     pub(super) fn lease(&self) -> Option<Micros> {
         self.lease.map(|lease| lease.value)
+    }
+
+    /// How long a hold lives unless it is renewed, at most.
+    pub(super) fn max_ttl(&self) -> Option<Micros> {
+        self.max_ttl.map(|ttl| ttl.value)
     }
 
     /// How long a hold lives however often it is renewed.
@@ -55,6 +70,7 @@ impl<'n> Written<'n> {
             Some(At { at: field.at, value })
         };
         self.lease = fields.take("lease").and_then(|field| time(field, report));
+        self.max_ttl = fields.take("max_ttl").and_then(|field| time(field, report));
         self.max_age = fields.take("max_age").and_then(|field| time(field, report));
         self.forget = fields.take("forget").and_then(|field| time(field, report));
     }
@@ -69,6 +85,7 @@ impl<'n> Written<'n> {
         report: &mut Report,
     ) -> Option<Window> {
         self.refuse_strangers(forgets, unit, report);
+        self.refuse_long_lease(report);
         let Forgets::After(length) = forgets else {
             self.refuse_rate_words(aligned, burst, report);
             return self.compile_other(forgets, unit, report);
@@ -117,6 +134,7 @@ impl<'n> Written<'n> {
             ("timezone", self.own_zone, is_calendar, "day, week, month and year"),
             ("anchor", self.anchor.map(|anchor| anchor.at), is_anchored, "month and year"),
             ("lease", place(self.lease), takes_holds, "concurrent, tokens and money"),
+            ("max_ttl", place(self.max_ttl), takes_holds, "concurrent, tokens and money"),
             ("max_age", place(self.max_age), takes_holds, "concurrent, tokens and money"),
             ("forget", place(self.forget), forgets == Forgets::Total, "total"),
         ] {
@@ -124,6 +142,17 @@ impl<'n> Written<'n> {
                 let message = format!("'{key}' means nothing for this window");
                 report.error(at, message, format!("remove it; it is for {fitting}"));
             }
+        }
+    }
+
+    /// A hold that asks for nothing lives for the lease.
+    fn refuse_long_lease(&self, report: &mut Report) {
+        if let (Some(lease), Some(ttl)) = (self.lease, self.max_ttl)
+            && lease.value > ttl.value
+        {
+            let fix =
+                "write a lease that is no longer, or remove 'max_ttl': a hold lives no longer than the lease";
+            report.error(lease.at, "'lease' is longer than 'max_ttl'", fix);
         }
     }
 

@@ -20,7 +20,8 @@ pub(in crate::engine) const KEPT_SETTLED: Micros = Micros(LONGEST_TTL.0 + KEPT_L
 pub(in crate::engine) fn life(plan: &Plan<'_>, asked: Option<Micros>) -> Life {
     let lease = plan.limits().filter_map(|limit| limit.lease).min();
     let max_age = max_age(plan);
-    let ttl = asked.or(lease).unwrap_or(TTL).min(lease.unwrap_or(LONGEST_TTL)).min(max_age);
+    let longest = plan.limits().filter_map(Limit::longest_ttl).min().unwrap_or(LONGEST_TTL);
+    let ttl = asked.or(lease).unwrap_or(TTL).min(longest).min(max_age);
     Life { ttl, max_age, keep: keep(ttl) }
 }
 

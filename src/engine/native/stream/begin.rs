@@ -110,10 +110,11 @@ fn amounts<S: Store>(
     Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now())
 }
 
-/// The strictest of the limits says how long.
+/// The strictest of the limits says how long. No lease does: nobody could renew it.
 fn life(plan: &Plan<'_>) -> Life {
     let max_age = plan.limits().filter_map(Limit::longest_hold).min().unwrap_or(MAX_AGE);
-    Life { ttl: max_age, max_age, keep: keep(max_age) }
+    let ttl = plan.limits().filter_map(|limit| limit.max_ttl).fold(max_age, Micros::min);
+    Life { ttl, max_age, keep: keep(ttl) }
 }
 
 /// Counts what came of the call, and does what follows.
