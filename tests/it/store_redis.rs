@@ -662,7 +662,7 @@ fn a_calendar_that_does_not_reach_to_now_does_nothing() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let arguments = [head(0.0, f64::INFINITY, 0, 0), fixed.clone(), distant_past.clone(), call.clone()];
-        let reply = eval(&server, lua::CHARGE, &["fixed", "day"], &arguments);
+        let reply = eval(&server, &lua::CHARGE, &["fixed", "day"], &arguments);
         assert_eq!(reply[1..], [-(1 << 54)]);
         assert!(reply[0] > 1_700_000_000_000_000, "the caller learns the time");
         let keys: i64 = redis::cmd("DBSIZE").query(&mut server.connection()).unwrap();
@@ -675,14 +675,14 @@ fn what_comes_too_late_is_left_undone() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let charge = |now: f64, until: f64| {
-            eval(&server, lua::CHARGE, &["one"], &[head(now, until, 1, 1), run(1, &[])])
+            eval(&server, &lua::CHARGE, &["one"], &[head(now, until, 1, 1), run(1, &[])])
         };
         let late = charge(0.0, 1e15);
         assert_eq!(late.len(), 1, "{tool:?}");
         assert!(late[0] > 1_700_000_000_000_000, "the caller learns the time");
         assert_eq!(charge(1e15 + 1.0, 1e15), [1_000_000_000_000_001], "{tool:?}");
         assert_eq!(charge(1e15, 1e15)[1], 1, "in time, and the first, {tool:?}");
-        for script in [lua::RESERVE, lua::SETTLE] {
+        for script in [&lua::RESERVE, &lua::SETTLE] {
             assert_eq!(eval(&server, script, &["one"], &[head(2e15, 1e15, 0, 0)]), [2_000_000_000_000_000]);
         }
     }
@@ -696,8 +696,8 @@ fn a_run_is_what_its_calls_would_be_one_after_the_other() {
     for (terms, run, sliding) in [(sliding, run(1, &[3]), 1), (fixed, fixed_run(1, &[3]), 0)] {
         let calls = packed(&[[1, 1]]).repeat(3);
         tell(&server, &["FLUSHALL"]);
-        let by_calls = eval(&server, lua::CHARGE, &["one"], &[head(1e15, 1e15, 0, 0), terms, calls]);
-        let by_run = eval(&server, lua::CHARGE, &["two", "three"], &[head(1e15, 1e15, 1, sliding), run]);
+        let by_calls = eval(&server, &lua::CHARGE, &["one"], &[head(1e15, 1e15, 0, 0), terms, calls]);
+        let by_run = eval(&server, &lua::CHARGE, &["two", "three"], &[head(1e15, 1e15, 1, sliding), run]);
         let [first, reset] = by_run[1..3] else { panic!("{by_run:?}") };
         assert_eq!((first, &by_run[3..]), (1, &by_calls[1..]), "the third of three");
         assert_eq!(by_calls[1..], [1, reset, 2, reset, -3, reset, reset]);

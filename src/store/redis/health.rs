@@ -85,7 +85,7 @@ pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
 /// by command and key, and only this tells whether all of them are.
 async fn rehearse(pool: &Pool) -> RedisResult<()> {
     let Ok(mut connection) = pool.get().await else { return Ok(()) };
-    let script = Script::new(lua::CHARGE);
+    let script = Script::new(&lua::CHARGE);
     script.load_async(&mut connection).await?;
     // Begun, added to, and given up.
     let take = Op::Take { room: 1, charge: 1 };
@@ -100,7 +100,7 @@ async fn rehearse(pool: &Pool) -> RedisResult<()> {
 /// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
 /// is let go.
 async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisResult<()> {
-    let (reserve, settle) = (Script::new(lua::RESERVE), Script::new(lua::SETTLE));
+    let (reserve, settle) = (Script::new(&lua::RESERVE), Script::new(&lua::SETTLE));
     for script in [&reserve, &settle] {
         script.load_async(connection).await?;
     }

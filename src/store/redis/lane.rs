@@ -72,8 +72,8 @@ impl Lane {
         let track = Arc::new(Track {
             queue: Queue::default(),
             connections: Connections::keep(plan.connections, &plan.dial),
-            script: Script::new(lua::CHARGE),
-            scripts: Scripts { reserve: Script::new(lua::RESERVE), settle: Script::new(lua::SETTLE) },
+            script: Script::new(&lua::CHARGE),
+            scripts: Scripts { reserve: Script::new(&lua::RESERVE), settle: Script::new(&lua::SETTLE) },
             alone: Semaphore::new(alone::MOST),
             plan: plan.clone(),
         });

@@ -53,7 +53,7 @@ impl Shared {
 /// What is done on a new connection: the scripts are there, the secret is agreed on, and writing was tried, so
 /// that a replica or a server that is still loading is left again before anyone asks it.
 pub(super) async fn open(shared: Arc<Shared>, mut connection: MultiplexedConnection) -> RedisResult<()> {
-    for script in [lua::CHARGE, lua::RESERVE, lua::SETTLE] {
+    for script in [&lua::CHARGE, &lua::RESERVE, &lua::SETTLE] {
         Script::new(script).load_async(&mut connection).await?;
     }
     shared.agree(&mut connection).await?;
