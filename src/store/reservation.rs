@@ -117,6 +117,8 @@ pub struct Spent {
 pub enum Due {
     /// So much.
     Exactly(u64),
+    /// So much, and no less than was held when it was reserved: some of what was spent is not known.
+    AtLeast(u64),
     /// As much as was held when it was reserved: what was spent is not known.
     AsHeld,
 }
@@ -225,6 +227,7 @@ impl Spent {
         };
         match due {
             Due::Exactly(units) => units.min(MAX_AMOUNT),
+            Due::AtLeast(units) => units.min(MAX_AMOUNT).max(held),
             Due::AsHeld => held,
         }
     }

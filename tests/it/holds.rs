@@ -229,6 +229,20 @@ async fn what_was_held_may_be_taken_as_what_was_spent<S: Store>(bench: Bench<S>)
     }
 }
 
+async fn what_is_spent_in_part_is_no_less_than_was_held<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(Limited::of_every_window(1000)) {
+        bench.reserve(id, &[limit.hold(id, 300)]).await;
+        for (least, then, expected) in [
+            (299, Then::More, (300, 300, 300, 0)),
+            (310, Then::More, (10, 310, 310, 0)),
+            (0, Then::Done, (0, 310, 310, 0)),
+        ] {
+            let spent = Spent { tokens: Due::AtLeast(least), money: Due::Exactly(0) };
+            assert_eq!(part(&bench.settle(id, spent, then).await), expected, "{limit:?}");
+        }
+    }
+}
+
 async fn what_is_only_counted_holds_beyond_its_number<S: Store>(bench: Bench<S>) {
     for (id, limit) in (1..).zip(Limited::of_every_window(10)) {
         let shadow = |units| [Charge { binding: Binding::Counted, ..limit.hold(id, units) }];
@@ -302,6 +316,7 @@ promises!(of [memory, redis, valkey]: {
     what_is_spent_beyond_a_hold_is_debt,
     a_stream_pays_as_it_goes,
     what_was_held_may_be_taken_as_what_was_spent,
+    what_is_spent_in_part_is_no_less_than_was_held,
     what_is_only_counted_holds_beyond_its_number,
     a_counter_may_stand_twice_in_a_reservation,
     numbers_at_the_edges_are_held,

@@ -121,7 +121,13 @@ fn span() -> impl Strategy<Value = Micros> {
 }
 
 fn spent() -> impl Strategy<Value = Spent> {
-    let due = || prop_oneof![4 => amount().prop_map(Due::Exactly), 1 => Just(Due::AsHeld)];
+    let due = || {
+        prop_oneof![
+            4 => amount().prop_map(Due::Exactly),
+            1 => amount().prop_map(Due::AtLeast),
+            1 => Just(Due::AsHeld),
+        ]
+    };
     (due(), due()).prop_map(|(tokens, money)| Spent { tokens, money })
 }
 

@@ -83,5 +83,6 @@ mod tests {
         assert_eq!(grow(&mut totals, exactly(2), exactly(20), &[2]), (0, 0, vec![1, 0]));
         assert_eq!(grow(&mut totals, Due::AsHeld, Due::AsHeld, &[]), (2, 20, vec![0, 0]));
         assert_eq!(grow(&mut totals, exactly(6), exactly(49), &[2, 2, 7]), (1, 0, vec![0, 0, 7]));
+        assert_eq!(grow(&mut totals, Due::AtLeast(4), Due::AtLeast(51), &[]), (0, 1, vec![0, 0, 0]));
     }
 }

@@ -3,8 +3,8 @@
 --
 -- KEYS    the record; the trail of what is spent
 -- ARGV    [2]   B B d d d c16  how it goes on; 1 if what follows is charged when there is no record; for how long its record
---               counts, and what nobody has reserved is held on; tokens and nano-USD spent so far, -1 for what was held;
---               its name; then what is to be written down, if anything is
+--               counts, and what nobody has reserved is held on; tokens and nano-USD spent so far, -1 - n for what was
+--               held and at least n; its name; then what is to be written down, if anything is
 --         then  for each counter to charge if there is no record: what the record says of it; its terms
 -- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; when it
 --         was reserved; then of each counter: granted; paid in all; charged now; what came of it. Beside that string what the record says of
@@ -58,7 +58,7 @@ local function due(part)
   if not goes_on or and_then == RELEASE then return part.paid end
   local unit, spent = part.info:byte(), 0
   if unit ~= HITS then spent = unit == TOKENS and tokens or money end
-  return max(spent < 0 and part.granted or spent, part.paid)
+  return max(spent < 0 and max(part.granted, -1 - spent) or spent, part.paid)
 end
 
 -- What is charged to the counter k, or given back to it, as its part is settled.

@@ -12,10 +12,10 @@ local function read_report(said, at)
   return report
 end
 
--- As much as is spent of a unit; -1 is as much as was held.
+-- As much as is spent of a unit; -1 - n is as much as was held, and at least n.
 local function spent_of(r, unit, spent)
   if spent >= 0 then return spent end
-  local most = 0
+  local most = -1 - spent
   for _, part in ipairs(r.parts) do
     if part.info:byte() == unit then most = max(most, part.granted) end
   end

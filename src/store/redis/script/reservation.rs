@@ -79,7 +79,7 @@ pub(in crate::store::redis) fn settle(
     let mut spent = vec![goes_on, u8::from(!call.otherwise.is_empty())];
     number(&mut spent, call.keep.0);
     for due in [call.spent.tokens, call.spent.money] {
-        double(&mut spent, if let Due::Exactly(units) = due { units.min(MAX_AMOUNT) as f64 } else { -1.0 });
+        double(&mut spent, written(due));
     }
     spent.extend(call.name.id.to_be_bytes());
     if let Some(report) = &call.report {
@@ -95,6 +95,16 @@ pub(in crate::store::redis) fn settle(
         }
     }
     command
+}
+
+/// How much is due, as the script reads it.
+fn written(due: Due) -> f64 {
+    let units = |units: u64| units.min(MAX_AMOUNT) as f64;
+    match due {
+        Due::Exactly(exactly) => units(exactly),
+        Due::AtLeast(least) => -1.0 - units(least),
+        Due::AsHeld => -1.0,
+    }
 }
 
 /// Adds what is to be written down, in the form that `lua/usage.lua` reads.
