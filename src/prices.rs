@@ -7,6 +7,7 @@
 mod class;
 mod model;
 mod name;
+mod sum;
 mod tokens;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use crate::money::{MAX_AMOUNT, NanoUsd};
 pub use class::{Class, PerMillion};
 pub use model::{Model, Version};
 pub use name::MOST_NAME_BYTES;
+pub use sum::KnownCost;
 pub use tokens::{Tokens, TooManyTokens};
 
 /// What comes of tokens that have no price.
@@ -72,9 +74,6 @@ pub enum CostError {
     TooLarge,
 }
 
-/// The tokens that prices are for.
-const MILLION: u128 = 1_000_000;
-
 impl PriceTable {
     /// A table of `models`.
     pub fn new(unknown: Unknown, models: Vec<Model>) -> Self {
@@ -117,21 +116,12 @@ impl PriceTable {
     ///
     /// That something has no price, or the sum is above [`MAX_AMOUNT`].
     pub fn cost(&self, model: &[u8], tokens: &Tokens, at: Timestamp) -> Result<Cost<'_>, CostError> {
-        let known = self.in_force(model, at);
-        if known.is_none() && !self.guesses(at) {
-            return Err(CostError::UnknownModel);
+        let sum = self.sum(model, tokens, at);
+        match (sum.unpriced, sum.nanos()) {
+            (Some(error), _) => Err(error),
+            (None, nanos) if nanos > u128::from(MAX_AMOUNT) => Err(CostError::TooLarge),
+            (None, _) => Ok(Cost { nanos: sum.counted(), entry: sum.entry, at_highest: sum.at_highest }),
         }
-        let mut at_highest = known.is_none();
-        let mut per_million = 0_u128;
-        for (class, count) in tokens.counts() {
-            let own = known.and_then(|(_, prices)| prices.of(class));
-            at_highest |= own.is_none();
-            let price = own.or_else(|| self.highest(class, at)).ok_or(CostError::UnpricedClass(class))?;
-            per_million += u128::from(count) * u128::from(price.0);
-        }
-        let nanos = u64::try_from(per_million.div_ceil(MILLION)).ok().filter(|nanos| *nanos <= MAX_AMOUNT);
-        let nanos = nanos.ok_or(CostError::TooLarge)?;
-        Ok(Cost { nanos, entry: known.map(|(entry, _)| entry), at_highest })
     }
 
     /// The prices of the model that callers mean by `name`, as they are at `at`.
@@ -156,7 +146,7 @@ impl PriceTable {
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, Cost, CostError, Entry, Model, PriceTable, Tokens, Unknown, Version};
+    use super::{Class, Cost, CostError, Entry, KnownCost, Model, PriceTable, Tokens, Unknown, Version};
     use crate::clock::Timestamp;
     use crate::money::{MAX_AMOUNT, NanoUsd};
 
@@ -286,6 +276,26 @@ mod tests {
         let empty = PriceTable::new(Unknown::Highest, Vec::new());
         let nothing = empty.cost(b"gpt-5", &Tokens::default(), Timestamp(0));
         assert_eq!(nothing, Err(CostError::UnknownModel), "there is no dearest");
+    }
+
+    #[test]
+    fn what_is_known_of_several_models_is_summed_up_and_rounded_once() {
+        let fine = [(Class::Input, "0.000000001")];
+        let models = ["fine", "finer"].map(|name| model(name, &[version(0, &fine)]));
+        let table = PriceTable::new(Unknown::Deny, models.to_vec());
+        let (half, image) = (tokens(&[(Class::Input, 500_000)]), tokens(&[(Class::Image, 7)]));
+        let both = tokens(&[(Class::Input, 1_000_000), (Class::Image, 7)]);
+        for (used, nanos, unpriced) in [
+            (&[(&b"fine"[..], &half), (b"finer", &half)][..], 1, None),
+            (&[(b"else", &half), (b"fine", &half), (b"finer", &half)], 1, Some(CostError::UnknownModel)),
+            (&[(b"fine", &both)], 1, Some(CostError::UnpricedClass(Class::Image))),
+            (&[(b"fine", &image), (b"else", &half)], 0, Some(CostError::UnpricedClass(Class::Image))),
+            (&[(b"else", &Tokens::default())], 0, None),
+            (&[], 0, None),
+        ] {
+            let found = table.known_cost(used.iter().copied(), Timestamp(0));
+            assert_eq!(found, KnownCost { nanos, unpriced }, "{used:?}");
+        }
     }
 
     #[test]
