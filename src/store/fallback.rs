@@ -18,8 +18,8 @@ use crate::limits::{KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
 use super::{
-    Admission, Answer, Binding, Call, Charge, Hold, Lanes, Note, Page, Reserve, Reserved, Settle, Settled,
-    Store, StoreError,
+    Admission, Answer, Before, Binding, Call, Charge, Hold, Lanes, Note, Page, Reserve, Reserved, Settle,
+    Settled, Store, StoreError,
 };
 
 /// A store that always has an answer.
@@ -103,6 +103,26 @@ impl<S: Store> WithFallback<S> {
             }
         }
         Answer { degraded: Some(reason), ..answer }
+    }
+
+    /// Keeps in mind that what `call` reserves is counted locally as if it was spent already.
+    fn remember(&self, call: Reserve<'_>) {
+        if call.charges.iter().any(|charge| charge.on_error == OnError::Local) {
+            _ = self.local.reserve_now(Reserve { charges: &[], about: &[], ..call });
+        }
+    }
+
+    /// Counts locally what nobody has reserved, once under its name, whether or not the store has it already.
+    fn settle_here(&self, call: Settle<'_>) {
+        let windows = self.windows(call.otherwise);
+        let own: SmallVec<[Charge<'_>; FEW]> = (0..)
+            .zip(call.otherwise)
+            .filter(|(_, charge)| charge.on_error == OnError::Local)
+            .map(|(index, charge)| self.share(charge, window_of(&windows, index)))
+            .collect();
+        if !own.is_empty() {
+            _ = self.local.settle_now(Settle { otherwise: &own, report: None, ..call });
+        }
     }
 
     /// For each charge the window with this instance's share of the burst, where that is another; one that shares with
@@ -194,20 +214,28 @@ impl<S: Store> Store for WithFallback<S> {
             Ok(reserved) => {
                 if matches!(reserved.hold, Hold::Taken(_)) {
                     self.keep_warm(spent, &reserved.answer);
+                    self.remember(call);
                 }
                 Ok(reserved)
             }
             Err(reason) => {
                 let answer = self.stand_in(spent, reason);
-                let hold = if spent.is_refused(&answer.outcomes) { Hold::Refused } else { Hold::Unheld };
-                Ok(Reserved { answer, hold })
+                if spent.is_refused(&answer.outcomes) {
+                    return Ok(Reserved { answer, hold: Hold::Refused });
+                }
+                self.remember(call);
+                Ok(Reserved { answer, hold: Hold::Unheld })
             }
         }
     }
 
     /// Fails as the store does: what is spent is to be told again.
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        self.store.settle(call).await
+        let settled = self.store.settle(call).await;
+        if settled.as_ref().map_or(true, |settled| settled.before == Before::Unheld) {
+            self.settle_here(call);
+        }
+        settled
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

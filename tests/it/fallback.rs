@@ -8,8 +8,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Note, Page, Reserve, Reserved, Settle, Settled, Store,
-    StoreError,
+    Admission, Answer, Binding, Call, Charge, Due, FreedBy, Life, Note, Page, Reserve, Reserved, Settle,
+    Settled, Spent, Store, StoreError, Then,
 };
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -224,6 +224,50 @@ async fn the_local_memory_knows_what_the_store_has_let_pass() {
     assert_eq!(bench.passing(1, 10, 20).await, 5);
     bench.recover();
     assert_eq!(bench.passing(1, 10, 20).await, 5, "the store itself saw nothing of the last five");
+}
+
+/// What the call `id` has used, once it is told.
+fn used(id: u128, tokens: u64, otherwise: &[Charge<'static>]) -> Settle<'_> {
+    let spent = Spent { tokens: Due::Exactly(tokens), money: Due::Exactly(0) };
+    let name = CounterKey { tag: 1, id: 1 << 64 | id };
+    Settle { name, spent, then: Then::Done, otherwise, keep: Micros::from_secs(120), report: None }
+}
+
+#[tokio::test]
+async fn the_local_memory_knows_what_nobody_had_held_once() {
+    let bench = Bench::of(1);
+    let tokens = Charge { unit: Unit::Tokens, ..take(1, 10, 1, OnError::Local) };
+    bench.0.settle(used(1, 2, &[tokens])).await.unwrap();
+    bench.fail();
+    for _ in 0..3 {
+        assert_eq!(bench.0.settle(used(2, 3, &[tokens])).await, Err(StoreError::Timeout));
+    }
+    assert_eq!(bench.passing(1, 10, 10).await, 5, "2 before and 3 after");
+    bench.recover();
+    bench.0.settle(used(2, 3, &[tokens])).await.unwrap();
+    bench.fail();
+    assert_eq!(bench.passing(1, 11, 10).await, 1, "the store has what this memory has");
+}
+
+#[tokio::test]
+async fn the_local_memory_counts_what_was_held_once() {
+    let bench = Bench::of(1);
+    let tokens = Charge {
+        unit: Unit::Tokens,
+        freed_by: FreedBy::Holders,
+        op: Op::Hold { fixed: 4, flexible: 0 },
+        ..take(1, 10, 1, OnError::Local)
+    };
+    let life =
+        Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(60), keep: Micros::from_secs(120) };
+    for id in [1, 2] {
+        let name = CounterKey { tag: 1, id: 1 << 64 | id };
+        let call = Reserve { name, body: 1, charges: &[tokens], accepts_less: None, life, about: b"" };
+        bench.0.reserve(call).await.unwrap();
+        bench.fail();
+        bench.0.settle(used(id, 3, &[tokens])).await.unwrap_err();
+    }
+    assert_eq!(bench.passing(1, 10, 10).await, 2, "4 were held by each");
 }
 
 #[tokio::test]
