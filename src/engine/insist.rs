@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
+use crate::algorithm::{Op, Rule};
 use crate::clock::Micros;
-use crate::limits::CounterKey;
-use crate::store::{Before, Charge, Due, Settle, Spent, Store, Then};
+use crate::limits::{CounterKey, Number, OnError, Unit, Window};
+use crate::store::{Before, Binding, Charge, Due, FreedBy, Settle, Settled, Spent, Store, StoreError, Then};
 
 use super::Engine;
 use super::hold::{Told, tell};
@@ -33,6 +36,20 @@ pub(super) struct Closing {
     pub(super) keep: Micros,
     /// What is written down with it.
     pub(super) told: Option<Told>,
+    /// What is charged if nothing was reserved.
+    pub(super) otherwise: Vec<Owed>,
+}
+
+/// A counter that is charged after the fact, for as long as it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    key: CounterKey,
+    identity: u128,
+    window: Window,
+    number: Number,
+    on_error: OnError,
+    freed_by: FreedBy,
+    unit: Unit,
 }
 
 /// A settle that is made when this is dropped, unless it is said to be done.
@@ -49,9 +66,9 @@ impl<S: Store> Insistence<S> {
         Self { engine: Arc::clone(engine), closing, is_done: false }
     }
 
-    /// The settle that is insisted on; of what was not reserved, these are charged.
-    pub(super) fn call<'c>(&'c self, otherwise: &'c [Charge<'c>]) -> Settle<'c> {
-        self.closing.call(otherwise)
+    /// Makes the settle that is insisted on.
+    pub(super) async fn settle(&self) -> Result<Settled, StoreError> {
+        self.closing.settle(&self.engine.store).await
     }
 
     /// There is nothing left to do.
@@ -91,7 +108,7 @@ pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
 
 /// Makes the settle `closing` and tells of what it crossed. Whether the store knows its name.
 async fn is_over<S: Store>(engine: &Engine<S>, closing: &Closing) -> bool {
-    let Ok(settled) = engine.store.settle(closing.call(&[])).await else { return false };
+    let Ok(settled) = closing.settle(&engine.store).await else { return false };
     let rules = engine.limits.load();
     if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
         tell(engine, domain, &settled).await;
@@ -107,11 +124,33 @@ impl Closing {
     /// What gives back what is held under `name`.
     pub(super) fn release(name: CounterKey, keep: Micros) -> Self {
         let spent = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
-        Self { name, spent, then: Then::Released, keep, told: None }
+        Self { name, spent, then: Then::Released, keep, told: None, otherwise: Vec::new() }
     }
 
-    fn call<'c>(&'c self, otherwise: &'c [Charge<'c>]) -> Settle<'c> {
-        let Self { name, spent, then, keep, ref told } = *self;
-        Settle { name, spent, then, otherwise, keep, report: told.as_ref().map(Told::report) }
+    async fn settle(&self, store: &impl Store) -> Result<Settled, StoreError> {
+        let otherwise: SmallVec<[Charge<'_>; 2]> = self.otherwise.iter().map(Owed::charge).collect();
+        let Self { name, spent, then, keep, ref told, .. } = *self;
+        let report = told.as_ref().map(Told::report);
+        store.settle(Settle { name, spent, then, otherwise: &otherwise, keep, report }).await
+    }
+}
+
+impl Owed {
+    /// What `charges` charge of tokens and money. Hits are charged when they are asked for.
+    pub(super) fn of(charges: &[Charge<'_>]) -> Vec<Self> {
+        charges.iter().filter(|charge| charge.unit != Unit::Hits).map(Self::of_one).collect()
+    }
+
+    fn of_one(charge: &Charge<'_>) -> Self {
+        let Charge { key, overflow: identity, rule, on_error, freed_by, unit, .. } = *charge;
+        Self { key, identity, window: rule.window.clone(), number: rule.number, on_error, freed_by, unit }
+    }
+
+    /// It, of as much as the settle says.
+    fn charge(&self) -> Charge<'_> {
+        let Self { key, identity, ref window, number, on_error, freed_by, unit } = *self;
+        let (rule, op) = (Rule { window, number }, Op::Take { room: 0, charge: 0 });
+        let binding = Binding::Counted;
+        Charge { key, overflow: identity, rule, op, binding, on_error, freed_by, unit }
     }
 }

@@ -1,6 +1,7 @@
 //! What was used, has no price, and was not held for: nobody can be charged for it, so people are told.
 //!
-//! It is written down beside the refusals, and raises an alert: of one model once a minute, and of so many models that
+//! A settle that is refused for it is written down beside the refusals; one that cannot be refused is written down as any
+//! other. Both raise an alert: of one model once a minute, and of so many models that
 //! callers who make names up fill no log.
 
 use parking_lot::Mutex;
@@ -56,10 +57,26 @@ pub(super) fn write_down<S: Store>(
     asked(&mut line, used, &rules.prices, at);
     let about = if about.is_empty() { about_domain(domain) } else { about.to_vec() };
     engine.store.note_refusal(at, &about, &line.finish());
-    if let (Some(alerts), Some(limit)) = (&engine.alerts, limits.first())
-        && engine.unpriced.is_new(&domain.name, used.model, at)
+    raise(engine, rules, at, unpaid, used.model);
+}
+
+/// Tells that what was used of `model` is not paid to the limits of these identities.
+pub(super) fn raise<S: Store>(
+    engine: &Engine<S>,
+    rules: &RuleSet,
+    at: Timestamp,
+    unpaid: &[u128],
+    model: &[u8],
+) {
+    let of_identity = |limit: &u128| {
+        let domain = rules.domain_of(*limit)?;
+        Some((domain, domain.of_identity(*limit)?))
+    };
+    let Some((domain, limit)) = unpaid.iter().find_map(of_identity) else { return };
+    if let Some(alerts) = &engine.alerts
+        && engine.unpriced.is_new(&domain.name, model, at)
     {
-        alerts.raise(Alert::unpriced(domain, limit, used.model, at));
+        alerts.raise(Alert::unpriced(domain, limit, model, at));
     }
 }
 

@@ -227,7 +227,7 @@ async fn the_local_memory_knows_what_the_store_has_let_pass() {
 }
 
 /// What the call `id` has used, once it is told.
-fn used(id: u128, tokens: u64, otherwise: &[Charge<'static>]) -> Settle<'_> {
+fn used<'a>(id: u128, tokens: u64, otherwise: &'a [Charge<'a>]) -> Settle<'a> {
     let spent = Spent { tokens: Due::Exactly(tokens), money: Due::Exactly(0) };
     let name = CounterKey { tag: 1, id: 1 << 64 | id };
     Settle { name, spent, then: Then::Done, otherwise, keep: Micros::from_secs(120), report: None }

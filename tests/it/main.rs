@@ -50,6 +50,7 @@ mod store_redis;
 mod streams;
 mod support;
 mod tallies;
+mod told;
 mod usage;
 mod usage_trail;
 mod watch;

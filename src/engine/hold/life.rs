@@ -11,6 +11,8 @@ use super::request::LONGEST_TTL;
 const TTL: Micros = Micros::from_secs(300);
 /// How long a call is remembered at least: for so long it may be asked for again.
 const KEPT: Micros = Micros::from_secs(24 * 3600);
+/// How long usage without a hold and without a key is remembered: for so long it may be told again by whoever told it.
+const KEPT_UNNAMED: Micros = Micros::from_secs(120);
 /// How long one is remembered after it has lapsed.
 const KEPT_LAPSED: Micros = Micros::from_secs(3600);
 /// How long one is remembered once it is settled, even if it goes on for as long as a caller can ask.
@@ -28,6 +30,11 @@ pub(in crate::engine) fn life(plan: &Plan<'_>, asked: Option<Micros>) -> Life {
 /// How long a record is kept from now, of something that lives for `ttl` from now.
 pub(in crate::engine) fn keep(ttl: Micros) -> Micros {
     KEPT.max(Micros(ttl.0.saturating_add(KEPT_LAPSED.0)))
+}
+
+/// How long a record is kept of usage that was not held for, and was told under that `key`.
+pub(in crate::engine) const fn keep_after_the_fact(key: &[u8]) -> Micros {
+    if key.is_empty() { KEPT_UNNAMED } else { KEPT }
 }
 
 /// How long ago at most something was reserved that a record is kept of, which is renewed for as long as it may be.

@@ -63,6 +63,23 @@ pub(super) fn by_key(
     CounterKey { tag: tag(id), id }
 }
 
+/// The name that `key` gives to usage that is told after the fact, which is charged as `plan` says to whoever `about` tells.
+/// It is told once and perhaps again, soon after, so it stands where its counters do.
+pub(in crate::engine) fn of_usage(
+    secret: KeySecret,
+    about: &[u8],
+    key: &[u8],
+    plan: &Plan<'_>,
+) -> CounterKey {
+    let mut hasher = KeyHasher::new(secret);
+    hasher.piece(b"usage");
+    hasher.piece(key);
+    hasher.piece(about);
+    plan.charges.iter().for_each(|charge| hasher.piece(&charge.key.id.to_le_bytes()));
+    let id = hasher.finish();
+    CounterKey { tag: plan.charges.first().map_or(tag(id), |charge| charge.key.tag), id }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "half of a hash is as good a tag as any")]
 const fn tag(id: u128) -> u64 {
     id as u64

@@ -130,7 +130,8 @@ impl Ending<'_> {
         progress: Progress,
     ) -> Result<Option<SettleAnswer>, HoldError> {
         let (at, bill) = self.priced(engine, rules).await?;
-        let told = Told::of(self.name, self.used, &rules.prices, at, self.about.to_vec());
+        let used = self.used.map_or(&[][..], std::slice::from_ref);
+        let told = Told::of(self.name, used, &rules.prices, at, self.about.to_vec());
         let call = self.call(bill.spent, then(progress), Some(told.report()));
         let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
         if let Some(domain) = domain_of(rules, &settled) {

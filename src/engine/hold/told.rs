@@ -18,11 +18,11 @@ pub(in crate::engine) struct Told {
 }
 
 impl Told {
-    /// That of the reservation `name` so much was `used` in all, by the prices of `at`; `None` if nobody knows. `about`
-    /// says whose it is if nothing was reserved.
+    /// That of the reservation `name` so much was `used` in all, model by model, by the prices of `at`; nothing, if nobody
+    /// knows. `about` says whose it is if nothing was reserved.
     pub(in crate::engine) fn of(
         name: CounterKey,
-        used: Option<&Usage<'_>>,
+        used: &[Usage<'_>],
         prices: &PriceTable,
         at: Timestamp,
         about: Vec<u8>,
@@ -30,10 +30,11 @@ impl Told {
         let mut line = Object::new();
         line.hash("hold", name.id);
         match used {
-            Some(used) => priced(&mut line, used, prices, at),
-            None => line.flag("unknown"),
+            [] => line.flag("unknown"),
+            [used] => priced(&mut line, used, prices, at),
+            several => line.objects("models", several.iter().map(|used| one_of_several(used, prices, at))),
         }
-        let classes = Class::ALL.map(|class| used.map_or(0, |used| used.tokens.of(class)));
+        let classes = Class::ALL.map(|class| used.iter().map(|used| used.tokens.of(class)).sum());
         Self { about, line: line.finish(), classes }
     }
 
@@ -54,6 +55,14 @@ pub(in crate::engine) fn asked(line: &mut Object, estimate: &Usage<'_>, prices: 
     }
     line.object("asked", asked);
     priced(line, estimate, prices, at);
+}
+
+/// What was used of one model, beside others.
+fn one_of_several(used: &Usage<'_>, prices: &PriceTable, at: Timestamp) -> Object {
+    let mut one = Object::new();
+    priced(&mut one, used, prices, at);
+    one.number("tokens", used.tokens.total());
+    one
 }
 
 /// The model as the caller names it and as it is priced, and by which version of its prices; or that the caller priced it.

@@ -7,6 +7,7 @@
 //! | `hold` | at its end: which hold it is, as the answer to the first call named it |
 //! | `usage` | at its end: which class of tokens the hits are |
 //! | `model` | of which model they are |
+//! | `idempotency_key` | beside `usage` without a hold: what is told again under it is charged once |
 //!
 //! All descriptors of a call with `reserve` are one reservation, together with all else that the call charges. All of one
 //! hold are one settle, priced once, and a second one changes nothing. Callers wrote part of what is read here, so none of

@@ -78,9 +78,7 @@ impl Embedded {
 
     /// The answer to `ask`, or what is wrong with it.
     pub(crate) fn try_ask(&self, ask: &Ask) -> Result<Decision, InvalidRequest> {
-        let descriptors = ask.descriptors.iter().map(Asked::borrow).collect();
-        let request = CheckRequest { domain: ask.domain.as_bytes(), descriptors, hits: ask.hits };
-        match pin!(self.engine.check(request)).poll(&mut Context::from_waker(Waker::noop())) {
+        match pin!(self.engine.check(ask.request())).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => answer,
             Poll::Pending => unreachable!("the memory store never waits"),
         }
@@ -105,6 +103,12 @@ impl Asked {
 }
 
 impl Ask {
+    /// As an engine is asked.
+    pub(crate) fn request(&self) -> CheckRequest<'_> {
+        let descriptors = self.descriptors.iter().map(Asked::borrow).collect();
+        CheckRequest { domain: self.domain.as_bytes(), descriptors, hits: self.hits }
+    }
+
     /// A call to `domain` with one descriptor, written `key=value key=value`.
     pub(crate) fn new(domain: &str, entries: &str) -> Self {
         Self { domain: domain.into(), ..Self::default() }.and(entries)

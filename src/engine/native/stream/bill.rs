@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::engine::hold::{Usage, teach};
 use crate::estimates::Estimates;
 use crate::limits::MAX_AMOUNT;
-use crate::prices::{Class, CostError, PriceTable, Tokens};
+use crate::prices::{Class, KnownCost, PriceTable, Tokens};
 use crate::store::{Due, Spent};
 
 /// Tokens by model.
@@ -16,46 +16,45 @@ pub(super) struct Bill<'a>(SmallVec<[(&'a [u8], Tokens); 1]>);
 impl<'a> Bill<'a> {
     /// Adds `count` tokens; no more than is counted.
     pub(super) fn add(&mut self, model: &'a [u8], class: Class, count: u64) {
+        let room = MAX_AMOUNT - self.tokens();
         let place = self.0.iter().position(|(known, _)| *known == model).unwrap_or_else(|| {
             self.0.push((model, Tokens::default()));
             self.0.len() - 1
         });
-        let tokens = &mut self.0[place].1;
-        let room = MAX_AMOUNT - tokens.total();
-        tokens.add(class, count.min(room)).expect("there is room for so many");
+        self.0[place].1.add(class, count.min(room)).expect("there is room for so many");
     }
 
     /// How many tokens.
-    pub(super) fn tokens(&self) -> u64 {
-        self.0.iter().fold(0_u64, |sum, (_, tokens)| sum.saturating_add(tokens.total())).min(MAX_AMOUNT)
+    fn tokens(&self) -> u64 {
+        self.0.iter().map(|(_, tokens)| tokens.total()).sum()
     }
 
-    /// What they cost by the prices of `at`, in nano-USD; no more than is counted.
-    pub(super) fn cost(&self, prices: &PriceTable, at: Timestamp) -> Result<u64, CostError> {
-        let mut sum = 0_u64;
-        for (model, tokens) in self.0.iter().filter(|(_, tokens)| tokens.total() > 0) {
-            sum = sum.saturating_add(match prices.cost(model, tokens, at) {
-                Ok(cost) => cost.nanos,
-                Err(CostError::TooLarge) => MAX_AMOUNT,
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(sum.min(MAX_AMOUNT))
+    /// What they cost by the prices of `at`, as far as they have any.
+    pub(super) fn cost(&self, prices: &PriceTable, at: Timestamp) -> KnownCost {
+        prices.known_cost(self.0.iter().map(|(model, tokens)| (*model, tokens)), at)
     }
 
-    /// What is due of a hold: where there is no price, what was held.
-    pub(super) fn spent(&self, cost: Result<u64, CostError>) -> Spent {
-        Spent { tokens: Due::Exactly(self.tokens()), money: cost.map_or(Due::AsHeld, Due::Exactly) }
+    /// What is due. What has no price is paid by what was held, if that is more than the rest costs.
+    pub(super) fn spent(&self, cost: KnownCost) -> Spent {
+        let money = match cost.unpriced {
+            None => Due::Exactly(cost.nanos),
+            Some(_) => Due::AtLeast(cost.nanos),
+        };
+        Spent { tokens: Due::Exactly(self.tokens()), money }
     }
 
-    /// As one usage: all tokens as those of the first model.
-    pub(super) fn usage(&self) -> Usage<'a> {
-        let mut tokens = Tokens::default();
-        for (class, count) in self.0.iter().flat_map(|(_, tokens)| tokens.counts()) {
-            tokens.add(class, count.min(MAX_AMOUNT - tokens.total())).expect("there is room for so many");
-        }
-        let model = self.0.first().map_or(&b""[..], |(model, _)| model);
-        Usage { model, tokens, hits: 1, usd: None }
+    /// The usage of each model.
+    pub(super) fn usages(&self) -> SmallVec<[Usage<'a>; 1]> {
+        let usage =
+            |(model, tokens): &(&'a [u8], Tokens)| Usage { model, tokens: *tokens, hits: 1, usd: None };
+        self.0.iter().map(usage).collect()
+    }
+
+    /// The models of which something has no price at `at`.
+    pub(super) fn unpriced(&self, prices: &PriceTable, at: Timestamp) -> impl Iterator<Item = &'a [u8]> {
+        let unpriced =
+            move |model: &[u8], tokens| prices.known_cost([(model, tokens)], at).unpriced.is_some();
+        self.0.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| *model)
     }
 
     /// Has `estimates` learn from it.
@@ -63,5 +62,20 @@ impl<'a> Bill<'a> {
         for (model, tokens) in &self.0 {
             teach(estimates, model, tokens);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_told_than_is_counted() {
+        let mut bill = Bill::default();
+        for model in ["a", "b", "a"] {
+            bill.add(model.as_bytes(), Class::Output, MAX_AMOUNT - 7);
+        }
+        let told: Vec<u64> = bill.usages().iter().map(|usage| usage.tokens.total()).collect();
+        assert_eq!((told, bill.tokens()), (vec![MAX_AMOUNT - 7, 7], MAX_AMOUNT));
     }
 }

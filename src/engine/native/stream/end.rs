@@ -7,27 +7,31 @@ use smallvec::SmallVec;
 use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::engine::decision::{Code, Decision};
-use crate::engine::hold::{Handle, KEPT_SETTLED, Ruling, Told as Report, standings, tell as tell_of};
-use crate::engine::insist::{Closing, Insistence};
+use crate::engine::hold::{
+    Handle, KEPT_SETTLED, Ruling, Told as Report, keep_after_the_fact, of_usage, standings, tell as tell_of,
+};
+use crate::engine::insist::{Closing, Insistence, Owed};
 use crate::engine::native::plan::Plan;
-use crate::engine::native::{Asked, about, charge};
+use crate::engine::native::{Asked, about};
 use crate::engine::odd::Odd;
 use crate::engine::request::CheckRequest;
 use crate::engine::{Engine, unpriced};
 use crate::limits::{CounterKey, Limit, NativeDomain, RuleSet, Unit};
-use crate::prices::CostError;
-use crate::store::{Before, Charge, Store, Then};
+use crate::store::{Before, Spent, Store, Then};
 
 use super::bill::Bill;
-use super::follow;
 use super::role::Role;
 
+/// Which of the call's descriptors.
+type Places = SmallVec<[usize; 4]>;
+
 /// Descriptors that tell of the same end.
-struct Ending {
+struct Ending<'a> {
     /// What they settle; `None`, if nothing was held.
     hold: Option<Handle>,
-    /// Which of the call's descriptors.
-    places: SmallVec<[usize; 4]>,
+    /// Under which what was not held is charged only once; may be empty.
+    key: &'a [u8],
+    places: Places,
 }
 
 /// Settles all that the call tells the end of. The places of descriptors that brought a limit over its number.
@@ -37,16 +41,16 @@ pub(super) async fn end<'a, S: Store>(
     domain: &'a NativeDomain,
     request: &'a CheckRequest<'_>,
     roles: &'a [Role<'a>],
-) -> SmallVec<[usize; 4]> {
-    let mut over = SmallVec::new();
-    for ending in &endings(roles) {
-        let told = Told { engine, rules, domain, request, roles, places: &ending.places };
-        let is_over = match ending.hold {
-            Some(hold) => told.settle(hold).await,
-            None => told.charge().await,
-        };
-        if is_over {
-            over.extend_from_slice(&ending.places);
+) -> Places {
+    let mut over = Places::new();
+    for Ending { hold, key, places } in endings(roles) {
+        let told = |places| Told { engine, rules, domain, request, roles, places };
+        if let Some(hold) = hold {
+            over.extend(told(places).settle(hold).await);
+            continue;
+        }
+        for places in told(places).apart() {
+            over.extend(told(places).charge(key).await);
         }
     }
     over
@@ -61,16 +65,17 @@ pub(super) fn tell(decision: &mut Decision, over: &[usize]) {
 }
 
 /// What `roles` tell the end of, each once. An end of nothing that tells nothing is none.
-fn endings(roles: &[Role<'_>]) -> SmallVec<[Ending; 2]> {
-    let mut endings: SmallVec<[Ending; 2]> = SmallVec::new();
+fn endings<'a>(roles: &[Role<'a>]) -> SmallVec<[Ending<'a>; 2]> {
+    let mut endings: SmallVec<[Ending<'a>; 2]> = SmallVec::new();
     for (place, role) in roles.iter().enumerate() {
-        let Role::Ends { hold, told, .. } = role else { continue };
+        let Role::Ends { hold, told, key, .. } = *role else { continue };
         if hold.is_none() && told.is_none() {
             continue;
         }
-        match endings.iter_mut().find(|ending| ending.hold == *hold) {
+        let same = |ending: &&mut Ending<'_>| ending.hold == hold && (hold.is_some() || ending.key == key);
+        match endings.iter_mut().find(same) {
             Some(ending) => ending.places.push(place),
-            None => endings.push(Ending { hold: *hold, places: SmallVec::from_slice(&[place]) }),
+            None => endings.push(Ending { hold, key, places: Places::from_slice(&[place]) }),
         }
     }
     endings
@@ -83,79 +88,80 @@ struct Told<'a, 'r, S> {
     domain: &'a NativeDomain,
     request: &'a CheckRequest<'r>,
     roles: &'a [Role<'a>],
-    places: &'a [usize],
+    places: Places,
 }
 
 impl<'a, S: Store> Told<'a, '_, S> {
-    /// Settles `hold`. Whether that brought a limit over its number.
-    async fn settle(&self, hold: Handle) -> bool {
-        let Self { engine, rules, .. } = self;
+    /// Settles `hold`. The places, if that brought a limit over its number.
+    async fn settle(&self, hold: Handle) -> Places {
+        let Handle { name, began, unknown, .. } = hold;
         let bill = self.bill();
-        let spent = match &bill {
-            None => hold.unknown.spent(),
-            Some(bill) => bill.spent(self.price(bill, hold.began)),
+        let spent = bill.as_ref().map_or_else(|| unknown.spent(), |bill| self.spent(bill, began));
+        let otherwise = bill.as_ref().map_or_else(Vec::new, |_| Owed::of(&self.plan().charges));
+        let told = self.report(name, bill.as_ref(), began, self.about());
+        let (then, keep) = (Then::Done, KEPT_SETTLED);
+        let closing = Closing { name, spent, then, keep, told: Some(told), otherwise };
+        self.close(closing, bill.as_ref(), began).await
+    }
+
+    /// Charges what nobody has held, once under `key`, if there is one. The places, if that brought a limit over its
+    /// number.
+    async fn charge(&self, key: &[u8]) -> Places {
+        let (engine, plan, about, now) = (self.engine, self.plan(), self.about(), self.engine.store.now());
+        let bill = self.bill().unwrap_or_default();
+        let otherwise = Owed::of(&plan.charges);
+        if otherwise.is_empty() {
+            bill.teach(&mut engine.estimates.lock());
+            return Places::new();
+        }
+        let name = match key {
+            b"" => engine.names.fresh(&plan),
+            key => of_usage(engine.store.key_secret(), &about, key, &plan),
         };
-        let usage = bill.as_ref().map(Bill::usage);
-        let first = &self.request.descriptors[self.places[0]];
-        let about = about(self.domain, first, engine.store.key_secret());
-        let told = Report::of(hold.name, usage.as_ref(), &rules.prices, hold.began, about);
-        let (name, then, keep) = (hold.name, Then::Done, KEPT_SETTLED);
-        let insistence = Insistence::on(engine, Closing { name, spent, then, keep, told: Some(told) });
-        let plan = bill.is_some().then(|| self.plan());
-        let otherwise: SmallVec<[Charge<'_>; 2]> = plan
-            .iter()
-            .flat_map(|plan| &plan.charges)
-            .filter(|charge| charge.unit != Unit::Hits)
-            .copied()
-            .collect();
-        let settled = match engine.store.settle(insistence.call(&otherwise)).await {
+        let (spent, keep) = (self.spent(&bill, now), keep_after_the_fact(key));
+        let told = Some(self.report(name, Some(&bill), now, about));
+        self.close(Closing { name, spent, then: Then::Done, keep, told, otherwise }, Some(&bill), now).await
+    }
+
+    /// Makes the settle `closing`, of a `bill` by the prices of `at`, and does what follows.
+    async fn close(&self, closing: Closing, bill: Option<&Bill<'_>>, at: Timestamp) -> Places {
+        let Self { engine, rules, .. } = self;
+        let insistence = Insistence::on(engine, closing);
+        let settled = match insistence.settle().await {
             Ok(settled) => settled,
             Err(error) => {
                 tracing::debug!(%error, "a settle is asked for again");
-                return false;
+                return Places::new();
             }
         };
         tell_of(engine, self.domain, &settled).await;
         insistence.done();
-        if let Some(bill) = &bill {
-            self.tell_unpaid(bill, hold.began, hold.name, &settled.unpaid());
-        }
         if let Some(bill) = bill.filter(|_| settled.before != Before::Settled) {
+            let unpaid = settled.unpaid();
+            let unpriced = bill.unpriced(&rules.prices, at);
+            unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
             bill.teach(&mut engine.estimates.lock());
         }
-        Ruling::of(&standings(rules, &settled, engine.settings.enforcement)) == Ruling::Deny
+        match Ruling::of(&standings(rules, &settled, engine.settings.enforcement)) {
+            Ruling::Deny => self.places.clone(),
+            Ruling::Allow | Ruling::ShadowDeny => Places::new(),
+        }
     }
 
-    /// Charges what nobody has held. Whether that brought a limit over its number.
-    async fn charge(&self) -> bool {
-        let mut plan = self.plan();
-        let mut bills = vec![Bill::default(); plan.charges.len()];
-        for (place, charged) in self.places.iter().zip(plan.charged()) {
-            for index in charged {
-                self.add(&mut bills[index], *place);
+    /// The places, apart by what they charge and whose that is: what is told of one is charged to no other.
+    fn apart(&self) -> Vec<Places> {
+        let (mut apart, mut whose) = (Vec::<Places>::new(), Vec::new());
+        for (place, charged) in self.places.iter().zip(self.plan().charged()) {
+            let own = (charged, self.about_of(*place));
+            match whose.iter().position(|known| *known == own) {
+                Some(index) => apart[index].push(*place),
+                None => {
+                    apart.push(Places::from_slice(&[*place]));
+                    whose.push(own);
+                }
             }
         }
-        let at = self.engine.store.now();
-        for (charge, bill) in plan.charges.iter_mut().zip(&bills) {
-            let due = match charge.unit {
-                Unit::Tokens => bill.tokens(),
-                Unit::Money => self.price(bill, at).unwrap_or(0),
-                Unit::Hits => continue,
-            };
-            charge.op = Op::Take { room: 0, charge: due };
-        }
-        plan.unbind();
-        let (at, outcomes) = charge(self.engine, &plan).await;
-        follow(self.engine, self.domain, &plan, Code::Ok, (at, &outcomes)).await;
-        if let Some(bill) = self.bill() {
-            let unpaid = plan.charges.iter().zip(&bills).filter(|(charge, bill)| {
-                charge.unit == Unit::Money && bill.cost(&self.rules.prices, at).is_err()
-            });
-            let unpaid: Vec<u128> = unpaid.map(|(charge, _)| charge.overflow).collect();
-            self.tell_unpaid(&bill, at, self.engine.names.fresh(&plan), &unpaid);
-            bill.teach(&mut self.engine.estimates.lock());
-        }
-        plan.settled(&outcomes).any(|each| each.refusal().is_some())
+        apart
     }
 
     /// What the descriptors charge to limits of tokens and money; nothing yet.
@@ -163,7 +169,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
         let nothing = Op::Take { room: 0, charge: 0 };
         let spends = |limit: &Limit| (limit.unit != Unit::Hits).then_some(Asked::Op(nothing));
         let mut plan = Plan::new(self.engine.store.key_secret());
-        for place in self.places {
+        for place in &self.places {
             plan.add(self.domain, &self.request.descriptors[*place], |limit, _, _| spends(limit));
         }
         plan
@@ -172,34 +178,36 @@ impl<'a, S: Store> Told<'a, '_, S> {
     /// All that they tell; `None`, if that is only the end.
     fn bill(&self) -> Option<Bill<'a>> {
         let mut bill = None;
-        for place in self.places {
-            if matches!(self.roles[*place], Role::Ends { told: Some(_), .. }) {
-                self.add(bill.get_or_insert_default(), *place);
+        for place in &self.places {
+            if let Role::Ends { told: Some(class), model, .. } = self.roles[*place] {
+                let count = self.request.hits_of(&self.request.descriptors[*place]);
+                bill.get_or_insert_with(Bill::default).add(model, class, count);
             }
         }
         bill
     }
 
-    /// Adds what the descriptor at `place` tells to `bill`.
-    fn add(&self, bill: &mut Bill<'a>, place: usize) {
-        if let Role::Ends { told: Some(class), model, .. } = self.roles[place] {
-            bill.add(model, class, self.request.hits_of(&self.request.descriptors[place]));
+    /// What is due of `bill` by the prices of `at`.
+    fn spent(&self, bill: &Bill<'_>, at: Timestamp) -> Spent {
+        let cost = bill.cost(&self.rules.prices, at);
+        if cost.unpriced.is_some() {
+            self.engine.oddities.note(Odd::Model);
         }
+        bill.spent(cost)
     }
 
-    /// Tells that `bill`, of the reservation `name`, is not paid to limits of these identities, if it has no price at `at`.
-    fn tell_unpaid(&self, bill: &Bill<'_>, at: Timestamp, name: CounterKey, unpaid: &[u128]) {
-        let Self { engine, rules, domain, .. } = self;
-        if unpaid.is_empty() || bill.cost(&rules.prices, at).is_ok() {
-            return;
-        }
-        let first = &self.request.descriptors[self.places[0]];
-        let about = about(domain, first, engine.store.key_secret());
-        unpriced::write_down(engine, rules, engine.store.now(), unpaid, (&about, name, &bill.usage()));
+    /// What is written down of `bill`.
+    fn report(&self, name: CounterKey, bill: Option<&Bill<'_>>, at: Timestamp, about: Vec<u8>) -> Report {
+        let usages = bill.map(Bill::usages).unwrap_or_default();
+        Report::of(name, &usages, &self.rules.prices, at, about)
     }
 
-    /// What `bill` costs by the prices of `at`.
-    fn price(&self, bill: &Bill<'_>, at: Timestamp) -> Result<u64, CostError> {
-        bill.cost(&self.rules.prices, at).inspect_err(|_| self.engine.oddities.note(Odd::Model))
+    /// Whose usage it is and what for.
+    fn about(&self) -> Vec<u8> {
+        self.about_of(self.places[0])
+    }
+
+    fn about_of(&self, place: usize) -> Vec<u8> {
+        about(self.domain, &self.request.descriptors[place], self.engine.store.key_secret())
     }
 }

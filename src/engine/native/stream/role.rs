@@ -24,6 +24,8 @@ pub(super) enum Role<'a> {
         told: Option<Class>,
         /// Of which model they are; may be empty.
         model: &'a [u8],
+        /// Under which what was not held is charged only once; may be empty.
+        key: &'a [u8],
     },
 }
 
@@ -61,6 +63,7 @@ impl<'a> Role<'a> {
                     Class::named(class).or_else(|| oddities.none(Odd::Class)).unwrap_or(Class::Output)
                 }),
                 model: value(b"model").unwrap_or_default(),
+                key: value(b"idempotency_key").unwrap_or_default(),
             },
         }
     }
