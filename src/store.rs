@@ -200,6 +200,13 @@ impl<S: Store> Store for Arc<S> {
     }
 }
 
+impl Answer {
+    /// Whether a limit with this policy that refuses does so because the store has no answer.
+    pub fn is_policy_of(&self, on_error: OnError) -> bool {
+        self.degraded.is_some() && on_error == OnError::Deny
+    }
+}
+
 impl Charge<'_> {
     /// Whether holds may stand beside its counter. Of the size of one call nothing is held: it is nobody else's room.
     fn has_holds(&self) -> bool {

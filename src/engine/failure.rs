@@ -4,15 +4,15 @@
 //! that no failure of a store ever becomes an error to a caller who asks whether to begin.
 
 use crate::clock::Timestamp;
-use crate::store::{Admission, Answer, Call, Charge, Hold, Outcomes, Reserve, Reserved, Store, StoreError};
+use crate::store::{Admission, Answer, Call, Charge, Hold, Reserve, Reserved, Store, StoreError};
 
-/// The store's outcomes, or those that stand in for them.
-pub(super) async fn ask<S: Store>(store: &S, call: Call<'_>) -> (Timestamp, Outcomes) {
+/// The store's answer, or what stands in for it.
+pub(super) async fn ask<S: Store>(store: &S, call: Call<'_>) -> Answer {
     match store.charge(call).await {
-        Ok(answer) => (answer.at, answer.outcomes),
+        Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(%error, "answered by policy");
-            (Timestamp::default(), stand_ins(call.charges))
+            by_policy(call.charges, error)
         }
     }
 }
@@ -23,18 +23,15 @@ pub(super) async fn reserve<S: Store>(store: &S, call: Reserve<'_>) -> Reserved 
         Ok(reserved) => reserved,
         Err(error) => {
             tracing::debug!(%error, "answered by policy");
-            by_policy(call.charges, error)
+            let answer = by_policy(call.charges, error);
+            let asked = Call { charges: call.charges, admission: Admission::AllOrNone };
+            let hold = if asked.is_refused(&answer.outcomes) { Hold::Refused } else { Hold::Unheld };
+            Reserved { answer, hold }
         }
     }
 }
 
-fn by_policy(charges: &[Charge<'_>], error: StoreError) -> Reserved {
-    let outcomes = stand_ins(charges);
-    let is_refused = Call { charges, admission: Admission::AllOrNone }.is_refused(&outcomes);
-    let hold = if is_refused { Hold::Refused } else { Hold::Unheld };
-    Reserved { answer: Answer { at: Timestamp::default(), outcomes, degraded: Some(error) }, hold }
-}
-
-fn stand_ins(charges: &[Charge<'_>]) -> Outcomes {
-    charges.iter().map(Charge::stand_in).collect()
+fn by_policy(charges: &[Charge<'_>], error: StoreError) -> Answer {
+    let outcomes = charges.iter().map(Charge::stand_in).collect();
+    Answer { at: Timestamp::default(), outcomes, degraded: Some(error) }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::algorithm::{Outcome, Retry, Standing, Verdict};
 use crate::clock::Timestamp;
 use crate::limits::{Limit, LimitId, Mode, NativeDomain, Number, RuleSet, Tallied, TierId};
-use crate::store::{Admission, Call, Outcomes, Store};
+use crate::store::{Admission, Answer, Call, Outcomes, Store};
 
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
@@ -94,26 +94,27 @@ pub(super) async fn check<S: Store>(
         Enforcement::Enforced => plan.spare_the_refused(),
         Enforcement::Shadow => plan.unbind(),
     }
-    let (at, outcomes) = charge(engine, &plan).await;
-    let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, &outcomes);
-    plan.settled(&outcomes).for_each(|each| each.tally(decision.code));
+    let answer = charge(engine, &plan).await;
+    let (at, outcomes) = (answer.at, &answer.outcomes);
+    let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, outcomes);
+    plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
-        refused::write_down(engine, domain, request, &plan, at, &outcomes);
+        refused::write_down(engine, domain, request, &plan, &answer);
     }
-    let crossings = watch::crossings(engine, plan.grown(decision.code, &outcomes));
+    let crossings = watch::crossings(engine, plan.grown(decision.code, outcomes));
     if !crossings.is_empty() {
         Box::pin(watch::raise(engine, domain, at, &crossings)).await;
     }
-    if plan.trips(&outcomes).next().is_some() {
+    if plan.trips(outcomes).next().is_some() {
         // Boxed: a wait that is seldom needed would make every waiting call larger.
-        Box::pin(breaker::open(engine, &plan, &outcomes)).await;
+        Box::pin(breaker::open(engine, &plan, outcomes)).await;
     }
     Ok(decision)
 }
 
-async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> (Timestamp, Outcomes) {
+async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> Answer {
     if plan.charges.is_empty() {
-        return (Timestamp::default(), Outcomes::new());
+        return Answer { at: Timestamp::default(), outcomes: Outcomes::new(), degraded: None };
     }
     let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
     super::failure::ask(&engine.store, call).await

@@ -92,8 +92,11 @@ pub(super) async fn check<S: Store>(
         (false, false) => Admission::Each,
     };
     let call = Call { charges: &charges, admission };
-    let outcomes =
-        if charges.is_empty() { Outcomes::new() } else { super::failure::ask(&engine.store, call).await.1 };
+    let outcomes = if charges.is_empty() {
+        Outcomes::new()
+    } else {
+        super::failure::ask(&engine.store, call).await.outcomes
+    };
     let code = if call.is_refused(&outcomes) { Code::OverLimit } else { Code::Ok };
     let groups = groups(&matches, &outcomes);
     groups.iter().flatten().flat_map(|group| group.settled()).for_each(|each| each.tally(code));

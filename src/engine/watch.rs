@@ -99,8 +99,8 @@ async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Per
         unit: Unit::Hits,
     };
     let call = Call { charges: &[once], admission: Admission::AllOrNone };
-    let (_, outcomes) = super::failure::ask(&engine.store, call).await;
-    outcomes.iter().all(|outcome| outcome.is_admitted())
+    let answer = super::failure::ask(&engine.store, call).await;
+    answer.outcomes.iter().all(|outcome| outcome.is_admitted())
 }
 
 /// Within what one crossing is told once, and which of several such spans it is; `None` where every crossing is news.

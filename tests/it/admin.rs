@@ -110,7 +110,7 @@ async fn what_became_of_alerts_is_told_of_limits_that_have_some() {
 
 #[tokio::test]
 async fn a_store_that_is_down_leaves_it_ready_by_policy() {
-    let answers = ask(engine(rules(), Gone), vec![], &["/livez", "/readyz"]).await;
+    let answers = ask(engine(rules(), Gone::default()), vec![], &["/livez", "/readyz"]).await;
     assert_eq!(answers[0].0, 200);
     let body = "rules: ready\nstore: down, answering by policy: the store cannot be reached\n";
     assert_eq!(answers[1], (200, body.to_owned()));

@@ -787,10 +787,27 @@ async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_t
         service.stop().await;
         held
     };
-    let engine = Engine::new(LimitsHandle::new(rules(APP)), Gone, EngineSettings::default());
+    let gone = Gone::default();
+    let engine = Engine::new(LimitsHandle::new(rules(APP)), gone.clone(), EngineSettings::default());
     let service = Service::of(engine, Clock::manual(NOON)).await;
     let refused = service.reserve(reserve("llm", tokens(&[("output", 1)]))).await.unwrap();
     assert_eq!(refused.decision(), Decision::Deny, "tokens are kept");
+    let words = standing(&refused.standings, "words");
+    assert_eq!((words.decision(), words.reason.as_str()), (Decision::Deny, "store_unavailable"));
+    assert_eq!(words.retry_after, Some(Duration { seconds: 1, nanos: 0 }));
+    assert_eq!(standing(&refused.standings, "calls").decision(), Decision::Allow);
+    let large = service.reserve(reserve("llm", tokens(&[("output", 1_001)]))).await.unwrap();
+    let words = standing(&large.standings, "words");
+    assert_eq!((words.reason.as_str(), words.retry_after), ("too_large", None), "whatever the store says");
+    let none = subject("app", &[("route", "llm"), ("user", "ann"), ("tier", "none")]);
+    let blocked = ReserveRequest { subject: Some(none), ..reserve("llm", tokens(&[("output", 1)])) };
+    let blocked = service.reserve(blocked).await.unwrap();
+    assert_eq!(standing(&blocked.standings, "words").reason, "blocked_by_tier");
+    let noted = std::mem::take(&mut *gone.noted.lock().unwrap());
+    for (line, reason) in noted.iter().zip(["store_unavailable", "too_large", "blocked_by_tier"]) {
+        assert!(line.contains(reason), "{line} does not say {reason}");
+    }
+    assert_eq!(noted.len(), 3);
     let passes = service.reserve(reserve("stream", Usage::default())).await.unwrap();
     assert_eq!((passes.decision(), passes.reservation.as_str()), (Decision::Allow, ""), "slots are given");
     let error = service.settle(done(&held, None)).await.unwrap_err();

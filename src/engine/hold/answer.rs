@@ -8,6 +8,7 @@ use crate::engine::Enforcement;
 use crate::engine::native::{Part, Settled, Touch};
 use crate::limits::{Limit, Mode, Number, Unit};
 use crate::money::NanoUsd;
+use crate::store::Answer;
 
 use super::amounts::Granted;
 use super::handle::Handle;
@@ -122,19 +123,22 @@ pub enum Reason {
     UnpricedModel,
     /// Its breaker is open.
     BreakerOpen,
+    /// The store does not answer, and the limit refuses then.
+    StoreUnavailable,
 }
 
 impl Reason {
-    /// Of a limit that refuses when it is asked for `room`.
-    pub(in crate::engine) fn of(touch: &Touch<'_>, room: Option<u64>) -> Self {
+    /// Of a limit that refuses by `answer` when it is asked for `room`.
+    pub(in crate::engine) fn of(touch: &Touch<'_>, room: Option<u64>, answer: &Answer) -> Self {
         match (touch.part, Rule { window: &touch.limit.window, number: touch.number }.most()) {
             (Part::Unnamed, _) => Self::MissingSubject,
             (Part::Unpriced, _) => Self::UnpricedModel,
-            (Part::Guarded(_), _) => Self::BreakerOpen,
             (Part::Charged(_), Number::AtMost(0)) => Self::BlockedByTier,
             (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
                 Self::TooLarge
             }
+            _ if answer.is_policy_of(touch.limit.on_error) => Self::StoreUnavailable,
+            (Part::Guarded(_), _) => Self::BreakerOpen,
             (Part::Charged(_), _) => Self::OverLimit,
         }
     }
@@ -148,6 +152,7 @@ impl Reason {
             Self::MissingSubject => "missing_subject",
             Self::UnpricedModel => "unpriced_model",
             Self::BreakerOpen => "breaker_open",
+            Self::StoreUnavailable => "store_unavailable",
         }
     }
 }
@@ -214,13 +219,16 @@ impl LimitStanding {
     pub(super) fn of_asked(
         settled: Settled<'_>,
         room: Option<u64>,
-        at: Timestamp,
+        answer: &Answer,
         enforcement: Enforcement,
     ) -> Self {
         let touch = settled.touch;
-        let mut standing = Self::new(touch.limit, touch.number, settled.outcome, at, enforcement);
+        let mut standing = Self::new(touch.limit, touch.number, settled.outcome, answer.at, enforcement);
         if standing.reason.is_some() {
-            standing.reason = Some(Reason::of(touch, room));
+            let reason = Reason::of(touch, room, answer);
+            // A policy may know no better than to come back soon.
+            standing.retry_after = standing.retry_after.filter(|_| reason != Reason::TooLarge);
+            standing.reason = Some(reason);
         }
         standing
     }

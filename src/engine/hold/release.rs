@@ -93,7 +93,7 @@ async fn units<'a, S: Store>(
         return Err(HoldError::Unavailable(error));
     }
     let enforcement = engine.settings.enforcement;
-    let standing = |each| LimitStanding::of_asked(each, None, answer.at, enforcement);
+    let standing = |each| LimitStanding::of_asked(each, None, &answer, enforcement);
     Ok(ReleaseAnswer { standings: plan.settled(&answer.outcomes).map(standing).collect(), done })
 }
 

@@ -166,8 +166,7 @@ pub(in crate::engine) async fn take<S: Store>(
     let Terms { name, body, units, life, about } = terms;
     if engine.settings.enforcement == Enforcement::Enforced && plan.is_refused() {
         let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
-        let (at, outcomes) = failure::ask(&engine.store, call).await;
-        return Reserved { answer: Answer { at, outcomes, degraded: None }, hold: Hold::Refused };
+        return Reserved { answer: failure::ask(&engine.store, call).await, hold: Hold::Refused };
     }
     let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about };
     failure::reserve(&engine.store, call).await
@@ -183,7 +182,7 @@ fn standings(
     enforcement: Enforcement,
 ) -> Vec<LimitStanding> {
     let room = |settled: &Settled<'_>| asked_room(settled, plan, terms);
-    let standing = |each: Settled<'_>| LimitStanding::of_asked(each, room(&each), answer.at, enforcement);
+    let standing = |each: Settled<'_>| LimitStanding::of_asked(each, room(&each), answer, enforcement);
     let mut standings: Vec<_> = plan.settled(&answer.outcomes).map(standing).collect();
     if done == Done::Before {
         standings.iter_mut().for_each(LimitStanding::pass);
@@ -208,7 +207,8 @@ fn write_down<S: Store>(
     asked: impl FnOnce(&mut Object),
 ) {
     let Answer { at, outcomes, .. } = &reserved.answer;
-    let by = refused_by(plan.settled(outcomes), |settled| asked_room(settled, plan, terms));
+    let room = |settled: &Settled<'_>| asked_room(settled, plan, terms);
+    let by = refused_by(plan.settled(outcomes), room, &reserved.answer);
     if reserved.hold == Hold::Refused && !by.is_empty() {
         let mut line = Object::new();
         line.objects("refused_by", by);

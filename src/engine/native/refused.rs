@@ -1,13 +1,11 @@
 //! Refusals by limits of tokens and money, written down once the answer is known.
 
-use crate::algorithm::Outcome;
-use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::hold::Reason;
 use crate::engine::request::CheckRequest;
 use crate::engine::usage::Object;
 use crate::limits::{NativeDomain, Unit};
-use crate::store::Store;
+use crate::store::{Answer, Store};
 
 use super::about::about;
 use super::plan::Plan;
@@ -22,32 +20,34 @@ pub(super) fn write_down<S: Store>(
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
     plan: &Plan<'_>,
-    at: Timestamp,
-    outcomes: &[Outcome],
+    answer: &Answer,
 ) {
     let room = |settled: &Settled<'_>| match settled.touch.part {
         Part::Charged(index) => plan.charges[index].op.room(),
         Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
     };
-    let refusing = plan.settled_by_descriptor(outcomes).map(|settled| refused_by(settled, room));
+    let refusing =
+        plan.settled_by_descriptor(&answer.outcomes).map(|settled| refused_by(settled, room, answer));
     let mut refusing = refusing.zip(&request.descriptors);
     let Some((by, descriptor)) = refusing.find(|(by, _)| !by.is_empty()) else { return };
     let mut line = Object::new();
     line.objects("refused_by", by);
     let about = about(domain, descriptor, engine.store.key_secret());
-    engine.store.note_refusal(at, &about, &line.finish());
+    engine.store.note_refusal(answer.at, &about, &line.finish());
 }
 
-/// Those of `settled` that are limits of tokens or money and refuse, and why: each was asked for so much `room`.
+/// Those of `settled` that are limits of tokens or money and refuse by `answer`, and why: each was asked for so much
+/// `room`.
 pub(in crate::engine) fn refused_by<'s>(
     settled: impl Iterator<Item = Settled<'s>>,
     room: impl Fn(&Settled<'s>) -> Option<u64>,
+    answer: &Answer,
 ) -> Vec<Object> {
     let spent = settled.filter(|each| each.touch.limit.unit != Unit::Hits && each.refusal().is_some());
     let told = spent.map(|each| {
         let mut refusal = Object::new();
         refusal.text("limit", &each.touch.limit.name);
-        refusal.text("reason", Reason::of(each.touch, room(&each)).name());
+        refusal.text("reason", Reason::of(each.touch, room(&each), answer).name());
         refusal
     });
     told.collect()

@@ -1,11 +1,16 @@
 //! A store that nobody can reach.
 
+use std::sync::{Arc, Mutex};
+
 use tollgate::clock::Timestamp;
 use tollgate::limits::KeySecret;
 use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
-/// A store that is not there.
-pub(crate) struct Gone;
+/// A store that is not there, and the refusals that it was to write down.
+#[derive(Clone, Default)]
+pub(crate) struct Gone {
+    pub(crate) noted: Arc<Mutex<Vec<String>>>,
+}
 
 impl Store for Gone {
     async fn charge(&self, _: Call<'_>) -> Result<Answer, StoreError> {
@@ -20,7 +25,9 @@ impl Store for Gone {
         Err(StoreError::Unavailable)
     }
 
-    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
+    fn note_refusal(&self, _: Timestamp, _: &[u8], line: &[u8]) {
+        self.noted.lock().unwrap().push(String::from_utf8(line.to_vec()).unwrap());
+    }
 
     async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
         Err(StoreError::Unavailable)

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::algorithm::Outcome;
-use crate::clock::{Micros, Timestamp};
+use crate::clock::Micros;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, keep, take};
 use crate::engine::insist::{Closing, Insistence, insist};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
-use crate::engine::native::{Asked as Ask, about, answer, charge, op, refused};
+use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
 use crate::engine::request::{CheckRequest, Descriptor};
 use crate::engine::unclaimed::Unclaimed;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
-use crate::store::{FreedBy, Hold, Life, Reserved, Store};
+use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
 
 use super::follow;
 use super::role::{Asked, Role};
@@ -39,8 +38,8 @@ pub(super) async fn begin<S: Store>(
     let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
     let Some(first) = begins.filter(|_| holds) else {
-        let (at, outcomes) = charge(engine, &plan).await;
-        return conclude(engine, domain, request, &plan, (at, &outcomes)).await;
+        let answer = charge(engine, &plan).await;
+        return conclude(engine, domain, request, &plan, &answer).await;
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
@@ -48,7 +47,7 @@ pub(super) async fn begin<S: Store>(
     let about = about(domain, &request.descriptors[first], engine.store.key_secret());
     let terms = Terms { name, body: BODY, units: None, life, about: &about };
     let Reserved { answer, hold } = take(engine, &plan, terms).await;
-    let mut decision = conclude(engine, domain, request, &plan, (answer.at, &answer.outcomes)).await;
+    let mut decision = conclude(engine, domain, request, &plan, &answer).await;
     let began = match hold {
         Hold::Taken(grant) | Hold::Replayed(grant) => grant.began,
         // The store may come to it yet, or has to be told what was used without it.
@@ -123,12 +122,13 @@ async fn conclude<S: Store>(
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
     plan: &Plan<'_>,
-    (at, outcomes): (Timestamp, &[Outcome]),
+    answer: &Answer,
 ) -> Decision {
-    let decision = answer::decide(domain, engine.settings.enforcement, at, plan, outcomes);
+    let Answer { at, ref outcomes, .. } = *answer;
+    let decision = answers::decide(domain, engine.settings.enforcement, at, plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
-        refused::write_down(engine, domain, request, plan, at, outcomes);
+        refused::write_down(engine, domain, request, plan, answer);
     }
     follow(engine, domain, plan, decision.code, (at, outcomes)).await;
     decision
