@@ -3,7 +3,8 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::algorithm::{Op, Share};
+use crate::algorithm::Share;
+use crate::clock::Micros;
 use crate::engine::decision::Code;
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::{Part, Plan, Settled, about, open_breakers, refused_by};
@@ -38,81 +39,129 @@ pub(in crate::engine) struct Terms<'a> {
     pub(in crate::engine) about: &'a [u8],
 }
 
+impl Terms<'_> {
+    /// As much of what is flexible as is enough.
+    fn least(&self) -> Share {
+        self.units.map_or(Share::WHOLE, |units| Share { granted: 1, of: units.get() })
+    }
+}
+
+/// A request that makes sense.
+struct Asked<'r, 'a> {
+    request: &'r ReserveRequest<'a>,
+    descriptor: Descriptor<'a>,
+    /// As the caller wrote it.
+    estimate: Usage<'a>,
+    key: &'a [u8],
+    ttl: Option<Micros>,
+}
+
 pub(super) async fn reserve<S: Store>(
     engine: &Arc<Engine<S>>,
     request: &ReserveRequest<'_>,
 ) -> Result<ReserveAnswer, HoldError> {
-    let descriptor = request.subject.descriptor()?;
-    let asked = request.estimate.read(ESTIMATE)?;
-    let usage = estimated(engine, request, asked);
-    let key = request::idempotency_key(request.idempotency_key)?;
-    let ttl = request::ttl(request.ttl)?;
+    let asked = Asked::read(request)?;
     let rules = engine.limits.in_force();
     let domain = native(&rules, request.subject.domain)?;
     let now = engine.store.now();
+    let usage = asked.usage(engine);
     let amounts = Amounts::of(&usage, request.partial, &rules.prices, now);
-    let plan = plan(engine, domain, &descriptor, &amounts);
+    let plan = plan(engine, domain, &asked.descriptor, &amounts);
     if plan.charges.is_empty() && !plan.is_refused() {
         return Ok(ReserveAnswer::untouched(request));
     }
-    let name = name(engine, domain, &descriptor, key, &plan);
-    let life = life(&plan, ttl);
-    let about = about(domain, &descriptor, engine.store.key_secret());
-    let terms = Terms { name, body: body(request, &asked), units: amounts.units, life, about: &about };
+    let about = about(domain, &asked.descriptor, engine.store.key_secret());
+    let terms = asked.terms(engine, domain, &plan, amounts.units, &about);
     // Without a key nobody could ever settle what is held for a caller who has gone. With one it may be asked for again.
-    let giving_back = key.is_empty().then(|| Insistence::on(engine, Closing::release(name, life.keep)));
+    let closing = || Closing::release(terms.name, terms.life.keep);
+    let giving_back = asked.key.is_empty().then(|| Insistence::on(engine, closing()));
     let reserved = take(engine, &plan, terms).await;
-    let grant = match reserved.hold {
+    match reserved.hold {
         Hold::Conflict => return Err(HoldError::Conflict),
-        Hold::Taken(grant) | Hold::Replayed(grant) => Some(grant),
-        Hold::Refused | Hold::Unheld => None,
-    };
-    let done = if matches!(reserved.hold, Hold::Replayed(_)) { Done::Before } else { Done::Now };
-    if done == Done::Now {
-        tell(engine, domain, &plan, &reserved).await;
-        write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
+        Hold::Replayed(_) => {}
+        Hold::Taken(_) | Hold::Refused | Hold::Unheld => {
+            tell(engine, domain, &plan, &reserved).await;
+            write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
+        }
     }
     if let Some(giving_back) = giving_back {
         giving_back.done();
     }
-    let standings = standings(&plan, &reserved.answer, terms, done, engine.settings.enforcement);
-    let whole = amounts.units.map_or(1, NonZeroU64::get);
-    let unknown = Unknown::at(&plan);
-    let handle = |name, began| Handle { name, began, kept: Kept::Record, unknown };
-    // What was expected of the first call is not known any more: calls have taught since.
-    let usage = if done == Done::Before { asked } else { usage };
-    let granted = || Granted::of(&usage, request.partial, grant.map_or(whole, |grant| grant.units));
-    Ok(ReserveAnswer {
-        ruling: Ruling::of(&standings),
-        handle: grant.map(|Grant { began, .. }| handle(name, began)),
-        granted: (reserved.hold != Hold::Refused).then(granted),
-        standings,
-        until: grant.map(|grant| grant.until),
-        done,
-    })
+    Ok(asked.answer(engine, &plan, &reserved, terms, &usage))
 }
 
-/// What is `asked`; where that is a model and nothing else, what such a call is expected to use.
-fn estimated<'a, S: Store>(engine: &Engine<S>, request: &ReserveRequest<'a>, asked: Usage<'a>) -> Usage<'a> {
-    let UsageOf { model, tokens, usd, .. } = &request.estimate;
-    if model.is_empty() || !tokens.is_empty() || !usd.is_empty() {
-        return asked;
+impl<'r, 'a> Asked<'r, 'a> {
+    fn read(request: &'r ReserveRequest<'a>) -> Result<Self, HoldError> {
+        Ok(Self {
+            request,
+            descriptor: request.subject.descriptor()?,
+            estimate: request.estimate.read(ESTIMATE)?,
+            key: request::idempotency_key(request.idempotency_key)?,
+            ttl: request::ttl(request.ttl)?,
+        })
     }
-    Usage::expected(asked.model, asked.hits, &engine.estimates.lock())
-}
 
-/// What the call is named in the store.
-fn name<S: Store>(
-    engine: &Engine<S>,
-    domain: &NativeDomain,
-    descriptor: &Descriptor<'_>,
-    key: &[u8],
-    plan: &Plan<'_>,
-) -> CounterKey {
-    if key.is_empty() {
-        return engine.names.fresh(plan);
+    /// What is asked; where that is a model and nothing else, what such a call is expected to use.
+    fn usage<S: Store>(&self, engine: &Engine<S>) -> Usage<'a> {
+        let UsageOf { model, tokens, usd, .. } = &self.request.estimate;
+        if model.is_empty() || !tokens.is_empty() || !usd.is_empty() {
+            return self.estimate;
+        }
+        Usage::expected(model, self.estimate.hits, &engine.estimates.lock())
     }
-    name::by_key(engine.store.key_secret(), Purpose::Reservation, &domain.name, descriptor, key)
+
+    fn terms<'t, S: Store>(
+        &self,
+        engine: &Engine<S>,
+        domain: &NativeDomain,
+        plan: &Plan<'_>,
+        units: Option<NonZeroU64>,
+        about: &'t [u8],
+    ) -> Terms<'t> {
+        let name = match self.key {
+            b"" => engine.names.fresh(plan),
+            key => {
+                let secret = engine.store.key_secret();
+                name::by_key(secret, Purpose::Reservation, &domain.name, &self.descriptor, key)
+            }
+        };
+        Terms { name, body: body(self.request, &self.estimate), units, life: life(plan, self.ttl), about }
+    }
+
+    /// What is answered once it is `reserved` on `terms`, of which `usage` was asked.
+    fn answer<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        plan: &Plan<'_>,
+        reserved: &Reserved,
+        terms: Terms<'_>,
+        usage: &Usage<'_>,
+    ) -> ReserveAnswer {
+        let (grant, done) = match reserved.hold {
+            Hold::Taken(grant) => (Some(grant), Done::Now),
+            Hold::Replayed(grant) => (Some(grant), Done::Before),
+            Hold::Refused | Hold::Unheld | Hold::Conflict => (None, Done::Now),
+        };
+        let standings = standings(plan, &reserved.answer, terms, done, engine.settings.enforcement);
+        let whole = terms.units.map_or(1, NonZeroU64::get);
+        let handle = |Grant { began, .. }| Handle {
+            name: terms.name,
+            began,
+            kept: Kept::Record,
+            unknown: Unknown::at(plan),
+        };
+        // What was expected of the first call is not known any more: calls have taught since.
+        let usage = if done == Done::Before { &self.estimate } else { usage };
+        let granted = || Granted::of(usage, self.request.partial, grant.map_or(whole, |grant| grant.units));
+        ReserveAnswer {
+            ruling: Ruling::of(&standings),
+            handle: grant.map(handle),
+            granted: (reserved.hold != Hold::Refused).then(granted),
+            standings,
+            until: grant.map(|grant| grant.until),
+            done,
+        }
+    }
 }
 
 /// Counts what came of a call, tells of what it crossed, and opens the breakers that it trips.
@@ -193,7 +242,7 @@ fn standings(
 /// The room without which a limit refuses.
 fn asked_room(settled: &Settled<'_>, plan: &Plan<'_>, terms: Terms<'_>) -> Option<u64> {
     match settled.touch.part {
-        Part::Charged(index) => least_room(plan.charges[index].op, terms.units),
+        Part::Charged(index) => plan.charges[index].op.granted(terms.least()).room(),
         Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
     }
 }
@@ -214,16 +263,6 @@ fn write_down<S: Store>(
         line.objects("refused_by", by);
         asked(&mut line);
         engine.store.note_refusal(*at, terms.about, &line.finish());
-    }
-}
-
-/// The room without which `op` is refused, where one of `units` is enough of what is flexible.
-fn least_room(op: Op, units: Option<NonZeroU64>) -> Option<u64> {
-    match (op, units) {
-        (Op::Hold { fixed, flexible }, Some(units)) => {
-            Some(fixed + Share { granted: 1, of: units.get() }.part_of(flexible))
-        }
-        (op, _) => op.room(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Charging what a call came to.
 
 use crate::clock::Timestamp;
-use crate::engine::native::about;
+use crate::engine::native::{Plan, about};
 use crate::engine::odd::Odd;
 use crate::engine::{Enforcement, Engine, unpriced};
 use crate::limits::{CounterKey, Mode, NativeDomain, RuleSet, Unit};
@@ -104,21 +104,34 @@ async fn by_key<S: Store>(
     let domain = native(rules, subject.domain)?;
     let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
     refuse_unnamed(&plan)?;
-    let otherwise: Vec<Charge<'_>> =
-        plan.charges.iter().filter(|charge| charge.unit != Unit::Hits).copied().collect();
     let secret = engine.store.key_secret();
-    let name = name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key);
-    let now = engine.store.now();
-    let priced = match request.used_at {
-        Some(at) => Priced::At(at),
-        None if now.since(rules.prices.unchanged_since(now)) > oldest(&plan) => Priced::At(now),
-        None => Priced::AsReserved(now),
+    let ending = Ending {
+        name: name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key),
+        used: Some(used),
+        unknown: Unknown::AS_HELD,
+        priced: Priced::of(request.used_at, engine.store.now(), rules, &plan),
+        otherwise: &after_the_fact(&plan),
+        about: &about(domain, &descriptor, secret),
     };
-    let (otherwise, about) = (&otherwise[..], &about(domain, &descriptor, secret)[..]);
-    let (used, unknown) = (Some(used), Unknown::AS_HELD);
-    let ending = Ending { name, used, unknown, priced, otherwise, about };
     let answer = ending.settle(engine, rules, request.progress).await?;
     Ok(answer.unwrap_or_else(SettleAnswer::untouched))
+}
+
+/// The charges of `plan` by which what was not reserved is paid.
+fn after_the_fact<'a>(plan: &Plan<'a>) -> Vec<Charge<'a>> {
+    plan.charges.iter().filter(|charge| charge.unit != Unit::Hits).copied().collect()
+}
+
+impl Priced {
+    /// Of what is settled at `now` by its key: as the caller says by `used_at`; else as it was reserved, if prices were
+    /// others within the time that one at the limits of `plan` may have begun.
+    fn of(used_at: Option<Timestamp>, now: Timestamp, rules: &RuleSet, plan: &Plan<'_>) -> Self {
+        match used_at {
+            Some(at) => Self::At(at),
+            None if now.since(rules.prices.unchanged_since(now)) > oldest(plan) => Self::At(now),
+            None => Self::AsReserved(now),
+        }
+    }
 }
 
 impl Ending<'_> {
