@@ -10,6 +10,8 @@ mod tiers;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(super) use advice::warn_of_unpriced;
+
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, OnLimit, WrittenDomain, WrittenLimit};
 use crate::calendar::Calendar;

@@ -85,6 +85,9 @@ pub fn compile_in(
     }
     once::check(&native, &reference, &mut reports);
     let rules = build(&native, &reference, same_domain, &mut reports);
+    if !reports.iter().any(Report::has_errors) && native.iter().all(|(_, file)| file.prices.is_none()) {
+        warn_of_unpriced(&native, &mut reports);
+    }
     let mut found = Diagnostics::default();
     reports.into_iter().for_each(|report| found.add(report));
     if found.has_errors() { Err(found) } else { Ok(Compiled { rules, warnings: found }) }
@@ -111,6 +114,15 @@ fn build(
         rules.domains.insert(domain.name.as_bytes().into(), Domain::Reference(Box::new(domain)));
     }
     rules
+}
+
+/// Warns of limits of money where no file has prices.
+fn warn_of_unpriced(native: &[(usize, TollgateFile)], reports: &mut [Report]) {
+    for (index, file) in native {
+        for domain in &file.domains {
+            native_domain::warn_of_unpriced(domain, &mut reports[*index]);
+        }
+    }
 }
 
 /// The root of a Tollgate file; `None` for the reference's language, in which anything odd is judged too.

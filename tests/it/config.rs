@@ -420,8 +420,23 @@ domains: {z: {limits: {l: 1/1m per ip}}}
 }
 
 #[test]
+fn money_that_nothing_has_a_price_in_is_a_warning() {
+    let limits = "domains: {shop: {per: user, limits: {words: 9 tokens/1h, budget: $5.00/day}}}\n";
+    let shop = source("shop.yaml", limits);
+    let other = source("other.yaml", "domains: {app: {per: user, limits: {login: 5/15m}}}\n");
+    let found = compile_all(&[other.clone(), shop.clone()]).unwrap().warnings.to_string();
+    let expected = "shop.yaml:1:58: warning: limit 'budget' counts money, and no file has 'prices': only calls that say \
+                    their dollars are charged; write 'prices: {models: {NAME: {input: 1.25, output: 10.00}}}', or have \
+                    all callers send 'usd'";
+    assert_eq!(found, expected);
+    let wrong = source("prices.yaml", "prices: 5\n");
+    let found = compile_all(&[other, shop, wrong]).unwrap_err().to_string();
+    assert!(!found.contains("no file has 'prices'"), "there are some, which are wrong: {found}");
+}
+
+#[test]
 fn prices_may_stand_in_a_file_of_their_own() {
-    let shop = source("shop.yaml", "domains: {shop: {per: user, limits: {login: 5/15m}}}\n");
+    let shop = source("shop.yaml", "domains: {shop: {per: user, limits: {budget: $5.00/day}}}\n");
     let prices = source("prices.yaml", "prices: {models: {m: {input: 1}}}\n");
     for files in [[shop.clone(), prices.clone()], [prices, shop.clone()]] {
         let Compiled { rules, warnings } = compile_all(&files).unwrap();

@@ -1,4 +1,5 @@
-//! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late.
+//! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late, money that nothing
+//! has a price in.
 
 use std::collections::HashSet;
 
@@ -7,13 +8,28 @@ use crate::calendar::Period;
 use crate::clock::Micros;
 use crate::config::diagnostic::Report;
 use crate::config::tollgate_file::{Meaning, OnLimit, WrittenDomain, WrittenLimit, WrittenRoute};
-use crate::limits::Window;
+use crate::limits::{Unit, Window};
 
 /// Warns of what is likely a mistake in `domain`.
 pub(super) fn give(domain: &WrittenDomain, report: &mut Report) {
     warn_of_unused(domain, report);
     for breaker in domain.limits.iter().filter(|limit| trips(limit)) {
         warn_of_short(breaker, domain, report);
+    }
+}
+
+/// Warns of limits of money that tokens are never charged to: there are no prices.
+pub(in crate::config) fn warn_of_unpriced(domain: &WrittenDomain, report: &mut Report) {
+    let counts_money =
+        |limit: &&WrittenLimit| limit.meaning.as_ref().is_some_and(|meaning| meaning.unit == Unit::Money);
+    for limit in domain.limits.iter().filter(counts_money) {
+        let message = format!(
+            "limit '{}' counts money, and no file has 'prices': only calls that say their dollars are charged",
+            name(limit)
+        );
+        let fix =
+            "write 'prices: {models: {NAME: {input: 1.25, output: 10.00}}}', or have all callers send 'usd'";
+        report.warning(limit.name.at, message, fix);
     }
 }
 
