@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::money::{MAX_AMOUNT, NanoUsd};
 
 pub use class::{Class, PerMillion};
-pub use model::{Model, Version};
+pub use model::{Model, Step, Version};
 pub use name::MOST_NAME_BYTES;
 pub use sum::KnownCost;
 pub use tokens::{Tokens, TooManyTokens};
@@ -110,7 +110,8 @@ impl PriceTable {
         begun.map(|(_, version)| version.from).max().unwrap_or_default()
     }
 
-    /// What `tokens` of `model` cost at `at`, rounded once, up to the next nano-USD.
+    /// What `tokens` of `model` cost at `at`, rounded once, up to the next nano-USD: those of one call, whose input says which
+    /// of the model's prices hold for all of them.
     ///
     /// # Errors
     ///
@@ -124,11 +125,11 @@ impl PriceTable {
         }
     }
 
-    /// The prices of the model that callers mean by `name`, as they are at `at`.
-    fn in_force(&self, name: &[u8], at: Timestamp) -> Option<(Entry<'_>, &PerMillion)> {
+    /// The prices of the model that callers mean by `name`, as they are at `at` for a call with so much `input`.
+    fn in_force(&self, name: &[u8], at: Timestamp, input: u64) -> Option<(Entry<'_>, &PerMillion)> {
         let model = self.model(name)?;
         let (version, in_force) = model.at(at)?;
-        Some((Entry { model: &model.name, version }, &in_force.prices))
+        Some((Entry { model: &model.name, version }, in_force.prices_of(input)))
     }
 
     /// Whether a model without prices has a cost at `at`.
@@ -136,23 +137,25 @@ impl PriceTable {
         self.unknown == Unknown::Highest && self.models.iter().any(|model| model.at(at).is_some())
     }
 
-    /// The most that any model asks for `class` at `at`; `None` where none has a price for it, or nothing is to be
-    /// priced so.
-    fn highest(&self, class: Class, at: Timestamp) -> Option<NanoUsd> {
-        let prices = self.models.iter().filter_map(|model| model.at(at)?.1.prices.of(class));
+    /// The most that any model asks for `class` at `at` in a call with so much `input`; `None` where none has a price for it,
+    /// or nothing is to be priced so.
+    fn highest(&self, class: Class, at: Timestamp, input: u64) -> Option<NanoUsd> {
+        let prices = self.models.iter().filter_map(|model| model.at(at)?.1.prices_of(input).of(class));
         prices.max().filter(|_| self.unknown == Unknown::Highest)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, Cost, CostError, Entry, KnownCost, Model, PriceTable, Tokens, Unknown, Version};
+    use super::{
+        Class, Cost, CostError, Entry, KnownCost, Model, PriceTable, Step, Tokens, Unknown, Version,
+    };
     use crate::clock::Timestamp;
     use crate::money::{MAX_AMOUNT, NanoUsd};
 
     fn version(from: u64, prices: &[(Class, &str)]) -> Version {
         let prices = prices.iter().map(|(class, price)| (*class, NanoUsd::parse_decimal(price).unwrap()));
-        Version { from: Timestamp(from), prices: prices.collect() }
+        Version { from: Timestamp(from), prices: prices.collect(), steps: Vec::new() }
     }
 
     fn model(name: &str, versions: &[Version]) -> Model {
@@ -241,6 +244,29 @@ mod tests {
         ] {
             assert_eq!(cost(Unknown::Deny, "gpt-5", &million, at), expected, "at {at}");
         }
+    }
+
+    #[test]
+    fn much_input_makes_the_whole_call_dearer() {
+        let step = |above, prices: &[(Class, &str)]| Step { above, prices: version(0, prices).prices };
+        let long =
+            [step(200, &[(Class::Input, "2"), (Class::Output, "20")]), step(1_000, &[(Class::Input, "4")])];
+        let first = version(0, &[(Class::Input, "1"), (Class::CachedInput, "0.5"), (Class::Output, "10")]);
+        let models = vec![model("long", &[Version { steps: long.to_vec(), ..first }])];
+        let cost = |unknown, name: &str, counts: &[(Class, u64)]| {
+            let table = PriceTable::new(unknown, models.clone());
+            table.cost(name.as_bytes(), &tokens(counts), Timestamp(0)).map(|cost| cost.nanos / 1_000)
+        };
+        let of_long = |counts: &[(Class, u64)]| cost(Unknown::Deny, "long", counts);
+        for (cached, expected) in [(199, 1 + 99 + 1_000), (200, 2 + 400 + 2_000), (999, 2 + 1_998 + 2_000)] {
+            let counts = [(Class::Input, 1), (Class::CachedInput, cached), (Class::Output, 100)];
+            assert_eq!(of_long(&counts), Ok(expected), "all input counts: 1 + {cached}");
+        }
+        assert_eq!(of_long(&[(Class::Output, 100_000)]), Ok(1_000_000), "an answer is no input");
+        assert_eq!(of_long(&[(Class::Input, 1_001)]), Ok(4_004));
+        let beyond = [(Class::Input, 1_001), (Class::Reasoning, 1)];
+        assert_eq!(of_long(&beyond), Err(CostError::UnpricedClass(Class::Reasoning)));
+        assert_eq!(cost(Unknown::Highest, "other", &[(Class::Input, 201)]), Ok(402));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::window::{Unit, Window};
 use super::{Domain, RuleSet};
 use crate::calendar::in_utc;
 use crate::clock::Timestamp;
-use crate::prices::{Class, Model, PriceTable, Unknown, Version};
+use crate::prices::{Class, Model, PerMillion, PriceTable, Unknown};
 
 /// Every limit of `rules`, one line each, sorted, so that equal sets read alike; then the prices.
 pub fn describe(rules: &RuleSet) -> String {
@@ -26,18 +26,19 @@ fn price_lines(table: &PriceTable) -> Vec<String> {
         Unknown::Deny => "deny",
         Unknown::Highest => "highest",
     };
-    let line = |model: &Model, version: &Version| {
-        let priced = Class::ALL.into_iter().filter_map(|class| Some((class, version.prices.own(class)?)));
+    let line = |model: &Model, from: Timestamp, above: Option<u64>, prices: &PerMillion| {
+        let priced = Class::ALL.into_iter().filter_map(|class| Some((class, prices.own(class)?)));
         let prices: Vec<String> = priced.map(|(class, price)| format!("{class}={price}")).collect();
-        let from = match version.from {
+        let from = match from {
             Timestamp(0) => String::new(),
             from => format!(", from: {}", in_utc(from)),
         };
-        format!("price of {}: {}, per: 1M tokens{from}, unknown: {unknown}\n", model.name, prices.join(" "))
+        let above = above.map_or(String::new(), |tokens| format!(", above: {tokens} input tokens"));
+        let (name, prices) = (&model.name, prices.join(" "));
+        format!("price of {name}: {prices}, per: 1M tokens{from}{above}, unknown: {unknown}\n")
     };
-    let of_model =
-        |model: &Model| model.versions.iter().map(|version| line(model, version)).collect::<Vec<_>>();
-    table.models().iter().flat_map(of_model).collect()
+    let all = table.models().iter().flat_map(Model::all_prices);
+    all.map(|(model, version, above, prices)| line(model, version.from, above, prices)).collect()
 }
 
 fn lines_of(domain: &Domain) -> Vec<String> {

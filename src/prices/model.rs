@@ -15,15 +15,42 @@ pub struct Model {
 }
 
 /// Prices from some instant on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// The first instant at which they hold.
     pub from: Timestamp,
     /// The prices.
     pub prices: PerMillion,
+    /// Those of calls with more input, the least first; never lower than those before them.
+    pub steps: Vec<Step>,
+}
+
+/// What calls with much input cost: all of their tokens, not only those that are more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// More input than so many tokens, of all its classes together.
+    pub above: u64,
+    /// The prices.
+    pub prices: PerMillion,
+}
+
+impl Version {
+    /// The prices of a call with so many tokens of `input`.
+    pub fn prices_of(&self, input: u64) -> &PerMillion {
+        let reached = self.steps.iter().take_while(|step| input > step.above).last();
+        reached.map_or(&self.prices, |step| &step.prices)
+    }
 }
 
 impl Model {
+    /// All its prices, each with the version that it belongs to, and the input above which it holds if it is a step.
+    pub fn all_prices(&self) -> impl Iterator<Item = (&Self, &Version, Option<u64>, &PerMillion)> {
+        self.versions.iter().flat_map(move |version| {
+            let steps = version.steps.iter().map(move |step| (self, version, Some(step.above), &step.prices));
+            std::iter::once((self, version, None, &version.prices)).chain(steps)
+        })
+    }
+
     /// The newest prices that hold at `at`, and which they are, counted from 1.
     pub fn at(&self, at: Timestamp) -> Option<(u32, &Version)> {
         (1..).zip(&self.versions).take_while(|(_, version)| version.from <= at).last()

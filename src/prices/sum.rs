@@ -46,7 +46,8 @@ impl PriceTable {
     }
 
     pub(super) fn sum(&self, model: &[u8], tokens: &Tokens, at: Timestamp) -> Sum<'_> {
-        let known = self.in_force(model, at);
+        let input = tokens.input();
+        let known = self.in_force(model, at, input);
         let (entry, at_highest) = (known.map(|(entry, _)| entry), known.is_none());
         let mut sum = Sum { entry, at_highest, ..Sum::default() };
         if known.is_none() && !self.guesses(at) {
@@ -56,7 +57,7 @@ impl PriceTable {
         for (class, count) in tokens.counts() {
             let own = known.and_then(|(_, prices)| prices.of(class));
             sum.at_highest |= own.is_none();
-            match own.or_else(|| self.highest(class, at)) {
+            match own.or_else(|| self.highest(class, at, input)) {
                 Some(price) => sum.millionths += u128::from(count) * u128::from(price.0),
                 None => sum.leave_out(class),
             }

@@ -38,6 +38,11 @@ impl Tokens {
         self.0.iter().sum()
     }
 
+    /// Those that the model is given, of all classes.
+    pub fn input(&self) -> u64 {
+        self.counts().filter(|(class, _)| !class.is_output()).map(|(_, count)| count).sum()
+    }
+
     /// The classes of which there are any, and how many.
     pub fn counts(&self) -> impl Iterator<Item = (Class, u64)> + '_ {
         Class::ALL.into_iter().map(|class| (class, self.of(class))).filter(|(_, count)| *count > 0)

@@ -420,6 +420,47 @@ domains: {z: {limits: {l: 1/1m per ip}}}
 }
 
 #[test]
+fn prices_for_much_input_are_read_and_shown() {
+    let text = "
+prices:
+  models:
+    long:
+      - {input: 1.25, cached_input: 0.31, output: 10.00}
+      - {above: 200k, input: 2.50, cached_input: 0.625, output: 15.00}
+      - {from: 2027-01-01, input: 1, output: 10}
+    short: {input: 1}
+domains: {z: {limits: {l: $9.00/1d per all}}}
+";
+    let rules = compiled(text).rules;
+    let cost = |input, output| {
+        let mut tokens = Tokens::default();
+        tokens.add(Class::CachedInput, 150_000).unwrap();
+        tokens.add(Class::Input, input).unwrap();
+        tokens.add(Class::Output, output).unwrap();
+        rules.prices.cost(b"long", &tokens, NOW).unwrap().nanos
+    };
+    assert_eq!(cost(50_000, 1_000), 46_500_000 + 62_500_000 + 10_000_000);
+    assert_eq!(cost(50_001, 1_000), 93_750_000 + 125_002_500 + 15_000_000);
+    let shown = shown(&rules);
+    let (_, prices) = shown.split_once("\n\n").unwrap();
+    assert_eq!(
+        prices,
+        "prices, in USD per 1M tokens; what has no price is refused
+  model  from                  above   input  cached_input  output
+  long                                 $1.25  $0.31         $10.00
+  long                         200000  $2.50  $0.625        $15.00
+  long   2027-01-01T00:00:00Z          $1.00  $1.00         $10.00
+  short                                $1.00  $1.00         -
+  z.l: $9.00 buys 900000 output tokens of long
+"
+    );
+    let described = describe(&rules);
+    let step = "price of long: input=$2.50 cached_input=$0.625 output=$15.00, per: 1M tokens, above: 200000 input tokens, \
+                unknown: deny";
+    assert!(described.lines().any(|line| line == step), "{described}");
+}
+
+#[test]
 fn money_that_nothing_has_a_price_in_is_a_warning() {
     let limits = "domains: {shop: {per: user, limits: {words: 9 tokens/1h, budget: $5.00/day}}}\n";
     let shop = source("shop.yaml", limits);

@@ -8,7 +8,7 @@ use crate::calendar::in_utc;
 use crate::clock::Timestamp;
 use crate::limits::{Limit, NativeDomain, Number, Unit};
 use crate::money::NanoUsd;
-use crate::prices::{Class, Model, PriceTable, Unknown, Version};
+use crate::prices::{Class, Model, PerMillion, PriceTable, Unknown, Version};
 
 /// The class in whose tokens is said what money buys: the one that most of it goes to.
 const BOUGHT: Class = Class::Output;
@@ -32,24 +32,29 @@ pub(super) fn text<'d>(
     Some(format!("prices, in USD per 1M tokens; {unknown}\n{rows}{}{bought}", aliases(table)))
 }
 
-/// A row for each version of each model, with the classes that any of them names, and the day where prices change.
+/// A row for each price of each model, with the classes that any of them names; with the day where prices change, and the
+/// input above which they hold where any of them says.
 fn rows(table: &PriceTable) -> Vec<Vec<String>> {
-    let versions = || table.models().iter().flat_map(|model| &model.versions);
-    let is_named = |class: &Class| versions().any(|version| version.prices.own(*class).is_some());
+    let all = || table.models().iter().flat_map(Model::all_prices);
+    let is_named = |class: &Class| all().any(|(.., prices)| prices.own(*class).is_some());
     let classes: Vec<Class> = Class::ALL.into_iter().filter(is_named).collect();
-    let is_dated = versions().any(|version| version.from > Timestamp(0));
-    let from = |text: String| is_dated.then_some(text);
-    let row = |model: &Model, version: &Version| -> Vec<String> {
-        let price =
-            |class: &Class| version.prices.of(*class).map_or("-".to_owned(), |price| price.to_string());
-        let first = [Some(model.name.to_string()), from(day(version.from))];
-        first.into_iter().flatten().chain(classes.iter().map(price)).collect()
+    let is_dated = all().any(|(_, version, ..)| version.from > Timestamp(0));
+    let has_steps = all().any(|(_, _, above, _)| above.is_some());
+    let first = |model: &str, from: String, above: String| {
+        let columns = [Some(model.to_owned()), is_dated.then_some(from), has_steps.then_some(above)];
+        columns.into_iter().flatten()
     };
-    let head = [Some("model".to_owned()), from("from".to_owned())].into_iter().flatten();
+    let price = |prices: &PerMillion, class: Class| {
+        prices.of(class).map_or("-".to_owned(), |price| price.to_string())
+    };
+    let head = first("model", "from".to_owned(), "above".to_owned());
     let head = head.chain(classes.iter().map(ToString::to_string)).collect();
-    let models = table.models().iter();
-    let priced = models.flat_map(|model| model.versions.iter().map(move |version| (model, version)));
-    std::iter::once(head).chain(priced.map(|(model, version)| row(model, version))).collect()
+    let row = |(model, version, above, prices): (&Model, &Version, Option<u64>, &PerMillion)| {
+        let above = above.map_or(String::new(), |tokens| tokens.to_string());
+        let first = first(&model.name, day(version.from), above);
+        first.chain(classes.iter().map(|class| price(prices, *class))).collect()
+    };
+    std::iter::once(head).chain(all().map(row)).collect()
 }
 
 /// When prices begin to hold; nothing where they always did.

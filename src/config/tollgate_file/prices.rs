@@ -1,17 +1,29 @@
-//! `prices: {unknown, aliases, models}`: dollars for a million tokens, by class, and by the day from which they hold.
+//! `prices: {unknown, aliases, models}`: dollars for a million tokens, by class, by the day from which they hold, and by the
+//! input above which they do.
 
 use super::{At, Named, WrittenModel, WrittenPrices, value};
 use crate::calendar::start_of_day;
 use crate::clock::Timestamp;
 use crate::config::diagnostic::{Field, Fields, Report, shorten, suggestion};
+use crate::config::short_form::{Quantity, quantity};
 use crate::config::yaml::Node;
+use crate::limits::{Number, Unit};
 use crate::money::{InvalidDecimal, NanoUsd};
-use crate::prices::{Class, MOST_NAME_BYTES, Unknown, Version};
+use crate::prices::{Class, MOST_NAME_BYTES, PerMillion, Step, Unknown, Version};
 
 const UNKNOWN: [(&str, Unknown); 2] = [("deny", Unknown::Deny), ("highest", Unknown::Highest)];
 
-/// The key that is no class: the day from which prices hold.
+/// The keys that are no class: the day from which prices hold, and the input above which they do.
 const FROM: &str = "from";
+const ABOVE: &str = "above";
+
+/// One item of the prices of a model.
+struct Written<'n> {
+    from: Option<Field<'n>>,
+    start: Timestamp,
+    above: Option<At<u64>>,
+    prices: PerMillion,
+}
 
 /// Reads `prices`. Days begin in `zone`.
 pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<WrittenPrices> {
@@ -43,12 +55,8 @@ fn models(field: Field<'_>, zone: &str, report: &mut Report) -> Vec<WrittenModel
 
 /// What is wrong is reported; the name still exists then.
 fn model(field: Field<'_>, zone: &str, report: &mut Report) -> WrittenModel {
-    let versions = match field.value.as_list() {
-        None => {
-            version(field.name, field.value, zone, report).into_iter().map(|(_, version)| version).collect()
-        }
-        Some(list) => versions(field, list, zone, report),
-    };
+    let items = field.value.as_list().unwrap_or(std::slice::from_ref(field.value));
+    let versions = versions(field, items, zone, report);
     WrittenModel { name: name(field, report), versions }
 }
 
@@ -67,48 +75,103 @@ fn alias(field: Field<'_>, report: &mut Report) -> Option<(Named, Named)> {
     Some((name(field, report), At { at: field.value.at, value: model.into() }))
 }
 
-/// Prices over time, which stand in the order of their days.
+/// Prices over time, which stand in the order of their days; behind each those for more input, the least first.
 fn versions(field: Field<'_>, list: &[Node], zone: &str, report: &mut Report) -> Vec<Version> {
     if list.is_empty() {
         no_prices(field.name, field.value, report);
     }
     let mut found: Vec<Version> = Vec::new();
     for item in list {
-        let Some((from, version)) = version(field.name, item, zone, report) else { continue };
-        let fix = "write a 'from' of a later day than the one before; only the first may lack it";
-        match (found.last(), from) {
-            (Some(_), None) => {
-                let message =
-                    format!("these prices of model '{}' do not say when they begin", shorten(field.name));
-                report.error(item.at, message, fix);
-            }
-            (Some(before), Some(from)) if version.from <= before.from => {
-                let message = "these prices begin no later than those before them";
-                report.error(from.value.at, message, fix);
-            }
-            _ => {}
+        let Some(written) = written(field.name, item, zone, report) else { continue };
+        match written.above {
+            Some(above) => step(&mut found, &written, above, report),
+            None => version(&mut found, &written, (field.name, item), report),
         }
-        found.push(version);
     }
     found
 }
 
-/// The prices in `node`, and the field that says from when they hold.
-fn version<'n>(
-    model: &str,
-    node: &'n Node,
-    zone: &str,
+/// The prices that are `written` hold from their day on.
+fn version(
+    found: &mut Vec<Version>,
+    written: &Written<'_>,
+    (model, item): (&str, &Node),
     report: &mut Report,
-) -> Option<(Option<Field<'n>>, Version)> {
+) {
+    let fix = "write a 'from' of a later day than the one before; only the first may lack it";
+    match (found.last(), written.from) {
+        (Some(_), None) => {
+            let message = format!("these prices of model '{}' do not say when they begin", shorten(model));
+            report.error(item.at, message, fix);
+        }
+        (Some(before), Some(from)) if written.start <= before.from => {
+            report.error(from.value.at, "these prices begin no later than those before them", fix);
+        }
+        _ => {}
+    }
+    found.push(Version { from: written.start, prices: written.prices, steps: Vec::new() });
+}
+
+/// The prices that are `written` hold `above` so many tokens of input, as long as those before them.
+fn step(found: &mut [Version], written: &Written<'_>, above: At<u64>, report: &mut Report) {
+    if let Some(from) = written.from {
+        let fix = "remove it: these prices hold as long as those before them";
+        report.error(from.at, "'from' stands beside 'above'", fix);
+    }
+    let Some(version) = found.last_mut() else {
+        let fix = "write the prices of calls with less input before them, as in [{input: 1}, {above: 200000, input: 2}]";
+        report.error(above.at, "these prices hold above a number, and none hold below it", fix);
+        return;
+    };
+    let before = version.steps.last().map_or((0, &version.prices), |step| (step.above, &step.prices));
+    if above.value <= before.0 {
+        let fix = "write the least number first";
+        report.error(above.at, "'above' is no more than that of the prices before them", fix);
+    }
+    for (class, less) in Class::ALL.iter().filter_map(|class| Some((*class, before.1.of(*class)?))) {
+        let message = match written.prices.of(class) {
+            Some(more) if more >= less => continue,
+            Some(more) => format!(
+                "'{class}' costs {more} above {} tokens of input, less than {less} before",
+                above.value
+            ),
+            None if before.1.own(class).is_none() => continue,
+            None => format!("nothing says what '{class}' costs above {} tokens of input", above.value),
+        };
+        report.error(above.at, message, "write all prices of such a call, none of them lower than before");
+    }
+    version.steps.push(Step { above: above.value, prices: written.prices });
+}
+
+/// What stands in `node`.
+fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> Option<Written<'n>> {
     let mut fields = Fields::of(node, format!("model '{}'", shorten(model)), report)?;
-    let from = fields.take(FROM);
+    let (from, above) = (fields.take(FROM), fields.take(ABOVE));
     let start = from.map_or(Some(Timestamp(0)), |field| day(field, zone, report));
+    let above = above.map(|field| input(field, report));
     let classes = fields.rest();
     if classes.is_empty() {
         no_prices(model, node, report);
     }
     let prices = classes.into_iter().filter_map(|field| price(field, report)).collect();
-    Some((from, Version { from: start?, prices }))
+    match above {
+        Some(None) => None,
+        above => Some(Written { from, start: start?, above: above.flatten(), prices }),
+    }
+}
+
+/// So many tokens of input.
+fn input(field: Field<'_>, report: &mut Report) -> Option<At<u64>> {
+    let At { at, value: written } = value::form(field, quantity, report)?;
+    match written {
+        Quantity { number: Some(Number::AtMost(value @ 1..)), unit: None | Some(Unit::Tokens) } => {
+            Some(At { at, value })
+        }
+        _ => {
+            report.error(at, "'above' is no number of tokens", "write one such as 200000 or 200k");
+            None
+        }
+    }
 }
 
 fn no_prices(model: &str, node: &Node, report: &mut Report) {
@@ -133,7 +196,7 @@ fn price(field: Field<'_>, report: &mut Report) -> Option<(Class, NanoUsd)> {
     let class = Class::named(field.name.as_bytes());
     if class.is_none() {
         let message = format!("'{}' is no class of tokens", shorten(field.name));
-        let known = Class::ALL.map(Class::name).into_iter().chain([FROM]);
+        let known = Class::ALL.map(Class::name).into_iter().chain([FROM, ABOVE]);
         report.error(field.at, message, suggestion(field.name, known));
     }
     let text = value::text(field, report)?;

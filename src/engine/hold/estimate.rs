@@ -19,6 +19,6 @@ impl<'a> Usage<'a> {
 
 /// Has `estimates` learn from a call of `model` that used `tokens`.
 pub(in crate::engine) fn teach(estimates: &mut Estimates, model: &[u8], tokens: &Tokens) {
-    let output = tokens.counts().filter(|(class, _)| class.is_output()).map(|(_, count)| count).sum();
-    estimates.learn(model, tokens.total() - output, output);
+    let input = tokens.input();
+    estimates.learn(model, input, tokens.total() - input);
 }
