@@ -197,6 +197,7 @@ promises!(of [memory, redis]: {
     an_unknown_model_is_never_free,
     less_is_granted_of_a_limit_on_one_call,
     a_replay_says_nothing_of_what_was_expected,
+    a_model_is_told_back_in_letters,
 });
 
 async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
@@ -974,5 +975,15 @@ async fn a_replay_says_nothing_of_what_was_expected<S: Store>(bench: Bench<S>) {
     assert!(again.replayed);
     let granted = again.granted.unwrap();
     assert_eq!((granted.hits, granted.tokens.len()), (2, 0));
+    service.stop().await;
+}
+
+async fn a_model_is_told_back_in_letters<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    for (model, told) in [(&b"gpt-5"[..], "gpt-5"), (b"\xff\xfem", "\u{fffd}\u{fffd}m")] {
+        let estimate = Usage { model: model.into(), ..tokens(&[("output", 5)]) };
+        let granted = service.held(reserve("llm", estimate)).await.granted.unwrap();
+        assert_eq!(str::from_utf8(&granted.model), Ok(told), "a text in the answer has to be one");
+    }
     service.stop().await;
 }

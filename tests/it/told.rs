@@ -151,6 +151,7 @@ promises!(of [memory, redis]: {
     what_has_no_price_is_paid_by_the_hold_beside_what_has_one,
     the_dearest_price_stands_in_where_the_file_says_so,
     what_touches_no_budget_is_no_event,
+    a_model_of_any_bytes_is_written_down_in_letters,
 });
 
 async fn what_nobody_held_is_one_event_with_its_price<S: Store>(bench: Bench<S>) {
@@ -271,6 +272,18 @@ async fn what_touches_no_budget_is_no_event<S: Store>(bench: Bench<S>) {
     service.ask(&Ask::new("llm", "user=ada route=plain model=mini usage=output").hits(9)).await;
     assert_eq!(service.books("ada").await, [(0, 0); 3]);
     service.events(0).await;
+}
+
+async fn a_model_of_any_bytes_is_written_down_in_letters<S: Store>(bench: Bench<S>) {
+    let service = Service::over(bench);
+    let named = |entries: &str| chat("ada", entries).entry(b"model", b"\xff\"\0").hits(3);
+    assert_eq!(service.told(&named("usage=output"), "ada").await[0], (3, 0));
+    let hold = service.held("model=mini reserve=5").await;
+    assert_eq!(service.told(&named(&format!("usage=output hold={hold}")), "ada").await[0], (6, 0));
+    service.ask(&named("reserve=auto")).await;
+    let events = service.events(3).await;
+    assert_eq!([&events[0]["named"], &events[1]["named"]], ["\u{fffd}\"\0"; 2]);
+    assert_eq!(events[2]["refused_by"][0]["reason"], "unpriced_model");
 }
 
 /// A store whose next settles get lost on their way there.

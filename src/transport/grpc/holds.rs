@@ -3,6 +3,9 @@
 //! It is tonic's, behind the rate limit call on the same port. Texts are read as bytes: none that a caller sends makes a
 //! call undecodable.
 
+use std::borrow::Cow;
+
+use prost::bytes::Bytes;
 use prost_types::{Duration, Timestamp as WireTime};
 use tonic::{Request, Response, Status};
 
@@ -43,7 +46,7 @@ impl<H: Hold> LimitService for Holds<H> {
             partial: if message.accept_less { Partial::Accepted } else { Partial::Refused },
         };
         let answer = self.0.reserve(asked).await.map_err(|error| status::unheld(&error))?;
-        let model = estimate.map(|estimate| estimate.model.clone()).unwrap_or_default();
+        let model = estimate.map(|estimate| in_letters(&estimate.model)).unwrap_or_default();
         Ok(Response::new(wire::ReserveResponse {
             decision: decision(answer.ruling).into(),
             reservation: answer.handle.map(|handle| handle.to_string()).unwrap_or_default(),
@@ -91,6 +94,14 @@ impl<H: Hold> LimitService for Holds<H> {
             standings: answer.standings.iter().map(standing).collect(),
             replayed: answer.done == Done::Before,
         }))
+    }
+}
+
+/// What a caller named, as it is told back: callers read texts, and would not read an answer with other bytes in it.
+fn in_letters(name: &Bytes) -> Bytes {
+    match String::from_utf8_lossy(name) {
+        Cow::Borrowed(_) => name.clone(),
+        Cow::Owned(letters) => letters.into(),
     }
 }
 
