@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is odd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Odd {
-    /// `reserve` is no amount: what such calls use is held.
+    /// `reserve` is no amount, or nothing: what such calls use is held.
     Reserve,
     /// `hold` is none that was ever given out: what was used is charged like what was not held.
     Hold,
@@ -39,7 +39,7 @@ impl Odd {
     const fn what(self) -> &'static str {
         match self {
             Self::Reserve => {
-                "'reserve' is not tokens as in 2000, money as in $0.02, or auto: the estimate is held"
+                "'reserve' is not tokens as in 2000, money as in $0.02, or auto, or it is 0: the estimate is held"
             }
             Self::Hold => "'hold' is none that an answer has carried: what was used is charged without it",
             Self::Class => "'usage' is no class of tokens: they are charged as output",

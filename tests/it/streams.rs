@@ -146,7 +146,7 @@ fn several_holds_are_several_settles() {
 #[test]
 fn what_cannot_be_read_is_held_as_expected() {
     let service = Embedded::new(FILE);
-    for asked in ["auto", "x", "-5", "1.5"] {
+    for asked in ["auto", "x", "-5", "1.5", "0", "00", "$0", "$0.00", "$-1", "NaN", "1e9"] {
         let hold = held(&service, &chat(&format!("reserve={asked}")));
         assert_eq!(all(&service), ((0, 1_024), (0, 2_048_000), 1), "{asked}");
         answered(&service, &chat(&format!("hold={hold} usage=output")).hits(0));

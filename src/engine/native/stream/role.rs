@@ -70,20 +70,22 @@ impl<'a> Role<'a> {
 }
 
 impl Asked {
-    /// `2000`, `$0.02` or `auto`. An amount beyond all that is counted is as much as that.
+    /// `2000`, `$0.02` or `auto`. An amount beyond all that is counted is as much as that. Nothing is no amount: it often
+    /// comes from a header, and whoever could ask for it would spend what nobody has held.
     fn read(value: &[u8]) -> Option<Self> {
-        match str::from_utf8(value).ok()? {
-            "auto" => Some(Self::Estimate),
+        let asked = match str::from_utf8(value).ok()? {
+            "auto" => Self::Estimate,
             money if money.starts_with('$') => match NanoUsd::parse(money) {
-                Ok(money) => Some(Self::Money(money)),
-                Err(InvalidMoney::TooLarge(_)) => Some(Self::Money(NanoUsd(MAX_AMOUNT))),
-                Err(_) => None,
+                Ok(money) => Self::Money(money),
+                Err(InvalidMoney::TooLarge(_)) => Self::Money(NanoUsd(MAX_AMOUNT)),
+                Err(_) => return None,
             },
             tokens if !tokens.is_empty() && tokens.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(Self::Tokens(tokens.parse().unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT)))
+                Self::Tokens(tokens.parse().unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT))
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(asked).filter(|asked| !matches!(asked, Self::Tokens(0) | Self::Money(NanoUsd(0))))
     }
 
     /// As usage of `model` by a call of so many `hits`.
@@ -108,7 +110,7 @@ mod tests {
     fn reads_tokens_money_and_auto() {
         for (text, expected) in [
             ("2000", Asked::Tokens(2000)),
-            ("0", Asked::Tokens(0)),
+            ("007", Asked::Tokens(7)),
             ("99999999999999999999999999", Asked::Tokens(MAX_AMOUNT)),
             ("$0.02", Asked::Money(NanoUsd(20_000_000))),
             ("$99999999999", Asked::Money(NanoUsd(MAX_AMOUNT))),
@@ -116,7 +118,10 @@ mod tests {
         ] {
             assert_eq!(Asked::read(text.as_bytes()), Some(expected), "{text}");
         }
-        for text in ["", "-1", "1.5", "2k", "$", "$-1", "AUTO", "NaN", " 7", "٥", "0x10"] {
+        for text in [
+            "", "0", "000", "$0", "$0.000", "-1", "1.5", "1e9", "2k", "$", "$-1", "AUTO", "NaN", " 7", "٥",
+            "0x10",
+        ] {
             assert_eq!(Asked::read(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Asked::read(b"\xff\xfe"), None);
