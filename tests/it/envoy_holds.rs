@@ -322,6 +322,66 @@ fn what_was_not_reserved_is_charged_after_the_fact() {
     assert_eq!(models.call(call()).status, 429, "there is no token left");
 }
 
+/// What `ada` is written down to have used: tokens, nano-USD, and how it was found.
+fn written_down(models: &Models) -> Vec<(u64, u64, String)> {
+    let events = get("/usage").send(models.service.admin()).body;
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let told = |event: Value| {
+        let number = |name: &str| event[name].as_u64().expect("a number");
+        (number("tokens"), number("nano_usd"), event["found"].as_str().unwrap_or_default().to_owned())
+    };
+    events.map(told).collect()
+}
+
+/// Envoy asks again when an answer gets lost: with the id of the call, that charges nothing more. No caller has a say in it.
+fn usage_that_envoy_tells_twice(models: &Models) {
+    let call = || {
+        let call = post("/v1/embeddings").header("x-user", "ada").header("x-model", "gpt-4o-mini");
+        call.header("x-answer-input-tokens", "1000").header("x-request-id", "my-own")
+    };
+    let (answer, stream) = call().header("x-upstream", "waits").open(models.envoy.open);
+    assert_eq!(answer.status, 200);
+    models.gate.lose(1);
+    let before = models.envoy.stat("cluster.tollgate.upstream_rq_retry");
+    models.upstream.go_on();
+    models.until(|models| models.gate.to_lose() == 0);
+    models.until(|models| models.envoy.stat("cluster.tollgate.upstream_rq_retry") > before);
+    models.until(|models| models.envoy.stat("cluster.tollgate.upstream_rq_active") == 0);
+    drop(stream);
+    models.balanced((1_000, 0), (150_000, 0), 0);
+    assert_eq!(models.call(call()).status, 200);
+    models.balanced((2_000, 0), (300_000, 0), 0);
+    let unheld = || (1_000, 150_000, "unheld".to_owned());
+    assert_eq!(written_down(models), [unheld(), unheld()]);
+}
+
+#[test]
+fn usage_that_envoy_tells_twice_is_charged_once() {
+    usage_that_envoy_tells_twice(&Models::new());
+    let redis = RedisServer::start(Tool::Redis);
+    usage_that_envoy_tells_twice(&Models::over_redis(&redis.url()));
+}
+
+#[test]
+fn no_header_of_a_caller_lifts_the_hold() {
+    let models = Models::new();
+    let (mut held, mut streams) = (0, Vec::new());
+    for asked in ["0", "$0", "-1", "NaN", "1e9", "", "0x1", "000"] {
+        let call = post("/v1/chat").header("x-user", "ada").header("x-model", "gpt-4o-mini");
+        let (answer, stream) =
+            call.header("x-max-tokens", asked).header("x-upstream", "waits").open(models.envoy.open);
+        assert_eq!(answer.status, 200, "{asked}");
+        held += 1_024;
+        models.balanced((0, held), (0, held * 600), held / 1_024);
+        streams.push(stream);
+    }
+    let greedy = post("/v1/chat").header("x-user", "ada").header("x-model", "gpt-4o-mini");
+    let greedy = greedy.header("x-max-tokens", "123456789012345678901234567890");
+    assert_eq!(models.call(greedy).status, 429);
+    models.upstream.go_on();
+    models.balanced((held, 0), (held * 600, 0), 0);
+}
+
 #[test]
 fn what_failed_is_given_back_when_the_call_ends() {
     let models = Models::new();

@@ -41,14 +41,18 @@ impl Envoy {
         Self::of_example(include_str!("../../../examples/envoy.yaml"), service, upstream)
     }
 
-    /// Starts the one that `examples/envoy-llm.yaml` describes, on other ports. It is more patient, and tells its clients
-    /// what their calls hold.
+    /// Starts the one that `examples/envoy-llm.yaml` describes, on other ports. It is more patient, asks
+    /// again when an answer breaks off, and tells its clients what their calls hold.
     pub(crate) fn example_of_models(service: SocketAddr, upstream: SocketAddr) -> Self {
         let any = "domains: [\"*\"]\n";
         let told = "response_headers_to_add: [ { header: { key: x-hold, value: \"%DYNAMIC_METADATA(envoy.filters.http.ratelimit:hold)%\" } } ]";
+        let tollgate = "{ envoy_grpc: { cluster_name: tollgate } }";
+        let again =
+            "{ envoy_grpc: { cluster_name: tollgate }, retry_policy: { num_retries: 3, retry_on: reset } }";
         let text = include_str!("../../../examples/envoy-llm.yaml")
             .replace(any, &format!("{any}                      {told}\n"))
-            .replace("timeout: 0.25s", "timeout: 20s");
+            .replace("timeout: 0.25s", "timeout: 20s")
+            .replace(tollgate, again);
         Self::of_example(&text, service, upstream)
     }
 

@@ -1,5 +1,5 @@
 //! A way from one program to another that a test can close: what is sent while it is closed arrives when it is open again,
-//! all at once. What comes back is never held up.
+//! all at once. What comes back is never held up, but the next of it can be lost.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,6 +17,8 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct Ways {
     closed: bool,
+    /// How many answers get lost.
+    to_lose: usize,
     held_up: Vec<Vec<u8>>,
 }
 
@@ -30,11 +32,11 @@ impl Gate {
         spawn(move || {
             for near in listener.incoming().flatten() {
                 let far = TcpStream::connect(target).expect("the program takes connections");
-                let (mut from, mut to) =
-                    (far.try_clone().expect("a socket"), near.try_clone().expect("a socket"));
-                spawn(move || std::io::copy(&mut from, &mut to).map(|_| to.shutdown(Shutdown::Both)));
+                let (from, to) = (far.try_clone().expect("a socket"), near.try_clone().expect("a socket"));
                 let place = enter(&shared);
-                let (reads, writes) = (Arc::clone(&shared), Arc::clone(&shared));
+                let (reads, writes, comes_back) =
+                    (Arc::clone(&shared), Arc::clone(&shared), Arc::clone(&shared));
+                spawn(move || bring_back(from, to, &comes_back.0));
                 spawn(move || take_in(near, &reads, place));
                 spawn(move || let_out(far, &writes, place));
             }
@@ -53,6 +55,16 @@ impl Gate {
         self.ways.1.notify_all();
     }
 
+    /// Loses what comes back next, and with it the connection that it comes by; and that so often.
+    pub(crate) fn lose(&self, answers: usize) {
+        self.ways.0.lock().expect("ways").to_lose = answers;
+    }
+
+    /// How many answers are yet to be lost.
+    pub(crate) fn to_lose(&self) -> usize {
+        self.ways.0.lock().expect("ways").to_lose
+    }
+
     /// How many bytes are held up.
     pub(crate) fn held_up(&self) -> usize {
         self.ways.0.lock().expect("ways").held_up.iter().map(Vec::len).sum()
@@ -63,6 +75,24 @@ fn enter((ways, _): &(Mutex<Ways>, Condvar)) -> usize {
     let mut ways = ways.lock().expect("ways");
     ways.held_up.push(Vec::new());
     ways.held_up.len() - 1
+}
+
+/// Brings back what is answered, until an answer is lost or there is none.
+fn bring_back(mut from: TcpStream, mut to: TcpStream, ways: &Mutex<Ways>) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        let mut ways = ways.lock().expect("ways");
+        if ways.to_lose > 0 {
+            ways.to_lose -= 1;
+            break;
+        }
+        drop(ways);
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    _ = to.shutdown(Shutdown::Both);
+    _ = from.shutdown(Shutdown::Both);
 }
 
 /// Takes in what comes until its sender leaves.
