@@ -2,11 +2,18 @@
 //!
 //! A value: who owns it settles who may touch it, and when. Models are named by callers, so what is kept is bounded, and
 //! nothing that is learned decides anything but how much is held. What is kept of a model is a histogram, not calls.
+//!
+//! What one caller uses is held for all others, so everybody is heard once a minute of a model, however often they call:
+//! among twenty who call within a minute, one alone cannot move what is expected.
 
+mod heard;
 mod histogram;
 
 use std::collections::HashMap;
 
+use crate::clock::Timestamp;
+
+use heard::Heard;
 use histogram::Histogram;
 
 /// How many calls have to be known of a model before what they used says anything.
@@ -37,9 +44,25 @@ pub struct Expected {
     pub output: u64,
 }
 
+/// What a call has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson<'a> {
+    /// Of which model; case does not count.
+    pub model: &'a [u8],
+    /// Tokens of the prompt. None of a kind says nothing: nobody told.
+    pub input: u64,
+    /// Tokens of the answer, alike.
+    pub output: u64,
+    /// Whose call it was, by hashes; none if it was nobody's own.
+    pub by: &'a [u64],
+    /// When it was told.
+    pub at: Timestamp,
+}
+
 /// What calls of one model have used.
 #[derive(Debug, Default)]
 struct Learned {
+    heard: Heard,
     input: Histogram,
     output: Histogram,
     /// Which call it was that this was last learned from.
@@ -64,8 +87,9 @@ impl Estimates {
         }
     }
 
-    /// Learns that a call of `model` has used so many tokens. None of a kind says nothing: nobody told.
-    pub fn learn(&mut self, model: &[u8], input: u64, output: u64) {
+    /// Learns what a call has used, unless whose it was have been heard of its model in this minute.
+    pub fn learn(&mut self, lesson: Lesson<'_>) {
+        let Lesson { model, input, output, by, at } = lesson;
         if model.len() > MOST_NAME_BYTES {
             return;
         }
@@ -76,8 +100,10 @@ impl Estimates {
         self.calls += 1;
         let learned = self.models.entry(model).or_default();
         learned.last = self.calls;
-        learned.input.add(input);
-        learned.output.add(output);
+        if learned.heard.is_new(by, at) {
+            learned.input.add(input);
+            learned.output.add(output);
+        }
     }
 
     /// Makes room: of the models that least is known of, for the one that was not called for the longest time.
@@ -92,12 +118,33 @@ impl Estimates {
 
 #[cfg(test)]
 mod tests {
-    use super::{Estimates, Expected, FEWEST, MOST_MODELS};
+    use crate::clock::Timestamp;
+
+    use super::{Estimates, Expected, FEWEST, Lesson, MOST_MODELS};
+
+    fn lesson(model: &str, input: u64, output: u64) -> Lesson<'_> {
+        Lesson { model: model.as_bytes(), input, output, by: &[], at: Timestamp(0) }
+    }
 
     fn learned(model: &str, outputs: impl IntoIterator<Item = u64>) -> Estimates {
         let mut estimates = Estimates::default();
-        outputs.into_iter().for_each(|output| estimates.learn(model.as_bytes(), 0, output));
+        outputs.into_iter().for_each(|output| estimates.learn(lesson(model, 0, output)));
         estimates
+    }
+
+    #[test]
+    fn one_of_twenty_callers_does_not_raise_what_is_expected_of_all() {
+        let mut estimates = Estimates::default();
+        for minute in 0..10 {
+            let at = Timestamp(minute * 60_000_000 + 7);
+            for _ in 0..1_000 {
+                estimates.learn(Lesson { by: &[99], at, ..lesson("m", 1 << 30, 1 << 30) });
+            }
+            for by in 0..20 {
+                estimates.learn(Lesson { by: &[by, 1_000 + by], at, ..lesson("m", 50, 100) });
+            }
+        }
+        assert_eq!((estimates.of(b"m").input, estimates.of(b"m").output), (51, 103));
     }
 
     #[test]
@@ -121,14 +168,14 @@ mod tests {
     #[test]
     fn what_calls_use_now_counts_for_more_than_what_they_used() {
         let mut estimates = learned("m", (0..5_000).map(|_| 100_000));
-        (0..5_000).for_each(|_| estimates.learn(b"m", 0, 10));
+        (0..5_000).for_each(|_| estimates.learn(lesson("m", 0, 10)));
         assert_eq!(estimates.of(b"m").output, 10);
     }
 
     #[test]
     fn prompts_and_answers_are_learned_apart() {
         let mut estimates = Estimates::default();
-        (0..FEWEST).for_each(|_| estimates.learn(b"m", 4, 0));
+        (0..FEWEST).for_each(|_| estimates.learn(lesson("m", 4, 0)));
         assert_eq!(estimates.of(b"m"), Expected { input: 4, output: Expected::UNLEARNED.output });
     }
 
@@ -136,7 +183,7 @@ mod tests {
     fn models_that_nobody_knows_do_not_push_out_one_that_is_known() {
         let mut estimates = learned("known", (0..FEWEST).map(|_| 7));
         for n in 0..10 * MOST_MODELS {
-            estimates.learn(format!("made up {n}").as_bytes(), 1, 1);
+            estimates.learn(lesson(&format!("made up {n}"), 1, 1));
         }
         assert_eq!(estimates.models.len(), MOST_MODELS);
         assert_eq!(estimates.of(b"known").output, 7);

@@ -41,6 +41,11 @@ pub struct CounterKey {
 }
 
 impl CounterKey {
+    /// The group of whose counter it is; `None` if that has nothing in common with others, as one of everybody has not.
+    pub fn root(self) -> Option<u64> {
+        (self.tag != tag_of(self.id)).then_some(self.tag)
+    }
+
     /// The counter that the same subject has for the identity `other`, if this is the one that it has for `own`.
     pub const fn beside(self, own: u128, other: u128) -> Self {
         let id = self.id ^ own ^ other;
@@ -122,6 +127,12 @@ mod tests {
         for whose in [Whose::alone(7 << 70 | 3), Whose::grouped(7 << 70 | 3, 9)] {
             assert_eq!(whose.counter(5 << 90).beside(5 << 90, 4 << 60 | 1), whose.counter(4 << 60 | 1));
         }
+    }
+
+    #[test]
+    fn counters_of_everybody_have_no_root() {
+        assert_eq!(Whose::alone(7).counter(5 << 90).root(), None);
+        assert_eq!(Whose::grouped(7 << 70 | 3, 9).counter(5 << 90).root(), Some(9));
     }
 
     #[test]

@@ -9,7 +9,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("money", &[]),
     ("calendar", &["clock"]),
     ("prices", &["clock", "money"]),
-    ("estimates", &[]),
+    ("estimates", &["clock"]),
     ("limits", &["calendar", "clock", "money", "prices"]),
     ("algorithm", &["calendar", "clock", "limits"]),
     ("store", &["algorithm", "calendar", "clock", "limits"]),

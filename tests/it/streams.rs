@@ -158,11 +158,37 @@ fn what_cannot_be_read_is_held_as_expected() {
 }
 
 #[test]
+fn no_more_is_expected_than_a_limit_allows_at_all() {
+    let service = Embedded::new(
+        "
+domains:
+  llm:
+    per: user
+    headers: {standings: true}
+    limits: {words: 500 tokens/1h, cents: $0.001/1h, crumbs: $0.000001/1h, trial: {limit: 10 tokens/1h, shadow: true}}
+    routes: {words: [words, trial], cents: [words, cents], crumbs: crumbs}
+prices:
+  models: {mini: {output: 4.00}}
+",
+    );
+    let auto = |route: &str| ask(&format!("route={route} model=mini reserve=auto"));
+    let hold = held(&service, &auto("words"));
+    assert_eq!(books(&service, "words"), (0, 500));
+    assert_eq!(answered(&service, &auto("words")).code, Code::OverLimit, "nothing is left");
+    answered(&service, &ask(&format!("route=words model=mini hold={hold} usage=output")).hits(0));
+    held(&service, &auto("cents"));
+    assert_eq!((books(&service, "words"), books(&service, "cents")), ((0, 250), (0, 1_000_000)));
+    held(&service, &auto("crumbs"));
+    assert_eq!(books(&service, "crumbs"), (0, 0), "not a token can be paid, and one unit is left");
+}
+
+#[test]
 fn what_calls_use_is_learned() {
     let service = Embedded::new(FILE);
     for calls in 0..20 {
         let hold = held(&service, &chat("reserve=auto"));
         assert_eq!(books(&service, "tokens").1, 1_024, "after {calls}");
+        service.wait(60);
         let end = chat(&format!("hold={hold} usage=output")).hits(40);
         answered(
             &service,

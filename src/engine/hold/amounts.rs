@@ -203,7 +203,7 @@ fn money(usage: &Usage<'_>, flexible: Flexible, prices: &PriceTable, at: Timesta
 }
 
 /// As many of each class as `count` says.
-fn only(tokens: &Tokens, count: impl Fn(Class, u64) -> u64) -> Tokens {
+pub(super) fn only(tokens: &Tokens, count: impl Fn(Class, u64) -> u64) -> Tokens {
     let mut kept = Tokens::default();
     for (class, all) in tokens.counts() {
         kept.add(class, count(class, all)).expect("no more than there were");
@@ -212,7 +212,7 @@ fn only(tokens: &Tokens, count: impl Fn(Class, u64) -> u64) -> Tokens {
 }
 
 /// `count` · `granted` / `of`, rounded down.
-fn part(count: u64, granted: u64, of: NonZeroU64) -> u64 {
+pub(super) fn part(count: u64, granted: u64, of: NonZeroU64) -> u64 {
     let part = u128::from(count) * u128::from(granted) / u128::from(of.get());
     u64::try_from(part).unwrap_or(count)
 }

@@ -1,13 +1,69 @@
 //! What a call is expected to use where nobody says, and what calls teach about that.
+//!
+//! A caller who asks for more than a limit ever allows is told so. What is only expected is no reason to refuse: of that
+//! no more is asked for than the limits allow at all, or a limit below one estimate would refuse its very first call.
 
-use crate::estimates::Estimates;
-use crate::prices::{Class, Tokens};
+use std::cell::Cell;
+use std::num::NonZeroU64;
 
+use smallvec::SmallVec;
+
+use crate::algorithm::{Rule, Share};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::native::Plan;
+use crate::engine::request::Descriptor;
+use crate::estimates::{Estimates, Lesson};
+use crate::limits::{KeySecret, Limit, Mode, NativeDomain, Number, Unit};
+use crate::prices::{Class, PriceTable, Tokens};
+use crate::store::{Settled, Store};
+
+use super::amounts::{cost, only, part};
 use super::request::Usage;
 
+/// The most that the limits of a call ever allow it.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    tokens: u64,
+    nanos: u64,
+}
+
+impl Bounds {
+    /// Those of the limits that `descriptor` comes to. One that refuses nobody bounds nothing, and one that allows nothing
+    /// refuses whatever is asked.
+    fn of(domain: &NativeDomain, descriptor: &Descriptor<'_>, secret: KeySecret) -> Self {
+        let (tokens, nanos) = (Cell::new(u64::MAX), Cell::new(u64::MAX));
+        Plan::new(secret).add(domain, descriptor, |limit: &Limit, number, _| {
+            if let Number::AtMost(most @ 1..) = (Rule { window: &limit.window, number }).most()
+                && limit.mode == Mode::Enforced
+            {
+                match limit.unit {
+                    Unit::Tokens => tokens.set(tokens.get().min(most)),
+                    Unit::Money => nanos.set(nanos.get().min(most)),
+                    Unit::Hits => {}
+                }
+            }
+            None
+        });
+        Self { tokens: tokens.get(), nanos: nanos.get() }
+    }
+}
+
 impl<'a> Usage<'a> {
-    /// What a call of `model` with so many `hits` is expected to use.
-    pub(in crate::engine) fn expected(model: &'a [u8], hits: u64, estimates: &Estimates) -> Self {
+    /// What a call of `model` with so many `hits` is expected to use of the limits that `descriptor` comes to: never more
+    /// than they allow at all, by the `prices` of now.
+    pub(in crate::engine) fn expected<S: Store>(
+        engine: &Engine<S>,
+        (model, hits): (&'a [u8], u64),
+        (domain, descriptor): (&NativeDomain, &Descriptor<'_>),
+        prices: &PriceTable,
+    ) -> Self {
+        let usage = Self::learned(model, hits, &engine.estimates.lock());
+        let bounds = Bounds::of(domain, descriptor, engine.store.key_secret());
+        usage.within(bounds, prices, engine.store.now())
+    }
+
+    fn learned(model: &'a [u8], hits: u64, estimates: &Estimates) -> Self {
         let expected = estimates.of(model);
         let mut tokens = Tokens::default();
         for (class, count) in [(Class::Input, expected.input), (Class::Output, expected.output)] {
@@ -15,10 +71,23 @@ impl<'a> Usage<'a> {
         }
         Self { model, tokens, hits, usd: None }
     }
+
+    /// As much of it as `bounds` allow: of all classes alike, since all are guesses.
+    fn within(self, bounds: Bounds, prices: &PriceTable, at: Timestamp) -> Self {
+        let Some(total) = NonZeroU64::new(self.tokens.total()) else { return self };
+        let whole = Share { granted: total.get(), of: total.get() };
+        let in_tokens = whole.within(bounds.tokens, 0, total.get());
+        let share = match cost(&self, prices, at) {
+            Ok(nanos) => in_tokens.within(bounds.nanos, 0, nanos),
+            Err(_) => in_tokens,
+        };
+        Self { tokens: only(&self.tokens, |_, count| part(count, share.granted, total)), ..self }
+    }
 }
 
-/// Has `estimates` learn from a call of `model` that used `tokens`.
-pub(in crate::engine) fn teach(estimates: &mut Estimates, model: &[u8], tokens: &Tokens) {
+/// Has `estimates` learn from a call of `model` that used `tokens`, as it was `settled`.
+pub(in crate::engine) fn teach(estimates: &mut Estimates, model: &[u8], tokens: &Tokens, settled: &Settled) {
     let input = tokens.input();
-    estimates.learn(model, input, tokens.total() - input);
+    let by: SmallVec<[u64; 4]> = settled.parts.iter().filter_map(|part| part.key.root()).collect();
+    estimates.learn(Lesson { model, input, output: tokens.total() - input, by: &by, at: settled.at });
 }

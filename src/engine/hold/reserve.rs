@@ -12,7 +12,7 @@ use crate::engine::request::Descriptor;
 use crate::engine::usage::Object;
 use crate::engine::{Enforcement, Engine, failure, watch};
 use crate::limits::{CounterKey, NativeDomain, identity};
-use crate::prices::Class;
+use crate::prices::{Class, PriceTable};
 use crate::store::{Admission, Answer, Call, Grant, Hold, Life, Reserve, Reserved, Store};
 
 use super::amounts::{Amounts, Granted};
@@ -64,7 +64,7 @@ pub(super) async fn reserve<S: Store>(
     let rules = engine.limits.in_force();
     let domain = native(&rules, request.subject.domain)?;
     let now = engine.store.now();
-    let usage = asked.usage(engine);
+    let usage = asked.usage(engine, domain, &rules.prices);
     let amounts = Amounts::of(&usage, request.partial, &rules.prices, now);
     let plan = plan(engine, domain, &asked.descriptor, &amounts);
     if plan.charges.is_empty() && !plan.is_refused() {
@@ -102,12 +102,17 @@ impl<'r, 'a> Asked<'r, 'a> {
     }
 
     /// What is asked; where that is a model and nothing else, what such a call is expected to use.
-    fn usage<S: Store>(&self, engine: &Engine<S>) -> Usage<'a> {
+    fn usage<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        domain: &NativeDomain,
+        prices: &PriceTable,
+    ) -> Usage<'a> {
         let UsageOf { model, tokens, usd, .. } = &self.request.estimate;
         if model.is_empty() || !tokens.is_empty() || !usd.is_empty() {
             return self.estimate;
         }
-        Usage::expected(model, self.estimate.hits, &engine.estimates.lock())
+        Usage::expected(engine, (model, self.estimate.hits), (domain, &self.descriptor), prices)
     }
 
     fn terms<'t, S: Store>(

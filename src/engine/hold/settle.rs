@@ -214,7 +214,7 @@ impl Ending<'_> {
 /// Learns what such a call uses, once it has come to its end.
 fn learn<S: Store>(engine: &Engine<S>, settled: &Settled, used: Option<&Usage<'_>>, progress: Progress) {
     if let (Some(used), Progress::Done, true) = (used, progress, settled.before != Before::Settled) {
-        teach(&mut engine.estimates.lock(), used.model, &used.tokens);
+        teach(&mut engine.estimates.lock(), used.model, &used.tokens, settled);
     }
 }
 

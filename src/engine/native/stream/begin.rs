@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Micros;
 use crate::engine::decision::{Code, Decision};
-use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, keep, take};
+use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, keep, take};
 use crate::engine::insist::{Closing, Insistence, insist};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
@@ -84,7 +84,7 @@ fn plan<'a, S: Store>(
                 op(limit, number, reached, descriptor.direction, hits).map(Ask::Op)
             }),
             Role::Begins(asked) => {
-                let amounts = amounts(engine, rules, descriptor, *asked, hits);
+                let amounts = amounts(engine, rules, (domain, descriptor), *asked, hits);
                 plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
             }
         }
@@ -100,12 +100,13 @@ fn plan<'a, S: Store>(
 fn amounts<S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
-    descriptor: &Descriptor<'_>,
+    (domain, descriptor): (&NativeDomain, &Descriptor<'_>),
     asked: Asked,
     hits: u64,
 ) -> Amounts {
     let model = sent(&descriptor.entries, b"model").unwrap_or_default();
-    let usage = asked.usage(model, hits, &engine.estimates.lock());
+    let expected = || Usage::expected(engine, (model, hits), (domain, descriptor), &rules.prices);
+    let usage = asked.usage(model, hits, expected);
     Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now())
 }
 

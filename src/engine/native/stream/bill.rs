@@ -7,7 +7,7 @@ use crate::engine::hold::{Usage, teach};
 use crate::estimates::Estimates;
 use crate::limits::MAX_AMOUNT;
 use crate::prices::{Class, KnownCost, PriceTable, Tokens};
-use crate::store::{Due, Spent};
+use crate::store::{Due, Settled, Spent};
 
 /// Tokens by model.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +57,10 @@ impl<'a> Bill<'a> {
         self.0.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| *model)
     }
 
-    /// Has `estimates` learn from it.
-    pub(super) fn teach(&self, estimates: &mut Estimates) {
+    /// Has `estimates` learn from it, as it was `settled`.
+    pub(super) fn teach(&self, estimates: &mut Estimates, settled: &Settled) {
         for (model, tokens) in &self.0 {
-            teach(estimates, model, tokens);
+            teach(estimates, model, tokens, settled);
         }
     }
 }

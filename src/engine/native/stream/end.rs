@@ -111,7 +111,6 @@ impl<'a, S: Store> Told<'a, '_, S> {
         let bill = self.bill().unwrap_or_default();
         let otherwise = Owed::of(&plan.charges);
         if otherwise.is_empty() {
-            bill.teach(&mut engine.estimates.lock());
             return Places::new();
         }
         let name = match key {
@@ -140,7 +139,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
             let unpaid = settled.unpaid();
             let unpriced = bill.unpriced(&rules.prices, at);
             unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
-            bill.teach(&mut engine.estimates.lock());
+            bill.teach(&mut engine.estimates.lock(), &settled);
         }
         match Ruling::of(&standings(rules, &settled, engine.settings.enforcement)) {
             Ruling::Deny => self.places.clone(),

@@ -4,7 +4,6 @@ use crate::engine::hold::{Handle, Kept, Usage};
 use crate::engine::native::reading::sent;
 use crate::engine::odd::{Odd, Oddities};
 use crate::engine::request::{Descriptor, Direction};
-use crate::estimates::Estimates;
 use crate::limits::MAX_AMOUNT;
 use crate::money::{InvalidMoney, NanoUsd};
 use crate::prices::{Class, Tokens};
@@ -88,8 +87,13 @@ impl Asked {
         Some(asked).filter(|asked| !matches!(asked, Self::Tokens(0) | Self::Money(NanoUsd(0))))
     }
 
-    /// As usage of `model` by a call of so many `hits`.
-    pub(super) fn usage<'m>(self, model: &'m [u8], hits: u64, estimates: &Estimates) -> Usage<'m> {
+    /// As usage of `model` by a call of so many `hits`, of which nothing but what is `expected` may be known.
+    pub(super) fn usage<'m>(
+        self,
+        model: &'m [u8],
+        hits: u64,
+        expected: impl FnOnce() -> Usage<'m>,
+    ) -> Usage<'m> {
         let mut tokens = Tokens::default();
         match self {
             Self::Tokens(count) => {
@@ -97,7 +101,7 @@ impl Asked {
                 Usage { model, tokens, hits, usd: None }
             }
             Self::Money(money) => Usage { model, tokens, hits, usd: Some(money) },
-            Self::Estimate => Usage::expected(model, hits, estimates),
+            Self::Estimate => expected(),
         }
     }
 }
