@@ -34,7 +34,8 @@ use crate::limits::{Domain, NativeDomain, RuleSet};
 use crate::prices::CostError;
 use crate::store::{Store, StoreError};
 
-use super::native::Plan;
+use super::native::{Misnamed, Plan, misnamed};
+use super::request::Descriptor;
 use super::{Engine, Switch};
 
 pub(super) use amounts::Amounts;
@@ -95,8 +96,18 @@ pub enum HoldError {
     #[error("subject.domain: there is no domain '{0}'")]
     UnknownDomain(String),
     /// The domain has no such limit.
-    #[error("limit: the domain has no limit '{0}'")]
-    UnknownLimit(String),
+    #[error("{field}: the domain has no limit '{name}'; write the name of one of its limits")]
+    UnknownLimit {
+        /// The field that names it.
+        field: &'static str,
+        /// What it names.
+        name: String,
+    },
+    /// The domain has no such route.
+    #[error(
+        "subject.entries.route: the domain has no route '{0}'; write one as its file does, or send method and path"
+    )]
+    UnknownRoute(String),
     /// Nothing is known of the reservation.
     #[error(
         "reservation: nothing is known of it, or no longer; settle by subject and idempotency_key instead"
@@ -150,6 +161,17 @@ fn native<'r>(rules: &'r RuleSet, name: &[u8]) -> Result<&'r NativeDomain, HoldE
         Some(Domain::Native(domain)) => Ok(domain),
         Some(Domain::Reference(_)) => Err(HoldError::NotNative(request::repeated(name))),
         None => Err(HoldError::UnknownDomain(request::repeated(name))),
+    }
+}
+
+/// Refuses calls that name what `domain` does not have: they would pass without any limit.
+fn refuse_misnamed(domain: &NativeDomain, descriptor: &Descriptor<'_>) -> Result<(), HoldError> {
+    match misnamed(domain, descriptor) {
+        Some(Misnamed::Limit(name)) => {
+            Err(HoldError::UnknownLimit { field: "subject.entries.limit", name: request::repeated(name) })
+        }
+        Some(Misnamed::Route(name)) => Err(HoldError::UnknownRoute(request::repeated(name))),
+        None => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::store::{Before, Binding, Charge, Due, FreedBy, Settle, Settled, Spent
 
 use super::Engine;
 use super::hold::{Told, tell};
+use super::unclaimed::Unclaimed;
 
 /// How long it is waited before each try but the first.
 const PAUSES: [Duration; 5] = [
@@ -69,6 +70,13 @@ impl<S: Store> Insistence<S> {
     /// Makes the settle that is insisted on.
     pub(super) async fn settle(&self) -> Result<Settled, StoreError> {
         self.closing.settle(&self.engine.store).await
+    }
+
+    /// The settle is made unless whoever is told of what it ends claims that.
+    pub(super) fn unless_claimed(self) -> Unclaimed {
+        let (engine, closing) = (Arc::clone(&self.engine), self.closing.clone());
+        self.done();
+        Unclaimed::new(move || insist(&engine, closing.clone()))
     }
 
     /// There is nothing left to do.

@@ -32,7 +32,7 @@ pub(super) use breaker::{open as open_breakers, set as set_breaker};
 pub(super) use effect::{Asked, op};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
-pub(super) use select::Reached;
+pub(super) use select::{Misnamed, Reached, misnamed};
 
 /// One limit that a descriptor touches.
 pub(super) struct Touch<'a> {

@@ -122,6 +122,60 @@ fn grpcurl_reserves_settles_and_releases() {
     assert_eq!(dropped["replayed"], true, "{dropped}");
 }
 
+#[test]
+fn grpcurl_is_told_what_is_wrong_and_nothing_is_charged() {
+    let service = Tollgate::start(&["tests/data/edge.yaml"]);
+    let who = r#""subject": {"domain": "edge", "entries": {"client": "a", "limit": "tokens"}}"#;
+    let spends =
+        |usage: &str| format!(r#"{{{who}, "idempotency_key": "k", "used": {{"usd": "1"}}, {usage}}}"#);
+    let key = "k".repeat(100_000);
+    for (method, question, code, field) in [
+        ("Reserve", format!(r#"{{{who}, "ttl": "31536000s"}}"#), "InvalidArgument", "ttl: "),
+        ("Reserve", format!(r#"{{{who}, "ttl": "0s"}}"#), "InvalidArgument", "ttl: "),
+        ("Reserve", format!(r#"{{{who}, "ttl": "-1.5s"}}"#), "InvalidArgument", "ttl: "),
+        ("Reserve", format!(r#"{{{who}, "estimate": {{"usd": "-1"}}}}"#), "InvalidArgument", "estimate.usd: "),
+        ("Reserve", format!(r#"{{{who}, "estimate": {{"usd": "NaN"}}}}"#), "InvalidArgument", "estimate.usd: "),
+        (
+            "Reserve",
+            format!(r#"{{{who}, "estimate": {{"tokens": {{"input": "18446744073709551615"}}}}}}"#),
+            "InvalidArgument",
+            "estimate.tokens: ",
+        ),
+        ("Reserve", format!(r#"{{{who}, "idempotency_key": "{key}"}}"#), "InvalidArgument", "idempotency_key: "),
+        ("Reserve", who_else("limit", "tokns"), "NotFound", "subject.entries.limit: "),
+        ("Reserve", who_else("route", "POST /logn"), "NotFound", "subject.entries.route: "),
+        ("Reserve", who_else("", "x"), "InvalidArgument", "subject.entries: "),
+        ("Settle", spends(r#""used_at": "1969-12-31T23:59:59Z""#), "InvalidArgument", "used_at: "),
+        ("Settle", spends(r#""used_at": "0001-01-01T00:00:00Z""#), "InvalidArgument", "used_at: "),
+        ("Settle", r#"{"reservation": "00"}"#.to_owned(), "InvalidArgument", "reservation: "),
+        (
+            "Release",
+            r#"{"subject": {"domain": "edge", "entries": {"client": "a"}}, "limit": "seats", "true_count": "9007199254740992"}"#
+                .to_owned(),
+            "InvalidArgument",
+            "true_count: ",
+        ),
+    ] {
+        let method = format!("tollgate.v1.LimitService/{method}");
+        let address = service.grpc().to_string();
+        let output = Command::new(Tool::Grpcurl.path())
+            .args(["-plaintext", "-d", &question, &address, &method])
+            .output()
+            .expect("start grpcurl");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let shown = &question[..question.len().min(200)];
+        assert!(said.contains(&format!("Code: {code}")) && said.contains(field), "{shown}: {said}");
+    }
+    let look = format!(r#"{{{who}}}"#);
+    let stands = grpcurl(&service, &["-d", &look, "ADDRESS", "tollgate.v1.LimitService/Reserve"]);
+    assert!(stands.contains(r#""remaining": "1000""#), "{stands}");
+}
+
+/// What asks by one entry beside the client.
+fn who_else(key: &str, value: &str) -> String {
+    format!(r#"{{"subject": {{"domain": "edge", "entries": {{"client": "a", "{key}": "{value}"}}}}}}"#)
+}
+
 /// The first answer of a watch of the service's health, which never ends by itself.
 fn grpcurl_watch(service: &Tollgate) -> String {
     let address = service.grpc().to_string();

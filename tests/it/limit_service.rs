@@ -4,26 +4,23 @@
 use std::sync::Arc;
 
 use prost_types::{Duration, Timestamp as WireTime};
-use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::Code;
 
-use tollgate::clock::{Clock, Micros};
+use tollgate::clock::Clock;
 use tollgate::engine::{Enforcement, Engine, EngineSettings, Switch};
 use tollgate::limits::{KeySecret, LimitsHandle, Tallied, TallyLabels};
 use tollgate::store::Store;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::transport::grpc::GrpcSettings;
-use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
 use tollgate::transport::grpc::proto::tollgate::v1::{
-    Decision, ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, SettleRequest,
-    SettleResponse, Subject, Unit, Usage, release_request,
+    Decision, ReleaseRequest, ReserveRequest, ReserveResponse, SettleRequest, Subject, Unit, Usage,
+    release_request,
 };
 
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::{NOON, rules};
 use crate::support::gone::Gone;
 use crate::support::limit_calls::{DOLLAR, amounts, done, more, standing, subject, tokens, usd};
-use crate::support::server::TestServer;
+use crate::support::serving::Service;
 
 const APP: &str = "
 domains:
@@ -75,53 +72,10 @@ domain: legacy
 descriptors: [{key: user, rate_limit: {unit: minute, requests_per_unit: 5}}]
 ";
 
-/// A service, and a client of it.
-struct Service {
-    server: TestServer,
-    client: LimitServiceClient<Channel>,
-    clock: Clock,
-}
-
 impl Service {
     /// Over the store of `bench`, at noon.
     async fn start<S: Store>(bench: &Bench<S>) -> Self {
         Self::with(bench, APP, EngineSettings::default()).await
-    }
-
-    async fn with<S: Store>(bench: &Bench<S>, document: &str, settings: EngineSettings) -> Self {
-        let clock = bench.clock.clone();
-        clock.set(NOON);
-        let engine = Engine::new(LimitsHandle::new(rules(document)), bench.store.clone(), settings);
-        Self::of(engine, clock).await
-    }
-
-    async fn of<S: Store>(engine: Engine<S>, clock: Clock) -> Self {
-        let server = TestServer::whole(Arc::new(engine), GrpcSettings::default()).await;
-        let client = LimitServiceClient::new(server.channel().await);
-        Self { server, client, clock }
-    }
-
-    async fn reserve(&self, request: ReserveRequest) -> Result<ReserveResponse, Status> {
-        Ok(self.client.clone().reserve(request).await?.into_inner())
-    }
-
-    async fn settle(&self, request: SettleRequest) -> Result<SettleResponse, Status> {
-        Ok(self.client.clone().settle(request).await?.into_inner())
-    }
-
-    async fn release(&self, request: ReleaseRequest) -> Result<ReleaseResponse, Status> {
-        Ok(self.client.clone().release(request).await?.into_inner())
-    }
-
-    /// Reserves what is granted.
-    async fn held(&self, request: ReserveRequest) -> ReserveResponse {
-        let answer = self.reserve(request).await.unwrap();
-        assert_eq!(answer.decision(), Decision::Allow, "{answer:?}");
-        answer
-    }
-
-    fn pass(&self, seconds: u64) {
-        self.clock.advance(Micros::from_secs(seconds));
     }
 
     /// `[used, held, remaining]` of `limit`, for ann on `route`.
@@ -133,16 +87,16 @@ impl Service {
         let found = standing(&answer.standings, limit);
         [found.used, found.held, found.remaining]
     }
-
-    async fn stop(self) {
-        drop(self.client);
-        self.server.stop().await;
-    }
 }
 
 /// What ann asks on `route`.
 fn ann(route: &str) -> Subject {
     subject("app", &[("route", route), ("user", "ann")])
+}
+
+/// What ann asks where no route goes.
+fn nowhere() -> Subject {
+    subject("app", &[("path", "/nowhere"), ("method", "POST"), ("user", "ann")])
 }
 
 fn reserve(route: &str, estimate: Usage) -> ReserveRequest {
@@ -273,6 +227,11 @@ async fn totals_that_grow_are_charged_once<S: Store>(bench: Bench<S>) {
     assert_eq!(last.charged_usd, "", "no limit counts money");
     let again = service.settle(done(&held, tokens(&[("output", 999)]))).await.unwrap();
     assert_eq!((again.replayed, amounts(&again.standings, "words")), (true, [777, 0, 223]));
+    assert_eq!(
+        (last.charged_tokens, again.charged_tokens),
+        (777, 777),
+        "what was charged, whatever is told later"
+    );
     let goes_on = service.settle(more(&held, tokens(&[("output", 999)]))).await.unwrap();
     assert_eq!((goes_on.replayed, goes_on.decision()), (true, Decision::Deny), "nothing is held any more");
     service.stop().await;
@@ -343,6 +302,7 @@ async fn a_stream_holds_its_slot_for_as_long_as_it_is_renewed<S: Store>(bench: B
     let open = standing(&full.standings, "open");
     assert_eq!((open.held, open.reason.as_str()), (2, "over_limit"));
     assert_eq!(open.retry_after, Some(Duration { seconds: 60, nanos: 0 }));
+    assert_eq!(open.resets_at, None, "nobody knows when its holders end");
 
     service.pass(50);
     let renewed = service.settle(more(&first, None)).await.unwrap();
@@ -372,6 +332,8 @@ async fn no_stream_is_renewed_beyond_its_greatest_age<S: Store>(bench: Bench<S>)
     service.pass(50);
     let ended = service.settle(more(&held, None)).await.unwrap();
     assert_eq!((ended.decision(), ended.expires_at), (Decision::Deny, None));
+    let open = standing(&ended.standings, "open");
+    assert_eq!((open.decision(), open.reason.as_str()), (Decision::Deny, "expired"));
     assert_eq!(amounts(&ended.standings, "open"), [0, 0, 2]);
     service.stop().await;
 }
@@ -523,7 +485,7 @@ async fn what_was_not_reserved_is_charged_after_the_fact_once<S: Store>(bench: B
         [7, 0, 993],
         "its hold is settled, whose answer was lost"
     );
-    let free = SettleRequest { subject: Some(ann("nowhere")), ..after(5, false) };
+    let free = SettleRequest { subject: Some(nowhere()), ..after(5, false) };
     assert_eq!(service.settle(free).await.unwrap().standings, []);
     service.stop().await;
 }
@@ -600,7 +562,8 @@ async fn every_standing_says_what_it_is<S: Store>(bench: Bench<S>) {
     let whole = i64::try_from(NOON.0 / 1_000_000).unwrap() + 90;
     assert_eq!(burst.resets_at, Some(WireTime { seconds: whole, nanos: 0 }));
 
-    let nowhere = service.held(reserve("nowhere", tokens(&[("output", 5)]))).await;
+    let nowhere = ReserveRequest { subject: Some(nowhere()), ..reserve("", tokens(&[("output", 5)])) };
+    let nowhere = service.held(nowhere).await;
     assert_eq!(nowhere.standings, []);
     assert_eq!(nowhere.granted.as_ref().unwrap().tokens["output"], 5);
     assert_eq!(service.settle(done(&nowhere, None)).await.unwrap().decision(), Decision::Allow);
@@ -631,6 +594,17 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
             Code::NotFound,
             "subject.domain: there is no domain 'other'",
         ),
+        (
+            of(subject("app", &[("route", "both "), ("user", "ann")])),
+            Code::NotFound,
+            "subject.entries.route: the domain has no route 'both '; write one as its file does",
+        ),
+        (
+            of(subject("app", &[("limit", "wrods"), ("user", "ann")])),
+            Code::NotFound,
+            "subject.entries.limit: the domain has no limit 'wrods'; write the name of one",
+        ),
+        (lives(1, i32::MIN), invalid, "ttl: "),
         (lives(0, 0), invalid, "ttl: must be above 0 and at most 24 hours"),
         (lives(-1, 0), invalid, "ttl: "),
         (lives(1, -1), invalid, "ttl: "),
@@ -655,6 +629,8 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
         ),
         (reserve("both", usd("-5.00")), invalid, "estimate.usd: it is not a decimal number of dollars"),
         (reserve("both", usd("NaN")), invalid, "estimate.usd: it is not"),
+        (reserve("both", usd(&"0".repeat(33))), invalid, "estimate.usd: 33 bytes long, at most 32 are taken"),
+        (less(keyed(good(), &"k".repeat(1 << 20))), invalid, ""),
         (reserve("both", usd("1e3")), invalid, "estimate.usd: it is not"),
         (reserve("both", usd("0.0000000001")), invalid, "estimate.usd: it has more than nine decimals"),
         (reserve("both", usd("9000000.01")), invalid, "estimate.usd: it is above the largest amount"),
@@ -679,23 +655,72 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
         reservation: reservation.to_owned().into(),
         ..done(&held, tokens(&[("output", 10)]))
     };
-    let unknown = held.reservation.replace(&held.reservation[20..36], "0123456789abcdef");
+    let unknown = {
+        let other = Service::start(&Bench::memory().await).await;
+        other.held(reserve("both", tokens(&[("output", 10)]))).await.reservation
+    };
+    let [cut, long] = [&held.reservation[..84], &format!("{}00", held.reservation)].map(str::to_owned);
+    let flipped: Vec<String> = held
+        .reservation
+        .char_indices()
+        .map(|(place, digit)| {
+            let other = char::from_digit(digit.to_digit(16).unwrap() ^ 1, 16).unwrap().to_string();
+            let mut flipped = held.reservation.clone();
+            flipped.replace_range(place..=place, &other);
+            flipped
+        })
+        .collect();
+    for broken in flipped.iter().chain([&cut, &long]) {
+        let error = service.settle(garbage(broken)).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (invalid, "reservation: is none that Reserve has answered")
+        );
+    }
     let by_key = SettleRequest {
         reservation: "".into(),
         subject: Some(ann("both")),
         idempotency_key: "k".into(),
         ..done(&held, tokens(&[("output", 10)]))
     };
+    let used_at =
+        |seconds, nanos| SettleRequest { used_at: Some(WireTime { seconds, nanos }), ..done(&held, None) };
     for (request, code, text) in [
         (garbage("garbage"), invalid, "reservation: is none that Reserve has answered"),
         (garbage(&held.reservation.to_uppercase()), invalid, "reservation: "),
         (garbage(&unknown), Code::NotFound, "reservation: nothing is known of it"),
         (done(&held, usd("-1")), invalid, "used.usd: "),
         (done(&held, tokens(&[("total", 1)])), invalid, "used.tokens: 'total' is no class of tokens"),
+        (used_at(-1, 0), invalid, "used_at: must be a time from 1970 to 9999"),
+        (used_at(0, -1), invalid, "used_at: "),
+        (used_at(0, 1_000_000_000), invalid, "used_at: "),
+        (used_at(0, i32::MIN), invalid, "used_at: "),
+        (used_at(-62_167_219_200, 0), invalid, "used_at: "),
+        (used_at(253_402_300_800, 0), invalid, "used_at: "),
+        (used_at(i64::MAX, 0), invalid, "used_at: "),
+        (done(&held, usd("NaN")), invalid, "used.usd: "),
         (
-            SettleRequest { used_at: Some(WireTime { seconds: -1, nanos: 0 }), ..done(&held, None) },
+            done(&held, usd(&"0".repeat(400_000))),
             invalid,
-            "used_at: must be a time since 1970",
+            "used.usd: 400000 bytes long, at most 32 are taken",
+        ),
+        (
+            done(&held, tokens(&[("input", u64::MAX)])),
+            invalid,
+            "used.tokens: more than 9007199254740991 in all",
+        ),
+        (
+            SettleRequest { subject: Some(ann("bth")), ..by_key.clone() },
+            Code::NotFound,
+            "subject.entries.route: the domain has no route 'bth'",
+        ),
+        (
+            SettleRequest {
+                subject: Some(subject("app", &[("limit", "wrods"), ("user", "ann")])),
+                ..by_key.clone()
+            },
+            Code::NotFound,
+            "subject.entries.limit: the domain has no limit 'wrods'",
         ),
         (
             SettleRequest { used: None, ..by_key.clone() },
@@ -731,6 +756,14 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
         ),
         (give_back("", 1, ""), invalid, "limit: must not be empty without a reservation"),
         (give_back("kits", 1 << 53, ""), invalid, "hits: 9007199254740992 is above the largest amount"),
+        (
+            ReleaseRequest {
+                amount: Some(release_request::Amount::TrueCount(1 << 53)),
+                ..give_back("kits", 0, "")
+            },
+            invalid,
+            "true_count: 9007199254740992 is above the largest amount",
+        ),
         (twice, invalid, "subject.entries: 'limit' stands beside the field limit"),
         (ReleaseRequest { reservation: "00".into(), ..ReleaseRequest::default() }, invalid, "reservation: "),
     ] {

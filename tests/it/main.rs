@@ -26,6 +26,7 @@ mod holds_oracle;
 mod http;
 mod keys;
 mod kills;
+mod limit_answers;
 mod limit_service;
 mod native;
 mod oracle;

@@ -6,7 +6,8 @@ use crate::algorithm::{Outcome, Retry, Rule, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::engine::Enforcement;
 use crate::engine::native::{Part, Settled, Touch};
-use crate::limits::{Limit, Mode, Number, Unit};
+use crate::engine::unclaimed::Unclaimed;
+use crate::limits::{Limit, Mode, Number, Unit, Window};
 use crate::money::NanoUsd;
 use crate::store::Answer;
 
@@ -39,6 +40,8 @@ pub struct ReserveAnswer {
     pub until: Option<Timestamp>,
     /// Whether it was done before.
     pub done: Done,
+    /// What is held for whoever asked, if nobody else could ever name it.
+    pub unclaimed: Option<Unclaimed>,
 }
 
 /// What became of a [`SettleRequest`](super::SettleRequest).
@@ -48,6 +51,8 @@ pub struct SettleAnswer {
     pub ruling: Ruling,
     /// What was charged in all; `None` if it touches no limit of money.
     pub charged: Option<NanoUsd>,
+    /// What was charged in all, in tokens; 0 if it touches no limit of tokens.
+    pub tokens: u64,
     /// Every limit that is charged.
     pub standings: Vec<LimitStanding>,
     /// When what is still held lapses; `None` if nothing is.
@@ -123,6 +128,8 @@ pub enum Reason {
     UnpricedModel,
     /// Its breaker is open.
     BreakerOpen,
+    /// The hold is as old as any may become, and nothing of it is held on.
+    Expired,
     /// The store does not answer, and the limit refuses then.
     StoreUnavailable,
 }
@@ -152,6 +159,7 @@ impl Reason {
             Self::MissingSubject => "missing_subject",
             Self::UnpricedModel => "unpriced_model",
             Self::BreakerOpen => "breaker_open",
+            Self::Expired => "expired",
             Self::StoreUnavailable => "store_unavailable",
         }
     }
@@ -198,7 +206,11 @@ impl LimitStanding {
             most,
             used: standing.used,
             held: standing.held,
-            resets_at: standing.reset_after.map(|after| at.plus(after)),
+            // Its holders bring the room of a concurrent limit back, whenever they do.
+            resets_at: standing
+                .reset_after
+                .filter(|_| !matches!(limit.window, Window::Concurrent { .. }))
+                .map(|after| at.plus(after)),
             retry_after,
             reason,
         }
@@ -208,6 +220,14 @@ impl LimitStanding {
     pub(super) fn stopped(self, limit: &Limit, enforcement: Enforcement) -> Self {
         let ruling = Ruling::without_room(limit.mode, enforcement);
         Self { ruling, retry_after: None, reason: Some(Reason::BreakerOpen), ..self }
+    }
+
+    /// Holds nothing on, since the hold is too old, unless it refuses for a reason of its own.
+    pub(super) fn expire(&mut self, enforcement: Enforcement) {
+        if self.ruling == Ruling::Allow {
+            self.ruling = Ruling::without_room(Mode::Enforced, enforcement);
+            self.reason = Some(Reason::Expired);
+        }
     }
 
     /// Lets pass, whatever there is room for now.

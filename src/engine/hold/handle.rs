@@ -1,19 +1,21 @@
 //! What a caller keeps of a reservation: opaque to it, and all that is needed to settle it.
 //!
-//! Nothing in it is secret or believed: the name leads to a record or to none, and the times are bounded by that
-//! record. Its first byte says how the others are read.
+//! Nothing in it is secret: the name leads to a record or to none. Its first byte says how the others are read, and the
+//! last ones are a sum of all: what was cut or changed on its way is no handle.
 
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::limits::CounterKey;
+use crate::limits::{CounterKey, identity};
 
 use super::unknown::Unknown;
 
 /// How the bytes of a handle are read.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Version, what is kept, what is due if nobody tells, tag, id, and beginning.
-const BYTES: usize = 1 + 1 + 1 + 8 + 16 + 8;
+const SUMMED: usize = 1 + 1 + 1 + 8 + 16 + 8;
+/// Those, and their sum.
+const BYTES: usize = SUMMED + 8;
 
 /// What a caller keeps of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,17 @@ impl Handle {
         unknown: Unknown::AS_HELD,
     };
 
+    /// All that is summed.
+    fn bytes(&self) -> [u8; SUMMED] {
+        let Self { name, began, kept, unknown } = self;
+        let mut bytes = [0; SUMMED];
+        bytes[..3].copy_from_slice(&[VERSION, *kept as u8, unknown.number()]);
+        bytes[3..11].copy_from_slice(&name.tag.to_be_bytes());
+        bytes[11..27].copy_from_slice(&name.id.to_be_bytes());
+        bytes[27..].copy_from_slice(&began.0.to_be_bytes());
+        bytes
+    }
+
     /// Reads what [`Display`](fmt::Display) has written.
     pub(in crate::engine) fn parse(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; BYTES];
@@ -53,13 +66,17 @@ impl Handle {
         for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
             *byte = digit(digits[0])? << 4 | digit(digits[1])?;
         }
-        let [VERSION, kept, unknown, fields @ ..] = bytes else { return None };
+        let (summed, written) = bytes.split_at(SUMMED);
+        let [VERSION, kept, unknown, fields @ ..] = summed else { return None };
+        if sum(summed).to_be_bytes() != written {
+            return None;
+        }
         let field = |start: usize| fields[start..start + 8].try_into().map(u64::from_be_bytes).ok();
         Some(Self {
             name: CounterKey { tag: field(0)?, id: u128::from(field(8)?) << 64 | u128::from(field(16)?) },
             began: Timestamp(field(24)?),
-            kept: Kept::ALL.get(usize::from(kept)).copied()?,
-            unknown: Unknown::numbered(unknown)?,
+            kept: Kept::ALL.get(usize::from(*kept)).copied()?,
+            unknown: Unknown::numbered(*unknown)?,
         })
     }
 }
@@ -67,10 +84,16 @@ impl Handle {
 impl fmt::Display for Handle {
     /// Lower-case hex, as long for every reservation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, began, kept, unknown } = self;
-        let (kept, unknown) = (*kept as u8, unknown.number());
-        write!(f, "{VERSION:02x}{kept:02x}{unknown:02x}{:016x}{:032x}{:016x}", name.tag, name.id, began.0)
+        let bytes = self.bytes();
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "{:016x}", sum(&bytes))
     }
+}
+
+/// What tells whole handles from others.
+#[expect(clippy::cast_possible_truncation, reason = "half of a hash tells texts apart as well")]
+fn sum(bytes: &[u8]) -> u64 {
+    identity(&[b"reservation", bytes]) as u64
 }
 
 impl Kept {
@@ -107,7 +130,7 @@ mod tests {
     #[test]
     fn what_was_never_written_is_none() {
         let text = Handle::OF_NOTHING.to_string();
-        assert_eq!(text.len(), 70);
+        assert_eq!(text.len(), 86);
         let with = |at: usize, digits: &str| {
             let mut text = text.clone();
             text.replace_range(at..at + digits.len(), digits);
@@ -124,6 +147,10 @@ mod tests {
             &with(4, "04"),
         ] {
             assert_eq!(Handle::parse(garbage.as_bytes()), None, "{garbage}");
+        }
+        for (place, digit) in text.char_indices() {
+            let other = char::from_digit(digit.to_digit(16).unwrap() ^ 1, 16).unwrap();
+            assert_eq!(Handle::parse(with(place, &other.to_string()).as_bytes()), None, "{place}");
         }
     }
 }

@@ -107,9 +107,9 @@ fn plan<'a, S: Store>(
 ) -> Result<Plan<'a>, HoldError> {
     let (Amount::Hits(units) | Amount::AllBut(units)) = amount;
     if units > MAX_AMOUNT {
-        return Err(InvalidHold::TooManyUnits(units).into());
+        return Err(InvalidHold::TooManyUnits { field: amount.field(), units }.into());
     }
-    let id = domain.by_name.get(name).ok_or_else(|| HoldError::UnknownLimit(request::repeated(name)))?;
+    let id = domain.by_name.get(name).ok_or_else(|| unknown(name))?;
     if !domain.limit(*id).takes_back() {
         return Err(HoldError::NotRefundable(request::repeated(name)));
     }
@@ -122,6 +122,10 @@ fn plan<'a, S: Store>(
     });
     refuse_unnamed(&plan)?;
     Ok(plan)
+}
+
+fn unknown(name: &[u8]) -> HoldError {
+    HoldError::UnknownLimit { field: "limit", name: request::repeated(name) }
 }
 
 /// Does what `plan` says under `name`, unless that was done before.

@@ -14,6 +14,8 @@ const MAX_ENTRIES: usize = 16;
 const MAX_KEY_BYTES: usize = 64;
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// The longest amount of dollars, in bytes: the largest has 17 with nine decimals.
+const MAX_USD_BYTES: usize = 32;
 /// How much of a caller's own text an error repeats, in bytes.
 const REPEATED_BYTES: usize = 64;
 /// The longest that a hold lives without being renewed.
@@ -129,6 +131,16 @@ pub enum Amount {
     AllBut(u64),
 }
 
+impl Amount {
+    /// The field that says it.
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Self::Hits(_) => "hits",
+            Self::AllBut(_) => "true_count",
+        }
+    }
+}
+
 /// What is wrong with a request, by field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHold {
@@ -166,7 +178,7 @@ pub enum InvalidHold {
     #[error("ttl: must be above 0 and at most 24 hours")]
     Ttl,
     /// A time that is none.
-    #[error("used_at: must be a time since 1970")]
+    #[error("used_at: must be a time from 1970 to 9999")]
     UsedAt,
     /// A handle that nobody was given.
     #[error("reservation: is none that Reserve has answered")]
@@ -178,8 +190,13 @@ pub enum InvalidHold {
     #[error("limit: must not be empty without a reservation")]
     NoLimit,
     /// More units than anything counts.
-    #[error("hits: {0} is above the largest amount, 9007199254740991")]
-    TooManyUnits(u64),
+    #[error("{field}: {units} is above the largest amount, 9007199254740991")]
+    TooManyUnits {
+        /// The field that says how many.
+        field: &'static str,
+        /// So many.
+        units: u64,
+    },
     /// Usage that makes no sense.
     #[error("{field}.{error}")]
     Usage {
@@ -205,6 +222,9 @@ pub enum InvalidUsage {
     /// More hits than anything counts.
     #[error("hits: {0} is above the largest amount, 9007199254740991")]
     TooManyHits(u64),
+    /// More digits than any amount needs.
+    #[error("usd: {0} bytes long, at most 32 are taken")]
+    LongUsd(usize),
     /// No amount of dollars.
     #[error("usd: {0}")]
     Usd(#[from] InvalidDecimal),
@@ -266,6 +286,7 @@ impl<'a> UsageOf<'a> {
         }
         let usd = match self.usd {
             b"" => None,
+            long if long.len() > MAX_USD_BYTES => return Err(InvalidUsage::LongUsd(long.len())),
             usd => Some(NanoUsd::parse_decimal(str::from_utf8(usd).map_err(|_| InvalidDecimal::Form)?)?),
         };
         Ok(Usage { model: self.model, tokens, hits: self.hits.max(1), usd })

@@ -9,6 +9,7 @@ use crate::engine::decision::Code;
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::{Part, Plan, Settled, about, open_breakers, refused_by};
 use crate::engine::request::Descriptor;
+use crate::engine::unclaimed::Unclaimed;
 use crate::engine::usage::Object;
 use crate::engine::{Enforcement, Engine, failure, watch};
 use crate::limits::{CounterKey, NativeDomain, identity};
@@ -22,7 +23,7 @@ use super::life::life;
 use super::name::{self, Purpose};
 use super::request::{self, Partial, ReserveRequest, Usage, UsageOf};
 use super::unknown::Unknown;
-use super::{ESTIMATE, HoldError, native, told};
+use super::{ESTIMATE, HoldError, native, refuse_misnamed, told};
 
 /// What is reserved, apart from the charges.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,7 @@ pub(super) async fn reserve<S: Store>(
     let asked = Asked::read(request)?;
     let rules = engine.limits.in_force();
     let domain = native(&rules, request.subject.domain)?;
+    refuse_misnamed(domain, &asked.descriptor)?;
     let now = engine.store.now();
     let usage = asked.usage(engine, domain, &rules.prices);
     let amounts = Amounts::of(&usage, request.partial, &rules.prices, now);
@@ -84,10 +86,17 @@ pub(super) async fn reserve<S: Store>(
             write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
         }
     }
-    if let Some(giving_back) = giving_back {
+    let answer = asked.answer(engine, &plan, &reserved, terms, &usage);
+    Ok(ReserveAnswer { unclaimed: giving_back.and_then(|back| unclaimed(back, &answer)), ..answer })
+}
+
+/// What is given back by `giving_back` if nobody is told of it; `None` if `answer` holds nothing.
+fn unclaimed<S: Store>(giving_back: Insistence<S>, answer: &ReserveAnswer) -> Option<Unclaimed> {
+    if answer.handle.is_none() {
         giving_back.done();
+        return None;
     }
-    Ok(asked.answer(engine, &plan, &reserved, terms, &usage))
+    Some(giving_back.unless_claimed())
 }
 
 impl<'r, 'a> Asked<'r, 'a> {
@@ -102,12 +111,7 @@ impl<'r, 'a> Asked<'r, 'a> {
     }
 
     /// What is asked; where that is a model and nothing else, what such a call is expected to use.
-    fn usage<S: Store>(
-        &self,
-        engine: &Engine<S>,
-        domain: &NativeDomain,
-        prices: &PriceTable,
-    ) -> Usage<'a> {
+    fn usage<S: Store>(&self, engine: &Engine<S>, domain: &NativeDomain, prices: &PriceTable) -> Usage<'a> {
         let UsageOf { model, tokens, usd, .. } = &self.request.estimate;
         if model.is_empty() || !tokens.is_empty() || !usd.is_empty() {
             return self.estimate;
@@ -165,6 +169,7 @@ impl<'r, 'a> Asked<'r, 'a> {
             standings,
             until: grant.map(|grant| grant.until),
             done,
+            unclaimed: None,
         }
     }
 }
@@ -190,6 +195,7 @@ impl ReserveAnswer {
             standings: Vec::new(),
             until: None,
             done: Done::Now,
+            unclaimed: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectO
 use super::settled::{found_open, tell};
 use super::told::Told;
 use super::unknown::Unknown;
-use super::{HoldError, handle, native, refuse_unnamed, reserve};
+use super::{HoldError, handle, native, refuse_misnamed, refuse_unnamed, reserve};
 
 /// The field of a request that says what was used.
 const USED: &str = "used";
@@ -104,17 +104,21 @@ async fn by_key<S: Store>(
     let domain = native(rules, subject.domain)?;
     let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
     refuse_unnamed(&plan)?;
+    let (misnamed, otherwise) = (refuse_misnamed(domain, &descriptor), after_the_fact(&plan));
     let secret = engine.store.key_secret();
     let ending = Ending {
         name: name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key),
         used: Some(used),
         unknown: Unknown::AS_HELD,
         priced: Priced::of(request.used_at, engine.store.now(), rules, &plan),
-        otherwise: &after_the_fact(&plan),
+        // What was reserved is settled whatever the domain has by now.
+        otherwise: if misnamed.is_ok() { &otherwise } else { &[] },
         about: &about(domain, &descriptor, secret),
     };
-    let answer = ending.settle(engine, rules, request.progress).await?;
-    Ok(answer.unwrap_or_else(SettleAnswer::untouched))
+    match ending.settle(engine, rules, request.progress).await? {
+        Some(answer) => Ok(answer),
+        None => misnamed.map(|()| SettleAnswer::untouched()),
+    }
 }
 
 /// The charges of `plan` by which what was not reserved is paid.
@@ -235,8 +239,10 @@ fn answer<S: Store>(
     let enforcement = engine.settings.enforcement;
     let done = if settled.before == Before::Settled { Done::Before } else { Done::Now };
     let mut standings = self::standings(rules, settled, enforcement);
-    let charged = settled.parts.iter().filter(|part| part.unit == Unit::Money).map(|part| part.paid).max();
-    if let Some(error) = bill.unpriced.filter(|_| charged.is_some() && done == Done::Now) {
+    let charged =
+        |unit| settled.parts.iter().filter(move |part| part.unit == unit).map(|part| part.paid).max();
+    let (money, tokens) = (charged(Unit::Money), charged(Unit::Tokens));
+    if let Some(error) = bill.unpriced.filter(|_| money.is_some() && done == Done::Now) {
         tracing::warn!(%error, "what was used has no price: what was held is charged");
         let money = standings.iter_mut().filter(|standing| standing.unit == Unit::Money);
         money.for_each(|standing| standing.reason = Some(Reason::UnpricedModel));
@@ -249,11 +255,15 @@ fn answer<S: Store>(
         standings.extend(open);
         if settled.until.is_none() {
             ruling = ruling.max(Ruling::without_room(Mode::Enforced, enforcement));
+            if done == Done::Now {
+                standings.iter_mut().for_each(|standing| standing.expire(enforcement));
+            }
         }
     }
     SettleAnswer {
         ruling,
-        charged: charged.map(NanoUsd),
+        charged: money.map(NanoUsd),
+        tokens: tokens.unwrap_or(0),
         standings,
         until: settled.until,
         done,
@@ -304,6 +314,7 @@ impl SettleAnswer {
         Self {
             ruling: Ruling::Allow,
             charged: None,
+            tokens: 0,
             standings: Vec::new(),
             until: None,
             done: Done::Now,

@@ -64,6 +64,26 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// What a descriptor names that its domain does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Misnamed<'a> {
+    Limit(&'a [u8]),
+    Route(&'a [u8]),
+}
+
+/// Whether the limit or the route is not there that `descriptor` selects by its name.
+pub(in crate::engine) fn misnamed<'a>(
+    domain: &NativeDomain,
+    descriptor: &Descriptor<'a>,
+) -> Option<Misnamed<'a>> {
+    let entries = &descriptor.entries;
+    match (sent(entries, b"limit"), sent(entries, b"route")) {
+        (Some(name), _) => (!domain.by_name.contains_key(name)).then_some(Misnamed::Limit(name)),
+        (None, Some(name)) => domain.routes.named(name).is_none().then_some(Misnamed::Route(name)),
+        (None, None) => None,
+    }
+}
+
 /// The route of a descriptor, by its name or by method and path.
 pub(super) fn route<'a>(
     domain: &'a NativeDomain,

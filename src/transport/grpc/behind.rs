@@ -1,7 +1,7 @@
 //! What stands behind the rate limit call on the same port: health, reflection, and the answer to unknown methods.
 //!
 //! A call goes to tonic's routes with its body as it arrives, and their answer goes back as fast as the caller
-//! reads it. Nothing here is on the way of a decision.
+//! reads it. Nothing here is on the way of a decision. What is held for a caller is claimed once its answer is sent.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -15,7 +15,10 @@ use hyper::body::{Body as _, Frame};
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 
+use crate::engine::Unclaimed;
+
 use super::deadline::WithDeadline;
+use super::status;
 
 /// Answers `request` by `routes`, unless the caller gives it up before.
 pub(super) async fn answer(
@@ -29,24 +32,27 @@ pub(super) async fn answer(
         Ok(response) = answering => response,
         _ = poll_fn(|context| respond.poll_reset(context)) => return,
     };
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let unclaimed = head.extensions.remove::<Unclaimed>();
+    status::name_too_long(&mut head.headers);
     let ended = body.is_end_stream();
     // Where anything cannot be sent any more, the caller or its connection has gone.
     if let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), ended)
         && !ended
+        && send(body, &mut stream).await.is_ok()
     {
-        _ = send(body, &mut stream).await;
+        unclaimed.iter().for_each(Unclaimed::claim);
     }
 }
 
-/// Sends all of `body` and its trailers.
+/// Sends all of `body` and its trailers, unless the caller gives it up before.
 async fn send(body: Body, stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
     let mut body = pin!(body);
     loop {
         let frame = tokio::select! {
             biased;
             frame = poll_fn(|context| body.as_mut().poll_frame(context)) => frame,
-            _ = poll_fn(|context| stream.poll_reset(context)) => return Ok(()),
+            _ = poll_fn(|context| stream.poll_reset(context)) => return Err(Reason::CANCEL.into()),
         };
         match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => send_data(data, stream).await?,
@@ -57,7 +63,7 @@ async fn send(body: Body, stream: &mut SendStream<Bytes>) -> Result<(), h2::Erro
             }
             Some(Err(_)) => {
                 stream.send_reset(Reason::INTERNAL_ERROR);
-                return Ok(());
+                return Err(Reason::INTERNAL_ERROR.into());
             }
             None => return stream.send_data(Bytes::new(), true),
         }

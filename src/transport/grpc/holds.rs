@@ -1,7 +1,7 @@
 //! The limit service: holds, settled and released. Wire ⇄ engine, and nothing else.
 //!
 //! It is tonic's, behind the rate limit call on the same port. Texts are read as bytes: none that a caller sends makes a
-//! call undecodable.
+//! call undecodable. What is held for a caller who has gone before its answer was sent is given back, unless it named it.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::clock::{Micros, Timestamp};
 use crate::engine::{
-    Amount, Done, Granted, Hold, HoldError, InvalidHold, LimitStanding, Named, Partial, Progress, Reason,
+    Amount, Done, Granted, Hold, InvalidHold, LimitStanding, Named, Partial, Progress, Reason,
     ReleaseRequest, ReserveRequest, Ruling, SettleRequest, SubjectOf, Timing, UsageOf,
 };
 use crate::limits::{Entry, Number, Unit};
@@ -20,6 +20,9 @@ use crate::money::NanoUsd;
 use super::proto::tollgate::v1 as wire;
 use super::proto::tollgate::v1::limit_service_server::{LimitService, LimitServiceServer};
 use super::{GrpcSettings, status};
+
+/// The last second of the year 9999, which is the last that the wire has.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The service in front of `hold`.
 pub(super) fn service<H: Hold>(hold: H, settings: &GrpcSettings) -> LimitServiceServer<Holds<H>> {
@@ -36,64 +39,63 @@ impl<H: Hold> LimitService for Holds<H> {
         &self,
         request: Request<wire::ReserveRequest>,
     ) -> Result<Response<wire::ReserveResponse>, Status> {
-        let message = request.into_inner();
-        let estimate = message.estimate.as_ref();
-        let asked = ReserveRequest {
-            subject: message.subject.as_ref().map(subject).unwrap_or_default(),
-            estimate: estimate.map(usage).unwrap_or_default(),
-            idempotency_key: &message.idempotency_key,
-            ttl: message.ttl.as_ref().map(span),
-            partial: if message.accept_less { Partial::Accepted } else { Partial::Refused },
-        };
-        let answer = self.0.reserve(asked).await.map_err(|error| status::unheld(&error))?;
-        let model = estimate.map(|estimate| in_letters(&estimate.model)).unwrap_or_default();
-        Ok(Response::new(wire::ReserveResponse {
-            decision: decision(answer.ruling).into(),
-            reservation: answer.handle.map(|handle| handle.to_string()).unwrap_or_default(),
-            granted: answer.granted.map(|granted| wire::Usage { model, ..self::granted(&granted) }),
-            standings: answer.standings.iter().map(standing).collect(),
-            expires_at: answer.until.map(time),
-            replayed: answer.done == Done::Before,
-        }))
+        let (hold, message) = (self.0.clone(), request.into_inner());
+        to_the_end(async move {
+            let answer = hold.reserve(reserving(&message)).await.map_err(|error| status::unheld(&error))?;
+            let model = message.estimate.map(|estimate| in_letters(&estimate.model)).unwrap_or_default();
+            let mut response = Response::new(wire::ReserveResponse {
+                decision: decision(answer.ruling).into(),
+                reservation: answer.handle.map(|handle| handle.to_string()).unwrap_or_default(),
+                granted: answer.granted.map(|granted| wire::Usage { model, ..self::granted(&granted) }),
+                standings: answer.standings.iter().map(standing).collect(),
+                expires_at: answer.until.map(time),
+                replayed: answer.done == Done::Before,
+            });
+            if let Some(unclaimed) = answer.unclaimed {
+                response.extensions_mut().insert(unclaimed);
+            }
+            Ok(response)
+        })
+        .await
     }
 
     async fn settle(
         &self,
         request: Request<wire::SettleRequest>,
     ) -> Result<Response<wire::SettleResponse>, Status> {
-        let message = request.into_inner();
-        let asked = SettleRequest {
-            reserved: named(&message),
-            used: message.used.as_ref().map(usage),
-            progress: if message.more { Progress::More } else { Progress::Done },
-            used_at: message
-                .used_at
-                .as_ref()
-                .map(|time| instant(time).ok_or(InvalidHold::UsedAt))
-                .transpose()
-                .map_err(|error| status::unheld(&HoldError::Invalid(error)))?,
-        };
-        let answer = self.0.settle(asked).await.map_err(|error| status::unheld(&error))?;
-        Ok(Response::new(wire::SettleResponse {
-            decision: decision(answer.ruling).into(),
-            charged_usd: answer.charged.map(NanoUsd::to_decimal).unwrap_or_default(),
-            late: answer.timing == Timing::Late,
-            replayed: answer.done == Done::Before,
-            standings: answer.standings.iter().map(standing).collect(),
-            expires_at: answer.until.map(time),
-        }))
+        let (hold, message) = (self.0.clone(), request.into_inner());
+        to_the_end(async move {
+            let answer = match settling(&message) {
+                Ok(asked) => hold.settle(asked).await,
+                Err(error) => Err(error.into()),
+            };
+            let answer = answer.map_err(|error| status::unheld(&error))?;
+            Ok(Response::new(wire::SettleResponse {
+                decision: decision(answer.ruling).into(),
+                charged_usd: answer.charged.map(NanoUsd::to_decimal).unwrap_or_default(),
+                charged_tokens: answer.tokens,
+                late: answer.timing == Timing::Late,
+                replayed: answer.done == Done::Before,
+                standings: answer.standings.iter().map(standing).collect(),
+                expires_at: answer.until.map(time),
+            }))
+        })
+        .await
     }
 
     async fn release(
         &self,
         request: Request<wire::ReleaseRequest>,
     ) -> Result<Response<wire::ReleaseResponse>, Status> {
-        let message = request.into_inner();
-        let answer = self.0.release(released(&message)).await.map_err(|error| status::unheld(&error))?;
-        Ok(Response::new(wire::ReleaseResponse {
-            standings: answer.standings.iter().map(standing).collect(),
-            replayed: answer.done == Done::Before,
-        }))
+        let (hold, message) = (self.0.clone(), request.into_inner());
+        to_the_end(async move {
+            let answer = hold.release(released(&message)).await.map_err(|error| status::unheld(&error))?;
+            Ok(Response::new(wire::ReleaseResponse {
+                standings: answer.standings.iter().map(standing).collect(),
+                replayed: answer.done == Done::Before,
+            }))
+        })
+        .await
     }
 }
 
@@ -103,6 +105,34 @@ fn in_letters(name: &Bytes) -> Bytes {
         Cow::Borrowed(_) => name.clone(),
         Cow::Owned(letters) => letters.into(),
     }
+}
+
+/// Does `call` even if its caller does not wait for it: what it charges is told of, and opens what it trips, after it is
+/// charged.
+async fn to_the_end<T: Send + 'static>(
+    call: impl Future<Output = Result<T, Status>> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::spawn(call).await.unwrap_or_else(|_| Err(status::broken()))
+}
+
+fn reserving(message: &wire::ReserveRequest) -> ReserveRequest<'_> {
+    ReserveRequest {
+        subject: message.subject.as_ref().map(subject).unwrap_or_default(),
+        estimate: message.estimate.as_ref().map(usage).unwrap_or_default(),
+        idempotency_key: &message.idempotency_key,
+        ttl: message.ttl.as_ref().map(span),
+        partial: if message.accept_less { Partial::Accepted } else { Partial::Refused },
+    }
+}
+
+fn settling(message: &wire::SettleRequest) -> Result<SettleRequest<'_>, InvalidHold> {
+    let used_at = message.used_at.as_ref();
+    Ok(SettleRequest {
+        reserved: named(message),
+        used: message.used.as_ref().map(usage),
+        progress: if message.more { Progress::More } else { Progress::Done },
+        used_at: used_at.map(|time| instant(time).ok_or(InvalidHold::UsedAt)).transpose()?,
+    })
 }
 
 fn subject(message: &wire::Subject) -> SubjectOf<'_> {
@@ -202,11 +232,11 @@ fn span(duration: &Duration) -> Micros {
     }
 }
 
-/// An instant since 1970, if it is one.
+/// An instant from 1970 on, if it is one that the wire has.
 fn instant(time: &WireTime) -> Option<Timestamp> {
-    let seconds = u64::try_from(time.seconds).ok()?.checked_mul(1_000_000)?;
+    let seconds = u64::try_from(time.seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
     let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    seconds.checked_add(nanos / 1_000).map(Timestamp)
+    Some(Timestamp(seconds * 1_000_000 + nanos / 1_000))
 }
 
 fn time(instant: Timestamp) -> WireTime {

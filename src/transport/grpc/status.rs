@@ -1,6 +1,6 @@
 //! The one place where an error becomes a gRPC status. Over limit is no error and never comes here.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
@@ -10,6 +10,12 @@ use super::decode::Malformed;
 
 /// The header that names the compressions which are taken.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
+/// Codes as they are written.
+const INVALID_ARGUMENT: &str = "3";
+const OUT_OF_RANGE: &str = "11";
+/// The header, or the trailer, that says how a call has ended.
+const GRPC_STATUS: &str = "grpc-status";
 
 /// How much of a caller's own text an answer repeats, in bytes. A header may be a thousand times as long, and
 /// bytes that are no text are written as nine.
@@ -25,9 +31,10 @@ pub(super) fn unheld(error: &HoldError) -> Status {
     let text = error.to_string();
     match error {
         HoldError::Invalid(_) => Status::invalid_argument(text),
-        HoldError::UnknownDomain(_) | HoldError::UnknownLimit(_) | HoldError::UnknownReservation => {
-            Status::not_found(text)
-        }
+        HoldError::UnknownDomain(_)
+        | HoldError::UnknownLimit { .. }
+        | HoldError::UnknownRoute(_)
+        | HoldError::UnknownReservation => Status::not_found(text),
         HoldError::Conflict => Status::already_exists(text),
         HoldError::NotNative(_) | HoldError::Unpriced(_) | HoldError::NotRefundable(_) => {
             Status::failed_precondition(text)
@@ -39,6 +46,13 @@ pub(super) fn unheld(error: &HoldError) -> Status {
 /// INVALID_ARGUMENT: a message that is too long is the caller's mistake, like any other field out of bounds.
 pub(super) fn too_long(length: usize, at_most: usize) -> Status {
     Status::invalid_argument(format!("the message: {length} bytes long, at most {at_most} are taken"))
+}
+
+/// Has `headers`, in which tonic refuses a message that is too long, say so as [`too_long`] does.
+pub(super) fn name_too_long(headers: &mut HeaderMap) {
+    if let Some(code) = headers.get_mut(GRPC_STATUS).filter(|code| *code == OUT_OF_RANGE) {
+        *code = HeaderValue::from_static(INVALID_ARGUMENT);
+    }
 }
 
 /// INTERNAL, as gRPC has it for what is no message.

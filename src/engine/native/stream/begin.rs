@@ -6,12 +6,11 @@ use std::sync::Arc;
 use crate::clock::Micros;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, keep, take};
-use crate::engine::insist::{Closing, Insistence, insist};
+use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
 use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
 use crate::engine::request::{CheckRequest, Descriptor};
-use crate::engine::unclaimed::Unclaimed;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
 use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
@@ -62,8 +61,7 @@ pub(super) async fn begin<S: Store>(
     let handle = Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan) };
     let text = Metadata::Text(handle.to_string().into());
     decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
-    decision.unclaimed = Some(unclaimed(engine, Closing::release(name, life.keep)));
-    giving_back.done();
+    decision.unclaimed = Some(giving_back.unless_claimed());
     decision
 }
 
@@ -133,9 +131,4 @@ async fn conclude<S: Store>(
     }
     follow(engine, domain, plan, decision.code, (at, outcomes)).await;
     decision
-}
-
-fn unclaimed<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) -> Unclaimed {
-    let engine = Arc::clone(engine);
-    Unclaimed::new(move || insist(&engine, closing.clone()))
 }
