@@ -36,6 +36,13 @@ pub(super) fn counter(key: CounterKey) -> [u8; LENGTH] {
     name
 }
 
+/// The counter of this name; `None` if it is none of a counter.
+pub(super) fn key_of(name: &[u8; LENGTH]) -> Option<CounterKey> {
+    let name = str::from_utf8(name).ok()?;
+    let (tag, id) = name.strip_prefix("tollgate:{")?.split_once("}:")?;
+    Some(CounterKey { tag: u64::from_str_radix(tag, 16).ok()?, id: u128::from_str_radix(id, 16).ok()? })
+}
+
 /// The name of the record of a reservation.
 pub(super) fn record(name: CounterKey) -> [u8; LENGTH + 2] {
     let mut key = [0; LENGTH + 2];
@@ -70,5 +77,7 @@ mod tests {
     fn carry_their_tag_in_braces_at_full_width() {
         let key = CounterKey { tag: 0xab, id: 0x12 };
         assert_eq!(&counter(key), b"tollgate:{00000000000000ab}:00000000000000000000000000000012");
+        assert_eq!(key_of(&counter(key)), Some(key));
+        assert_eq!(key_of(&[b'0'; LENGTH]), None);
     }
 }

@@ -34,11 +34,11 @@ macro_rules! script {
 
 /// The script that charges what several callers ask at once.
 pub(super) static CHARGE: LazyLock<String> =
-    LazyLock::new(|| written_out(script!(["sliding" "fixed"], ["steps"], ["charge"])));
+    LazyLock::new(|| written_out(script!(["sliding" "fixed"], ["steps"], ["all" "charge"])));
 
 /// The script that reserves.
 pub(super) static RESERVE: LazyLock<String> =
-    LazyLock::new(|| written_out(script!([], [], ["record" "reserve"])));
+    LazyLock::new(|| written_out(script!([], [], ["all" "record" "reserve"])));
 
 /// The script that settles.
 pub(super) static SETTLE: LazyLock<String> =

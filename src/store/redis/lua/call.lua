@@ -19,7 +19,7 @@
 -- O(charges × cells of a window), at most 51 cells a charge.
 
 local ENFORCED, COUNTED = -1, -2
-local TAKE, GIVE_BACK, SET, HOLD = 0, 1, 2, 3
+local TAKE, GIVE_BACK, SET, HOLD, SPEND = 0, 1, 2, 3, 4
 local ADMITTED, NEVER, ASTRAY, HELD = -2, -1, -2 ^ 54, -2 ^ 55
 
 -- By counter: its name; what Redis has; what it should have; by which terms to write that.
@@ -28,22 +28,19 @@ local changed, astray = nil, false
 -- Of the call in hand: its counters, their terms, and what came of them; places that it does not have are stale.
 local keys, by, told = {}, {}, { 0, 0, 0, false }
 
-local function read_terms(text)
-  local kind, op, overrun, beside, binding, room, amount, most, p1, p2, p3, p4, expiry =
-    unpack('<BBBBi4ddddddds', text)
-  local fixed = room
-  if op == HOLD then room = fixed + amount end
-  return {
-    kind = kind, op = op, overrun = overrun == 1, beside = beside == 1, binding = binding, room = room, amount = amount,
-    fixed = fixed, most = most, expiry = expiry,
-    width = p1, units = p1, length = p2, before = p1, start = p2, stop = p3, beyond = p4, forget = p1,
-  }
+local function read_terms(text, at)
+  -- A table made whole is made once; one that is filled is made anew as it grows.
+  local p = { 0, 0, 0, unpack('<BBBBi4ddddddds', text, at or 1) }
+  local room = p[ROOM]
+  p[OVERRUN], p[BESIDE], p[FIXED_ROOM] = p[OVERRUN] == 1, p[BESIDE] == 1, room
+  if p[OP] == HOLD then p[ROOM] = room + p[AMOUNT] end
+  return p
 end
 
 -- Charges a counter, or only looks: with amount 0, unless it sets or holds. What comes of it is told from `at` on:
--- used, wait, reset, and held if holds may stand beside the counter.
+-- used, wait, reset, and held if holds may stand beside the counter. What is spent is charged before it is asked for room.
 local function charge(k, p, op, room, amount, overrun, at)
-  local kind, s = p.kind, changed[k] or stored[k]
+  local kind, s = p[KIND], changed[k] or stored[k]
   if not s then
     s = load(kind, names[k])
     loaded[k], stored[k] = s, s
@@ -53,8 +50,9 @@ local function charge(k, p, op, room, amount, overrun, at)
     astray = true
     return ASTRAY
   end
-  local h = p.beside and beside(k, names[k])
-  local wait, units = ADMITTED, amount
+  local h = p[BESIDE] and beside(k, names[k])
+  local held = h and h[IN_ALL]
+  local wait, units, used = ADMITTED, amount, nil
   if op == GIVE_BACK then
     a, b, c, d = give_back(p, amount, a, b, c, d)
   elseif op == SET then
@@ -63,68 +61,30 @@ local function charge(k, p, op, room, amount, overrun, at)
     units = max(units, amount)
     if amount > 0 then a, b, c, d = add(p, amount, a, b, c, d) end
   else
-    local used = spent(kind, a, b, c)
-    if room > p.most - used - (h and h.held or 0) then
+    if op == SPEND then a, b, c, d = add(p, amount, a, b, c, d) end
+    used = spent(kind, a, b, c)
+    if room > p[AT_MOST] - used - (held or 0) then
       wait = NEVER
-      if room <= p.most then
-        local excess = used - (p.most - room)
-        if h then
-          wait = freed_beside(h, p, excess, used, a, b, c) or NEVER
-        else
-          wait = freed_after(p, excess, a, b, c) or NEVER
-        end
+      if room <= p[AT_MOST] then
+        wait = freed(h, p, used - (p[AT_MOST] - room), used, a, b, c) or NEVER
       end
     end
     if op == HOLD then
       units = 0
-      if h and (wait == ADMITTED or overrun) then put(h, room, p.till) end
-    elseif wait == ADMITTED or overrun then
+      if h and (wait == ADMITTED or overrun) then
+        put(h, room, p[TILL])
+        held = h[IN_ALL]
+      end
+    elseif op == TAKE and amount > 0 and (wait == ADMITTED or overrun) then
       a, b, c, d = add(p, amount, a, b, c, d)
+      used = nil
     end
   end
   if units > 0 and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
-  told[at], told[at + 1] = spent(kind, a, b, c), wait
+  told[at], told[at + 1] = used or spent(kind, a, b, c), wait
   told[at + 2] = kind ~= TOTAL and idle_after(p, a, b, c) or -1
-  told[at + 3] = h and h.held
+  told[at + 3] = held
   return wait
-end
-
--- What a charge would come to, with nothing changed.
-local function look(k, p, at)
-  local asks = p.op == TAKE or p.op == HOLD
-  return charge(k, p, asks and TAKE or GIVE_BACK, p.room, 0, false, at)
-end
-
--- Makes all charges of a call or none. Whether it is refused.
-local function all_or_none(count)
-  local refused, passing, over, any_over = false, nil, nil, false
-  for i = 1, count do
-    local p = by[i]
-    local wait = charge(keys[i], p, p.op, p.room, p.amount, p.overrun, i * 4 - 3)
-    if p.binding == ENFORCED then
-      refused = refused or wait ~= ADMITTED
-    elseif p.binding ~= COUNTED then
-      passing, over = passing or {}, over or {}
-      if wait == ADMITTED then
-        passing[p.binding] = true
-      else
-        over[p.binding], any_over = true, true
-      end
-    end
-  end
-  -- Quotas refuse if none of their groups is without one that is over.
-  local quotas_over = any_over
-  for group in pairs(passing or {}) do quotas_over = quotas_over and over[group] end
-  if not refused and not quotas_over then return false end
-  changed = {}
-  take_back()
-  -- The verdicts stand: charges of one counter may find no room only together.
-  for i = 1, count do
-    local wait = told[i * 4 - 2]
-    look(keys[i], by[i], i * 4 - 3)
-    told[i * 4 - 2] = wait
-  end
-  return true
 end
 
 -- Says what came of so many charges.
@@ -144,11 +104,6 @@ local function tell(count)
     end
     reply[replied] = told[at + 2]
   end
-end
-
--- Has Redis have what a call changed, once it is known that it stands.
-local function keep_changes()
-  for k, s in pairs(changed) do stored[k], writers[k] = s, s[5] end
 end
 
 local function write_counters()

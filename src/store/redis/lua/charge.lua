@@ -26,10 +26,10 @@ local function each(count, unless_over)
   end
   for i = 1, count do
     local k, p, at = keys[i], by[i], i * 4 - 3
-    if any and not over[i] and p.op ~= GIVE_BACK and p.op ~= SET then
+    if any and not over[i] and p[OP] ~= GIVE_BACK and p[OP] ~= SET then
       charge(k, p, TAKE, 0, 0, false, at)
     else
-      charge(k, p, p.op, p.room, p.amount, p.overrun, at)
+      charge(k, p, p[OP], p[ROOM], p[AMOUNT], p[OVERRUN], at)
     end
   end
 end
@@ -37,10 +37,10 @@ end
 -- A call of one charge: every group of quotas is its own, and nothing has to be taken back.
 local function alone(admission, k, p)
   -- A quota refuses by itself here, where no other could pass.
-  local overrun = p.overrun and (admission ~= ALL_OR_NONE or p.binding < 0)
+  local overrun = p[OVERRUN] and (admission ~= ALL_OR_NONE or p[BINDING] < 0)
   local before = stored[k]
   changed = stored
-  charge(k, p, p.op, p.room, p.amount, overrun, 1)
+  charge(k, p, p[OP], p[ROOM], p[AMOUNT], overrun, 1)
   if stored[k] ~= (before or loaded[k]) then writers[k] = p end
 end
 

@@ -11,6 +11,11 @@
 
 local floor, ceil = math.floor, math.ceil
 
+-- Of the terms that charges share, which call.lua reads: what is found out of them, and what they say.
+local TILL, ENDS, FIXED_ROOM = 1, 2, 3
+local KIND, OP, OVERRUN, BESIDE, BINDING, ROOM, AMOUNT, AT_MOST = 4, 5, 6, 7, 8, 9, 10, 11
+local WIDTH, UNITS, BEFORE, FORGET, LENGTH, START, STOP, BEYOND, EXPIRY = 12, 12, 12, 12, 13, 13, 14, 15, 16
+
 local SLIDING, CONCURRENT, BUCKET, FIXED, CALENDAR, TOTAL, REQUEST = 1, 2, 3, 4, 5, 6, 7
 
 -- The products that are exact, and by how much others are shaded; the span from which on a bucket leaks for ever.
@@ -29,35 +34,35 @@ end
 
 -- The period that holds now, or nothing if the caller's clock is too far off to have sent it.
 local function period(p, start, stop)
-  if p.kind == FIXED then
+  if p[KIND] == FIXED then
     local at = max(now, start)
-    start = floor(at / p.width) * p.width
-    return start, start + p.width
+    start = floor(at / p[WIDTH]) * p[WIDTH]
+    return start, start + p[WIDTH]
   end
   if now < stop then return start, stop end
-  if now < p.before or now >= p.beyond then return nil end
-  if now < p.start then return p.before, p.start end
-  if now < p.stop then return p.start, p.stop end
-  return p.stop, p.beyond
+  if now < p[BEFORE] or now >= p[BEYOND] then return nil end
+  if now < p[START] then return p[BEFORE], p[START] end
+  if now < p[STOP] then return p[START], p[STOP] end
+  return p[STOP], p[BEYOND]
 end
 
 -- How many units of a bucket leak in a span, rounded down.
 local function leaked(p, span)
-  local product = span * p.units
-  return floor(product / p.length * (product < EXACT and 1 or 1 - SHADE))
+  local product = span * p[UNITS]
+  return floor(product / p[LENGTH] * (product < EXACT and 1 or 1 - SHADE))
 end
 
 -- How long so many units take to leak, rounded up; infinite if nothing leaks.
 local function span_of(p, units)
-  local product = units * p.length
-  return ceil(product / p.units * (product < EXACT and 1 or 1 + SHADE))
+  local product = units * p[LENGTH]
+  return ceil(product / p[UNITS] * (product < EXACT and 1 or 1 + SHADE))
 end
 
 -- The state as it is now; nothing if its period is not known.
 local function advance(p, a, b, c, d)
-  local kind = p.kind
+  local kind = p[KIND]
   if kind <= CONCURRENT then
-    return forget(p.width, a, b, c, d)
+    return forget(p[WIDTH], a, b, c, d)
   elseif kind == BUCKET then
     c = now > b and min(leaked(p, now - b), a) or 0
   elseif kind == FIXED or kind == CALENDAR then
@@ -66,7 +71,7 @@ local function advance(p, a, b, c, d)
     if start > a then c = 0 end
     a, b = start, stop
   elseif kind == TOTAL then
-    if a == 0 or now >= b + p.forget then a, b = 0, 0 end
+    if a == 0 or now >= b + p[FORGET] then a, b = 0, 0 end
   end
   return a, b, c, d
 end
@@ -86,9 +91,9 @@ local function settle(p, a, b, c)
 end
 
 local function add(p, amount, a, b, c, d)
-  local kind = p.kind
+  local kind = p[KIND]
   if kind <= CONCURRENT then
-    return add_to_cells(p.width, amount, a, b, c, d)
+    return add_to_cells(p[WIDTH], amount, a, b, c, d)
   elseif kind == BUCKET then
     if amount > 0 then
       a, b, c = settle(p, a, b, c)
@@ -103,7 +108,7 @@ local function add(p, amount, a, b, c, d)
 end
 
 local function give_back(p, units, a, b, c, d)
-  local kind = p.kind
+  local kind = p[KIND]
   if kind <= CONCURRENT then
     while units > 0 and a ~= '' do
       local oldest, count = unpack('<BI7', a)
@@ -136,30 +141,18 @@ local function leaked_at(p, units, since)
   return since + span
 end
 
--- Until so many units of the state will have been forgotten; nothing if waiting does not help.
-local function freed_after(p, excess, a, b, c)
-  local kind = p.kind
-  if kind <= CONCURRENT then return freed_from_cells(p.width, excess, a, b, c) end
-  if kind == BUCKET then
-    local at = leaked_at(p, c + excess, b)
-    return at and max(at - now, 0)
-  end
-  if kind == FIXED or kind == CALENDAR then return max(b - now, 0) end
-  return nil
-end
-
 -- Until the state is as good as fresh; nothing if it never is by itself.
 local function idle_after(p, a, b, c)
-  local kind = p.kind
-  if kind <= CONCURRENT then return b > 0 and forgotten_after(p.width, c) or 0 end
+  local kind = p[KIND]
+  if kind <= CONCURRENT then return b > 0 and forgotten_after(p[WIDTH], c) or 0 end
   if kind == BUCKET then
     local at = leaked_at(p, a, b)
     return at and max(at - now, 0)
   end
   if kind == TOTAL then
     if a == 0 then return 0 end
-    if p.forget == math.huge then return nil end
-    return max(b + p.forget - now, 0)
+    if p[FORGET] == math.huge then return nil end
+    return max(b + p[FORGET] - now, 0)
   end
   if kind == REQUEST then return 0 end
   return max(b - now, 0)
@@ -168,11 +161,11 @@ end
 -- Writes a state and its expiry in one command, and only what changed of a state whose expiry stands. What
 -- holds nothing is deleted; only a capacity that nobody told to forget has no expiry.
 local function save(p, key, was, a, b, c, d)
-  local kind, value = p.kind, nil
+  local kind, value = p[KIND], nil
   if kind == REQUEST then return end
   if kind <= CONCURRENT then
     if b == 0 then return call('DEL', key) end
-    return save_cells(key, p.expiry, was[2] > 0 and was[3] == c and was[1] == a, a, b, c, d)
+    return save_cells(key, p[EXPIRY], was[2] > 0 and was[3] == c and was[1] == a, a, b, c, d)
   elseif kind == FIXED or kind == CALENDAR then
     if was[1] == a and was[2] == b then return call('SETRANGE', key, '16', pack('<d', c)) end
     value = pack('<ddd', a, b, c)

@@ -9,50 +9,63 @@
 --   nano-USD, each class
 --   then of each counter
 --   d  the end of the period that it belongs to    d  granted, paid, hits taken    d  what is held now, -1 for no hold
---   I2 and bytes  what src/store/redis/script/reservation.rs says of it: B the unit; tag and id of the counter, 24 bytes
---   I2 and bytes  its terms
+--   I2 and bytes  what never changes, as it was asked: I2 and bytes  what src/store/redis/script/info.rs says of it: B the
+--   unit; the counter's name, 60 bytes; the rest    then its terms
 
 local OPEN, SETTLED, RELEASED, UNHELD = 0, 1, 2, 3
 local HITS, TOKENS, MONEY = 0, 1, 2
 local NO_HOLD = -1
 
--- The name of a counter, of the bytes of tag and id.
-local NAME = 'tollgate:{%08x%08x}:%08x%08x%08x%08x'
+-- Of a record, in order, its parts first; and of a part.
+local PARTS, STATE, BEGAN, LAPSES, TTL, AGED, SHARE, COUNTS, ASKED, ABOUT, TOTALS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local CLOSES, GRANTED, PAID, GIVEN, ON_HOLD, STAYS = 1, 2, 3, 4, 5, 6
+-- Where the unit is in what never changes.
+local UNIT_AT = 3
 
--- The record under `key`, if it counts.
-local function read_record(key)
-  local raw = call('GET', key)
-  if not raw then return nil end
-  local state, began, till, ttl, ends, units, counts, asked, about, totals, at = unpack('<Bddddddc8I4c0I4c0', raw)
-  if now >= counts then return nil end
-  local parts = {}
-  while at <= #raw do
-    local over, granted, paid, taken, held, info, terms, next_at = unpack('<dddddI2c0I2c0', raw, at)
-    -- A table made whole is made once; one that is filled is made anew as it grows.
-    parts[#parts + 1] = {
-      ends = over, granted = granted, paid = paid, taken = taken, held = held, info = info, terms = terms,
-    }
-    at = next_at
+-- Writes the record under `key`, for so many milliseconds.
+local function write_record(key, r, kept)
+  local text = pack('<Bddddddc8I4c0I4c0', r[STATE], r[BEGAN], r[LAPSES], r[TTL], r[AGED], r[SHARE],
+    r[COUNTS], r[ASKED], #r[ABOUT], r[ABOUT], #r[TOTALS], r[TOTALS])
+  for _, part in ipairs(r[PARTS]) do
+    local stays = part[STAYS]
+    text = text .. pack('<dddddI2c0', part[CLOSES], part[GRANTED], part[PAID], part[GIVEN], part[ON_HOLD], #stays, stays)
   end
-  return {
-    state = state, began = began, till = till, ttl = ttl, ends = ends, units = units, counts = counts, asked = asked,
-    about = about, totals = totals, parts = parts,
-  }
+  call('PSETEX', key, kept, text)
 end
 
-local function write_record(key, r)
-  local pieces = { pack('<Bddddddc8I4c0I4c0', r.state, r.began, r.till, r.ttl, r.ends, r.units, r.counts, r.asked,
-    #r.about, r.about, #r.totals, r.totals) }
-  for i, part in ipairs(r.parts) do
-    pieces[i + 1] = pack('<dddddI2c0I2c0', part.ends, part.granted, part.paid, part.taken, part.held,
-      #part.info, part.info, #part.terms, part.terms)
+-- Milliseconds until an instant, and a little.
+local function kept_until(at) return ceil(max(at - now, 0) / 1000) + grace end
+
+-- Writes what was put and ended under this name. Both keys are kept for twice the life of a hold that they would not
+-- outlive, so that not every hold has to prolong them. For how many milliseconds that is, of a hold that lapses then, its
+-- caller may know: a number costs more to write than text.
+local function write_holds(name, then_lapses, set_kept, front_kept)
+  for _, h in pairs(besides) do
+    local put, till = h[PUT], h[PUT_TILL]
+    -- A set that was empty is a new one, which nothing lets expire.
+    if h[COUNT] == 0 then h[KEPT] = 0 end
+    if put then
+      call('ZADD', h[COUNTER] .. ':o', till, name .. pack('<d', put))
+      h[FIRST], h[COUNT] = min(h[FIRST], till), h[COUNT] + 1
+    end
+    if put and till > h[KEPT] then
+      h[KEPT] = till + max(till - now, 0)
+      local kept, outlives = set_kept, front_kept
+      if till ~= then_lapses then
+        kept = kept_until(h[KEPT])
+        outlives = kept + OUTLIVES
+      end
+      call('PEXPIRE', h[COUNTER] .. ':o', kept)
+      call('PSETEX', h[COUNTER] .. ':h', outlives, pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
+    elseif put or h[ENDED] then
+      save_front(h)
+    end
   end
-  call('PSETEX', key, whole(ceil(max(r.counts - now, 0) / 1000) + grace), table.concat(pieces))
 end
 
 -- When the period ends that holds now; infinite for windows without periods, nothing if that is not known.
 local function period_end(p)
-  if p.kind ~= FIXED and p.kind ~= CALENDAR then return huge end
+  if p[KIND] ~= FIXED and p[KIND] ~= CALENDAR then return huge end
   local _, stop = period(p, 0, 0)
   return stop
 end

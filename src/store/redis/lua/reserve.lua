@@ -3,113 +3,118 @@
 --
 -- KEYS    the record; every counter once
 -- ARGV    [2]   d d d d c16 c8  how long it lives, unless renewed, and at the most; for how long its record counts; of how
---               many units what is flexible consists, 0 for all or nothing; its name; a hash of what is asked;
---               then whose it is, as it is written down
---         terms and what the record says of a counter, in any order
---         last  I2  number of charges; then for each I2 I2 I2: counter; its terms and what the record says of it, as
---               places in ARGV. Charges of one counter say the same; 0 where nobody has to come back to it
+--               many units what is flexible consists, 0 for all or nothing; its name; a hash of what is asked; as text
+--               that ends with 0, for how many milliseconds are kept: the record; a set and a front that hold nothing
+--               but what lives as long; then whose it is, as it is written down
+--         terms, and what stays the same in the record of a counter, in any order
+--         last  I2  number of charges; then for each I2 I2 I2: counter; its terms and what stays the same, as places in ARGV.
+--               Charges of one counter say the same; 0 where nobody has to come back to it
 -- Reply   after the time: what became of it; units granted, when it was reserved, when it lapses, of a hold; the charges
 
 local TAKEN, REPLAYED, REFUSED, CONFLICT = 0, 1, 2, 3
 
-local ttl, max_age, keep, units, name, asked, about_at = unpack('<ddddc16c8', ARGV[2])
+local ttl, max_age, keep, units, name, asked, kept, set_kept, front_kept, about_at = unpack('<ddddc16c8sss', ARGV[2])
 local calls = ARGV[#ARGV]
 local count, call_at = unpack('<I2', calls)
-local terms, terms_of, infos = {}, {}, {}
+local terms, stays = {}, {}
 for i = 1, count do
   local k, at
-  k, at, infos[i], call_at = unpack('<I2I2I2', calls, call_at)
-  terms[at] = terms[at] or read_terms(ARGV[at])
-  keys[i], by[i], terms_of[i] = k + 1, terms[at], at
+  k, at, stays[i], call_at = unpack('<I2I2I2', calls, call_at)
+  local p = terms[at]
+  if not p then
+    p = read_terms(ARGV[at])
+    terms[at] = p
+  end
+  keys[i], by[i] = k + 1, p
 end
 changed = {}
 
-local function say(what, r)
+local function say(what, granted, began, till)
   if astray then return packed({ now, ASTRAY }, 1, 2) end
-  reply[2], reply[3], reply[4], reply[5] = what, r and r.units or 0, r and r.began or 0, r and r.till or 0
+  reply[2], reply[3], reply[4], reply[5] = what, granted, began, till
   replied = 5
   if what ~= CONFLICT then tell(count) end
   return packed(reply, 1, replied)
 end
 
-local record = read_record(KEYS[1])
-if record then
-  if record.asked ~= asked then return say(CONFLICT) end
-  for i = 1, count do charge(keys[i], by[i], TAKE, 0, 0, false, i * 4 - 3) end
-  return say(REPLAYED, record)
+local known = call('GET', KEYS[1])
+if known then
+  local _, began, lapses, _, _, share, counts, body = unpack('<Bddddddc8', known)
+  if now < counts then
+    if body ~= asked then return say(CONFLICT, 0, 0, 0) end
+    for i = 1, count do charge(keys[i], by[i], TAKE, 0, 0, false, i * 4 - 3) end
+    return say(REPLAYED, share, began, lapses)
+  end
 end
 
--- The part `granted` of `of` of some units, rounded up.
-local function part_of(granted, of, flexible)
-  if granted >= of then return flexible end
-  local product = flexible * granted
-  return min(ceil(product / of * (product < EXACT and 1 or 1 + SHADE)), flexible)
-end
-
--- As much of `granted` as leaves a part of what is flexible within `left`.
-local function within(granted, of, left, flexible)
-  if left < 0 then return 0 end
-  if part_of(granted, of, flexible) <= left then return granted end
-  local product = left * of
-  local less = floor(product / flexible * (product < EXACT and 1 or 1 - SHADE))
-  while less > 0 and part_of(less, of, flexible) > left do less = less - 1 end
-  return less
-end
-
-local granted = units
+local granted = 1
 if units > 0 then
+  -- The part `some` of `units`, of what is flexible, rounded up.
+  local function part_of(some, flexible)
+    if some >= units then return flexible end
+    local product = flexible * some
+    return min(ceil(product / units * (product < EXACT and 1 or 1 + SHADE)), flexible)
+  end
+
+  -- As much of `some` as leaves a part of what is flexible within `left`.
+  local function within(some, left, flexible)
+    if left < 0 then return 0 end
+    if part_of(some, flexible) <= left then return some end
+    local product = left * units
+    local less = floor(product / flexible * (product < EXACT and 1 or 1 - SHADE))
+    while less > 0 and part_of(less, flexible) > left do less = less - 1 end
+    return less
+  end
+
+  granted = units
   for i = 1, count do
     local p = by[i]
-    if p.op == HOLD and p.binding == ENFORCED then
+    if p[OP] == HOLD and p[BINDING] == ENFORCED then
       if charge(keys[i], p, TAKE, 0, 0, false, 1) == ASTRAY then return say() end
-      local room = max(p.most - told[1] - (told[4] or 0), 0)
-      granted = within(granted, units, room - p.fixed, p.amount)
+      local room = max(p[AT_MOST] - told[1] - (told[4] or 0), 0)
+      granted = within(granted, room - p[FIXED_ROOM], p[AMOUNT])
     end
   end
   if granted == 0 then granted = 1 end
+  for _, p in pairs(terms) do
+    if p[OP] == HOLD then p[ROOM] = p[FIXED_ROOM] + part_of(granted, p[AMOUNT]) end
+  end
 end
 
-record = {
-  state = OPEN, began = now, till = now + min(ttl, max_age), ttl = ttl, ends = now + max_age, parts = {}, asked = asked,
-  units = units > 0 and granted or 1, about = ARGV[2]:sub(about_at), totals = '',
-}
-record.counts = max(now + keep, record.till)
+local lapses = now + min(ttl, max_age)
 for _, p in pairs(terms) do
-  p.ends = period_end(p)
-  if not p.ends then
+  local ends = period_end(p)
+  if not ends then
     astray = true
     return say()
   end
-  p.till = min(record.till, p.ends)
-  if p.op == HOLD and units > 0 then p.room = p.fixed + part_of(granted, units, p.amount) end
+  p[ENDS], p[TILL] = ends, min(lapses, ends)
 end
 
 local refused = all_or_none(count)
-if refused or astray then return say(REFUSED) end
+if refused or astray then return say(REFUSED, 0, 0, 0) end
 
-local parts = {}
+local parts, of = {}, {}
 for i = 1, count do
-  local p, info = by[i], infos[i]
-  if info > 0 then
-    local part = parts[info]
+  local p, at = by[i], stays[i]
+  if at > 0 then
+    local part = of[at]
     if not part then
       local h = besides[keys[i]]
-      part = {
-        ends = p.ends, granted = 0, paid = 0, taken = 0, held = h and h.put or NO_HOLD,
-        info = ARGV[info], terms = ARGV[terms_of[i]],
-      }
-      parts[info] = part
-      record.parts[#record.parts + 1] = part
+      part = { p[ENDS], 0, 0, 0, h and h[PUT] or NO_HOLD, ARGV[at] }
+      of[at], parts[#parts + 1] = part, part
     end
-    if p.op == HOLD then
-      part.granted = min(part.granted + p.room, MOST)
-    elseif p.op == TAKE and part.info:byte() == HITS then
-      part.taken = min(part.taken + p.amount, MOST)
+    if p[OP] == HOLD then
+      part[GRANTED] = min(part[GRANTED] + p[ROOM], MOST)
+    elseif p[OP] == TAKE and part[STAYS]:byte(UNIT_AT) == HITS then
+      part[GIVEN] = min(part[GIVEN] + p[AMOUNT], MOST)
     end
   end
 end
 keep_changes()
 write_counters()
-write_holds(name)
-write_record(KEYS[1], record)
-return say(TAKEN, record)
+write_holds(name, lapses, set_kept, front_kept)
+write_record(KEYS[1], {
+  parts, OPEN, now, lapses, ttl, now + max_age, granted, max(now + keep, lapses), asked, sub(ARGV[2], about_at), '',
+}, kept)
+return say(TAKEN, granted, now, lapses)

@@ -12,37 +12,42 @@ local function read_report(said, at)
   return report
 end
 
--- As much as is spent of a unit; -1 - n is as much as was held, and at least n.
-local function spent_of(r, unit, spent)
-  if spent >= 0 then return spent end
-  local most = -1 - spent
-  for _, part in ipairs(r.parts) do
-    if part.info:byte() == unit then most = max(most, part.granted) end
+-- As much as was held of a unit, and at least so much.
+local function held_of(r, unit, least)
+  local most = least
+  for _, part in ipairs(r[PARTS]) do
+    if part[STAYS]:byte(UNIT_AT) == unit then most = max(most, part[GRANTED]) end
   end
   return most
 end
 
--- Raises the totals of a record to what is told. By how much each grew, and whether any did.
-local function grow(r, told)
-  local grown, totals, any = {}, {}, false
-  for at = 1, max(#told, #r.totals), 8 do
-    local was = at <= #r.totals and unpack('<d', r.totals, at) or 0
-    local is = at <= #told and max(unpack('<d', told, at), was) or was
-    grown[#grown + 1], totals[#totals + 1] = pack('<d', is - was), pack('<d', is)
-    any = any or is > was
-  end
-  r.totals = table.concat(totals)
-  return grown, any
-end
-
 -- Writes down by how much usage grew, if it did; or that it is at its end, if tokens or money were held for it. Before
--- anything is charged: what cannot be written down is not.
+-- anything is charged: what cannot be written down is not. Spent is -1 - n where that is as much as was held
+-- and at least n.
 local function write_down(stream, r, report, found, tokens, money, ends)
-  local told = pack('<dd', spent_of(r, TOKENS, tokens), spent_of(r, MONEY, money)) .. report.classes
-  local grown, any = grow(r, told)
-  for _, part in ipairs(r.parts) do any = any or ends and part.info:byte() ~= HITS end
+  if tokens < 0 then tokens = held_of(r, TOKENS, -1 - tokens) end
+  if money < 0 then money = held_of(r, MONEY, -1 - money) end
+  local told, totals = pack('<dd', tokens, money) .. report.classes, r[TOTALS]
+  local grown, any = told, told:find('[^%z]')
+  if totals == '' then
+    r[TOTALS] = told
+  else
+    -- By how much each grew that is told, and what they come to.
+    local more, raised = {}, {}
+    any = false
+    for at = 1, max(#told, #totals), 8 do
+      local was = at <= #totals and unpack('<d', totals, at) or 0
+      local is = at <= #told and max(unpack('<d', told, at), was) or was
+      more[#more + 1], raised[#raised + 1] = pack('<d', is - was), pack('<d', is)
+      any = any or is > was
+    end
+    grown, r[TOTALS] = table.concat(more), table.concat(raised)
+  end
+  if ends and not any then
+    for _, part in ipairs(r[PARTS]) do any = any or part[STAYS]:byte(UNIT_AT) ~= HITS end
+  end
   if not any then return end
-  local note = pack('<BBd', NOTE_VERSION, found, now) .. grown[1] .. grown[2] .. pack('<B', #grown - 2)
-    .. table.concat(grown, '', 3) .. pack('<I4', #r.about) .. r.about .. report.line
-  call('XADD', stream, 'MAXLEN', '~', whole(report.most), '*', 'e', note)
+  local note = pack('<BBd', NOTE_VERSION, found, now) .. sub(grown, 1, 16) .. pack('<B', #grown / 8 - 2) .. sub(grown, 17)
+    .. pack('<I4', #r[ABOUT]) .. r[ABOUT] .. report.line
+  call('XADD', stream, 'MAXLEN', '~', report.most, '*', 'e', note)
 end

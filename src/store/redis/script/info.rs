@@ -1,12 +1,15 @@
-//! What the record of a reservation says of a counter to those who settle it: the script hands it back unread, but for
-//! the unit and the counter.
+//! What the record of a reservation says of a counter to those who settle it, and its terms behind that: the script
+//! hands it back, and reads of it the unit, the counter's name and the terms.
 
 use crate::algorithm::{Rule, Span};
 use crate::calendar::{Calendar, Period};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Unit, Window};
+use crate::store::redis::keys;
 use crate::store::{Charge, StoreError};
 
+/// Bytes that say how long the rest is, but for the terms.
+const LENGTH: usize = 2;
 const UNITS: [Unit; 3] = [Unit::Hits, Unit::Tokens, Unit::Money];
 const PERIODS: [Period; 4] = [Period::Day, Period::Week, Period::Month, Period::Year];
 /// Of a window that only holds, and of one that is neither that nor a calendar's.
@@ -27,12 +30,11 @@ pub(super) struct Info<'i> {
     calendar: &'i [u8],
 }
 
-/// What the record says of the counter of `charge`.
-pub(super) fn write(charge: &Charge<'_>) -> Vec<u8> {
+/// What the record says of the counter of `charge`, which has these terms.
+pub(super) fn write(charge: &Charge<'_>, terms: &[u8]) -> Vec<u8> {
     let Rule { window, number } = charge.rule;
-    let mut info = vec![place(&UNITS, &charge.unit)];
-    info.extend(charge.key.tag.to_be_bytes());
-    info.extend(charge.key.id.to_be_bytes());
+    let mut info = vec![0, 0, place(&UNITS, &charge.unit)];
+    info.extend(keys::counter(charge.key));
     info.extend(charge.overflow.to_be_bytes());
     for number in [number, charge.rule.most()] {
         info.extend(double(number).to_le_bytes());
@@ -45,6 +47,9 @@ pub(super) fn write(charge: &Charge<'_>) -> Vec<u8> {
         }
         _ => info.push(OTHER),
     }
+    let length = u16::try_from(info.len() - LENGTH).expect("no zone has a long name");
+    info[..LENGTH].copy_from_slice(&length.to_le_bytes());
+    info.extend(terms);
     info
 }
 
@@ -58,16 +63,17 @@ pub(super) fn read(info: &[u8]) -> Result<Info<'_>, StoreError> {
 }
 
 fn parse(info: &[u8]) -> Option<Info<'_>> {
+    let (length, rest) = info.split_first_chunk()?;
+    let info = rest.get(..u16::from_le_bytes(*length).into())?;
     let (unit, rest) = info.split_first()?;
-    let (tag, rest) = rest.split_first_chunk()?;
-    let (id, rest) = rest.split_first_chunk()?;
+    let (name, rest) = rest.split_first_chunk()?;
     let (limit, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (most, rest) = rest.split_first_chunk()?;
     let (kind, calendar) = rest.split_first()?;
     Some(Info {
         unit: *UNITS.get(usize::from(*unit))?,
-        key: CounterKey { tag: u64::from_be_bytes(*tag), id: u128::from_be_bytes(*id) },
+        key: keys::key_of(name)?,
         limit: u128::from_be_bytes(*limit),
         number: number_of(f64::from_le_bytes(*number)),
         most: number_of(f64::from_le_bytes(*most)),

@@ -18,6 +18,8 @@ use super::{Following, Replied, Terms, Time, double, number};
 
 /// The place of the first argument to which others lead, as the script counts.
 const FIRST_PLACE: usize = 3;
+/// Milliseconds that a front outlives its holds, as `lua/holds.lua` has it.
+const OUTLIVES: u64 = 1000;
 
 /// The command that does `call`, by the script of this hash. Its caller believes that the store's clock shows what
 /// `believed` tells.
@@ -33,15 +35,16 @@ pub(in crate::store::redis) fn reserve(
     let mut charges = Vec::from(narrow(call.charges.len()).to_le_bytes());
     for charge in call.charges {
         let counter = 1 + position(&mut counters, charge.key);
-        let terms = Terms::of(charge, Admission::AllOrNone, &believed).pack(time.grace());
-        let terms = narrow(FIRST_PLACE + position(&mut arguments, terms));
+        let packed = Terms::of(charge, Admission::AllOrNone, &believed).pack(time.grace());
+        let info = info::write(charge, &packed);
+        let terms = narrow(FIRST_PLACE + position(&mut arguments, packed));
         let known = infos.iter().find(|(key, _)| *key == charge.key).map(|(_, info)| *info);
         let info = match known {
             _ if !is_recorded(charge) => 0,
             Some(info) => info,
             None => {
                 let place = narrow(FIRST_PLACE + arguments.len());
-                arguments.push(info::write(charge));
+                arguments.push(info);
                 infos.push((charge.key, place));
                 place
             }
@@ -56,6 +59,12 @@ pub(in crate::store::redis) fn reserve(
     number(&mut life, call.accepts_less.map_or(0, u64::from));
     life.extend(call.name.id.to_be_bytes());
     life.extend(call.body.to_le_bytes());
+    let lives = call.life.ttl.min(call.life.max_age);
+    let kept = |span: u64| span.div_ceil(1000).saturating_add(time.grace());
+    let twice = kept(lives.0.saturating_mul(2));
+    for milliseconds in [kept(call.life.keep.max(lives).0), twice, twice.saturating_add(OUTLIVES)] {
+        text(&mut life, milliseconds);
+    }
     life.extend(call.about);
     command.arg(life).arg(arguments).arg(charges);
     command
@@ -82,6 +91,7 @@ pub(in crate::store::redis) fn settle(
         double(&mut spent, written(due));
     }
     spent.extend(call.name.id.to_be_bytes());
+    text(&mut spent, call.keep.0.div_ceil(1000).saturating_add(time.grace()));
     if let Some(report) = &call.report {
         say(&mut spent, report, notes);
     }
@@ -91,7 +101,7 @@ pub(in crate::store::redis) fn settle(
         if !known.contains(&charge.key) {
             known.push(charge.key);
             let terms = Terms::of(charge, Admission::Each, &believed).pack(time.grace());
-            command.arg(info::write(charge)).arg(terms);
+            command.arg(info::write(charge, &terms));
         }
     }
     command
@@ -133,6 +143,12 @@ fn begin<K: AsRef<[u8]>>(
     }
     command.arg(time.pack(Following { runs: 0, sliding_runs: 0, are_steps: false }));
     command
+}
+
+/// Adds a number as text, which is what commands of Redis have.
+fn text(packed: &mut Vec<u8>, number: u64) {
+    packed.extend(number.to_string().into_bytes());
+    packed.push(0);
 }
 
 /// Whether somebody has to come back to it.
