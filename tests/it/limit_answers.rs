@@ -33,6 +33,7 @@ domains:
       each:   {limit: 300 tokens/request, on_error: deny}
       budget: {limit: $1.00/1h, per: all, on_limit: trip, reset: manual}
       slots:  {limit: 3, window: concurrent}
+      kits:   3 total
     routes:
       words:  words
       many:   many
@@ -41,6 +42,7 @@ domains:
       each:   each
       budget: budget
       slots:  slots
+      kits:   [kits, words]
   other:
     limits: {words: 10 tokens/1h}
 prices:
@@ -67,6 +69,7 @@ promises!(of [memory, redis]: {
     what_one_caller_uses_is_not_expected_of_others,
     what_was_reserved_is_settled_whatever_the_rules_have_become,
     a_handle_is_its_reservation_whatever_stands_beside_it,
+    hits_are_taken_whole_or_not_at_all,
 });
 
 async fn no_more_is_expected_than_limits_allow_at_all<S: Store>(bench: Bench<S>) {
@@ -145,6 +148,24 @@ async fn a_handle_is_its_reservation_whatever_stands_beside_it<S: Store>(bench: 
     assert_eq!(amounts(&settled.standings, "words"), [7, 0, 493]);
     let untouched = ReserveRequest { subject: Some(elsewhere), ..ReserveRequest::default() };
     assert_eq!(amounts(&service.held(untouched).await.standings, "words"), [0, 0, 10]);
+    service.stop().await;
+}
+
+async fn hits_are_taken_whole_or_not_at_all<S: Store>(bench: Bench<S>) {
+    let service = Service::with(&bench, APP, EngineSettings::default()).await;
+    let kits = |hits, output| {
+        let estimate = Usage { hits, ..tokens(&[("output", output)]) };
+        ReserveRequest { accept_less: true, ..reserve("ann", "kits", estimate) }
+    };
+    let held = service.held(kits(2, 900)).await;
+    let granted = held.granted.unwrap();
+    assert_eq!((granted.hits, granted.tokens["output"]), (2, 500), "only tokens are less");
+    for (hits, reason) in [(2, "over_limit"), (4, "too_large")] {
+        let refused = service.reserve(kits(hits, 0)).await.unwrap();
+        let kits = standing(&refused.standings, "kits");
+        assert_eq!((refused.decision(), kits.reason.as_str(), kits.used), (Decision::Deny, reason, 2));
+        assert_eq!(kits.retry_after, None, "no time brings them back");
+    }
     service.stop().await;
 }
 
