@@ -23,12 +23,13 @@ mod bucket;
 mod bytes;
 mod cells;
 mod counter;
+mod debt;
 mod holds;
 mod period;
 mod total;
 
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{Number, Window};
+use crate::limits::{Debt, Number, Window};
 
 use cells::Width;
 use counter::{Ask, Nothing};
@@ -36,6 +37,7 @@ use counter::{Ask, Nothing};
 pub use bucket::{Bucket, Refill};
 pub use bytes::{Unreadable, read_number, write_number};
 pub use cells::{CELLS, Cells};
+pub use debt::{Indebted, boundary_near, carried_every};
 pub use holds::{HoldId, Holder, Holds, Share};
 pub use period::{PeriodCount, Span};
 pub use total::Capacity;
@@ -49,6 +51,8 @@ pub enum State {
     Bucket(Bucket),
     /// Of a fixed or calendar window.
     Period(PeriodCount),
+    /// Of a fixed or calendar window whose debt is carried.
+    Indebted(Box<Indebted>),
     /// Of a capacity.
     Total(Capacity),
     /// Of a limit on the size of one call: nothing.
@@ -214,7 +218,10 @@ impl State {
         match window {
             Window::Sliding { .. } | Window::Concurrent { .. } => Self::Cells(Cells::default()),
             Window::TokenBucket { .. } => Self::Bucket(Bucket::default()),
-            Window::Fixed { .. } | Window::Calendar(_) => Self::Period(PeriodCount::default()),
+            Window::Fixed { .. } | Window::Calendar(..) => match window.debt() {
+                Debt::Forgiven => Self::Period(PeriodCount::default()),
+                Debt::Carried => Self::Indebted(Box::default()),
+            },
             Window::Total { .. } => Self::Total(Capacity::default()),
             Window::Request => Self::Nothing,
         }
@@ -265,10 +272,23 @@ impl State {
                 Outcome { standing, ..outcome }
             }
             (Self::Bucket(bucket), window) => counter::charge(bucket, Refill::of(window, rule.number), ask),
-            (Self::Period(count), window) => counter::charge(count, window, ask),
+            (Self::Period(count), window) if window.debt() == Debt::Forgiven => {
+                counter::charge(count, window, ask)
+            }
+            (state @ Self::Period(_), _) => state.indebted().ask(rule, ask),
+            (Self::Indebted(count), _) => counter::charge(&mut **count, rule, ask),
             (Self::Total(capacity), Window::Total { forget }) => counter::charge(capacity, *forget, ask),
             _ => counter::charge(&mut Nothing, (), ask),
         }
+    }
+
+    /// The same state of a limit that has come to carry debt.
+    #[cold]
+    fn indebted(&mut self) -> &mut Self {
+        if let Self::Period(count) = self {
+            *self = Self::Indebted(Box::new(Indebted { count: *count, pays: 0 }));
+        }
+        self
     }
 
     /// The instant from which the state is as good as fresh; `None` if it never is by itself.
@@ -279,6 +299,7 @@ impl State {
             }
             (Self::Bucket(bucket), window) => bucket.idle_from(Refill::of(window, rule.number)),
             (Self::Period(count), _) => Some(count.idle_from()),
+            (Self::Indebted(count), window) => Some(count.idle_from(window)),
             (Self::Total(capacity), Window::Total { forget }) => capacity.idle_from(*forget),
             _ => Some(Timestamp(0)),
         }

@@ -11,7 +11,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, ToSpan};
 
-use crate::clock::Timestamp;
+use crate::clock::{Micros, Timestamp};
 
 use last::LastPeriod;
 
@@ -29,6 +29,16 @@ pub enum Period {
 }
 
 impl Period {
+    /// How long one is on the average of 400 years.
+    pub const fn usual_length(self) -> Micros {
+        Micros::from_secs(match self {
+            Self::Day => 86_400,
+            Self::Week => 604_800,
+            Self::Month => 2_629_746,
+            Self::Year => 31_556_952,
+        })
+    }
+
     /// Its word: `day`, `week`, `month`, `year`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -45,7 +45,7 @@ pub use subject::{Part, Subject, Subjects};
 pub use tally::{Tallied, Tally, TallyLabels};
 pub use threshold::{Percent, crossed};
 pub use webhook::{InvalidWebhook, Scheme, Webhook};
-pub use window::{Unit, Window, WireWindow};
+pub use window::{Debt, Unit, Window, WireWindow};
 
 pub use crate::money::MAX_AMOUNT;
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, MAX_AMOUNT, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 
 use crate::cpu;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 7;
 const START: Timestamp = Timestamp(1_800_000_000_000_000);
 const MINUTE: Micros = Micros::from_secs(60);
 const SLIDING: Window = Window::Sliding { length: MINUTE };
-const FIXED: Window = Window::Fixed { length: MINUTE };
+const FIXED: Window = Window::Fixed { length: MINUTE, debt: Debt::Forgiven };
 /// In how many steps a counter is charged that is replaced later: it has a cell of each, more than it holds by itself.
 const STEPS: usize = 7;
 const STEP: Micros = Micros(MINUTE.0 / STEPS as u64);
@@ -127,7 +127,7 @@ fn windows() -> Vec<Row> {
         ("sliding", SLIDING),
         ("fixed", FIXED),
         ("token bucket", BUCKET),
-        ("calendar", Window::Calendar(calendar)),
+        ("calendar", Window::Calendar(calendar, Debt::Forgiven)),
         ("concurrent", Window::Concurrent { max_age: MINUTE }),
         ("total", Window::Total { forget: None }),
     ];

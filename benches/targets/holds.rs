@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tollgate::algorithm::Op;
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, MAX_AMOUNT, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
@@ -47,7 +47,7 @@ struct Turn {
 impl Turn {
     fn of(limits: usize) -> Self {
         let month = Calendar::new(Period::Month, "Europe/Berlin", 1).expect("a zone");
-        Self { windows: [Window::Calendar(month), HOUR], limits, first: Cell::new(0) }
+        Self { windows: [Window::Calendar(month, Debt::Forgiven), HOUR], limits, first: Cell::new(0) }
     }
 
     /// What the reservation `number` asks for: a hold on each limit of its user.

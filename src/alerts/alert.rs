@@ -201,7 +201,7 @@ impl Reached {
 /// have no end, so there the moment tells events apart.
 fn id_of(limit: &Limit, crossed: Crossed) -> u128 {
     let event = match limit.window {
-        Window::Fixed { .. } | Window::Calendar(_) => crossed.resets_at.unwrap_or(crossed.at),
+        Window::Fixed { .. } | Window::Calendar(..) => crossed.resets_at.unwrap_or(crossed.at),
         _ => crossed.at,
     };
     identity(&[

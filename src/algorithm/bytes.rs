@@ -7,21 +7,24 @@
 use crate::clock::Timestamp;
 use crate::limits::MAX_AMOUNT;
 
-use super::{Bucket, Capacity, Cells, PeriodCount, State};
+use super::{Bucket, Capacity, Cells, Indebted, PeriodCount, State};
 
 /// The form that is written.
 const VERSION: u8 = 1;
+/// The form of what the first one does not know: counts that carry debt.
+const VERSION_WITH_DEBT: u8 = 2;
 const CELLS: u8 = 1;
 const BUCKET: u8 = 2;
 const PERIOD: u8 = 3;
 const TOTAL: u8 = 4;
 const NOTHING: u8 = 5;
+const INDEBTED: u8 = 6;
 
 /// Why bytes are no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// They are of a form that is not known here.
-    #[error("version {0} is not known here, only {VERSION}")]
+    #[error("version {0} is not known here, only {VERSION} and {VERSION_WITH_DEBT}")]
     Version(u8),
     /// They are cut off, or no state was ever written so.
     #[error("torn")]
@@ -31,13 +34,14 @@ pub enum Unreadable {
 impl State {
     /// Writes the state behind what stands in `bytes`.
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.push(VERSION);
+        bytes.push(if matches!(self, Self::Indebted(_)) { VERSION_WITH_DEBT } else { VERSION });
         let (kind, amount, instant) = match self {
             Self::Cells(cells) => {
                 bytes.push(CELLS);
                 return cells.write(bytes);
             }
             Self::Nothing => return bytes.push(NOTHING),
+            Self::Indebted(indebted) => return indebted.write(bytes),
             Self::Bucket(Bucket { level, at }) => (BUCKET, level, at),
             Self::Period(PeriodCount { end, used }) => (PERIOD, used, end),
             Self::Total(Capacity { used, touched }) => (TOTAL, used, touched),
@@ -56,6 +60,10 @@ impl State {
         let rest = &mut &*bytes;
         match take(rest) {
             Some(VERSION) => {}
+            Some(VERSION_WITH_DEBT) => {
+                let indebted = Indebted::read(rest).filter(|_| rest.is_empty());
+                return indebted.map(|indebted| Self::Indebted(Box::new(indebted))).ok_or(Unreadable::Torn);
+            }
             Some(version) => return Err(Unreadable::Version(version)),
             None => return Err(Unreadable::Torn),
         }
@@ -76,6 +84,19 @@ impl State {
             TOTAL => Some(Self::Total(Capacity { used: amount, touched: instant })),
             _ => None,
         }
+    }
+}
+
+impl Indebted {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.push(INDEBTED);
+        [self.count.used, self.count.end.0, self.pays].iter().for_each(|number| write_number(bytes, *number));
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let (INDEBTED, used) = (take(bytes)?, read_amount(bytes)?) else { return None };
+        let count = PeriodCount { used, end: Timestamp(read_number(bytes)?) };
+        Some(Self { count, pays: read_amount(bytes)? })
     }
 }
 
@@ -125,7 +146,7 @@ mod tests {
     use crate::algorithm::{Op, Overrun, Rule, State};
     use crate::calendar::{Calendar, Period};
     use crate::clock::{Micros, Timestamp};
-    use crate::limits::{MAX_AMOUNT, Number, Window};
+    use crate::limits::{Debt, MAX_AMOUNT, Number, Window};
 
     fn windows() -> Vec<Window> {
         let minute = Micros::from_secs(60);
@@ -134,8 +155,9 @@ mod tests {
             Window::Sliding { length: Micros::from_secs(366 * 86_400) },
             Window::Concurrent { max_age: minute },
             Window::TokenBucket { length: minute, burst: 50 },
-            Window::Fixed { length: minute },
-            Window::Calendar(Calendar::new(Period::Month, "Europe/Berlin", 31).unwrap()),
+            Window::Fixed { length: minute, debt: Debt::Forgiven },
+            Window::Fixed { length: minute, debt: Debt::Carried },
+            Window::Calendar(Calendar::new(Period::Month, "Europe/Berlin", 31).unwrap(), Debt::Carried),
             Window::Total { forget: None },
             Window::Total { forget: Some(minute) },
             Window::Request,
@@ -196,7 +218,7 @@ mod tests {
             numbers in prop::collection::vec(prop_oneof![0..60_u64, any::<u64>()], 0..10),
             pause in any::<u64>(),
         ) {
-            let mut bytes = vec![1, kind];
+            let mut bytes = vec![if kind == 6 { 2 } else { 1 }, kind];
             numbers.iter().for_each(|number| write_number(&mut bytes, *number));
             if let Ok(mut state) = State::read(&bytes) {
                 let mut once_more = Vec::new();
@@ -232,7 +254,8 @@ mod tests {
         write_number(&mut beyond, 5);
         assert_eq!(State::read(&beyond).unwrap_err(), Unreadable::Torn);
         assert_eq!(State::read(&[full, vec![0]].concat()).unwrap_err(), Unreadable::Torn);
-        assert_eq!(State::read(&[2, 5]).unwrap_err(), Unreadable::Version(2));
+        assert_eq!(State::read(&[3, 5]).unwrap_err(), Unreadable::Version(3));
+        assert_eq!(State::read(&[2, 5]).unwrap_err(), Unreadable::Torn);
         assert_eq!(State::read(&[1, 9, 0, 0]).unwrap_err(), Unreadable::Torn);
         for endless in [[0xff; 10], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]] {
             assert_eq!(read_number(&mut &endless[..]), None);

@@ -1,7 +1,7 @@
 //! Fixed and calendar windows: one count that starts anew at every boundary.
 //!
 //! **Bound.** At most N between two boundaries, so at most 2·N in an interval of a period's length that
-//! crosses one. Fixed windows are aligned to the Unix epoch, as the reference service's are; the boundaries
+//! crosses one. What is charged beyond N is forgotten with its period; where it is carried, see [`super::debt`]. Fixed windows are aligned to the Unix epoch, as the reference service's are; the boundaries
 //! of calendar windows come from [`crate::calendar`].
 //!
 //! **Source.** The fixed window counter as the reference service, envoyproxy/ratelimit, keeps it in Redis: one
@@ -33,11 +33,11 @@ impl Span {
     /// The period of `window` that holds `at`; all of time for windows without periods.
     pub fn holding(window: &Window, at: Timestamp) -> Self {
         match window {
-            Window::Fixed { length } => {
+            Window::Fixed { length, .. } => {
                 let start = Timestamp(at.0 - at.0 % length.0);
                 Self { start, end: start.plus(*length) }
             }
-            Window::Calendar(calendar) => {
+            Window::Calendar(calendar, _) => {
                 let [start, end] = calendar.period_of(at);
                 Self { start, end }
             }

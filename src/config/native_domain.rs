@@ -14,7 +14,6 @@ pub(super) use advice::warn_of_unpriced;
 
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, OnLimit, WrittenDomain, WrittenLimit};
-use crate::calendar::Calendar;
 use crate::limits::{
     Anchored, Breaker, Limit, LimitId, NativeDomain, Number, Subjects, Window, WireWindow, identity,
 };
@@ -104,10 +103,12 @@ fn breaker(on_limit: OnLimit, [domain, limit]: [&[u8]; 2]) -> Option<Breaker> {
 /// The windows that calls choose among, by the day on which they begin.
 fn anchored(window: &Window) -> impl Iterator<Item = Window> {
     let calendar = match window {
-        Window::Calendar(calendar) => Some(calendar),
+        Window::Calendar(calendar, debt) => Some((calendar, *debt)),
         _ => None,
     };
-    calendar.into_iter().flat_map(Calendar::on_every_anchor).map(Window::Calendar)
+    calendar.into_iter().flat_map(|(calendar, debt)| {
+        calendar.on_every_anchor().map(move |calendar| Window::Calendar(calendar, debt))
+    })
 }
 
 fn name(limit: &WrittenLimit) -> String {

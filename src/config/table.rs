@@ -99,11 +99,11 @@ fn window(limit: &Limit) -> String {
     };
     let window = match &limit.window {
         Window::Sliding { length } => span(*length),
-        Window::Fixed { length } => format!("{} fixed", span(*length)),
+        Window::Fixed { length, .. } => format!("{} fixed", span(*length)),
         Window::TokenBucket { length, burst } => {
             format!("{} burst {}", span(*length), amount(Number::AtMost(*burst), limit.unit))
         }
-        Window::Calendar(calendar) => {
+        Window::Calendar(calendar, _) => {
             format!("{} ({})", calendar.in_words(), calendar.zone_name())
         }
         Window::Concurrent { .. } => "concurrent".to_owned(),

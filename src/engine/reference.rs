@@ -13,8 +13,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::limits::{
-    CounterKey, Entries, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit, Tallied,
-    Unit, Whose, Window, WireUnit,
+    CounterKey, Debt, Entries, KeyHasher, KeySecret, Number, OnError, ReferenceDomain, ReferenceLimit,
+    Tallied, Unit, Whose, Window, WireUnit,
 };
 use crate::store::{Admission, Binding, Call, Charge, FreedBy, Outcomes, Store};
 
@@ -129,7 +129,7 @@ fn touch_of_sent<'a>(
     sent: Override,
     secret: KeySecret,
 ) -> Touch<'a> {
-    let window = Window::Fixed { length: sent.length() };
+    let window = Window::Fixed { length: sent.length(), debt: Debt::Forgiven };
     let values = descriptor.entries.iter().map(|entry| entry.value);
     let path = path(&descriptor.entries, values, secret);
     Touch {

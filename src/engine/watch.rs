@@ -110,7 +110,7 @@ fn event(grown: &Grown<'_>, at: Timestamp) -> Option<(Window, Timestamp)> {
         (Window::Sliding { length } | Window::TokenBucket { length, .. }, _) => {
             Some((Window::Sliding { length: *length }, Timestamp::default()))
         }
-        (Window::Fixed { .. } | Window::Calendar(_), Some(left)) => {
+        (Window::Fixed { .. } | Window::Calendar(..), Some(left)) => {
             Some((Window::Sliding { length: whole_seconds(left) }, at.plus(left)))
         }
         (Window::Total { .. }, _) => Some((Window::Sliding { length: A_DAY }, Timestamp::default())),

@@ -19,6 +19,8 @@ pub enum Window {
     Fixed {
         /// A whole number of seconds.
         length: Micros,
+        /// What becomes of what was used beyond the number.
+        debt: Debt,
     },
     /// A bucket of `burst`, refilled with the limit's number every `length`.
     TokenBucket {
@@ -27,8 +29,8 @@ pub enum Window {
         /// How much the bucket holds.
         burst: u64,
     },
-    /// Over calendar periods in a zone.
-    Calendar(Calendar),
+    /// Over calendar periods in a zone; and what becomes of what was used beyond the number.
+    Calendar(Calendar, Debt),
     /// Open holds; room returns when the holder gives it back, or when the hold lapses.
     Concurrent {
         /// How long a hold lives when nobody gives it back or renews it.
@@ -41,6 +43,15 @@ pub enum Window {
     },
     /// The size of one call; stores nothing.
     Request,
+}
+
+/// What becomes of what was used beyond the number of a period, once that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debt {
+    /// It is forgotten.
+    Forgiven,
+    /// The next period begins with it as used.
+    Carried,
 }
 
 /// What a limit counts.
@@ -66,7 +77,7 @@ pub struct WireWindow {
 impl From<&Window> for WireWindow {
     /// The largest unit of time that divides the window.
     fn from(window: &Window) -> Self {
-        if let Window::Calendar(calendar) = window {
+        if let Window::Calendar(calendar, _) = window {
             return Self { unit: calendar.period().into(), multiplier: 1 };
         }
         let Some(length) = window.length() else {
@@ -79,7 +90,25 @@ impl From<&Window> for WireWindow {
     }
 }
 
+impl Debt {
+    /// The default for a limit that counts `unit`: money that was spent is owed.
+    pub const fn default_for(unit: Unit) -> Self {
+        match unit {
+            Unit::Money => Self::Carried,
+            Unit::Hits | Unit::Tokens => Self::Forgiven,
+        }
+    }
+}
+
 impl Window {
+    /// What becomes of debt, where there are periods.
+    pub const fn debt(&self) -> Debt {
+        match self {
+            Self::Fixed { debt, .. } | Self::Calendar(_, debt) => *debt,
+            _ => Debt::Forgiven,
+        }
+    }
+
     /// Whether room comes back only through a holder: these windows can be given back to.
     pub const fn is_held(&self) -> bool {
         matches!(self, Self::Concurrent { .. } | Self::Total { .. })
@@ -88,23 +117,23 @@ impl Window {
     /// The time over which it forgets, where that is a fixed one.
     pub const fn length(&self) -> Option<Micros> {
         match self {
-            Self::Sliding { length } | Self::Fixed { length } | Self::TokenBucket { length, .. } => {
+            Self::Sliding { length } | Self::Fixed { length, .. } | Self::TokenBucket { length, .. } => {
                 Some(*length)
             }
-            Self::Calendar(_) | Self::Concurrent { .. } | Self::Total { .. } | Self::Request => None,
+            Self::Calendar(..) | Self::Concurrent { .. } | Self::Total { .. } | Self::Request => None,
         }
     }
 
     /// A public hash of what makes a counter another counter: kind, length and zone. The life of a hold is the
-    /// length of its window. The number, the burst and the time after which a capacity forgets are left out, so
-    /// they may change under a living counter.
+    /// length of its window. The number, the burst, what becomes of debt and the time after which a capacity forgets are left
+    /// out, so they may change under a living counter.
     pub fn identity(&self) -> u128 {
         let of_length = |kind: &[u8], length: &Micros| identity(&[kind, &length.0.to_le_bytes()]);
         match self {
             Self::Sliding { length } => of_length(b"sliding", length),
-            Self::Fixed { length } => of_length(b"fixed", length),
+            Self::Fixed { length, .. } => of_length(b"fixed", length),
             Self::TokenBucket { length, .. } => of_length(b"bucket", length),
-            Self::Calendar(calendar) => identity(&[
+            Self::Calendar(calendar, _) => identity(&[
                 b"calendar",
                 calendar.period().name().as_bytes(),
                 calendar.zone_name().as_bytes(),

@@ -20,7 +20,7 @@ impl Limit {
         }
         let amount = self.unit.in_words(most);
         match &self.window {
-            Window::Calendar(calendar) => format!("{amount} per {}", calendar.period().name()),
+            Window::Calendar(calendar, _) => format!("{amount} per {}", calendar.period().name()),
             Window::Concurrent { .. } => format!("{amount} concurrent"),
             Window::Total { .. } => format!("{amount} in total"),
             Window::Request => format!("at most {amount} per request"),
@@ -62,11 +62,13 @@ impl Window {
     pub fn in_words(&self) -> String {
         match self {
             Self::Sliding { length } => format!("sliding {}s", length.ceil_secs()),
-            Self::Fixed { length } => format!("fixed {}s", length.ceil_secs()),
+            Self::Fixed { length, .. } => format!("fixed {}s", length.ceil_secs()),
             Self::TokenBucket { length, burst } => {
                 format!("token bucket {}s burst {burst}", length.ceil_secs())
             }
-            Self::Calendar(calendar) => format!("calendar {} {}", calendar.in_words(), calendar.zone_name()),
+            Self::Calendar(calendar, _) => {
+                format!("calendar {} {}", calendar.in_words(), calendar.zone_name())
+            }
             Self::Concurrent { .. } => "concurrent".to_owned(),
             Self::Total { .. } => "total".to_owned(),
             Self::Request => "request".to_owned(),

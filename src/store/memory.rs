@@ -25,7 +25,7 @@ use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{KeySecret, OnError, Window};
+use crate::limits::{Debt, KeySecret, OnError, Window};
 
 use super::{
     Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
@@ -221,11 +221,11 @@ fn shared<'s>(shared: &'s mut Shared, charge: &Charge<'_>) -> &'s mut State {
 }
 
 /// From when on `state` is idle, to which a charge has come to `outcome`. Where time alone makes a counter whole
-/// it is idle when it is whole, and that has been worked out.
+/// it is idle when it is whole, and that has been worked out; but for what a period leaves to those after it.
 fn idle_from(outcome: &Outcome, state: &State, rule: Rule<'_>, at: Timestamp) -> Timestamp {
     match outcome.standing.reset_after {
-        Some(reset_after) => at.plus(reset_after),
-        None => state.idle_from(rule).unwrap_or(NEVER),
+        Some(reset_after) if rule.window.debt() == Debt::Forgiven => at.plus(reset_after),
+        _ => state.idle_from(rule).unwrap_or(NEVER),
     }
 }
 

@@ -38,7 +38,7 @@ use self::lane::{Alone, Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::reservation::Asked;
-use self::script::Replied;
+use self::script::{Answered, Replied, Unsure};
 use self::trails::Trails;
 use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
@@ -151,7 +151,11 @@ impl Store for RedisStore {
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        self.ask_alone(call).await
+        let (mut settled, unsure): Answered = self.ask_alone(call).await?;
+        for Unsure { place, window } in &unsure {
+            self.look_again(&mut settled.parts[*place], window).await?;
+        }
+        Ok(settled)
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

@@ -4,19 +4,19 @@ use proptest::prelude::*;
 use tollgate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Micros, Timestamp};
-use tollgate::limits::{MAX_AMOUNT, Number, Window};
+use tollgate::limits::{Debt, MAX_AMOUNT, Number, Window};
 
 fn window() -> impl Strategy<Value = Window> {
     let length = (1..100_000_u64).prop_map(Micros::from_secs);
     let berlin = Calendar::new(Period::Month, "Europe/Berlin", 31).unwrap();
     prop_oneof![
         length.clone().prop_map(|length| Window::Sliding { length }),
-        length.clone().prop_map(|length| Window::Fixed { length }),
+        length.clone().prop_map(|length| Window::Fixed { length, debt: Debt::Forgiven }),
         (length.clone(), prop_oneof![1..50_u64, Just(MAX_AMOUNT)])
             .prop_map(|(length, burst)| Window::TokenBucket { length, burst }),
         length.clone().prop_map(|max_age| Window::Concurrent { max_age }),
         proptest::option::of(length).prop_map(|forget| Window::Total { forget }),
-        Just(Window::Calendar(berlin)),
+        Just(Window::Calendar(berlin, Debt::Forgiven)),
         Just(Window::Request),
     ]
 }

@@ -6,8 +6,8 @@ use tollgate::config::diagnostic::{Diagnostics, Position, Severity};
 use tollgate::config::source::{Compiled, SameDomain, Source, compile_in};
 use tollgate::config::table::table;
 use tollgate::limits::{
-    Domain, Limit, NativeDomain, Number, OnError, OnMissing, ResetForm, RuleSet, SendHeaders, TierId, Unit,
-    Window, describe,
+    Debt, Domain, Limit, NativeDomain, Number, OnError, OnMissing, ResetForm, RuleSet, SendHeaders, TierId,
+    Unit, Window, describe,
 };
 use tollgate::prices::{Class, CostError, Tokens};
 
@@ -417,6 +417,29 @@ domains: {z: {limits: {l: 1/1m per ip}}}
             "price of a: image=$3.00, per: 1M tokens, unknown: deny",
         ]
     );
+}
+
+#[test]
+fn money_that_was_spent_is_owed_unless_written() {
+    let text = "
+domains:
+  d:
+    per: user
+    limits:
+      money:    $5.00/day
+      monthly:  {limit: $5.00/month, debt: forgive}
+      fixed:    $5.00/1h fixed
+      sliding:  $5.00/1h
+      tokens:   9 tokens/day
+      owed:     {limit: 9 tokens, window: 1m fixed, debt: carry}
+      calls:    9/day
+prices: {models: {m: {input: 1}}}
+";
+    let rules = compiled(text).rules;
+    let owed = native(&rules, "d").limits.iter().filter(|limit| limit.window.debt() == Debt::Carried);
+    assert_eq!(owed.map(|limit| &*limit.name).collect::<Vec<_>>(), ["money", "fixed", "owed"]);
+    let anchored = &limit(native(&rules, "d"), "monthly").anchored;
+    assert!(anchored.iter().all(|anchored| anchored.window.debt() == Debt::Forgiven) && anchored.len() == 31);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tollgate::algorithm::{Op, Outcome, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::durable::{DataError, DataFile, DataSettings, Flusher};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
@@ -51,9 +51,9 @@ fn windows() -> [Window; 8] {
     [
         Window::Sliding { length: seconds(1) },
         Window::Sliding { length: seconds(60) },
-        Window::Fixed { length: seconds(2) },
+        Window::Fixed { length: seconds(2), debt: Debt::Forgiven },
         Window::TokenBucket { length: seconds(1), burst: 5 },
-        Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap()),
+        Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap(), Debt::Forgiven),
         Window::Concurrent { max_age: seconds(3) },
         Window::Total { forget: None },
         Window::Total { forget: Some(seconds(5)) },

@@ -3,7 +3,7 @@
 use tollgate::algorithm::{Op, Retry, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Micros, Timestamp};
-use tollgate::limits::Window;
+use tollgate::limits::{Debt, Window};
 use tollgate::store::{Before, Charge, Due, FreedBy, Hold, Life, Reserve, Settle, Spent, Store, Then};
 
 use crate::support::bench::{Bench, START, promises};
@@ -121,8 +121,8 @@ async fn what_was_let_go_is_held_on_only_where_there_is_room<S: Store>(bench: Be
 /// Windows whose period ends 47 minutes after a bench's time begins.
 fn periods(most: u64) -> [Limited; 2] {
     let berlin = Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap();
-    let hour = Window::Fixed { length: Micros::from_secs(3600) };
-    [Limited::new(hour, most), Limited::new(Window::Calendar(berlin), most)]
+    let hour = Window::Fixed { length: Micros::from_secs(3600), debt: Debt::Forgiven };
+    [Limited::new(hour, most), Limited::new(Window::Calendar(berlin, Debt::Forgiven), most)]
 }
 
 const PERIOD_ENDS: u64 = 47 * 60;

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 use tollgate::algorithm::{Op, Outcome};
 use tollgate::clock::{Micros, Timestamp};
-use tollgate::limits::{CounterKey, Window};
+use tollgate::limits::{CounterKey, Debt, Window};
 use tollgate::store::{
     Admission, Call, Charge, Due, Hold, Life, Reserve, Reserved, Settle, Settled, Spent, Store, Then,
 };
@@ -128,7 +128,7 @@ impl Counters {
     fn of(most: &[u64], tag: u128) -> Self {
         let window = |kind| match kind {
             Kind::Sliding(length) => Window::Sliding { length: Micros(length) },
-            Kind::Fixed(length) => Window::Fixed { length: Micros(length) },
+            Kind::Fixed(length) => Window::Fixed { length: Micros(length), debt: Debt::Forgiven },
             Kind::Total => Window::Total { forget: None },
             Kind::Concurrent(max_age) => Window::Concurrent { max_age: Micros(max_age) },
         };

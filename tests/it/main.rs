@@ -11,6 +11,7 @@ mod architecture;
 mod clients;
 mod config;
 mod connections;
+mod debts;
 mod ducke;
 mod durable;
 mod envoy;

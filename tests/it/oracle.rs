@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Span, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
@@ -262,10 +262,11 @@ fn ideal_level(admits: &Admits, number: u64, length: u64, now: u64) -> u128 {
 
 fn a_period_admits_its_number(bench: &Bench) {
     let day = 86_400 * SECOND;
-    let calendar = |period, zone, anchor| Window::Calendar(Calendar::new(period, zone, anchor).unwrap());
+    let calendar =
+        |period, zone, anchor| Window::Calendar(Calendar::new(period, zone, anchor).unwrap(), Debt::Forgiven);
     let windows = [
-        (Window::Fixed { length: Micros(SECOND) }, SECOND),
-        (Window::Fixed { length: Micros(3600 * SECOND) }, 3600 * SECOND),
+        (Window::Fixed { length: Micros(SECOND), debt: Debt::Forgiven }, SECOND),
+        (Window::Fixed { length: Micros(3600 * SECOND), debt: Debt::Forgiven }, 3600 * SECOND),
         (calendar(Period::Day, "America/New_York", 1), day),
         (calendar(Period::Week, "Australia/Lord_Howe", 1), 7 * day),
         (calendar(Period::Month, "Europe/Berlin", 31), 30 * day),

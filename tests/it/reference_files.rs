@@ -3,7 +3,7 @@
 use tollgate::clock::Micros;
 use tollgate::config::diagnostic::{Position, Severity};
 use tollgate::config::source::{Compiled, SameDomain, Source, compile};
-use tollgate::limits::{Domain, Entry, Number, ReferenceDomain, ReferenceLimit, Window, describe};
+use tollgate::limits::{Debt, Domain, Entry, Number, ReferenceDomain, ReferenceLimit, Window, describe};
 
 const LIMIT: &str = "rate_limit: {unit: hour, requests_per_unit: 1}";
 
@@ -267,7 +267,7 @@ fn additions() {
         panic!("one limit")
     };
     assert!(matches!(limit.window, Window::TokenBucket { burst: 7, .. }), "{limit:?}");
-    let fixed = |seconds| Window::Fixed { length: Micros::from_secs(seconds) };
+    let fixed = |seconds| Window::Fixed { length: Micros::from_secs(seconds), debt: Debt::Forgiven };
     let both = [(10, fixed(1)), (250, fixed(86_400))];
     assert_eq!(limits_at(&compiled, &[("c", "x")]), both);
     assert_eq!(

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::refusals::WithRefusals;
 use tollgate::store::{
@@ -187,7 +187,7 @@ fn is_never_remembered(charge: Charge<'_>, admission: Admission) -> bool {
 
 #[test]
 fn nothing_is_remembered_that_may_change_unseen() {
-    let fixed = Window::Fixed { length: Micros::from_secs(60) };
+    let fixed = Window::Fixed { length: Micros::from_secs(60), debt: Debt::Forgiven };
     let held = Window::Concurrent { max_age: Micros::from_secs(60) };
     let total = Window::Total { forget: None };
     let all = Admission::AllOrNone;
@@ -278,9 +278,9 @@ fn windows() -> [Window; 5] {
     [
         MINUTE,
         Window::Sliding { length: Micros::from_secs(1) },
-        Window::Fixed { length: Micros::from_secs(5) },
+        Window::Fixed { length: Micros::from_secs(5), debt: Debt::Forgiven },
         Window::TokenBucket { length: Micros::from_secs(10), burst: 4 },
-        Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap()),
+        Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap(), Debt::Forgiven),
     ]
 }
 

@@ -5,20 +5,20 @@
 use tollgate::algorithm::{Op, Outcome, Retry, Rule, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Micros, Timestamp};
-use tollgate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
 
 use crate::support::bench::{Bench, START, promises};
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
-const FIXED: Window = Window::Fixed { length: Micros::from_secs(10) };
+const FIXED: Window = Window::Fixed { length: Micros::from_secs(10), debt: Debt::Forgiven };
 const BUCKET: Window = Window::TokenBucket { length: Micros::from_secs(10), burst: 4 };
 const HELD: Window = Window::Concurrent { max_age: Micros::from_secs(30) };
 const CAPACITY: Window = Window::Total { forget: None };
 const FORGETTING: Window = Window::Total { forget: Some(Micros::from_secs(60)) };
 
 fn day(zone: &str) -> Window {
-    Window::Calendar(Calendar::new(Period::Day, zone, 1).unwrap())
+    Window::Calendar(Calendar::new(Period::Day, zone, 1).unwrap(), Debt::Forgiven)
 }
 
 impl<S: Store> Bench<S> {
@@ -370,7 +370,7 @@ async fn a_month_begins_on_its_anchor<S: Store>(bench: Bench<S>) {
     let day = 86_400_000_000_u64;
     // 2024-01-31 and, clamped, the 29th of February and the 31st of March.
     let starts = [1_706_659_200_000_000, 1_709_164_800_000_000, 1_711_843_200_000_000];
-    let anchored = |day| Window::Calendar(Calendar::new(Period::Month, "UTC", day).unwrap());
+    let anchored = |day| Window::Calendar(Calendar::new(Period::Month, "UTC", day).unwrap(), Debt::Forgiven);
     let last = anchored(31);
     let ask = || take(1, &last, 1, 1);
     for (start, days) in starts.into_iter().zip([29, 31, 30]) {

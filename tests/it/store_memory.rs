@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tollgate::algorithm::{Op, Outcome, Rule};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
 
@@ -13,7 +13,7 @@ const COUNTERS: usize = 120;
 const WINDOWS: [Window; 6] = [
     Window::Sliding { length: Micros::from_secs(1) },
     Window::Sliding { length: Micros::from_secs(60) },
-    Window::Fixed { length: Micros::from_secs(2) },
+    Window::Fixed { length: Micros::from_secs(2), debt: Debt::Forgiven },
     Window::TokenBucket { length: Micros::from_secs(1), burst: 5 },
     Window::Concurrent { max_age: Micros::from_secs(3) },
     Window::Total { forget: None },

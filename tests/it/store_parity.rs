@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store};
 
@@ -42,13 +42,15 @@ struct Moment {
 
 fn windows() -> Vec<Window> {
     let second = Micros::from_secs;
-    let calendar = |period, zone, anchor| Window::Calendar(Calendar::new(period, zone, anchor).unwrap());
+    let owing =
+        |period, zone, anchor, debt| Window::Calendar(Calendar::new(period, zone, anchor).unwrap(), debt);
+    let calendar = |period, zone, anchor| owing(period, zone, anchor, Debt::Forgiven);
     vec![
         Window::Sliding { length: second(1) },
         Window::Sliding { length: second(60) },
         Window::Sliding { length: second(86_400) },
-        Window::Fixed { length: second(1) },
-        Window::Fixed { length: second(3600) },
+        Window::Fixed { length: second(1), debt: Debt::Forgiven },
+        Window::Fixed { length: second(3600), debt: Debt::Forgiven },
         Window::TokenBucket { length: second(1), burst: 5 },
         Window::TokenBucket { length: second(7 * 3600), burst: 1_000_000 },
         Window::TokenBucket { length: second(366 * 86_400), burst: MAX_AMOUNT },
@@ -56,6 +58,10 @@ fn windows() -> Vec<Window> {
         calendar(Period::Week, "America/St_Johns", 1),
         calendar(Period::Month, "Asia/Kolkata", 31),
         calendar(Period::Year, "UTC", 29),
+        Window::Fixed { length: second(1), debt: Debt::Carried },
+        Window::Fixed { length: second(3600), debt: Debt::Carried },
+        owing(Period::Day, "Europe/Berlin", 1, Debt::Carried),
+        owing(Period::Month, "Asia/Kolkata", 31, Debt::Carried),
         Window::Concurrent { max_age: second(30) },
         Window::Total { forget: None },
         Window::Total { forget: Some(second(120)) },

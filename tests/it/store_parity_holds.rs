@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{CounterKey, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{
@@ -43,19 +43,24 @@ enum Deed {
 /// Limits and what they count; what is given back to the last two is hits.
 fn limits() -> Vec<(Window, Unit, FreedBy)> {
     let second = Micros::from_secs;
-    let calendar = |period, zone, anchor| Window::Calendar(Calendar::new(period, zone, anchor).unwrap());
+    let owing =
+        |period, zone, anchor, debt| Window::Calendar(Calendar::new(period, zone, anchor).unwrap(), debt);
+    let calendar = |period, zone, anchor| owing(period, zone, anchor, Debt::Forgiven);
     vec![
         (Window::Sliding { length: second(60) }, Unit::Tokens, FreedBy::Holders),
         (Window::Sliding { length: second(86_400) }, Unit::Money, FreedBy::Holders),
-        (Window::Fixed { length: second(60) }, Unit::Tokens, FreedBy::Holders),
+        (Window::Fixed { length: second(60), debt: Debt::Forgiven }, Unit::Tokens, FreedBy::Holders),
         (Window::TokenBucket { length: second(60), burst: 40 }, Unit::Tokens, FreedBy::Holders),
         (calendar(Period::Day, "Europe/Berlin", 1), Unit::Money, FreedBy::Holders),
         (calendar(Period::Month, "America/St_Johns", 31), Unit::Money, FreedBy::Holders),
+        (Window::Fixed { length: second(60), debt: Debt::Carried }, Unit::Tokens, FreedBy::Holders),
+        (owing(Period::Day, "Europe/Berlin", 1, Debt::Carried), Unit::Money, FreedBy::Holders),
+        (owing(Period::Month, "America/St_Johns", 31, Debt::Carried), Unit::Tokens, FreedBy::Holders),
         (Window::Concurrent { max_age: second(300) }, Unit::Hits, FreedBy::Holders),
         (Window::Total { forget: None }, Unit::Money, FreedBy::Holders),
         (Window::Request, Unit::Tokens, FreedBy::Holders),
         (Window::Sliding { length: second(10) }, Unit::Hits, FreedBy::Time),
-        (Window::Fixed { length: second(60) }, Unit::Hits, FreedBy::Hand),
+        (Window::Fixed { length: second(60), debt: Debt::Forgiven }, Unit::Hits, FreedBy::Hand),
         (Window::Total { forget: Some(second(120)) }, Unit::Hits, FreedBy::Hand),
     ]
 }
@@ -104,7 +109,7 @@ fn reserved() -> impl Strategy<Value = Vec<Asked>> {
     let hold = (amount(), amount()).prop_map(|(fixed, flexible)| Op::Hold { fixed, flexible });
     prop::collection::vec(asked(hold), 1..5).prop_map(|mut charges| {
         for asked in &mut charges {
-            if let (9.., Op::Hold { fixed, .. }) = (asked.limit, asked.op) {
+            if let (12.., Op::Hold { fixed, .. }) = (asked.limit, asked.op) {
                 asked.op = Op::Take { room: fixed, charge: fixed };
             }
         }

@@ -9,7 +9,7 @@ use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
-use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
 use tollgate::store::{
     Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Hold, Lanes, Life, Reserve, Settle,
@@ -89,9 +89,12 @@ async fn every_counter_expires_except_a_capacity_that_never_forgets() {
         let windows = [
             (Window::Sliding { length: second(1) }, Some(1)),
             (MINUTE, Some(60)),
-            (Window::Fixed { length: second(366 * 86_400) }, Some(0)),
+            (Window::Fixed { length: second(366 * 86_400), debt: Debt::Forgiven }, Some(0)),
             (Window::TokenBucket { length: second(60), burst: 2_000_000 }, Some(0)),
-            (Window::Calendar(Calendar::new(Period::Year, "Europe/Berlin", 1).unwrap()), Some(0)),
+            (
+                Window::Calendar(Calendar::new(Period::Year, "Europe/Berlin", 1).unwrap(), Debt::Forgiven),
+                Some(0),
+            ),
             (Window::Concurrent { max_age: second(3600) }, Some(3600)),
             (Window::Total { forget: Some(second(86_400)) }, Some(86_400)),
             (Window::Total { forget: None }, None),
@@ -805,4 +808,28 @@ async fn take_of(store: &RedisStore, most: u64) -> bool {
     let charges = [Charge { rule, ..charge(1, &MINUTE, Op::Take { room: 1, charge: 1 }) }];
     let call = Call { charges: &charges, admission: Admission::AllOrNone };
     store.charge(call).await.unwrap().outcomes[0].is_admitted()
+}
+
+#[tokio::test]
+async fn what_is_owed_is_kept_until_it_is_paid() {
+    let server = RedisServer::start(Tool::Redis);
+    let store = server.store(Clock::System).await;
+    let window = Window::Fixed { length: Micros::from_secs(3600), debt: Debt::Carried };
+    let left = || {
+        let key = format!("tollgate:{{000000000000feed}}:{:032x}", 1);
+        redis::cmd("PTTL").arg(&key).query::<i64>(&mut server.connection()).unwrap() / 3_600_000
+    };
+    // Of the number of its charges, so much.
+    for (units, hours) in [(1, 0..=1), (34, 3..=5), (20, 3..=7)] {
+        let op = Op::Take { room: 0, charge: units };
+        let owing =
+            Charge { rule: Rule { window: &window, number: Number::AtMost(10) }, ..charge(1, &window, op) };
+        store.charge(Call { charges: &[owing], admission: Admission::Each }).await.unwrap();
+        assert!(hours.contains(&left()), "{units} more are kept for {} hours", left());
+    }
+    let back = Op::GiveBack { units: 45 };
+    let given =
+        Charge { rule: Rule { window: &window, number: Number::AtMost(10) }, ..charge(1, &window, back) };
+    store.charge(Call { charges: &[given], admission: Admission::Each }).await.unwrap();
+    assert!(left() <= 1, "nothing is owed any more");
 }

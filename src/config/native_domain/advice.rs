@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::name;
-use crate::calendar::Period;
 use crate::clock::Micros;
 use crate::config::diagnostic::Report;
 use crate::config::tollgate_file::{Meaning, OnLimit, WrittenDomain, WrittenLimit, WrittenRoute};
@@ -80,12 +79,8 @@ fn warn_of_short(breaker: &WrittenLimit, domain: &WrittenDomain, report: &mut Re
 
 /// How long a rate looks back; of a calendar period its usual length.
 fn length_of(window: &Window) -> Option<Micros> {
-    let Window::Calendar(calendar) = window else { return window.length() };
-    let days = match calendar.period() {
-        Period::Day => 1,
-        Period::Week => 7,
-        Period::Month => 30,
-        Period::Year => 365,
-    };
-    Some(Micros::from_secs(86_400 * days))
+    match window {
+        Window::Calendar(calendar, _) => Some(calendar.period().usual_length()),
+        _ => window.length(),
+    }
 }

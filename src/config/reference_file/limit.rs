@@ -5,7 +5,7 @@ use super::value::{Values, quoted};
 use crate::clock::Micros;
 use crate::config::diagnostic::{Position, Report, nearest};
 use crate::config::yaml::Node;
-use crate::limits::{Number, Window, WireUnit};
+use crate::limits::{Debt, Number, Window, WireUnit};
 
 /// The longest window, in seconds: ten years of 365 days.
 const LONGEST: u64 = 10 * WireUnit::Year.seconds();
@@ -77,7 +77,7 @@ fn counted(values: Values<'_>, at: Position, report: &mut Report) -> Option<Coun
     }
     let length = Micros::from_secs(seconds);
     let window = match algorithm? {
-        Algorithm::FixedWindow => Window::Fixed { length },
+        Algorithm::FixedWindow => Window::Fixed { length, debt: Debt::Forgiven },
         Algorithm::SlidingWindow => Window::Sliding { length },
         Algorithm::TokenBucket => Window::TokenBucket { length, burst: number },
     };

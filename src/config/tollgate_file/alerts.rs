@@ -85,7 +85,7 @@ impl LimitAlerts {
 fn is_spent(unit: Unit, window: &Window) -> bool {
     match window {
         Window::Request => false,
-        Window::Calendar(_) => true,
+        Window::Calendar(..) => true,
         _ => unit != Unit::Hits,
     }
 }

@@ -5,10 +5,12 @@ use crate::calendar::{Calendar, Period};
 use crate::clock::Micros;
 use crate::config::diagnostic::{Field, Fields, Position, Report};
 use crate::config::short_form::{Aligned, Forgets, Quantity, span};
-use crate::limits::{Number, Unit, Window};
+use crate::limits::{Debt, Number, Unit, Window};
 
 /// How long a hold lives when nobody renews it, unless the limit says otherwise.
 const MAX_AGE: Micros = Micros::from_secs(3_600);
+
+const DEBTS: [(&str, Debt); 2] = [("carry", Debt::Carried), ("forgive", Debt::Forgiven)];
 
 /// The keys of a limit that only some windows have.
 pub(super) struct Written<'n> {
@@ -19,6 +21,7 @@ pub(super) struct Written<'n> {
     max_ttl: Option<At<Micros>>,
     max_age: Option<At<Micros>>,
     forget: Option<At<Micros>>,
+    debt: Option<At<Debt>>,
     /// Where `timezone` stands.
     own_zone: Option<Position>,
 }
@@ -34,6 +37,7 @@ impl<'n> Written<'n> {
             max_ttl: None,
             max_age: None,
             forget: None,
+            debt: None,
             own_zone: None,
         }
     }
@@ -73,6 +77,10 @@ impl<'n> Written<'n> {
         self.max_ttl = fields.take("max_ttl").and_then(|field| time(field, report));
         self.max_age = fields.take("max_age").and_then(|field| time(field, report));
         self.forget = fields.take("forget").and_then(|field| time(field, report));
+        self.debt = fields.take("debt").and_then(|field| {
+            let value = value::choice(field, &DEBTS, report)?;
+            Some(At { at: field.at, value })
+        });
     }
 
     /// The window; `None` where its parts do not fit, which is reported.
@@ -84,7 +92,7 @@ impl<'n> Written<'n> {
         unit: Unit,
         report: &mut Report,
     ) -> Option<Window> {
-        self.refuse_strangers(forgets, unit, report);
+        self.refuse_strangers(forgets, aligned, unit, report);
         self.refuse_long_lease(report);
         let Forgets::After(length) = forgets else {
             self.refuse_rate_words(aligned, burst, report);
@@ -92,7 +100,7 @@ impl<'n> Written<'n> {
         };
         match (aligned, burst) {
             (Aligned::No, None) => Some(Window::Sliding { length }),
-            (Aligned::Fixed, None) => Some(Window::Fixed { length }),
+            (Aligned::Fixed, None) => Some(Window::Fixed { length, debt: self.debt(unit) }),
             (Aligned::No, Some(burst)) => {
                 Some(Window::TokenBucket { length, burst: self.burst(burst, unit, report)? })
             }
@@ -108,7 +116,8 @@ impl<'n> Written<'n> {
             Forgets::Calendar(period) => {
                 let anchor = self.anchor.map_or(1, |anchor| anchor.value);
                 let calendar = Calendar::new(period, self.zone, anchor);
-                Some(Window::Calendar(calendar.expect("zone and anchor have been checked")))
+                let calendar = calendar.expect("zone and anchor have been checked");
+                Some(Window::Calendar(calendar, self.debt(unit)))
             }
             Forgets::Concurrent if unit != Unit::Hits => {
                 let fix = "use a time, a calendar period or 'total' for tokens and money";
@@ -124,11 +133,16 @@ impl<'n> Written<'n> {
         }
     }
 
+    fn debt(&self, unit: Unit) -> Debt {
+        self.debt.map_or(Debt::default_for(unit), |debt| debt.value)
+    }
+
     /// Keys that mean nothing for this window.
-    fn refuse_strangers(&self, forgets: Forgets, unit: Unit, report: &mut Report) {
+    fn refuse_strangers(&self, forgets: Forgets, aligned: Aligned, unit: Unit, report: &mut Report) {
         let is_calendar = matches!(forgets, Forgets::Calendar(_));
         let is_anchored = matches!(forgets, Forgets::Calendar(Period::Month | Period::Year));
         let takes_holds = forgets == Forgets::Concurrent || unit != Unit::Hits;
+        let is_owed = unit != Unit::Hits && (is_calendar || aligned == Aligned::Fixed);
         let place = |value: Option<At<Micros>>| value.map(|value| value.at);
         for (key, stands_at, fits, fitting) in [
             ("timezone", self.own_zone, is_calendar, "day, week, month and year"),
@@ -136,6 +150,12 @@ impl<'n> Written<'n> {
             ("lease", place(self.lease), takes_holds, "concurrent, tokens and money"),
             ("max_ttl", place(self.max_ttl), takes_holds, "concurrent, tokens and money"),
             ("max_age", place(self.max_age), takes_holds, "concurrent, tokens and money"),
+            (
+                "debt",
+                self.debt.map(|debt| debt.at),
+                is_owed,
+                "tokens and money by day, week, month, year or a fixed window",
+            ),
             ("forget", place(self.forget), forgets == Forgets::Total, "total"),
         ] {
             if let Some(at) = stands_at.filter(|_| !fits) {

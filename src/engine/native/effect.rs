@@ -81,7 +81,7 @@ pub(super) fn overridden(number: Number, limit: &Limit, own: Option<&Override>) 
 
 fn same_window(window: &Window, own: &Override) -> bool {
     match window {
-        Window::Calendar(calendar) => own.multiplier <= 1 && own.unit == calendar.period().into(),
+        Window::Calendar(calendar, _) => own.multiplier <= 1 && own.unit == calendar.period().into(),
         window => window.length() == Some(own.length()),
     }
 }

@@ -2,11 +2,16 @@
 
 use redis::{Cmd, Script};
 
+use crate::algorithm::{Op, Rule};
 use crate::clock::Timestamp;
-use crate::store::{Reserve, Reserved, Settle, Settled, StoreError};
+use crate::limits::{OnError, Window};
+use crate::store::{
+    Admission, Binding, Call, Charge, FreedBy, Part, Reserve, Reserved, Settle, Store, StoreError,
+};
 
+use super::RedisStore;
 use super::lane::{Alone, Scripts};
-use super::script::{self, Time};
+use super::script::{self, Answered, Time};
 
 /// A call, and what its caller believes that the store's clock shows.
 pub(super) struct Asked<C> {
@@ -40,7 +45,7 @@ impl Alone for Asked<Reserve<'_>> {
 
 impl Alone for Asked<Settle<'_>> {
     type Reply = Vec<Vec<u8>>;
-    type Said = Option<Settled>;
+    type Said = Option<Answered>;
 
     fn script(scripts: &Scripts) -> &Script {
         &scripts.settle
@@ -57,5 +62,24 @@ impl Alone for Asked<Settle<'_>> {
     /// What was spent is spent, and settled once however often it is told.
     fn may_be_late(&self) -> bool {
         true
+    }
+}
+
+impl RedisStore {
+    /// Looks at the counter of `part`, of `window`, with the boundaries of now.
+    pub(super) async fn look_again(&self, part: &mut Part, window: &Window) -> Result<(), StoreError> {
+        let look = Charge {
+            key: part.key,
+            overflow: part.limit,
+            rule: Rule { window, number: part.number },
+            op: Op::Take { room: 0, charge: 0 },
+            binding: Binding::Counted,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Holders,
+            unit: part.unit,
+        };
+        let answer = self.charge(Call { charges: &[look], admission: Admission::Each }).await?;
+        part.outcome = answer.outcomes[0];
+        Ok(())
     }
 }

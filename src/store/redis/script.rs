@@ -9,13 +9,13 @@ mod reservation;
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{CELLS, Op, Overrun, Refill, Rule};
+use crate::algorithm::{CELLS, Op, Overrun, Refill, Rule, carried_every};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
 pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
-pub(super) use reservation::{read_reserved, read_settled, reserve, settle};
+pub(super) use reservation::{Answered, Unsure, read_reserved, read_settled, reserve, settle};
 
 const SLIDING: u8 = 1;
 const CONCURRENT: u8 = 2;
@@ -77,6 +77,8 @@ pub(super) struct Terms {
     amount: f64,
     most: f64,
     parameters: [f64; 4],
+    /// How long periods usually are that pay for each other.
+    carried_every: Option<Micros>,
 }
 
 impl Time {
@@ -163,6 +165,7 @@ impl Terms {
             amount: amount as f64,
             most,
             parameters: parameters(charge.rule, believed),
+            carried_every: carried_every(charge.rule.window),
         }
     }
 
@@ -176,7 +179,7 @@ impl Terms {
             FIXED => matches!(self.binding, ENFORCED | COUNTED),
             _ => false,
         };
-        is_taken && may_run && !self.beside && self.most.is_finite()
+        is_taken && may_run && !self.beside && self.carried_every.is_none() && self.most.is_finite()
     }
 
     /// Whether a run on these terms is one of sliding windows.
@@ -218,11 +221,13 @@ impl Terms {
     }
 
     /// How long Redis keeps the cells of a window from the last that is begun: until that is forgotten, and a
-    /// little.
+    /// little. Of periods, how long they usually are, if debt is carried.
     fn pack_expiry(&self, packed: &mut Vec<u8>, grace: u64) {
         if matches!(self.kind, SLIDING | CONCURRENT) {
             let kept = (self.parameters[0] * (CELLS + 1) as f64 / 1000.0).ceil() + grace as f64;
             packed.extend(kept.to_string().into_bytes());
+        } else if let Some(usual) = self.carried_every {
+            packed.extend(usual.0.to_string().into_bytes());
         }
         packed.push(0);
     }
@@ -234,7 +239,7 @@ fn kind(window: &Window) -> u8 {
         Window::Concurrent { .. } => CONCURRENT,
         Window::TokenBucket { .. } => 3,
         Window::Fixed { .. } => FIXED,
-        Window::Calendar(_) => 5,
+        Window::Calendar(..) => 5,
         Window::Total { .. } => 6,
         Window::Request => 7,
     }
@@ -250,8 +255,8 @@ fn parameters(rule: Rule<'_>, believed: impl Fn() -> Timestamp) -> [f64; 4] {
             let refill = Refill::of(rule.window, rule.number);
             [refill.units, refill.length, 0.0, 0.0]
         }
-        Window::Fixed { length } => one(length.0 as f64),
-        Window::Calendar(calendar) => calendar.boundaries(believed()).map(|start| start.0 as f64),
+        Window::Fixed { length, .. } => one(length.0 as f64),
+        Window::Calendar(calendar, _) => calendar.boundaries(believed()).map(|start| start.0 as f64),
         Window::Total { forget } => one(forget.map_or(f64::INFINITY, |span| span.0 as f64)),
         Window::Request => one(0.0),
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use tollgate::algorithm::{Op, Rule, Standing};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::Micros;
-use tollgate::limits::{CounterKey, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Debt, Number, OnError, Unit, Window};
 use tollgate::store::{
     Admission, Binding, Call, Charge, Due, FreedBy, Hold, Life, Reserve, Reserved, Settle, Settled, Spent,
     Store, Then,
@@ -39,10 +39,10 @@ impl Limited {
         let a_year = Micros::from_secs(366 * 86_400);
         vec![
             Self::new(Window::Sliding { length: DAY }, most),
-            Self::new(Window::Fixed { length: DAY }, most),
+            Self::new(Window::Fixed { length: DAY, debt: Debt::Forgiven }, most),
             // Refilled by 1 a year.
             Self::new(Window::TokenBucket { length: a_year, burst: most }, 1),
-            Self::new(Window::Calendar(berlin), most),
+            Self::new(Window::Calendar(berlin, Debt::Forgiven), most),
             Self::new(Window::Total { forget: None }, most),
             Self::new(Window::Total { forget: Some(DAY) }, most),
         ]

@@ -14,8 +14,8 @@ use tollgate::engine::{
     ReleaseRequest, ReserveAnswer, ReserveRequest, SettleAnswer, SettleRequest,
 };
 use tollgate::limits::{
-    Domain, KeySecret, LimitsHandle, Node, Number, ReferenceDomain, ReferenceLimit, Rule, RuleSet, Window,
-    WireUnit,
+    Debt, Domain, KeySecret, LimitsHandle, Node, Number, ReferenceDomain, ReferenceLimit, Rule, RuleSet,
+    Window, WireUnit,
 };
 use tollgate::store::StoreError;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -145,7 +145,7 @@ fn signal(shutdown: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + '
 pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
     let rule = |(key, number, unit): &(&str, u64, WireUnit)| {
         let path = format!("{name}.{key}");
-        let window = Window::Fixed { length: Micros::from_secs(unit.seconds()) };
+        let window = Window::Fixed { length: Micros::from_secs(unit.seconds()), debt: Debt::Forgiven };
         let limit = ReferenceLimit {
             name: "".into(),
             identity: ReferenceDomain::identity_of(name, &window),

@@ -4,14 +4,16 @@
 use crate::algorithm::{Unreadable, read_number, write_number};
 use crate::calendar::{Calendar, Period};
 use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, Number, OnError, Unit, Window};
+use crate::limits::{CounterKey, Debt, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
 use crate::store::usage::Totals;
 
 use super::{Record, RecordedPart, Reservation};
 
 /// The form that is written.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The one before, which knew nothing of debt that is carried; all else is the same.
+const VERSION_WITHOUT_DEBT: u8 = 2;
 
 /// What is one of few is written as its place in these lists, so nothing may ever be taken out of them or moved.
 const STATES: [Reservation; 4] =
@@ -28,6 +30,8 @@ const CALENDAR: u64 = 4;
 const CONCURRENT: u64 = 5;
 const TOTAL: u64 = 6;
 const REQUEST: u64 = 7;
+const FIXED_WITH_DEBT: u64 = 8;
+const CALENDAR_WITH_DEBT: u64 = 9;
 
 impl Record {
     /// Writes the record behind what stands in `bytes`.
@@ -48,7 +52,7 @@ impl Record {
     /// Reads a record that is all of `bytes`.
     pub(in crate::store::memory) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => Self::read_all(rest).ok_or(Unreadable::Torn),
+            Some((&(VERSION | VERSION_WITHOUT_DEBT), rest)) => Self::read_all(rest).ok_or(Unreadable::Torn),
             Some((version, _)) => Err(Unreadable::Version(*version)),
             None => Err(Unreadable::Torn),
         }
@@ -118,15 +122,17 @@ fn write_window(bytes: &mut Vec<u8>, window: &Window) {
     let mut numbers = |numbers: &[u64]| numbers.iter().for_each(|number| write_number(bytes, *number));
     match window {
         Window::Sliding { length } => numbers(&[SLIDING, length.0]),
-        Window::Fixed { length } => numbers(&[FIXED, length.0]),
+        Window::Fixed { length, debt: Debt::Forgiven } => numbers(&[FIXED, length.0]),
+        Window::Fixed { length, debt: Debt::Carried } => numbers(&[FIXED_WITH_DEBT, length.0]),
         Window::TokenBucket { length, burst } => numbers(&[BUCKET, length.0, *burst]),
         Window::Concurrent { max_age } => numbers(&[CONCURRENT, max_age.0]),
         Window::Total { forget } => numbers(&[TOTAL, forget.map_or(0, |span| span.0)]),
         Window::Request => numbers(&[REQUEST]),
-        Window::Calendar(calendar) => {
+        Window::Calendar(calendar, debt) => {
             let zone = calendar.zone_name().as_bytes();
             let period = place(&PERIODS, calendar.period());
-            numbers(&[CALENDAR, period, calendar.anchor().into(), zone.len() as u64]);
+            let kind = if *debt == Debt::Carried { CALENDAR_WITH_DEBT } else { CALENDAR };
+            numbers(&[kind, period, calendar.anchor().into(), zone.len() as u64]);
             bytes.extend_from_slice(zone);
         }
     }
@@ -135,12 +141,14 @@ fn write_window(bytes: &mut Vec<u8>, window: &Window) {
 fn read_window(bytes: &mut &[u8]) -> Option<Window> {
     Some(match read_number(bytes)? {
         SLIDING => Window::Sliding { length: read_span(bytes)? },
-        FIXED => Window::Fixed { length: read_span(bytes)? },
+        FIXED => Window::Fixed { length: read_span(bytes)?, debt: Debt::Forgiven },
+        FIXED_WITH_DEBT => Window::Fixed { length: read_span(bytes)?, debt: Debt::Carried },
         BUCKET => Window::TokenBucket { length: read_span(bytes)?, burst: read_number(bytes)? },
         CONCURRENT => Window::Concurrent { max_age: read_span(bytes)? },
         TOTAL => Window::Total { forget: read_number(bytes).map(|span| (span > 0).then_some(Micros(span)))? },
         REQUEST => Window::Request,
-        CALENDAR => Window::Calendar(read_calendar(bytes)?),
+        CALENDAR => Window::Calendar(read_calendar(bytes)?, Debt::Forgiven),
+        CALENDAR_WITH_DEBT => Window::Calendar(read_calendar(bytes)?, Debt::Carried),
         _ => return None,
     })
 }
@@ -199,14 +207,18 @@ mod tests {
         let calendars = PERIODS.map(|period| Calendar::new(period, "Europe/Berlin", 31).unwrap());
         let others = [
             Window::Sliding { length: span },
-            Window::Fixed { length: span },
+            Window::Fixed { length: span, debt: Debt::Forgiven },
+            Window::Fixed { length: span, debt: Debt::Carried },
             Window::TokenBucket { length: span, burst: 7 },
             Window::Concurrent { max_age: span },
             Window::Total { forget: None },
             Window::Total { forget: Some(span) },
             Window::Request,
         ];
-        calendars.map(Window::Calendar).into_iter().chain(others).collect()
+        let calendars = calendars.into_iter().flat_map(|calendar| {
+            [Debt::Forgiven, Debt::Carried].map(|debt| Window::Calendar(calendar.clone(), debt))
+        });
+        calendars.chain(others).collect()
     }
 
     fn part() -> impl Strategy<Value = RecordedPart> {
@@ -279,5 +291,6 @@ mod tests {
     fn another_version_is_said() {
         assert_eq!(Record::read(&[1, 0]).unwrap_err(), Unreadable::Version(1));
         assert_eq!(Record::read(&[2, 9, 0]).unwrap_err(), Unreadable::Torn);
+        assert_eq!(Record::read(&[3, 9, 0]).unwrap_err(), Unreadable::Torn);
     }
 }

@@ -12,7 +12,8 @@
 --         d × 4  sliding, concurrent: width of a cell; bucket: units that leak, and in which span; fixed: length;
 --                calendar: starts of the period before, of the one that the caller believes to be current, of
 --                the next and of the one after; total: the span after which it forgets, infinite for never
---         text   sliding, concurrent: how long a state is kept, in milliseconds; ends with 0
+--         text   sliding, concurrent: how long a state is kept, in milliseconds; fixed, calendar: how long a period usually
+--                is, in microseconds, if debt is carried, else nothing; ends with 0
 -- Reply   -2^54 in place of all charges of a call to which nothing was done because its calendar does not reach
 --         to now: its caller has learned the time from this reply and may ask again
 --
@@ -66,7 +67,7 @@ local function charge(k, p, op, room, amount, overrun, at)
     if room > p[AT_MOST] - used - (held or 0) then
       wait = NEVER
       if room <= p[AT_MOST] then
-        wait = freed(h, p, used - (p[AT_MOST] - room), used, a, b, c) or NEVER
+        wait = freed(h, p, used - (p[AT_MOST] - room), used, a, b, c, d) or NEVER
       end
     end
     if op == HOLD then

@@ -5,7 +5,7 @@
 --   kind                 a                        b            c           d               in Redis
 --   sliding, concurrent  see cells.lua            total                                    see sliding.lua
 --   bucket               level                    as of        leaked                      d d: without what leaked
---   fixed, calendar      start of its period      its end      used                        d d d
+--   fixed, calendar      start of its period      its end      used        pays            d d d; d where debt is carried
 --   total                used                     last touched                             d d
 --   request                                                                                nothing
 
@@ -27,8 +27,11 @@ local function load(kind, key)
   if kind == REQUEST then return { 0, 0, 0 } end
   if kind <= CONCURRENT then return { load_cells(key) } end
   local raw = call('GET', key)
-  if not raw then return { 0, 0, 0 } end
-  if kind == FIXED or kind == CALENDAR then return { unpack('<ddd', raw) } end
+  if not raw then return { 0, 0, 0, 0 } end
+  if kind == FIXED or kind == CALENDAR then
+    local a, b, c = unpack('<ddd', raw)
+    return { a, b, c, #raw > 24 and unpack('<d', raw, 25) or 0 }
+  end
   return { unpack('<dd', raw) }
 end
 
@@ -68,7 +71,15 @@ local function advance(p, a, b, c, d)
   elseif kind == FIXED or kind == CALENDAR then
     local start, stop = period(p, a, b)
     if not start then return nil end
-    if start > a then c = 0 end
+    if start > a then
+      -- Each period pays as much, if debt is carried: boundaries are never half a period from where they usually are.
+      if d > 0 and p[EXPIRY] ~= '' then
+        local usual = tonumber(p[EXPIRY])
+        c = max(c - d * (1 + floor((start - b + usual / 2) / usual)), 0)
+      else
+        c = 0
+      end
+    end
     a, b = start, stop
   elseif kind == TOTAL then
     if a == 0 or now >= b + p[FORGET] then a, b = 0, 0 end
@@ -81,6 +92,11 @@ local function spent(kind, a, b, c)
   if kind == FIXED or kind == CALENDAR then return c end
   if kind == BUCKET then return a - c end
   return a
+end
+
+-- What a period pays of what this one leaves: the number that the count is above; 0 if it is above none.
+local function pays(p, c)
+  return p[EXPIRY] ~= '' and c > p[AT_MOST] and p[AT_MOST] or 0
 end
 
 -- Makes the level of a bucket that of the instant by which it had leaked to it.
@@ -101,8 +117,9 @@ local function add(p, amount, a, b, c, d)
     end
   elseif kind == TOTAL then
     if amount > 0 then a, b = min(a + amount, MOST), max(b, now) end
-  elseif kind ~= REQUEST then
+  elseif kind ~= REQUEST and amount > 0 then
     c = min(c + amount, MOST)
+    d = pays(p, c)
   end
   return a, b, c, d
 end
@@ -125,8 +142,9 @@ local function give_back(p, units, a, b, c, d)
     end
   elseif kind == TOTAL then
     if units > 0 then a, b = max(a - units, 0), max(b, now) end
-  elseif kind ~= REQUEST then
+  elseif kind ~= REQUEST and units > 0 then
     c = max(c - units, 0)
+    d = pays(p, c)
   end
   return a, b, c, d
 end
@@ -167,7 +185,12 @@ local function save(p, key, was, a, b, c, d)
     if b == 0 then return call('DEL', key) end
     return save_cells(key, p[EXPIRY], was[2] > 0 and was[3] == c and was[1] == a, a, b, c, d)
   elseif kind == FIXED or kind == CALENDAR then
-    if was[1] == a and was[2] == b then return call('SETRANGE', key, '16', pack('<d', c)) end
+    if d > 0 then
+      -- Kept until it is paid, or a little longer.
+      local paid = min(ceil(c / d) * tonumber(p[EXPIRY]), ENDLESS)
+      return call('PSETEX', key, ceil((max(b - now, 0) + paid) / 1000) + grace, pack('<dddd', a, b, c, d))
+    end
+    if was[1] == a and was[2] == b and was[4] == 0 then return call('SETRANGE', key, '16', pack('<d', c)) end
     value = pack('<ddd', a, b, c)
   elseif kind == TOTAL and a == 0 then
     return call('DEL', key)

@@ -67,7 +67,7 @@ end
 
 -- Until there is room for `excess` units more; nothing if waiting does not help. Beside holds, if those lapse one after
 -- the other and the counter forgets the rest.
-local function freed(h, p, excess, used, a, b, c)
+local function freed(h, p, excess, used, a, b, c, d)
   -- Until so many units of the state will have been forgotten; infinite if waiting does not help.
   local function forgets(units)
     local kind = p[KIND]
@@ -76,7 +76,12 @@ local function freed(h, p, excess, used, a, b, c)
       local at = leaked_at(p, c + units, b)
       return at and max(at - now, 0) or huge
     end
-    if kind == FIXED or kind == CALENDAR then return max(b - now, 0) end
+    if kind == FIXED or kind == CALENDAR then
+      -- Beyond the end of a period that is told by the usual length of periods.
+      local more = 0
+      if d > 0 and units > d and p[EXPIRY] ~= '' then more = (ceil(units / d) - 1) * tonumber(p[EXPIRY]) end
+      return more < ENDLESS and max(b - now, 0) + more or huge
+    end
     return huge
   end
 

@@ -8,9 +8,9 @@
 --               it counts for that long; then what is to be written down, if anything is
 --         then  for each counter to charge if there is no record: what stays the same in the record
 -- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; when it
---         was reserved; then of each counter: granted; paid in all; charged now; what came of it. Beside that string what
---         stays the same in the record of each, in the same order. A reset of -2 is the end of a period that the record
---         does not know.
+--         was reserved; then of each counter: granted; paid in all; charged now; 1 if what it owes is not known; what came
+--         of it. Beside that string what stays the same in the record of each, in the same order. A reset of -2 is the end
+--         of a period that the record does not know.
 
 local MORE, DONE, RELEASE, LOOK = 0, 1, 2, 3
 local FOUND_HELD, FOUND_LATE, FOUND_SETTLED, FOUND_UNHELD, FOUND_UNKNOWN = 0, 1, 2, 3, 4
@@ -85,7 +85,8 @@ for k, part in ipairs(record[PARTS]) do
     end
   end
   -- No later period than the next is known: all that is left to say is whether what was counted is of one before.
-  if p[KIND] == CALENDAR and now >= p[BEYOND] then p[STOP], p[BEYOND] = now, huge end
+  local carries, owes = p[EXPIRY] ~= '', 0
+  if p[KIND] == CALENDAR and now >= p[BEYOND] then p[STOP], p[BEYOND], p[EXPIRY] = now, huge, '' end
   local h, is_closed = p[BESIDE] and goes_on and beside(k, names[k]), now >= part[CLOSES]
   local was_open = h and h[COUNT] > 0 and call('ZREM', h[COUNTER] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
   if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, true end
@@ -104,9 +105,13 @@ for k, part in ipairs(record[PARTS]) do
     charge(k, p, SPEND, 0, charged, true, 1)
   end
   part[ON_HOLD] = h and h[PUT] or NO_HOLD
-  if told[3] == huge then told[3] = NOBODY_KNOWS end
+  if told[3] == huge then
+    told[3] = NOBODY_KNOWS
+    if carries and stored[k][4] > 0 then owes = 1 end
+  end
   reply[replied + 1], reply[replied + 2], reply[replied + 3] = part[GRANTED], part[PAID], charged
-  replied = replied + 3
+  reply[replied + 4] = owes
+  replied = replied + 4
   tell(1)
   replies[k + 1] = stays
 end

@@ -1,10 +1,9 @@
 //! What the record of a reservation says of a counter to those who settle it, and its terms behind that: the script
 //! hands it back, and reads of it the unit, the counter's name and the terms.
 
-use crate::algorithm::{Rule, Span};
+use crate::algorithm::Rule;
 use crate::calendar::{Calendar, Period};
-use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, Number, Unit, Window};
+use crate::limits::{CounterKey, Debt, Number, Unit, Window};
 use crate::store::redis::keys;
 use crate::store::{Charge, StoreError};
 
@@ -16,6 +15,7 @@ const PERIODS: [Period; 4] = [Period::Day, Period::Week, Period::Month, Period::
 const ONLY_HOLDS: u8 = b'h';
 const OTHER: u8 = b'o';
 const CALENDAR: u8 = b'c';
+const CALENDAR_WITH_DEBT: u8 = b'd';
 
 /// A counter of a reservation.
 #[derive(Debug)]
@@ -41,8 +41,9 @@ pub(super) fn write(charge: &Charge<'_>, terms: &[u8]) -> Vec<u8> {
     }
     match window {
         Window::Concurrent { .. } => info.push(ONLY_HOLDS),
-        Window::Calendar(calendar) => {
-            info.extend([CALENDAR, place(&PERIODS, &calendar.period()), calendar.anchor()]);
+        Window::Calendar(calendar, debt) => {
+            let kind = if *debt == Debt::Carried { CALENDAR_WITH_DEBT } else { CALENDAR };
+            info.extend([kind, place(&PERIODS, &calendar.period()), calendar.anchor()]);
             info.extend(calendar.zone_name().as_bytes());
         }
         _ => info.push(OTHER),
@@ -88,12 +89,13 @@ impl Info<'_> {
         self.kind == ONLY_HOLDS
     }
 
-    /// For how long the period of its calendar goes on that holds `at`; `None` if it has no calendar.
-    pub(super) fn period_left(&self, at: Timestamp) -> Option<Micros> {
+    /// Its window, if that has a calendar.
+    pub(super) fn calendar(&self) -> Option<Window> {
         let (&[period, anchor], zone) = self.calendar.split_first_chunk()?;
         let zone = str::from_utf8(zone).ok()?;
         let calendar = Calendar::new(*PERIODS.get(usize::from(period))?, zone, anchor).ok()?;
-        Some(Span::holding(&Window::Calendar(calendar), at).end.since(at))
+        let debt = if self.kind == CALENDAR_WITH_DEBT { Debt::Carried } else { Debt::Forgiven };
+        Some(Window::Calendar(calendar, debt))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict};
+use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict, boundary_near};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
 use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
@@ -114,16 +114,29 @@ pub(in crate::store::redis) fn amount(replied: i64) -> Result<u64, StoreError> {
 /// The answer to `call`, of whose charges this was said.
 pub(in crate::store::redis) fn answer(call: &Call<'_>, at: Timestamp, charged: &[Charged]) -> Answer {
     let mut outcomes: Outcomes =
-        call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged)).collect();
+        call.charges.iter().zip(charged).map(|(charge, charged)| outcome(charge, charged, at)).collect();
     call.settle(&mut outcomes, Share::WHOLE);
     Answer { at, outcomes, degraded: None }
 }
 
-fn outcome(charge: &Charge<'_>, charged: &Charged) -> Outcome {
+fn outcome(charge: &Charge<'_>, charged: &Charged, at: Timestamp) -> Outcome {
+    let charged = charged.at_boundary(charge.rule.window, at);
     charged.outcome(matches!(charge.rule.window, Window::Concurrent { .. }), charge.rule.most())
 }
 
 impl Charged {
+    /// The same, to a counter of `window`: the script tells of what is beyond this period as if all were as long as they
+    /// usually are.
+    pub(super) fn at_boundary(self, window: &Window, at: Timestamp) -> Self {
+        match (self.verdict, self.reset_after) {
+            (Verdict::Refused(Retry::After(wait)), Some(left)) if wait > left && is_periodic(window) => {
+                let wait = boundary_near(window, at.plus(wait)).since(at);
+                Self { verdict: Verdict::Refused(Retry::After(wait)), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// What came of a charge to a counter of which at most so much may be used and held, or only held.
     pub(super) fn outcome(self, only_held: bool, most: Number) -> Outcome {
         let Self { spent, held, verdict, reset_after } = self;
@@ -131,6 +144,10 @@ impl Charged {
         let (used, held) = if only_held { (0, spent + held) } else { (spent, held) };
         Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
     }
+}
+
+fn is_periodic(window: &Window) -> bool {
+    matches!(window, Window::Fixed { .. } | Window::Calendar(..))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 
 use redis::Cmd;
 
+use crate::algorithm::Span;
 use crate::clock::Timestamp;
-use crate::limits::{CounterKey, MAX_AMOUNT, Unit};
+use crate::limits::{CounterKey, MAX_AMOUNT, Unit, Window};
 use crate::store::redis::keys;
 use crate::store::{
     Admission, Answer, Before, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report, Reserve,
@@ -15,6 +16,17 @@ use crate::store::{
 use super::info::{self, Info};
 use super::reply::{ASTRAY, amount, answer, numbers, read_call, read_part};
 use super::{Following, Replied, Terms, Time, double, number};
+
+/// A part of which the script could not tell what is owed: its period began later than the script knows.
+#[derive(Debug, PartialEq)]
+pub(in crate::store::redis) struct Unsure {
+    /// Which part.
+    pub(in crate::store::redis) place: usize,
+    pub(in crate::store::redis) window: Window,
+}
+
+/// What became of a settle, and what has to be asked beside it.
+pub(in crate::store::redis) type Answered = (Settled, Vec<Unsure>);
 
 /// The place of the first argument to which others lead, as the script counts.
 const FIRST_PLACE: usize = 3;
@@ -208,7 +220,7 @@ pub(in crate::store::redis) fn read_reserved(
 /// The store's time, and what became of a [`Settle`], as [`read_reserved`].
 pub(in crate::store::redis) fn read_settled(
     reply: &[Vec<u8>],
-) -> Result<(Timestamp, Option<Settled>), StoreError> {
+) -> Result<(Timestamp, Option<Answered>), StoreError> {
     let (said, infos) = reply.split_first().ok_or(StoreError::Corrupt)?;
     let (now, numbers) = begun(said)?;
     let (before, at, until, began, mut rest) = match &numbers[..] {
@@ -227,21 +239,33 @@ pub(in crate::store::redis) fn read_settled(
         _ => return Err(StoreError::Corrupt),
     };
     let until = if until < 0 { None } else { Some(Timestamp(amount(until)?)) };
-    let parts = infos.iter().map(|info| part(&info::read(info)?, at, &mut rest));
-    let parts = parts.collect::<Result<Vec<Part>, StoreError>>()?;
+    let (mut parts, mut unsure) = (Vec::with_capacity(infos.len()), Vec::new());
+    for (place, info) in infos.iter().enumerate() {
+        let info = info::read(info)?;
+        let (part, is_owed) = part(&info, at, &mut rest)?;
+        parts.push(part);
+        if is_owed {
+            unsure.push(Unsure { place, window: info.calendar().ok_or(StoreError::Corrupt)? });
+        }
+    }
     if !rest.is_empty() {
         return Err(StoreError::Corrupt);
     }
-    Ok((now, Some(Settled { at, before, began, until, parts })))
+    Ok((now, Some((Settled { at, before, began, until, parts }, unsure))))
 }
 
-fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<Part, StoreError> {
-    let [granted, paid, charged, ref rest @ ..] = **said else {
+/// What was said of the counter of `info`, and whether it owes what the script could not tell.
+fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<(Part, bool), StoreError> {
+    let [granted, paid, charged, owed, ref rest @ ..] = **said else {
         return Err(StoreError::Corrupt);
     };
     *said = rest;
-    let outcome = read_part(said, || info.period_left(at))?.outcome(info.only_holds(), info.most);
-    Ok(Part {
+    let calendar = info.calendar();
+    let left = || calendar.as_ref().map(|calendar| Span::holding(calendar, at).end.since(at));
+    let charged_now = read_part(said, left)?;
+    let charged_now = calendar.iter().fold(charged_now, |charged, window| charged.at_boundary(window, at));
+    let outcome = charged_now.outcome(info.only_holds(), info.most);
+    let part = Part {
         key: info.key,
         limit: info.limit,
         unit: info.unit,
@@ -250,7 +274,8 @@ fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<Part, Store
         paid: amount(paid)?,
         charged: amount(charged)?,
         outcome,
-    })
+    };
+    Ok((part, owed > 0))
 }
 
 /// The store's time, and the numbers after it.

@@ -1,0 +1,105 @@
+//! What is settled beyond a period's number is paid by the periods after it, by every store alike; or forgotten.
+
+use tollgate::algorithm::{Retry, Verdict};
+use tollgate::calendar::{Calendar, Period};
+use tollgate::clock::Micros;
+use tollgate::limits::{Debt, Window};
+use tollgate::store::{Before, Settle, Store, Then};
+
+use crate::support::bench::{Bench, START, promises};
+use crate::support::holding::{Limited, is_taken, name, part, tokens};
+
+/// The time until the first period of a bench's time ends.
+const PERIOD_ENDS: u64 = 47 * 60;
+const A_DAY: u64 = 86_400;
+
+/// Windows with periods, and how long those are in seconds.
+fn periods(debt: Debt) -> [(Limited, u64); 2] {
+    let berlin = Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap();
+    let hour = Window::Fixed { length: Micros::from_secs(3600), debt };
+    [(Limited::new(hour, 100), 3600), (Limited::new(Window::Calendar(berlin, debt), 100), A_DAY)]
+}
+
+/// Spends 350 where 100 are allowed.
+async fn spend<S: Store>(bench: &Bench<S>, id: u128, limit: &Limited) {
+    bench.clock.set(START);
+    bench.reserve(id, &[limit.hold(id, 60)]).await;
+    let settled = bench.settle(id, tokens(350), Then::Done).await;
+    assert_eq!(part(&settled), (350, 350, 350, 0), "{limit:?}");
+}
+
+async fn each_period_pays_what_it_allows<S: Store>(bench: Bench<S>) {
+    for (id, (limit, period)) in (1..).zip(periods(Debt::Carried)) {
+        spend(&bench, id, &limit).await;
+        for (asked, periods) in [(1, 2), (50, 2), (51, 3), (100, 3)] {
+            let refused = bench.reserve(100 + id, &[limit.hold(id, asked)]).await;
+            let wait = Micros::from_secs(PERIOD_ENDS + periods * period);
+            assert_eq!(refused.answer.outcomes[0].verdict, Verdict::Refused(Retry::After(wait)), "{limit:?}");
+        }
+        bench.pass(PERIOD_ENDS);
+        assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (250, 0), "{limit:?}");
+        bench.pass(2 * period);
+        assert_eq!(
+            bench.used_and_held(limit.hold(id, 0)).await,
+            (50, 0),
+            "nobody asked in between, {limit:?}"
+        );
+        assert!(is_taken(&bench.reserve(200 + id, &[limit.hold(id, 50)]).await), "{limit:?}");
+        assert!(!is_taken(&bench.reserve(300 + id, &[limit.hold(id, 1)]).await), "{limit:?}");
+        bench.settle(200 + id, tokens(50), Then::Done).await;
+        bench.pass(period);
+        assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (0, 0), "all is paid, {limit:?}");
+    }
+}
+
+async fn what_is_forgiven_is_forgotten<S: Store>(bench: Bench<S>) {
+    for (id, (limit, _)) in (1..).zip(periods(Debt::Forgiven)) {
+        spend(&bench, id, &limit).await;
+        bench.pass(PERIOD_ENDS);
+        assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (0, 0), "{limit:?}");
+    }
+}
+
+async fn a_period_that_is_over_is_charged_no_more<S: Store>(bench: Bench<S>) {
+    for (id, (limit, _)) in (1..).zip(periods(Debt::Carried)) {
+        bench.clock.set(START);
+        bench.reserve(id, &[limit.hold(id, 60)]).await;
+        bench.pass(PERIOD_ENDS);
+        let late = bench.settle(id, tokens(350), Then::Done).await;
+        assert_eq!((late.before, part(&late)), (Before::Late, (0, 350, 0, 0)), "{limit:?}");
+    }
+}
+
+/// A store may know no more of a reservation's calendar than the periods around it.
+async fn who_settles_days_later_is_told_what_is_owed<S: Store>(bench: Bench<S>) {
+    for (id, (limit, period)) in (1..).zip(periods(Debt::Carried)) {
+        bench.clock.set(START);
+        let charges = [limit.spend(id, 0)];
+        let keep = Micros::from_secs(30 * A_DAY);
+        let call = Settle {
+            name: name(id),
+            spent: tokens(1050),
+            then: Then::Done,
+            otherwise: &charges,
+            report: None,
+            keep,
+        };
+        assert_eq!(part(&bench.store.settle(call).await.unwrap()), (1050, 1050, 1050, 0), "{limit:?}");
+        for (periods, owed) in [(2, 850), (3, 750), (7, 350), (10, 50), (11, 0)] {
+            bench.clock.set(START);
+            bench.pass(periods * period);
+            let again = bench.store.settle(call).await.unwrap();
+            assert_eq!((again.before, part(&again)), (Before::Settled, (0, 1050, owed, 0)), "{limit:?}");
+            let outcome = again.parts[0].outcome;
+            assert_eq!(outcome.is_admitted(), owed <= 100, "{limit:?} after {periods}");
+            assert_eq!(outcome.standing.reset_after, Some(Micros::from_secs(PERIOD_ENDS)), "{limit:?}");
+        }
+    }
+}
+
+promises!(of [memory, redis]: {
+    each_period_pays_what_it_allows,
+    what_is_forgiven_is_forgotten,
+    a_period_that_is_over_is_charged_no_more,
+    who_settles_days_later_is_told_what_is_owed,
+});
