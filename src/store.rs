@@ -25,7 +25,7 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };
-pub use usage::{Note, Page, Place, Report, Retention, Spending, Trail};
+pub use usage::{Expense, Note, Page, Place, Report, Retention, Spending, Trail};
 
 /// What one call does to one counter.
 #[derive(Clone, Copy, Debug)]

@@ -75,6 +75,7 @@ impl Turn {
             accepts_less: None,
             life: LIFE,
             about: b"bench",
+            expenses: &[],
         };
         let reserved = store.reserve(call).await.expect("the store answers");
         assert!(matches!(reserved.hold, Hold::Taken(_)), "{:?}", black_box(reserved.hold));

@@ -14,6 +14,7 @@ mod reading;
 mod refused;
 mod select;
 mod shown;
+mod spent;
 mod stream;
 
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub(super) async fn check<S: Store>(
         Enforcement::Enforced => plan.spare_the_refused(),
         Enforcement::Shadow => plan.unbind(),
     }
-    let answer = charge(engine, &plan).await;
+    let answer = charge(engine, domain, request, &plan).await;
     let (at, outcomes) = (answer.at, &answer.outcomes);
     let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
@@ -112,7 +113,16 @@ pub(super) async fn check<S: Store>(
     Ok(decision)
 }
 
-async fn charge<S: Store>(engine: &Engine<S>, plan: &Plan<'_>) -> Answer {
+async fn charge<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    request: &CheckRequest<'_>,
+    plan: &Plan<'_>,
+) -> Answer {
+    if plan.spends() {
+        // Boxed: what few calls need would make every waiting call larger.
+        return Box::pin(spent::charge(engine, domain, request, plan)).await;
+    }
     if plan.charges.is_empty() {
         return Answer { at: Timestamp::default(), outcomes: Outcomes::new(), degraded: None };
     }

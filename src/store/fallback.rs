@@ -108,7 +108,7 @@ impl<S: Store> WithFallback<S> {
     /// Keeps in mind that what `call` reserves is counted locally as if it was spent already.
     fn remember(&self, call: Reserve<'_>) {
         if call.charges.iter().any(|charge| charge.on_error == OnError::Local) {
-            _ = self.local.reserve_now(Reserve { charges: &[], about: &[], ..call });
+            _ = self.local.reserve_now(Reserve { charges: &[], about: &[], expenses: &[], ..call });
         }
     }
 

@@ -18,7 +18,7 @@ use crate::algorithm::{Op, Outcome, Share};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, MAX_AMOUNT, Number, Unit};
 
-use super::{Answer, Binding, Charge, Report};
+use super::{Answer, Binding, Charge, Expense, Report};
 
 /// A call that is done once under its name, and holds what it asks to hold.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Reserve<'a> {
     pub life: Life,
     /// Whose it is and what for, as [`Report::about`]: written down with whatever is spent of it.
     pub about: &'a [u8],
+    /// What it spends at once, beside what it holds: written down in the same step.
+    pub expenses: &'a [Expense<'a>],
 }
 
 /// How long a hold lives, and how long it is remembered.

@@ -36,6 +36,17 @@ pub struct Report<'a> {
     pub classes: &'a [u64],
 }
 
+/// What a call spends without a hold, to be written down in the step that charges it.
+#[derive(Clone, Copy, Debug)]
+pub struct Expense<'a> {
+    /// As [`Report::about`].
+    pub about: &'a [u8],
+    /// Tokens of whatever class.
+    pub tokens: u64,
+    /// Nano-USD.
+    pub money: u64,
+}
+
 /// What was written down at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
@@ -97,6 +108,18 @@ impl Default for Retention {
     fn default() -> Self {
         Self { age: Micros::from_secs(90 * 24 * 3600), most: 1_000_000 }
     }
+}
+
+impl Expense<'_> {
+    /// What a note of it says.
+    pub(super) const fn spending(&self) -> Spending {
+        Spending { found: Before::Unheld, tokens: self.tokens, money: self.money, classes: Vec::new() }
+    }
+}
+
+impl Expense<'static> {
+    /// What else is to be known of one: nothing.
+    pub(super) const LINE: &'static [u8] = b"{}";
 }
 
 impl Place {

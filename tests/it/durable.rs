@@ -147,8 +147,15 @@ fn done(store: &MemoryStore, name: u128, done: &Named) -> (Option<Reserved>, Opt
             let charges: Vec<_> = counters.iter().map(|counter| spends(counter, hold)).collect();
             let [ttl, max_age, keep] = [2, 5, 60].map(Micros::from_secs);
             let life = Life { ttl, max_age, keep };
-            let call =
-                Reserve { name, body: *body, charges: &charges, accepts_less: None, life, about: b"ann" };
+            let call = Reserve {
+                name,
+                body: *body,
+                charges: &charges,
+                accepts_less: None,
+                life,
+                about: b"ann",
+                expenses: &[],
+            };
             (Some(store.reserve_now(call).unwrap()), None)
         }
         Named::Settle { spent, then, otherwise } => {

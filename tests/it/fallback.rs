@@ -262,7 +262,15 @@ async fn the_local_memory_counts_what_was_held_once() {
         Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(60), keep: Micros::from_secs(120) };
     for id in [1, 2] {
         let name = CounterKey { tag: 1, id: 1 << 64 | id };
-        let call = Reserve { name, body: 1, charges: &[tokens], accepts_less: None, life, about: b"" };
+        let call = Reserve {
+            name,
+            body: 1,
+            charges: &[tokens],
+            accepts_less: None,
+            life,
+            about: b"",
+            expenses: &[],
+        };
         bench.0.reserve(call).await.unwrap();
         bench.fail();
         bench.0.settle(used(id, 3, &[tokens])).await.unwrap_err();

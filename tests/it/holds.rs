@@ -38,6 +38,7 @@ async fn of_many_at_once_as_many_hold_as_there_is_room<S: Store>(bench: Bench<S>
                         charges: &charges,
                         accepts_less: None,
                         about: &[],
+                        expenses: &[],
                         life: LIFE,
                     };
                     taken += usize::from(is_taken(&store.reserve(call).await.unwrap()));
@@ -70,6 +71,7 @@ async fn a_call_is_done_once_under_its_name<S: Store>(bench: Bench<S>) {
             charges: &charges,
             accepts_less: None,
             about: &[],
+            expenses: &[],
             life: LIFE,
         };
         let conflict = bench.store.reserve(other).await.unwrap();
@@ -95,8 +97,15 @@ async fn a_refusal_holds_nothing_and_is_not_remembered<S: Store>(bench: Bench<S>
         }
         assert_eq!(bench.settle(id, tokens(7), Then::Done).await.before, Before::Unknown);
         let other = charges(100);
-        let call =
-            Reserve { name: name(id), body: 99, charges: &other, accepts_less: None, about: &[], life: LIFE };
+        let call = Reserve {
+            name: name(id),
+            body: 99,
+            charges: &other,
+            accepts_less: None,
+            about: &[],
+            expenses: &[],
+            life: LIFE,
+        };
         assert!(is_taken(&bench.store.reserve(call).await.unwrap()), "{limit:?}");
     }
 }

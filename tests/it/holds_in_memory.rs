@@ -24,6 +24,7 @@ fn reserve(store: &MemoryStore, number: u128, charges: &[Charge<'_>]) -> Result<
         charges,
         accepts_less: None,
         about: &[],
+        expenses: &[],
         life: LIFE,
     })
 }
@@ -127,6 +128,7 @@ fn long_holds_keep_no_places_that_short_ones_leave() {
             charges: &charges,
             accepts_less: None,
             about: &[],
+            expenses: &[],
             life: long,
         };
         assert!(is_taken(&store.reserve_now(call).unwrap()));

@@ -44,7 +44,8 @@ async fn a_hold_is_renewed_by_its_own_time<S: Store>(bench: Bench<S>) {
         let ttl = Micros::from_secs(seconds);
         let life = Life { ttl, ..LIFE };
         let name = name(seconds.into());
-        let call = Reserve { name, body: 1, charges: &charges, accepts_less: None, about: &[], life };
+        let call =
+            Reserve { name, body: 1, charges: &charges, accepts_less: None, about: &[], expenses: &[], life };
         bench.store.reserve(call).await.unwrap();
         for after in [0, 1, seconds - 1, seconds] {
             bench.pass(after);
@@ -80,6 +81,7 @@ async fn a_hold_lives_no_longer_than_it_may<S: Store>(bench: Bench<S>) {
             charges: &charges,
             accepts_less: None,
             about: &[],
+            expenses: &[],
             life,
         };
         let Hold::Taken(grant) = bench.store.reserve(call).await.unwrap().hold else { panic!("{limit:?}") };
@@ -256,8 +258,15 @@ async fn a_reservation_is_forgotten_when_it_was_kept<S: Store>(bench: Bench<S>) 
     let reserve = async |number, keep| {
         let life = Life { keep, ..LIFE };
         let charges = [limit.hold(1, 1)];
-        let call =
-            Reserve { name: name(number), body: 1, charges: &charges, accepts_less: None, about: &[], life };
+        let call = Reserve {
+            name: name(number),
+            body: 1,
+            charges: &charges,
+            accepts_less: None,
+            about: &[],
+            expenses: &[],
+            life,
+        };
         bench.store.reserve(call).await.unwrap()
     };
     let (nothing, hour) = (Micros(0), Micros::from_secs(3600));

@@ -208,6 +208,7 @@ async fn take<S: Store>(
                 charges: &charges,
                 accepts_less: some.and_then(NonZeroU64::new),
                 about: &[],
+                expenses: &[],
                 life: Life {
                     ttl: Micros(lasting.ttl),
                     max_age: Micros(lasting.max_age),

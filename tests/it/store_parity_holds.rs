@@ -209,8 +209,15 @@ async fn do_both(
         Deed::Reserve { name, body, charges: asked, accepts_less, life } => {
             let charges = charges(&limits, tag, asked);
             let (name, charges) = (key(tag, 100 + name), &charges[..]);
-            let call =
-                Reserve { name, body: *body, charges, accepts_less: *accepts_less, life: *life, about: &[] };
+            let call = Reserve {
+                name,
+                body: *body,
+                charges,
+                accepts_less: *accepts_less,
+                life: *life,
+                about: &[],
+                expenses: &[],
+            };
             prop_assert_eq!(script.reserve(call).await, memory.reserve_now(call));
         }
         Deed::Settle { name, spent, then, otherwise, keep } => {

@@ -460,7 +460,7 @@ fn reserve<'a>(id: u128, charges: &'a [Charge<'a>]) -> Reserve<'a> {
     let minute = Micros::from_secs(60);
     let life = Life { ttl: minute, max_age: minute, keep: minute };
     let name = CounterKey { tag: 0xfeed, id: 1000 + id };
-    Reserve { name, body: 1, charges, accepts_less: None, life, about: &[] }
+    Reserve { name, body: 1, charges, accepts_less: None, life, about: &[], expenses: &[] }
 }
 
 fn settle(id: u128, then: Then) -> Settle<'static> {

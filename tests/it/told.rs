@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tollgate::clock::{Clock, Timestamp};
-use tollgate::engine::{Check, Decision, Engine, EngineSettings, Inspect, Odd, Unclaimed};
+use tollgate::engine::{Check, Code, Decision, Engine, EngineSettings, Inspect, Odd, Unclaimed};
 use tollgate::limits::{KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
@@ -152,6 +152,10 @@ promises!(of [memory, redis]: {
     the_dearest_price_stands_in_where_the_file_says_so,
     what_touches_no_budget_is_no_event,
     a_model_of_any_bytes_is_written_down_in_letters,
+    what_is_spent_by_name_is_an_event,
+    descriptors_of_several_limits_are_one_event_and_of_several_subjects_several,
+    what_is_refused_is_an_event_however_its_limit_was_reached,
+    what_is_spent_beside_a_hold_is_an_event_of_its_own,
 });
 
 async fn what_nobody_held_is_one_event_with_its_price<S: Store>(bench: Bench<S>) {
@@ -284,6 +288,79 @@ async fn a_model_of_any_bytes_is_written_down_in_letters<S: Store>(bench: Bench<
     let events = service.events(3).await;
     assert_eq!([&events[0]["named"], &events[1]["named"]], ["\u{fffd}\"\0"; 2]);
     assert_eq!(events[2]["refused_by"][0]["reason"], "unpriced_model");
+}
+
+fn named(user: &str, limit: &str, hits: u64) -> Ask {
+    Ask::new("llm", &format!("user={user} limit={limit}")).hits(hits)
+}
+
+async fn what_is_spent_by_name_is_an_event<S: Store>(bench: Bench<S>) {
+    let service = Service::over(bench);
+    assert_eq!(service.told(&named("ada", "tokens", 30), "ada").await[0], (30, 0));
+    assert_eq!(service.told(&named("ada", "spend", 5_000), "ada").await[1], (5_000_000, 0), "micro-USD");
+    service.ask(&named("ada", "requests", 1)).await;
+    service.ask(&named("ada", "tokens", 0)).await;
+    let events = service.events(2).await;
+    let names =
+        ["kind", "found", "limit", "route", "tokens", "classes", "nano_usd", "named", "model", "unpriced"];
+    assert_eq!(
+        members(&events[0], &names),
+        json!({"kind": "settle", "found": "unheld", "limit": "tokens", "route": null, "tokens": 30,
+            "classes": {}, "nano_usd": 0, "named": null, "model": null, "unpriced": null})
+    );
+    assert_eq!(
+        members(&events[1], &["limit", "tokens", "nano_usd"]),
+        json!({"limit": "spend", "tokens": 0, "nano_usd": 5_000_000})
+    );
+    assert_eq!(events[0]["subject"], events[1]["subject"]);
+}
+
+async fn descriptors_of_several_limits_are_one_event_and_of_several_subjects_several<S: Store>(
+    bench: Bench<S>,
+) {
+    let service = Service::over(bench);
+    let both =
+        named("ada", "spend", 7).and("user=ada limit=team").hits(9).and("user=ada limit=tokens").hits(4);
+    let both = both.and("user=bob limit=spend").hits(2).and("user=ada limit=spend").hits(8);
+    assert_eq!(service.told(&both, "ada").await, [(4, 0), (8_000, 0), (9_000, 0)]);
+    assert_eq!(service.books("bob").await[1], (2_000, 0));
+    let told: Vec<_> = service
+        .events(2)
+        .await
+        .iter()
+        .map(|event| (event["tokens"].clone(), event["nano_usd"].clone()))
+        .collect();
+    assert_eq!(told, [(4.into(), 9_000.into()), (0.into(), 2_000.into())]);
+}
+
+async fn what_is_refused_is_an_event_however_its_limit_was_reached<S: Store>(bench: Bench<S>) {
+    let service = Service::over(bench);
+    service.ask(&named("ada", "tokens", 10_000)).await;
+    let by_name = named("ada", "tokens", 1).and("user=ada limit=spend").hits(1);
+    for refused in [by_name, chat("ada", ""), chat("ada", "").hits(0)] {
+        assert_eq!(service.ask(&refused).await.code, Code::OverLimit);
+    }
+    // A limit of hits refuses what is spent beside it.
+    let hits = named("bob", "requests", 101).and("user=bob limit=tokens").hits(1);
+    assert_eq!(service.ask(&hits).await.code, Code::OverLimit);
+    let events = service.events(4).await;
+    let refusals: Vec<&Value> = events.iter().filter(|event| event["kind"] == "refusal").collect();
+    assert_eq!(refusals.len(), 3, "{events:#?}");
+    let by = json!([{"limit": "tokens", "reason": "over_limit"}]);
+    assert!(refusals.iter().all(|event| event["refused_by"] == by), "{events:#?}");
+    assert_eq!((service.books("ada").await[1], service.books("bob").await[0]), ((0, 0), (0, 0)));
+}
+
+async fn what_is_spent_beside_a_hold_is_an_event_of_its_own<S: Store>(bench: Bench<S>) {
+    let service = Service::over(bench);
+    let both = chat("ada", "model=mini reserve=5").and("user=bob limit=tokens").hits(7);
+    assert_eq!(service.told(&both, "ada").await[0], (0, 5));
+    assert_eq!(service.books("bob").await[0], (7, 0));
+    assert_eq!(service.events(1).await[0]["tokens"], 7);
+    // What is told and what is named at once are two things.
+    let both = used("ada", "mini", "").and("user=ada limit=tokens").hits(9);
+    assert_eq!(service.told(&both, "ada").await[0], (119, 5));
+    service.events(3).await;
 }
 
 /// A store whose next settles get lost on their way there.

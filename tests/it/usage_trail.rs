@@ -9,8 +9,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
-    Before, Binding, Charge, Due, FreedBy, Hold, Life, Note, Page, Place, Report, Reserve, Retention, Settle,
-    Spent, Store, Then, Trail,
+    Before, Binding, Charge, Due, Expense, FreedBy, Hold, Life, Note, Page, Place, Report, Reserve,
+    Retention, Settle, Spent, Store, Then, Trail,
 };
 
 use crate::support::redis::{RedisServer, until_ready};
@@ -83,7 +83,15 @@ fn said(note: &Note) -> (Before, u64, u64, Vec<u64>) {
 impl<S: Store> Bench<S> {
     async fn reserve(&self, number: u128, charges: &[Charge<'_>]) -> Hold {
         let name = name(number);
-        let call = Reserve { name, body: 1, charges, accepts_less: None, life: LIFE, about: b"about" };
+        let call = Reserve {
+            name,
+            body: 1,
+            charges,
+            accepts_less: None,
+            life: LIFE,
+            about: b"about",
+            expenses: &[],
+        };
         self.store.reserve(call).await.unwrap().hold
     }
 
@@ -169,6 +177,34 @@ async fn what_spends_nothing_leaves_no_note<S: Store>(bench: Bench<S>) {
     assert_eq!(bench.spent().await, []);
 }
 
+async fn what_is_spent_at_once_is_noted_if_it_is_charged<S: Store>(bench: Bench<S>) {
+    let expense = |about, tokens, money| Expense { about, tokens, money };
+    let expenses = [expense(&b"ann"[..], 7, 0), expense(b"", 0, 1 << 52)];
+    for (number, units, expected) in [(1, 1000, 2), (2, 1, 2)] {
+        let op = Op::Take { room: units, charge: units };
+        let charges = [Charge { op, ..hold(Unit::Tokens, 0) }, hold(Unit::Money, 3)];
+        let (name, charges) = (name(number), &charges);
+        let call = Reserve {
+            name,
+            body: 1,
+            charges,
+            accepts_less: None,
+            life: LIFE,
+            about: b"about",
+            expenses: &expenses,
+        };
+        bench.clock.advance(Micros(1_234_567));
+        let hold = bench.store.reserve(call).await.unwrap().hold;
+        assert_eq!(matches!(hold, Hold::Taken(_)), number == 1);
+        assert_eq!(bench.notes(Trail::Spent).await.len(), expected);
+    }
+    let (unheld, none) = (Before::Unheld, Vec::new());
+    assert_eq!(bench.spent().await, [(unheld, 7, 0, none.clone()), (unheld, 0, 1 << 52, none)]);
+    let notes = bench.notes(Trail::Spent).await;
+    assert_eq!((&*notes[0].about, &*notes[1].about, &*notes[0].line), (&b"ann"[..], &b""[..], &b"{}"[..]));
+    assert_eq!(notes[0].at, Timestamp(START.0 + 1_234_567));
+}
+
 async fn a_trail_is_read_page_by_page<S: Store>(bench: Bench<S>) {
     bench.reserve(1, &[hold(Unit::Money, 30)]).await;
     for money in 1..=25 {
@@ -228,6 +264,7 @@ promises!(
     usage_that_nobody_knows_is_told_as_it_was_held,
     late_and_unheld_usage_is_told_as_such,
     what_spends_nothing_leaves_no_note,
+    what_is_spent_at_once_is_noted_if_it_is_charged,
     a_trail_is_read_page_by_page,
     refusals_are_told_apart,
 );

@@ -140,7 +140,8 @@ async fn once<S: Store>(
         Amount::AllBut(units) => !units,
     };
     let life = Life { ttl: MOMENT, max_age: MOMENT, keep: keep(MOMENT) };
-    let call = Reserve { name, body, charges: &plan.charges, accepts_less: None, life, about: &[] };
+    let call =
+        Reserve { name, body, charges: &plan.charges, accepts_less: None, life, about: &[], expenses: &[] };
     let Reserved { answer, hold } = engine.store.reserve(call).await.map_err(HoldError::Unavailable)?;
     match hold {
         Hold::Conflict => Err(HoldError::Conflict),

@@ -14,7 +14,7 @@ use crate::engine::usage::Object;
 use crate::engine::{Enforcement, Engine, failure, watch};
 use crate::limits::{CounterKey, NativeDomain, identity};
 use crate::prices::{Class, PriceTable};
-use crate::store::{Admission, Answer, Call, Grant, Hold, Life, Reserve, Reserved, Store};
+use crate::store::{Admission, Answer, Call, Expense, Grant, Hold, Life, Reserve, Reserved, Store};
 
 use super::amounts::{Amounts, Granted};
 use super::answer::{Done, LimitStanding, ReserveAnswer, Ruling};
@@ -38,6 +38,8 @@ pub(in crate::engine) struct Terms<'a> {
     pub(in crate::engine) life: Life,
     /// Whose it is and what for, as it is written down.
     pub(in crate::engine) about: &'a [u8],
+    /// What is spent at once beside it.
+    pub(in crate::engine) expenses: &'a [Expense<'a>],
 }
 
 impl Terms<'_> {
@@ -134,7 +136,8 @@ impl<'r, 'a> Asked<'r, 'a> {
                 name::by_key(secret, Purpose::Reservation, &domain.name, &self.descriptor, key)
             }
         };
-        Terms { name, body: body(self.request, &self.estimate), units, life: life(plan, self.ttl), about }
+        let (body, life) = (body(self.request, &self.estimate), life(plan, self.ttl));
+        Terms { name, body, units, life, about, expenses: &[] }
     }
 
     /// What is answered once it is `reserved` on `terms`, of which `usage` was asked.
@@ -223,12 +226,12 @@ pub(in crate::engine) async fn take<S: Store>(
     plan: &Plan<'_>,
     terms: Terms<'_>,
 ) -> Reserved {
-    let Terms { name, body, units, life, about } = terms;
+    let Terms { name, body, units, life, about, expenses } = terms;
     if engine.settings.enforcement == Enforcement::Enforced && plan.is_refused() {
         let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
         return Reserved { answer: failure::ask(&engine.store, call).await, hold: Hold::Refused };
     }
-    let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about };
+    let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about, expenses };
     failure::reserve(&engine.store, call).await
 }
 

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Unit};
 use crate::store::usage::Totals;
 use crate::store::{
-    Admission, Answer, Before, Binding, Call, Charge, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
+    Admission, Answer, Before, Binding, Call, Charge, Expense, FreedBy, Grant, Hold, Outcomes, Part, Reserve,
     Reserved, Settle, Settled, StoreError, Then,
 };
 
@@ -44,8 +44,11 @@ impl MemoryStore {
         }
         let outcomes = step.all_or_none();
         let share = step.share;
-        step.stand_up();
         let is_refused = all_or_none(call.charges).is_refused(&outcomes);
+        if !is_refused {
+            self.write_down_expenses(call, at);
+        }
+        step.stand_up();
         let answer = Answer { at, outcomes, degraded: None };
         if is_refused {
             return Ok(Reserved { answer, hold: Hold::Refused });
@@ -136,6 +139,13 @@ impl MemoryStore {
             record.go_on(then, until, &dues, &held);
         }
         Ok(Settled { at, before: found, began: record.began, until, parts })
+    }
+
+    /// Writes down what `call` spends at once.
+    fn write_down_expenses(&self, call: Reserve<'_>, at: Timestamp) {
+        for expense in call.expenses {
+            self.trails.write(at, Some(expense.spending()), expense.about, Expense::LINE);
+        }
     }
 
     /// Writes down what is spent by `call`, before it is charged: whoever finds the charge finds the note of it.

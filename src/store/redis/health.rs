@@ -111,9 +111,16 @@ async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisRes
     let (least, second) = (Micros(1), Micros::from_secs(1));
     for (id, ttl) in [(1, least), (2, second), (3, least)] {
         let life = Life { ttl, max_age: ttl, keep: least };
-        let call =
-            Reserve { name: name(id), body: 0, charges: &charges, accepts_less: None, life, about: &[] };
-        let command = script::reserve(&call, reserve.get_hash(), by, believed);
+        let call = Reserve {
+            name: name(id),
+            body: 0,
+            charges: &charges,
+            accepts_less: None,
+            life,
+            about: &[],
+            expenses: &[],
+        };
+        let command = script::reserve(&call, reserve.get_hash(), by, believed, 1);
         command.query_async::<redis::Value>(connection).await?;
     }
     let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };

@@ -30,7 +30,7 @@ impl Alone for Asked<Reserve<'_>> {
     }
 
     fn command(&self, hash: &str, time: Time) -> Cmd {
-        script::reserve(&self.call, hash, time, || self.believed)
+        script::reserve(&self.call, hash, time, || self.believed, self.notes)
     }
 
     fn read(&self, reply: &Vec<u8>) -> Result<(Timestamp, Self::Said), StoreError> {

@@ -2,6 +2,8 @@
 //!
 //! Every number is of a fixed width, little-endian, amounts and times as doubles: the Redis script writes the same.
 
+use std::ops::Range;
+
 use crate::clock::Timestamp;
 use crate::store::Before;
 
@@ -9,6 +11,9 @@ use super::{Note, Place, Spending};
 
 /// How the bytes are read.
 const VERSION: u8 = 1;
+
+/// Where its time stands in the bytes of a note.
+const TIME: Range<usize> = 2..10;
 
 /// How a reservation was found, by the number that stands for it; 0 stands for a refusal.
 const FOUND: [Before; 3] = [Before::Held, Before::Late, Before::Unheld];
@@ -28,6 +33,13 @@ impl Note {
         bytes.extend(narrow::<u32>(self.about.len()).to_le_bytes());
         bytes.extend_from_slice(&self.about);
         bytes.extend_from_slice(&self.line);
+        bytes
+    }
+
+    /// As bytes, without its place and its time, which is [`TIME`] of them.
+    pub(in crate::store) fn to_bytes_without_time(&self) -> Vec<u8> {
+        let mut bytes = self.to_bytes();
+        bytes.drain(TIME);
         bytes
     }
 

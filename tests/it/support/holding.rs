@@ -112,15 +112,30 @@ pub(crate) fn part(settled: &Settled) -> (u64, u64, u64, u64) {
 impl<S: Store> Bench<S> {
     /// Reserves `charges` under a name.
     pub(crate) async fn reserve(&self, number: u128, charges: &[Charge<'_>]) -> Reserved {
-        let call =
-            Reserve { name: name(number), body: 1, charges, accepts_less: None, about: &[], life: LIFE };
+        let call = Reserve {
+            name: name(number),
+            body: 1,
+            charges,
+            accepts_less: None,
+            about: &[],
+            expenses: &[],
+            life: LIFE,
+        };
         self.store.reserve(call).await.unwrap()
     }
 
     /// Reserves `charges` under a name, and accepts less than all `units`, but one at least.
     pub(crate) async fn reserve_some(&self, number: u128, charges: &[Charge<'_>], units: u64) -> Reserved {
         let accepts_less = NonZeroU64::new(units);
-        let call = Reserve { name: name(number), body: 1, charges, accepts_less, about: &[], life: LIFE };
+        let call = Reserve {
+            name: name(number),
+            body: 1,
+            charges,
+            accepts_less,
+            about: &[],
+            expenses: &[],
+            life: LIFE,
+        };
         self.store.reserve(call).await.unwrap()
     }
 

@@ -9,6 +9,7 @@ use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, Usage,
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
+use crate::engine::native::spent::{all_spent, expenses};
 use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
 use crate::engine::request::{CheckRequest, Descriptor};
 use crate::engine::{Enforcement, Engine};
@@ -37,14 +38,16 @@ pub(super) async fn begin<S: Store>(
     let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
     let Some(first) = begins.filter(|_| holds) else {
-        let answer = charge(engine, &plan).await;
+        let answer = charge(engine, domain, request, &plan).await;
         return conclude(engine, domain, request, &plan, &answer).await;
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
     let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
     let about = about(domain, &request.descriptors[first], engine.store.key_secret());
-    let terms = Terms { name, body: BODY, units: None, life, about: &about };
+    let spent = all_spent(engine, domain, request, &plan);
+    let expenses = &expenses(&spent)[..];
+    let terms = Terms { name, body: BODY, units: None, life, about: &about, expenses };
     let Reserved { answer, hold } = take(engine, &plan, terms).await;
     let mut decision = conclude(engine, domain, request, &plan, &answer).await;
     let began = match hold {

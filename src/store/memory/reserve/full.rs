@@ -22,6 +22,9 @@ impl MemoryStore {
         let spent = all_or_none(&charges);
         let outcomes = Step::run(self, spent, at);
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
+        if hold == Hold::Unheld {
+            self.write_down_expenses(call, at);
+        }
         Ok(Reserved { answer: Answer { at, outcomes, degraded: None }, hold })
     }
 }

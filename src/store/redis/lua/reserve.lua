@@ -1,14 +1,16 @@
 -- Does a call once under a name, and holds what it asks to hold; all of it or nothing: the twin of reserve_now of
 -- src/store/memory/reserve.rs.
 --
--- KEYS    the record; every counter once
+-- KEYS    the record; every counter once; the trail of what is spent, if anything is at once
 -- ARGV    [2]   d d d d c16 c8  how long it lives, unless renewed, and at the most; for how long its record counts; of how
 --               many units what is flexible consists, 0 for all or nothing; its name; a hash of what is asked; as text
 --               that ends with 0, for how many milliseconds are kept: the record; a set and a front that hold nothing
 --               but what lives as long; then whose it is, as it is written down
 --         terms, and what stays the same in the record of a counter, in any order
 --         last  I2  number of charges; then for each I2 I2 I2: counter; its terms and what stays the same, as places in ARGV.
---               Charges of one counter say the same; 0 where nobody has to come back to it
+--               Charges of one counter say the same; 0 where nobody has to come back to it. If anything is spent at
+--               once, as text that ends with 0 how many notes are kept, and for each I4 and bytes  its note, all but
+--               the time
 -- Reply   after the time: what became of it; units granted, when it was reserved, when it lapses, of a hold; the charges
 
 local TAKEN, REPLAYED, REFUSED, CONFLICT = 0, 1, 2, 3
@@ -109,6 +111,15 @@ for i = 1, count do
     elseif p[OP] == TAKE and part[STAYS]:byte(UNIT_AT) == HITS then
       part[GIVEN] = min(part[GIVEN] + p[AMOUNT], MOST)
     end
+  end
+end
+if call_at <= #calls then
+  local most, note
+  most, call_at = unpack('s', calls, call_at)
+  while call_at <= #calls do
+    note, call_at = unpack('<I4c0', calls, call_at)
+    note = sub(note, 1, 2) .. pack('<d', now) .. sub(note, 3)
+    call('XADD', KEYS[#KEYS], 'MAXLEN', '~', most, '*', 'e', note)
   end
 end
 keep_changes()

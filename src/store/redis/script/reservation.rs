@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, MAX_AMOUNT, Unit, Window};
 use crate::store::redis::keys;
 use crate::store::{
-    Admission, Answer, Before, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report, Reserve,
-    Reserved, Settle, Settled, StoreError, Then, Trail,
+    Admission, Answer, Before, Call, Charge, Due, Expense, FreedBy, Grant, Hold, Note, Outcomes, Part, Place,
+    Report, Reserve, Reserved, Settle, Settled, StoreError, Then, Trail,
 };
 
 use super::info::{self, Info};
@@ -34,12 +34,13 @@ const FIRST_PLACE: usize = 3;
 const OUTLIVES: u64 = 1000;
 
 /// The command that does `call`, by the script of this hash. Its caller believes that the store's clock shows what
-/// `believed` tells.
+/// `believed` tells. So many `notes` of usage are kept.
 pub(in crate::store::redis) fn reserve(
     call: &Reserve<'_>,
     hash: &str,
     time: Time,
     believed: impl Fn() -> Timestamp,
+    notes: usize,
 ) -> Cmd {
     let mut counters = Vec::new();
     let mut arguments: Vec<Vec<u8>> = Vec::new();
@@ -63,7 +64,12 @@ pub(in crate::store::redis) fn reserve(
         };
         charges.extend([narrow(counter), terms, info].map(u16::to_le_bytes).as_flattened());
     }
-    let mut command = begin(hash, call.name, counters.into_iter().map(keys::counter), time);
+    let trail = (!call.expenses.is_empty()).then_some(Trail::Spent);
+    if trail.is_some() {
+        text(&mut charges, notes as u64);
+    }
+    call.expenses.iter().for_each(|expense| spend(&mut charges, expense));
+    let mut command = begin(hash, call.name, &counters, trail, time);
     let mut life = Vec::with_capacity(56);
     for part in [call.life.ttl, call.life.max_age, call.life.keep] {
         number(&mut life, part.0);
@@ -90,7 +96,7 @@ pub(in crate::store::redis) fn settle(
     believed: impl Fn() -> Timestamp,
     notes: usize,
 ) -> Cmd {
-    let mut command = begin(hash, call.name, [keys::trail(Trail::Spent)].into_iter(), time);
+    let mut command = begin(hash, call.name, &[], Some(Trail::Spent), time);
     let goes_on = match call.then {
         Then::More => 0,
         Then::Done => 1,
@@ -129,11 +135,22 @@ fn written(due: Due) -> f64 {
     }
 }
 
+/// Adds what is to be written down of `expense`, in the form that `lua/reserve.lua` reads.
+fn spend(said: &mut Vec<u8>, expense: &Expense<'_>) {
+    let (spending, about, line) = (Some(expense.spending()), expense.about.into(), Expense::LINE.into());
+    let note = Note { place: Place::default(), at: Timestamp::default(), spending, about, line };
+    let bytes = note.to_bytes_without_time();
+    said.extend(length(bytes.len()));
+    said.extend(bytes);
+}
+
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).expect("what is known of one call is short").to_le_bytes()
+}
+
 /// Adds what is to be written down, in the form that `lua/usage.lua` reads.
 fn say(said: &mut Vec<u8>, report: &Report<'_>, notes: usize) {
     number(said, notes as u64);
-    let length =
-        |bytes: usize| u32::try_from(bytes).expect("what is known of one call is short").to_le_bytes();
     said.extend(length(report.about.len()));
     said.extend(report.about);
     said.extend(length(report.classes.len() * size_of::<f64>()));
@@ -141,18 +158,15 @@ fn say(said: &mut Vec<u8>, report: &Report<'_>, notes: usize) {
     said.extend(report.line);
 }
 
-/// Begins a command about the record `name` that reaches `others` beside it.
-fn begin<K: AsRef<[u8]>>(
-    hash: &str,
-    name: CounterKey,
-    others: impl ExactSizeIterator<Item = K>,
-    time: Time,
-) -> Cmd {
+/// Begins a command about the record `name` that reaches `counters` and a trail beside it.
+fn begin(hash: &str, name: CounterKey, counters: &[CounterKey], trail: Option<Trail>, time: Time) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(hash).arg(others.len() + 1).arg(&keys::record(name)[..]);
-    for key in others {
-        command.arg(key.as_ref());
+    let keys = 1 + counters.len() + usize::from(trail.is_some());
+    command.arg(hash).arg(keys).arg(&keys::record(name)[..]);
+    for key in counters {
+        command.arg(&keys::counter(*key)[..]);
     }
+    command.arg(trail.map(keys::trail));
     command.arg(time.pack(Following { runs: 0, sliding_runs: 0, are_steps: false }));
     command
 }
