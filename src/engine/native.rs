@@ -100,7 +100,7 @@ pub(super) async fn check<S: Store>(
     let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
-        refused::write_down(engine, domain, request, &plan, &answer);
+        refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});
     }
     let crossings = watch::crossings(engine, plan.grown(decision.code, outcomes));
     if !crossings.is_empty() {

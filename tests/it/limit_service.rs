@@ -152,6 +152,7 @@ promises!(of [memory, redis]: {
     less_is_granted_of_a_limit_on_one_call,
     a_replay_says_nothing_of_what_was_expected,
     a_model_is_told_back_in_letters,
+    what_is_known_of_a_price_is_paid_beside_a_hold,
 });
 
 async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
@@ -1017,6 +1018,18 @@ async fn a_model_is_told_back_in_letters<S: Store>(bench: Bench<S>) {
         let estimate = Usage { model: model.into(), ..tokens(&[("output", 5)]) };
         let granted = service.held(reserve("llm", estimate)).await.granted.unwrap();
         assert_eq!(str::from_utf8(&granted.model), Ok(told), "a text in the answer has to be one");
+    }
+    service.stop().await;
+}
+
+async fn what_is_known_of_a_price_is_paid_beside_a_hold<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    for (output, charged) in [(10_000, "2.00"), (1, "0.20")] {
+        let held = service.held(reserve("paid", tokens(&[("output", 1_000)]))).await;
+        let used = tokens(&[("output", output), ("image", 1)]);
+        let settled = service.settle(done(&held, used)).await.unwrap();
+        assert_eq!(settled.charged_usd, charged, "{output} tokens and an image without a price");
+        assert_eq!(standing(&settled.standings, "spend").reason, "unpriced_model");
     }
     service.stop().await;
 }

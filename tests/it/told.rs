@@ -288,6 +288,7 @@ async fn a_model_of_any_bytes_is_written_down_in_letters<S: Store>(bench: Bench<
     let events = service.events(3).await;
     assert_eq!([&events[0]["named"], &events[1]["named"]], ["\u{fffd}\"\0"; 2]);
     assert_eq!(events[2]["refused_by"][0]["reason"], "unpriced_model");
+    assert_eq!(events[2]["asked"], json!({"tokens": 1_024, "classes": {"output": 1_024}}));
 }
 
 fn named(user: &str, limit: &str, hits: u64) -> Ask {
@@ -340,12 +341,16 @@ async fn what_is_refused_is_an_event_however_its_limit_was_reached<S: Store>(ben
     for refused in [by_name, chat("ada", ""), chat("ada", "").hits(0)] {
         assert_eq!(service.ask(&refused).await.code, Code::OverLimit);
     }
+    let held = service.ask(&chat("ada", "model=mini reserve=5").hits(1)).await;
+    assert_eq!(held.code, Code::OverLimit);
     // A limit of hits refuses what is spent beside it.
     let hits = named("bob", "requests", 101).and("user=bob limit=tokens").hits(1);
     assert_eq!(service.ask(&hits).await.code, Code::OverLimit);
-    let events = service.events(4).await;
+    let events = service.events(5).await;
     let refusals: Vec<&Value> = events.iter().filter(|event| event["kind"] == "refusal").collect();
-    assert_eq!(refusals.len(), 3, "{events:#?}");
+    assert_eq!(refusals.len(), 4, "{events:#?}");
+    let asked = json!({"tokens": 5, "classes": {"output": 5}, "nano_usd": 10_000});
+    assert_eq!(members(refusals[3], &["asked", "model"]), json!({"asked": asked, "model": "mini"}));
     let by = json!([{"limit": "tokens", "reason": "over_limit"}]);
     assert!(refusals.iter().all(|event| event["refused_by"] == by), "{events:#?}");
     assert_eq!((service.books("ada").await[1], service.books("bob").await[0]), ((0, 0), (0, 0)));

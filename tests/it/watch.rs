@@ -15,7 +15,7 @@ use tollgate::store::{
     Answer, Call, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError, Trail,
 };
 
-use crate::support::embedded::{NOON, rules};
+use crate::support::embedded::{Ask, NOON, rules};
 
 const SPENDING: &str = "
 alerts: {at: [50%, 80%, 100%]}
@@ -283,5 +283,22 @@ async fn usage_without_a_price_is_written_down_and_told_of_once_a_minute() {
     let notes = bench.engine.store().notes(page).await.unwrap();
     let told = |note: &Note| String::from_utf8_lossy(&note.line).contains(r#""reason":"unpriced_model""#);
     assert_eq!((notes.len(), notes.iter().all(told)), (3, true), "{notes:?}");
+    assert_eq!(bench.told().await, [("budget".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn usage_without_a_price_that_envoy_tells_is_told_of_beside_what_has_one() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        let call = Ask::new("shop", "route=llm user=u usage=output model=m").hits(5);
+        let call = call.and("route=llm user=u usage=output model=else").hits(7);
+        bench.engine.check(call.request()).await.unwrap();
+    }
+    let page = |trail| Page { trail, from: Place::default(), most: 10 };
+    let spent = bench.engine.store().notes(page(Trail::Spent)).await.unwrap();
+    let spent: Vec<_> = spent.iter().map(|note| note.spending.as_ref().unwrap()).collect();
+    assert!(spent.iter().all(|spent| (spent.tokens, spent.money) == (12, 50_000)), "{spent:?}");
+    assert_eq!(spent.len(), 2);
+    assert_eq!(bench.engine.store().notes(page(Trail::Refused)).await.unwrap(), []);
     assert_eq!(bench.told().await, [("budget".to_owned(), 1)]);
 }

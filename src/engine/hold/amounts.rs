@@ -10,9 +10,9 @@ use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::engine::native::{Asked, Reached, op};
 use crate::engine::request::Direction;
-use crate::limits::{Limit, MAX_AMOUNT, Mode, Number, Unit};
+use crate::limits::{Limit, Mode, Number, Unit};
 use crate::money::NanoUsd;
-use crate::prices::{Class, CostError, PriceTable, Tokens};
+use crate::prices::{Class, CostError, KnownCost, PriceTable, Tokens};
 
 use super::request::{Partial, Usage};
 
@@ -179,14 +179,15 @@ impl Granted {
 /// What `usage` costs by the prices of `at`, in nano-USD. What is more than anything counts is as much as anything counts,
 /// which is above every limit.
 pub(super) fn cost(usage: &Usage<'_>, prices: &PriceTable, at: Timestamp) -> Result<u64, CostError> {
-    match (usage.usd, usage.tokens.total()) {
-        (Some(usd), _) => Ok(usd.0),
-        (None, 0) => Ok(0),
-        (None, _) => match prices.cost(usage.model, &usage.tokens, at) {
-            Ok(cost) => Ok(cost.nanos),
-            Err(CostError::TooLarge) => Ok(MAX_AMOUNT),
-            Err(error) => Err(error),
-        },
+    let cost = known_cost(usage, prices, at);
+    cost.unpriced.map_or(Ok(cost.nanos), Err)
+}
+
+/// The same, as far as it has prices.
+pub(super) fn known_cost(usage: &Usage<'_>, prices: &PriceTable, at: Timestamp) -> KnownCost {
+    match usage.usd {
+        Some(NanoUsd(nanos)) => KnownCost { nanos, unpriced: None },
+        None => prices.known_cost([(usage.model, &usage.tokens)], at),
     }
 }
 

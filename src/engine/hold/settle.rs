@@ -9,7 +9,7 @@ use crate::money::NanoUsd;
 use crate::prices::CostError;
 use crate::store::{Before, Charge, Due, Part, Report, Settle, Settled, Spent, Store, Then};
 
-use super::amounts::{Amounts, cost};
+use super::amounts::{Amounts, known_cost};
 use super::answer::{Done, LimitStanding, Reason, Ruling, SettleAnswer, Timing};
 use super::estimate::teach;
 use super::handle::{Handle, Kept};
@@ -209,9 +209,9 @@ impl Ending<'_> {
     /// By the prices of `at`.
     fn bill(&self, rules: &RuleSet, at: Timestamp) -> Bill {
         let Some(used) = self.used else { return Bill { spent: self.unknown.spent(), unpriced: None } };
-        let cost = cost(used, &rules.prices, at);
-        let (tokens, money) = (Due::Exactly(used.tokens.total()), cost.map_or(Due::AsHeld, Due::Exactly));
-        Bill { spent: Spent { tokens, money }, unpriced: cost.err() }
+        let cost = known_cost(used, &rules.prices, at);
+        let money = if cost.unpriced.is_none() { Due::Exactly } else { Due::AtLeast }(cost.nanos);
+        Bill { spent: Spent { tokens: Due::Exactly(used.tokens.total()), money }, unpriced: cost.unpriced }
     }
 }
 

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::{Part, Settled};
 
 /// Writes down that limits of tokens or money refused a call, if any did: whose the first descriptor is that met one,
-/// and which ones refused.
+/// and which ones refused. `asked` adds what the descriptor at that place asked for.
 #[cold]
 #[inline(never)]
 pub(super) fn write_down<S: Store>(
@@ -21,6 +21,7 @@ pub(super) fn write_down<S: Store>(
     request: &CheckRequest<'_>,
     plan: &Plan<'_>,
     answer: &Answer,
+    asked: impl FnOnce(usize, &mut Object),
 ) {
     let room = |settled: &Settled<'_>| match settled.touch.part {
         Part::Charged(index) => plan.charges[index].op.room(),
@@ -28,11 +29,11 @@ pub(super) fn write_down<S: Store>(
     };
     let refusing =
         plan.settled_by_descriptor(&answer.outcomes).map(|settled| refused_by(settled, room, answer));
-    let mut refusing = refusing.zip(&request.descriptors);
-    let Some((by, descriptor)) = refusing.find(|(by, _)| !by.is_empty()) else { return };
+    let Some((place, by)) = refusing.enumerate().find(|(_, by)| !by.is_empty()) else { return };
     let mut line = Object::new();
     line.objects("refused_by", by);
-    let about = about(domain, descriptor, engine.store.key_secret());
+    asked(place, &mut line);
+    let about = about(domain, &request.descriptors[place], engine.store.key_secret());
     engine.store.note_refusal(answer.at, &about, &line.finish());
 }
 

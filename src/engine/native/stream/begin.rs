@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use crate::clock::Micros;
 use crate::engine::decision::{Code, Decision};
-use crate::engine::hold::{Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, keep, take};
+use crate::engine::hold::{
+    Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, asked as tell_asked, keep, take,
+};
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::reading::sent;
 use crate::engine::native::spent::{all_spent, expenses};
 use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
-use crate::engine::request::{CheckRequest, Descriptor};
+use crate::engine::request::CheckRequest;
+use crate::engine::usage::Object;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
 use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
@@ -35,11 +38,17 @@ pub(super) async fn begin<S: Store>(
     roles: &[Role<'_>],
 ) -> Decision {
     let plan = plan(engine, rules, domain, request, roles);
+    let asked = |place: usize, line: &mut Object| {
+        if let Role::Begins(asked) = roles[place] {
+            let usage = usage(engine, rules, domain, (request, place), asked);
+            tell_asked(line, &usage, &rules.prices, engine.store.now());
+        }
+    };
     let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
     let Some(first) = begins.filter(|_| holds) else {
         let answer = charge(engine, domain, request, &plan).await;
-        return conclude(engine, domain, request, &plan, &answer).await;
+        return conclude(engine, domain, request, &plan, &answer, asked).await;
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
@@ -49,7 +58,7 @@ pub(super) async fn begin<S: Store>(
     let expenses = &expenses(&spent)[..];
     let terms = Terms { name, body: BODY, units: None, life, about: &about, expenses };
     let Reserved { answer, hold } = take(engine, &plan, terms).await;
-    let mut decision = conclude(engine, domain, request, &plan, &answer).await;
+    let mut decision = conclude(engine, domain, request, &plan, &answer, asked).await;
     let began = match hold {
         Hold::Taken(grant) | Hold::Replayed(grant) => grant.began,
         // The store may come to it yet, or has to be told what was used without it.
@@ -77,7 +86,7 @@ fn plan<'a, S: Store>(
     roles: &[Role<'_>],
 ) -> Plan<'a> {
     let mut plan = Plan::new(engine.store.key_secret());
-    for (descriptor, role) in request.descriptors.iter().zip(roles) {
+    for (place, (descriptor, role)) in request.descriptors.iter().zip(roles).enumerate() {
         let hits = request.hits_of(descriptor);
         match role {
             Role::Ends { .. } => plan.skip(),
@@ -85,7 +94,8 @@ fn plan<'a, S: Store>(
                 op(limit, number, reached, descriptor.direction, hits).map(Ask::Op)
             }),
             Role::Begins(asked) => {
-                let amounts = amounts(engine, rules, (domain, descriptor), *asked, hits);
+                let usage = usage(engine, rules, domain, (request, place), *asked);
+                let amounts = Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now());
                 plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
             }
         }
@@ -97,18 +107,19 @@ fn plan<'a, S: Store>(
     plan
 }
 
-/// How much `descriptor` asks for.
-fn amounts<S: Store>(
+/// What the descriptor at `place` has `asked` for.
+fn usage<'r, S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
-    (domain, descriptor): (&NativeDomain, &Descriptor<'_>),
+    domain: &NativeDomain,
+    (request, place): (&'r CheckRequest<'_>, usize),
     asked: Asked,
-    hits: u64,
-) -> Amounts {
+) -> Usage<'r> {
+    let descriptor = &request.descriptors[place];
     let model = sent(&descriptor.entries, b"model").unwrap_or_default();
+    let hits = request.hits_of(descriptor);
     let expected = || Usage::expected(engine, (model, hits), (domain, descriptor), &rules.prices);
-    let usage = asked.usage(model, hits, expected);
-    Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now())
+    asked.usage(model, hits, expected)
 }
 
 /// The strictest of the limits says how long. No lease does: nobody could renew it.
@@ -118,19 +129,20 @@ fn life(plan: &Plan<'_>) -> Life {
     Life { ttl, max_age, keep: keep(ttl) }
 }
 
-/// Counts what came of the call, and does what follows.
+/// Counts what came of the call, and does what follows. `asked` adds what a refused descriptor asked for.
 async fn conclude<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
     plan: &Plan<'_>,
     answer: &Answer,
+    asked: impl FnOnce(usize, &mut Object),
 ) -> Decision {
     let Answer { at, ref outcomes, .. } = *answer;
     let decision = answers::decide(domain, engine.settings.enforcement, at, plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
-        refused::write_down(engine, domain, request, plan, answer);
+        refused::write_down(engine, domain, request, plan, answer, asked);
     }
     follow(engine, domain, plan, decision.code, (at, outcomes)).await;
     decision
