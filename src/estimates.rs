@@ -70,20 +70,21 @@ struct Learned {
 }
 
 impl Expected {
-    /// Of a model that nothing is known of.
+    /// Of a model that nothing is known of, unless somebody knows better.
     pub const UNLEARNED: Self = Self { input: 0, output: OUTPUT_UNLEARNED };
 }
 
 impl Estimates {
-    /// What a call of `model` will use, more than which one call in twenty does. Case does not count.
-    pub fn of(&self, model: &[u8]) -> Expected {
-        let Some(learned) = self.models.get(&*model.to_ascii_lowercase()) else { return Expected::UNLEARNED };
+    /// What a call of `model` will use, more than which one call in twenty does; as long as too few calls of it are known,
+    /// what it is thought to use `otherwise`. Case does not count.
+    pub fn of(&self, model: &[u8], otherwise: Expected) -> Expected {
+        let Some(learned) = self.models.get(&*model.to_ascii_lowercase()) else { return otherwise };
         let expected = |histogram: &Histogram, unlearned| {
             if histogram.count() < FEWEST { unlearned } else { histogram.percentile(PERCENT) }
         };
         Expected {
-            input: expected(&learned.input, Expected::UNLEARNED.input),
-            output: expected(&learned.output, Expected::UNLEARNED.output),
+            input: expected(&learned.input, otherwise.input),
+            output: expected(&learned.output, otherwise.output),
         }
     }
 
@@ -144,39 +145,57 @@ mod tests {
                 estimates.learn(Lesson { by: &[by, 1_000 + by], at, ..lesson("m", 50, 100) });
             }
         }
-        assert_eq!((estimates.of(b"m").input, estimates.of(b"m").output), (51, 103));
+        assert_eq!(
+            (estimates.of(b"m", Expected::UNLEARNED).input, estimates.of(b"m", Expected::UNLEARNED).output),
+            (51, 103)
+        );
     }
 
     #[test]
     fn nothing_is_expected_of_a_model_before_twenty_calls_are_known() {
         let nineteen = learned("gpt-5", (1..20).map(|_| 100));
-        assert_eq!(nineteen.of(b"gpt-5"), Expected::UNLEARNED);
+        assert_eq!(nineteen.of(b"gpt-5", Expected::UNLEARNED), Expected::UNLEARNED);
         let twenty = learned("gpt-5", (0..20).map(|_| 100));
-        assert_eq!(twenty.of(b"GPT-5").output, 103, "the end of the step that 100 is in");
-        assert_eq!(twenty.of(b"gpt-5").input, 0, "nobody told");
-        assert_eq!(twenty.of(b"gpt-5-mini"), Expected::UNLEARNED);
+        assert_eq!(
+            twenty.of(b"GPT-5", Expected::UNLEARNED).output,
+            103,
+            "the end of the step that 100 is in"
+        );
+        assert_eq!(twenty.of(b"gpt-5", Expected::UNLEARNED).input, 0, "nobody told");
+        assert_eq!(twenty.of(b"gpt-5-mini", Expected::UNLEARNED), Expected::UNLEARNED);
     }
 
     #[test]
     fn one_call_in_twenty_may_use_more() {
         let estimates = learned("m", (0..95).map(|_| 200).chain((0..5).map(|_| 9_000)));
-        assert!((200..=223).contains(&estimates.of(b"m").output), "{:?}", estimates.of(b"m"));
+        assert!(
+            (200..=223).contains(&estimates.of(b"m", Expected::UNLEARNED).output),
+            "{:?}",
+            estimates.of(b"m", Expected::UNLEARNED)
+        );
         let estimates = learned("m", (0..94).map(|_| 200).chain((0..6).map(|_| 9_000)));
-        assert!((9_000..=9_999).contains(&estimates.of(b"m").output), "{:?}", estimates.of(b"m"));
+        assert!(
+            (9_000..=9_999).contains(&estimates.of(b"m", Expected::UNLEARNED).output),
+            "{:?}",
+            estimates.of(b"m", Expected::UNLEARNED)
+        );
     }
 
     #[test]
     fn what_calls_use_now_counts_for_more_than_what_they_used() {
         let mut estimates = learned("m", (0..5_000).map(|_| 100_000));
         (0..5_000).for_each(|_| estimates.learn(lesson("m", 0, 10)));
-        assert_eq!(estimates.of(b"m").output, 10);
+        assert_eq!(estimates.of(b"m", Expected::UNLEARNED).output, 10);
     }
 
     #[test]
     fn prompts_and_answers_are_learned_apart() {
         let mut estimates = Estimates::default();
         (0..FEWEST).for_each(|_| estimates.learn(lesson("m", 4, 0)));
-        assert_eq!(estimates.of(b"m"), Expected { input: 4, output: Expected::UNLEARNED.output });
+        assert_eq!(
+            estimates.of(b"m", Expected::UNLEARNED),
+            Expected { input: 4, output: Expected::UNLEARNED.output }
+        );
     }
 
     #[test]
@@ -186,7 +205,7 @@ mod tests {
             estimates.learn(lesson(&format!("made up {n}"), 1, 1));
         }
         assert_eq!(estimates.models.len(), MOST_MODELS);
-        assert_eq!(estimates.of(b"known").output, 7);
+        assert_eq!(estimates.of(b"known", Expected::UNLEARNED).output, 7);
         let last = format!("made up {}", 10 * MOST_MODELS - 1);
         assert!(estimates.models.contains_key(last.as_bytes()), "a new one is learned");
     }

@@ -33,7 +33,7 @@ pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
-pub use limit::{Anchored, Breaker, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
+pub use limit::{Anchored, Breaker, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MOST_LIMITS, Number};
 pub use reference::{

@@ -83,6 +83,7 @@ fn limit(
         refundable: meaning.refundable,
         on_unknown: meaning.on_unknown,
         alerts: Arc::default(),
+        estimate: meaning.estimate.or(domain.estimate),
         lease: meaning.lease,
         max_ttl: meaning.max_ttl,
         max_age: meaning.max_age,

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod domain;
+mod estimate;
 mod headers;
 mod limit;
 mod prices;
@@ -21,7 +22,7 @@ use super::source::Environment;
 use super::yaml::{Document, Node};
 use crate::clock::Micros;
 use crate::limits::{
-    Headers, Mode, Number, OnError, OnMissing, OnUnknown, Percent, Subjects, Unit, Webhook, Window,
+    Estimate, Headers, Mode, Number, OnError, OnMissing, OnUnknown, Percent, Subjects, Unit, Webhook, Window,
 };
 use crate::prices::{Unknown, Version};
 use alerts::FileAlerts;
@@ -68,6 +69,8 @@ pub(super) struct WrittenDomain {
     /// The time zone of its file.
     pub(super) zone: Box<str>,
     pub(super) webhook: Option<Webhook>,
+    /// How long answers are thought to be, for limits that do not say so.
+    pub(super) estimate: Estimate,
 }
 
 /// How a call finds its tier.
@@ -101,6 +104,7 @@ pub(super) struct Meaning {
     pub(super) mode: Mode,
     pub(super) refundable: bool,
     pub(super) on_unknown: OnUnknown,
+    pub(super) estimate: Estimate,
     pub(super) lease: Option<Micros>,
     pub(super) max_ttl: Option<Micros>,
     pub(super) max_age: Option<Micros>,

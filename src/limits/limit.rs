@@ -45,6 +45,8 @@ pub struct Limit {
     pub refundable: bool,
     /// What is due of a hold that ends without anybody telling what was used.
     pub on_unknown: OnUnknown,
+    /// How long answers are thought to be of calls that it holds for.
+    pub estimate: Estimate,
     /// How long what is held of it is held without being renewed, where the caller says nothing, and at most.
     pub lease: Option<Micros>,
     /// The longest time that a caller may ask for to hold of it without renewing that.
@@ -108,6 +110,15 @@ pub enum OnMissing {
     Refuse,
 }
 
+/// How long an answer is thought to be where nobody says, in tokens; `None` leaves it to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Of a model that too few calls are known of.
+    pub output: Option<u64>,
+    /// At most, whatever calls have used.
+    pub max_output: Option<u64>,
+}
+
 /// What is due of a hold that ends without anybody telling what was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnUnknown {
@@ -126,6 +137,21 @@ pub enum OnError {
     Deny,
     /// Decide from this instance's own memory, with this instance's share.
     Local,
+}
+
+impl Estimate {
+    /// What it says, and of what it does not, what `other` says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { output: self.output.or(other.output), max_output: self.max_output.or(other.max_output) }
+    }
+
+    /// What both say for one call: as long an answer as any of them thinks, and no longer than all of them let it be.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let least = self.max_output.into_iter().chain(other.max_output).min();
+        Self { output: self.output.max(other.output), max_output: least }
+    }
 }
 
 impl OnError {

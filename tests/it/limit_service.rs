@@ -151,6 +151,7 @@ promises!(of [memory, redis]: {
     an_unknown_model_is_never_free,
     less_is_granted_of_a_limit_on_one_call,
     a_replay_says_nothing_of_what_was_expected,
+    limits_say_how_long_an_answer_is_thought_to_be,
     a_model_is_told_back_in_letters,
     what_is_known_of_a_price_is_paid_beside_a_hold,
 });
@@ -997,6 +998,46 @@ domains:
     assert_eq!(amounts(&held.standings, "words"), [0, 100, 900]);
     let settled = service.settle(done(&held, tokens(&[("output", 40)]))).await.unwrap();
     assert_eq!((settled.decision(), amounts(&settled.standings, "words")), (Decision::Allow, [40, 0, 960]));
+    service.stop().await;
+}
+
+async fn limits_say_how_long_an_answer_is_thought_to_be<S: Store>(bench: Bench<S>) {
+    let document = "
+domains:
+  app:
+    per: user
+    estimate: {output: 300}
+    limits:
+      words: 100k tokens/1h
+      long:  {limit: 100k tokens/1h, estimate: {output: 500, max_output: 800}}
+      spend: {limit: $5.00/1h, estimate: {max_output: 400}}
+      calls: 100/1m
+    routes: {plain: words, long: [words, long], both: [calls, long, spend]}
+prices: {models: {m: {input: 1, output: 10}, n: {input: 1, output: 10}}}
+";
+    let service = Service::with(&bench, document, EngineSettings::default()).await;
+    let expected = async |route: &str, model: &str| {
+        let held = service.held(reserve(route, of_model(model, Usage::default()))).await;
+        held.granted.unwrap().tokens["output"]
+    };
+    for (route, output) in [("plain", 300), ("long", 500), ("both", 400)] {
+        assert_eq!(
+            expected(route, "m").await,
+            output,
+            "{route}: as long as any thinks, and as all let it be"
+        );
+    }
+    for number in 0..20 {
+        let held = service.held(reserve("plain", of_model("n", tokens(&[("output", 1)])))).await;
+        service.settle(done(&held, of_model("n", tokens(&[("output", 2_000)])))).await.unwrap();
+        service.pass(60);
+        assert_eq!(expected("plain", "n").await > 1_000, number == 19, "learned from twenty");
+    }
+    for (route, output) in [("long", 800), ("both", 400)] {
+        assert_eq!(expected(route, "n").await, output, "{route}: whatever calls have used");
+    }
+    let told = service.held(reserve("both", of_model("m", tokens(&[("output", 900)])))).await;
+    assert_eq!(told.granted.unwrap().tokens["output"], 900, "who says so knows better");
     service.stop().await;
 }
 

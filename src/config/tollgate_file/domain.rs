@@ -1,6 +1,8 @@
 //! One domain.
 
-use super::{At, Whole, WrittenDomain, WrittenLimit, WrittenTier, headers, limit, route, tier, value};
+use super::{
+    At, Whole, WrittenDomain, WrittenLimit, WrittenTier, estimate, headers, limit, route, tier, value,
+};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form;
 use crate::limits::Headers;
@@ -32,11 +34,24 @@ pub(super) fn read(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> O
         .take("ipv6_prefix")
         .and_then(|field| value::small_number(field, 0, 128, report))
         .map_or(IPV6_PREFIX, |prefix| prefix.value);
+    let estimate = fields.take("estimate").and_then(|field| estimate::read(field, report));
     fields.finish(report);
     let per = per.map(|per| per.value);
     let webhook = whole.alerts.and_then(|alerts| alerts.webhook.clone());
-    let zone = whole.zone.into();
-    Some(WrittenDomain { name, per, choice, limits, tiers, routes, headers, ipv6_prefix, zone, webhook })
+    let (zone, estimate) = (whole.zone.into(), estimate.unwrap_or_default());
+    Some(WrittenDomain {
+        name,
+        per,
+        choice,
+        limits,
+        tiers,
+        routes,
+        headers,
+        ipv6_prefix,
+        zone,
+        webhook,
+        estimate,
+    })
 }
 
 fn limits(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenLimit> {

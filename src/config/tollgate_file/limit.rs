@@ -1,12 +1,13 @@
 //! One limit: in short, or a mapping whose `limit` may be in short as well.
 
 use super::alerts::{self, LimitAlerts};
+use super::estimate;
 use super::window::Written;
 use super::{At, Meaning, OnLimit, Whole, WrittenLimit, value};
 use crate::clock::Micros;
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{self, Quantity, ShortForm, short_form};
-use crate::limits::{Mode, OnError, OnMissing, OnUnknown, Unit};
+use crate::limits::{Estimate, Mode, OnError, OnMissing, OnUnknown, Unit};
 
 const ON_MISSING: [(&str, OnMissing); 3] =
     [("share", OnMissing::Share), ("skip", OnMissing::Skip), ("refuse", OnMissing::Refuse)];
@@ -28,6 +29,7 @@ struct Behaviour {
     refundable: bool,
     on_unknown: OnUnknown,
     alerts: LimitAlerts,
+    estimate: Option<At<Estimate>>,
 }
 
 const PLAIN: Behaviour = Behaviour {
@@ -38,6 +40,7 @@ const PLAIN: Behaviour = Behaviour {
     refundable: false,
     on_unknown: OnUnknown::Estimate,
     alerts: LimitAlerts::AsTheFile,
+    estimate: None,
 };
 
 /// Reads one limit; what is wrong with it is reported.
@@ -133,6 +136,10 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     let (shadow, soft, refundable) = (flag("shadow"), flag("soft"), flag("refundable").is_some());
     let on_limit = on_limit(fields, report);
     let alerts = fields.take("alerts").map_or(PLAIN.alerts, |field| alerts::of_limit(field, report));
+    let estimate = fields.take("estimate").and_then(|field| {
+        let value = estimate::read(field, report)?;
+        Some(At { at: field.at, value })
+    });
     let on_unknown = fields.take("on_unknown").and_then(|field| value::choice(field, &ON_UNKNOWN, report));
     if let (Some(_), Some(at)) = (shadow, soft) {
         report.error(at, "'soft' stands beside 'shadow'", "keep one: both never refuse, soft alerts");
@@ -144,7 +151,7 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     };
     let on_missing = on_missing.unwrap_or(PLAIN.on_missing);
     let on_unknown = on_unknown.unwrap_or(PLAIN.on_unknown);
-    Behaviour { on_missing, on_error, on_limit, mode, refundable, on_unknown, alerts }
+    Behaviour { on_missing, on_error, on_limit, mode, refundable, on_unknown, alerts, estimate }
 }
 
 /// `on_limit`, and the `reset` of what it opens.
@@ -184,6 +191,10 @@ fn meaning(
         report.error(at, "the limit has no window", fix);
         return None;
     };
+    if let (Some(estimate), Unit::Hits) = (behaviour.estimate, unit) {
+        let fix = "remove it; it is for limits of tokens and money";
+        report.error(estimate.at, "'estimate' means nothing for this limit", fix);
+    }
     let window = written.compile(forgets, form.aligned, form.burst, unit, report)?;
     Some(Meaning {
         unit,
@@ -195,6 +206,7 @@ fn meaning(
         mode: behaviour.mode,
         refundable: behaviour.refundable,
         on_unknown: behaviour.on_unknown,
+        estimate: behaviour.estimate.map_or(Estimate::default(), |estimate| estimate.value),
         lease: written.lease(),
         max_ttl: written.max_ttl(),
         max_age: written.max_age(),

@@ -5,9 +5,7 @@ use super::{At, Named, WrittenModel, WrittenPrices, value};
 use crate::calendar::start_of_day;
 use crate::clock::Timestamp;
 use crate::config::diagnostic::{Field, Fields, Report, shorten, suggestion};
-use crate::config::short_form::{Quantity, quantity};
 use crate::config::yaml::Node;
-use crate::limits::{Number, Unit};
 use crate::money::{InvalidDecimal, NanoUsd};
 use crate::prices::{Class, MOST_NAME_BYTES, PerMillion, Step, Unknown, Version};
 
@@ -148,7 +146,7 @@ fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> 
     let mut fields = Fields::of(node, format!("model '{}'", shorten(model)), report)?;
     let (from, above) = (fields.take(FROM), fields.take(ABOVE));
     let start = from.map_or(Some(Timestamp(0)), |field| day(field, zone, report));
-    let above = above.map(|field| input(field, report));
+    let above = above.map(|field| value::tokens(field, report));
     let classes = fields.rest();
     if classes.is_empty() {
         no_prices(model, node, report);
@@ -157,20 +155,6 @@ fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> 
     match above {
         Some(None) => None,
         above => Some(Written { from, start: start?, above: above.flatten(), prices }),
-    }
-}
-
-/// So many tokens of input.
-fn input(field: Field<'_>, report: &mut Report) -> Option<At<u64>> {
-    let At { at, value: written } = value::form(field, quantity, report)?;
-    match written {
-        Quantity { number: Some(Number::AtMost(value @ 1..)), unit: None | Some(Unit::Tokens) } => {
-            Some(At { at, value })
-        }
-        _ => {
-            report.error(at, "'above' is no number of tokens", "write one such as 200000 or 200k");
-            None
-        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::At;
 use crate::calendar::{Calendar, Period};
 use crate::config::diagnostic::{Field, Report, nearest, shorten};
-use crate::config::short_form::InvalidForm;
+use crate::config::short_form::{InvalidForm, Quantity, quantity};
+use crate::limits::{Number, Unit};
 
 /// A text that is not empty. Numbers and words like `off` are the text they are written as.
 pub(super) fn text<'n>(field: Field<'n>, report: &mut Report) -> Option<&'n str> {
@@ -66,6 +67,21 @@ pub(super) fn small_number(field: Field<'_>, least: u8, most: u8, report: &mut R
         report.error(field.value.at, message, format!("write a whole number from {least} to {most}"));
     }
     number.map(|value| At { at: field.value.at, value })
+}
+
+/// A number of tokens above 0.
+pub(super) fn tokens(field: Field<'_>, report: &mut Report) -> Option<At<u64>> {
+    let At { at, value: written } = form(field, quantity, report)?;
+    match written {
+        Quantity { number: Some(Number::AtMost(value @ 1..)), unit: None | Some(Unit::Tokens) } => {
+            Some(At { at, value })
+        }
+        _ => {
+            let message = format!("'{}' is no number of tokens", shorten(field.name));
+            report.error(at, message, "write one such as 200000 or 200k");
+            None
+        }
+    }
 }
 
 /// The name of a time zone.

@@ -13,19 +13,20 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::native::Plan;
 use crate::engine::request::Descriptor;
-use crate::estimates::{Estimates, Lesson};
-use crate::limits::{KeySecret, Limit, Mode, NativeDomain, Number, Unit};
+use crate::estimates::{Estimates, Expected, Lesson};
+use crate::limits::{Estimate, KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, Unit};
 use crate::prices::{Class, PriceTable, Tokens};
 use crate::store::{Settled, Store};
 
 use super::amounts::{cost, only, part};
 use super::request::Usage;
 
-/// The most that the limits of a call ever allow it.
+/// The most that the limits of a call ever allow it, and how long an answer they think it has.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     tokens: u64,
     nanos: u64,
+    estimate: Estimate,
 }
 
 impl Bounds {
@@ -33,7 +34,11 @@ impl Bounds {
     /// refuses whatever is asked.
     fn of(domain: &NativeDomain, descriptor: &Descriptor<'_>, secret: KeySecret) -> Self {
         let (tokens, nanos) = (Cell::new(u64::MAX), Cell::new(u64::MAX));
+        let estimate = Cell::new(Estimate::default());
         Plan::new(secret).add(domain, descriptor, |limit: &Limit, number, _| {
+            if limit.unit != Unit::Hits {
+                estimate.set(estimate.get().and(limit.estimate));
+            }
             if let Number::AtMost(most @ 1..) = (Rule { window: &limit.window, number }).most()
                 && limit.mode == Mode::Enforced
             {
@@ -45,7 +50,7 @@ impl Bounds {
             }
             None
         });
-        Self { tokens: tokens.get(), nanos: nanos.get() }
+        Self { tokens: tokens.get(), nanos: nanos.get(), estimate: estimate.get() }
     }
 }
 
@@ -58,16 +63,20 @@ impl<'a> Usage<'a> {
         (domain, descriptor): (&NativeDomain, &Descriptor<'_>),
         prices: &PriceTable,
     ) -> Self {
-        let usage = Self::learned(model, hits, &engine.estimates.lock());
         let bounds = Bounds::of(domain, descriptor, engine.store.key_secret());
+        let usage = Self::learned(model, hits, &engine.estimates.lock(), bounds.estimate);
         usage.within(bounds, prices, engine.store.now())
     }
 
-    fn learned(model: &'a [u8], hits: u64, estimates: &Estimates) -> Self {
-        let expected = estimates.of(model);
+    /// As `estimates` have learned, or as the limits say.
+    fn learned(model: &'a [u8], hits: u64, estimates: &Estimates, said: Estimate) -> Self {
+        let unlearned = Expected::UNLEARNED;
+        let otherwise = Expected { output: said.output.unwrap_or(unlearned.output), ..unlearned };
+        let expected = estimates.of(model, otherwise);
+        let output = expected.output.min(said.max_output.unwrap_or(u64::MAX));
         let mut tokens = Tokens::default();
-        for (class, count) in [(Class::Input, expected.input), (Class::Output, expected.output)] {
-            tokens.add(class, count).expect("what is learned is far below what is counted");
+        for (class, count) in [(Class::Input, expected.input), (Class::Output, output)] {
+            tokens.add(class, count.min(MAX_AMOUNT - tokens.total())).expect("there is room for so many");
         }
         Self { model, tokens, hits, usd: None }
     }
