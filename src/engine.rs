@@ -24,9 +24,9 @@ pub use decision::{
     AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
 };
 pub use hold::{
-    Amount, Done, Granted, Handle, Hold, HoldError, InvalidHold, InvalidUsage, LimitStanding, Named, Partial,
-    Progress, Reason, ReleaseAnswer, ReleaseRequest, ReserveAnswer, ReserveRequest, Ruling, SettleAnswer,
-    SettleRequest, SubjectOf, Timing, UsageOf,
+    Amount, Counts, Done, Ended, Granted, Handle, Hold, HoldEnd, HoldError, InvalidHold, InvalidUsage,
+    LimitStanding, Named, Partial, Progress, Ratios, Reason, ReleaseAnswer, ReleaseRequest, ReserveAnswer,
+    ReserveRequest, Ruling, SettleAnswer, SettleRequest, Spending, SubjectOf, Timing, UsageOf,
 };
 pub use inspect::Inspect;
 pub use odd::Odd;
@@ -46,7 +46,7 @@ use crate::estimates::Estimates;
 use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
 
-use hold::Names;
+use hold::{Names, Settlements};
 use odd::Oddities;
 
 /// What transports see of the engine.
@@ -138,6 +138,7 @@ pub struct Engine<S> {
     estimates: Arc<Mutex<Estimates>>,
     oddities: Arc<Oddities>,
     unpriced: Arc<unpriced::News>,
+    settlements: Arc<Settlements>,
 }
 
 impl<S: Store> Engine<S> {
@@ -145,7 +146,17 @@ impl<S: Store> Engine<S> {
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
         let names = Names::new(KeySecret::random());
         let (estimates, oddities, unpriced) = (Arc::default(), Arc::default(), Arc::default());
-        Self { limits, store, settings, names, alerts: None, estimates, oddities, unpriced }
+        Self {
+            limits,
+            store,
+            settings,
+            names,
+            alerts: None,
+            estimates,
+            oddities,
+            unpriced,
+            settlements: Arc::default(),
+        }
     }
 
     /// The same, with somebody to tell when limits come near their numbers.
@@ -173,6 +184,7 @@ impl<S: Lanes> Engine<S> {
             estimates: self.estimates.clone(),
             oddities: self.oddities.clone(),
             unpriced: self.unpriced.clone(),
+            settlements: self.settlements.clone(),
             ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
         }
     }

@@ -3,6 +3,8 @@
 //! Labels are names from the configuration and nothing else, so what callers send makes no series. The text is
 //! OpenMetrics 1.0, which Prometheus reads as well.
 
+mod settled;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use prometheus_client::registry::Registry;
 
 use crate::engine::{Inspect, Odd};
 use crate::limits::{Alerted, RuleSet, Tallied, Tally};
+
+use settled::Settled;
 
 use super::Count;
 
@@ -33,6 +37,7 @@ pub(super) fn text_of<'a>(
     registry.register_collector(Box::new(Decisions(inspect.rules())));
     registry.register_collector(Box::new(Alerts(inspect.rules())));
     registry.register_collector(Box::new(Oddities(Odd::ALL.map(|odd| (odd.name(), inspect.times(odd))))));
+    registry.register_collector(Box::new(Settled(inspect.settlements())));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)

@@ -16,6 +16,7 @@ mod request;
 mod reserve;
 mod settle;
 mod settled;
+mod settlements;
 mod told;
 mod unknown;
 
@@ -26,6 +27,7 @@ pub use request::{
     Amount, InvalidHold, InvalidUsage, Named, Partial, Progress, ReleaseRequest, ReserveRequest,
     SettleRequest, SubjectOf, UsageOf,
 };
+pub use settlements::{Counts, Ended, HoldEnd, Ratios, Spending};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub(super) use request::Usage;
 pub(super) use reserve::{Terms, take};
 pub(super) use settle::standings;
 pub(super) use settled::tell;
+pub(super) use settlements::{Settlements, count};
 pub(super) use told::{Told, asked};
 pub(super) use unknown::Unknown;
 

@@ -16,7 +16,7 @@ use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::{Before, Binding, Charge, Due, FreedBy, Settle, Settled, Spent, Store, StoreError, Then};
 
 use super::Engine;
-use super::hold::{Told, tell};
+use super::hold::{Told, count, tell};
 use super::unclaimed::Unclaimed;
 
 /// How long it is waited before each try but the first.
@@ -120,6 +120,7 @@ async fn is_over<S: Store>(engine: &Engine<S>, closing: &Closing) -> bool {
     let rules = engine.limits.load();
     if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
         tell(engine, domain, &settled).await;
+        count(engine, &rules, (&settled, closing.then), &[], settled.at);
     }
     settled.before != Before::Unknown
 }

@@ -6,7 +6,7 @@ use crate::limits::RuleSet;
 use crate::store::{Store, StoreError};
 
 use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
-use super::{Engine, Odd};
+use super::{Counts, Engine, Odd};
 
 /// What operators see of the engine.
 pub trait Inspect: Clone + Send + Sync + 'static {
@@ -15,6 +15,9 @@ pub trait Inspect: Clone + Send + Sync + 'static {
 
     /// How often callers told of a hold what could not be taken as it was told.
     fn times(&self, odd: Odd) -> u64;
+
+    /// What came of holds, and what was used of models.
+    fn settlements(&self) -> Counts;
 
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.
     fn store_ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -40,6 +43,10 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
 
     fn times(&self, odd: Odd) -> u64 {
         self.oddities.times(odd)
+    }
+
+    fn settlements(&self) -> Counts {
+        self.settlements.counts()
     }
 
     async fn store_ready(&self) -> Result<(), StoreError> {

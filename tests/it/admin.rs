@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 
 use tollgate::admin::{self, Probe, State};
-use tollgate::clock::Clock;
+use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::config::source::{SameDomain, Source, compile};
-use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Operate};
+use tollgate::engine::{
+    Check, CheckRequest, Descriptor, Engine, EngineSettings, Hold, Named, Operate, Progress, ReleaseRequest,
+    ReserveRequest, SettleRequest, SubjectOf, UsageOf,
+};
 use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUnit, describe};
 use tollgate::store::Store;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -106,6 +109,85 @@ async fn what_became_of_alerts_is_told_of_limits_that_have_some() {
         format!("tollgate_alerts_total{{domain=\"shop\",limit=\"spend\",outcome=\"{outcome}\"}} {count}")
     });
     assert_eq!(told, expected, "{answer}");
+}
+
+/// A reservation of 100 tokens of output, under a key.
+async fn reserved(engine: &Arc<Engine<MemoryStore>>, key: &[u8]) -> String {
+    let tokens = [(&b"output"[..], 100)].into_iter().collect();
+    let estimate = UsageOf { model: b"m", tokens, ..UsageOf::default() };
+    let request =
+        ReserveRequest { subject: llm(), estimate, idempotency_key: key, ..ReserveRequest::default() };
+    engine.reserve(request).await.unwrap().handle.unwrap().to_string()
+}
+
+async fn settle<'a>(
+    engine: &Arc<Engine<MemoryStore>>,
+    reserved: Named<'a>,
+    usage: UsageOf<'a>,
+    progress: Progress,
+) {
+    let request = SettleRequest { reserved, used: Some(usage), progress, used_at: None };
+    engine.settle(request).await.unwrap();
+}
+
+fn llm<'a>() -> SubjectOf<'a> {
+    let entries = [Entry { key: b"route", value: b"llm" }].into_iter().collect();
+    SubjectOf { domain: b"shop", entries }
+}
+
+#[tokio::test]
+async fn what_calls_used_is_counted_by_the_names_of_the_configuration() {
+    let text = "
+domains:
+  shop:
+    per: all
+    limits: {words: 100k tokens/1h, spend: $5.00/1d}
+    routes: {llm: [words, spend]}
+prices: {models: {m: {input: 1, output: 10}}}
+";
+    let source = Source { name: "limits.yaml".into(), text: text.to_owned() };
+    let clock = Clock::manual(Timestamp(1_795_262_400_000_000));
+    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+    let engine = engine(compile(&[source], SameDomain::Refuse).unwrap().rules, store);
+    let used = |input, output| UsageOf {
+        model: b"openai/M-2026-01-01",
+        tokens: [(&b"input"[..], input), (&b"output"[..], output)].into_iter().collect(),
+        ..UsageOf::default()
+    };
+    let first = reserved(&engine, b"1").await;
+    for (input, output, progress) in
+        [(5, 20, Progress::More), (5, 50, Progress::Done), (9, 90, Progress::Done)]
+    {
+        settle(&engine, Named::Handle(first.as_bytes()), used(input, output), progress).await;
+    }
+    let late = reserved(&engine, b"2").await;
+    clock.advance(Micros::from_secs(300));
+    settle(&engine, Named::Handle(late.as_bytes()), used(0, 700), Progress::Done).await;
+    let dropped = reserved(&engine, b"3").await;
+    engine.release(ReleaseRequest::Held(dropped.as_bytes())).await.unwrap();
+    let own = UsageOf { model: b"<made up>", usd: b"0.25", ..UsageOf::default() };
+    settle(&engine, Named::Key { subject: llm(), idempotency_key: b"4" }, own, Progress::Done).await;
+
+    let answer = ask(engine, vec![], &["/metrics"]).await.remove(0).1;
+    let told = |name: &str| {
+        let lines = answer.lines().filter(|line| line.starts_with(&format!("tollgate_{name}")));
+        lines.map(|line| line.split_once('{').unwrap().1.replace('"', "")).collect::<Vec<_>>()
+    };
+    let ended = ["spend", "words"].map(|limit| {
+        ["settled", "released", "late"].map(|end| format!("domain=shop,limit={limit},end={end}}} 1"))
+    });
+    assert_eq!(told("holds_ended"), ended.concat());
+    assert_eq!(
+        told("tokens"),
+        ["domain=shop,model=m,class=input} 5", "domain=shop,model=m,class=output} 750"]
+    );
+    assert_eq!(told("spend_usd"), ["domain=shop,model=m} 0.007505", "domain=shop,model=other} 0.25"]);
+    assert_eq!(told("estimate_ratio_count"), ["model=m} 2"]);
+    assert_eq!(told("estimate_ratio_sum"), ["model=m} 7.55"]);
+    let buckets = told("estimate_ratio_bucket");
+    for (bound, count) in [("0.5", 0), ("0.75", 1), ("5.0", 1), ("+Inf", 2)] {
+        assert!(buckets.contains(&format!("le={bound},model=m}} {count}")), "{buckets:?}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use super::life::{KEPT_SETTLED, keep};
 use super::name::{self, Purpose};
 use super::request::{self, Amount, InvalidHold, ReleaseRequest, SubjectOf};
 use super::settle::standings;
+use super::settlements::count;
 use super::{HoldError, handle, native, refuse_unnamed};
 
 /// How long something lives that holds nothing.
@@ -53,6 +54,7 @@ async fn held<S: Store>(engine: &Engine<S>, handle: Handle) -> Result<ReleaseAns
         Before::Held | Before::Late | Before::Unheld => Done::Now,
     };
     let rules = engine.limits.in_force();
+    count(engine, &rules, (&settled, Then::Released), &[], settled.at);
     Ok(ReleaseAnswer { standings: standings(&rules, &settled, engine.settings.enforcement), done })
 }
 

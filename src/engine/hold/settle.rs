@@ -17,6 +17,7 @@ use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{found_open, tell};
+use super::settlements::count;
 use super::told::Told;
 use super::unknown::Unknown;
 use super::{HoldError, handle, native, refuse_misnamed, refuse_unnamed, reserve};
@@ -158,6 +159,8 @@ impl Ending<'_> {
             return Ok(None);
         }
         learn(engine, &settled, self.used, progress);
+        let used = self.used.map_or(&[][..], std::slice::from_ref);
+        count(engine, rules, (&settled, then(progress)), used, at);
         Ok(Some(answer(engine, rules, &settled, bill, progress)))
     }
 

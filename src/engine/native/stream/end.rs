@@ -8,7 +8,8 @@ use crate::algorithm::Op;
 use crate::clock::Timestamp;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{
-    Handle, KEPT_SETTLED, Ruling, Told as Report, keep_after_the_fact, of_usage, standings, tell as tell_of,
+    Handle, KEPT_SETTLED, Ruling, Told as Report, count, keep_after_the_fact, of_usage, standings,
+    tell as tell_of,
 };
 use crate::engine::insist::{Closing, Insistence, Owed};
 use crate::engine::native::plan::Plan;
@@ -135,6 +136,8 @@ impl<'a, S: Store> Told<'a, '_, S> {
         };
         tell_of(engine, self.domain, &settled).await;
         insistence.done();
+        let used = bill.map(Bill::usages).unwrap_or_default();
+        count(engine, rules, (&settled, Then::Done), &used, at);
         if let Some(bill) = bill.filter(|_| settled.before != Before::Settled) {
             let unpaid = settled.unpaid();
             let unpriced = bill.unpriced(&rules.prices, at);
