@@ -18,16 +18,16 @@ local LET_GO_AT_ONCE = 512
 -- Milliseconds that a front outlives its holds.
 local OUTLIVES = 1000
 
--- What is known beside a counter: the front; the counter's name; what is put beside it now, until when, and whether
+-- What is known beside a counter: the front, and its name; the counter's name; what is put beside it now, until when, and whether
 -- another hold is ended.
-local IN_ALL, FIRST, KEPT, COUNT, COUNTER, PUT, PUT_TILL, ENDED = 1, 2, 3, 4, 5, 6, 7, 8
+local IN_ALL, FIRST, KEPT, COUNT, FRONT_KEY, COUNTER, PUT, PUT_TILL, ENDED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 -- By counter.
 local besides = {}
 
 local function save_front(h)
-  if h[COUNT] == 0 then return call('DEL', h[COUNTER] .. ':h') end
-  return call('SETRANGE', h[COUNTER] .. ':h', '0', pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
+  if h[COUNT] == 0 then return call('DEL', h[FRONT_KEY]) end
+  return call('SETRANGE', h[FRONT_KEY], '0', pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
 end
 
 -- What is held beside a counter now. What is left of very much that has lapsed is held until the next call.
@@ -37,8 +37,8 @@ local function beside(k, name)
     if h[PUT] and now >= h[PUT_TILL] then h[IN_ALL], h[PUT] = h[IN_ALL] - h[PUT], false end
     return h
   end
-  local front = call('GET', name .. ':h')
-  h = { 0, huge, 0, 0, name, false, 0, false }
+  h = { 0, huge, 0, 0, name .. ':h', name, false, 0, false }
+  local front = call('GET', h[FRONT_KEY])
   besides[k] = h
   if not front then return h end
   h[IN_ALL], h[FIRST], h[KEPT], h[COUNT] = unpack('<dddd', front)

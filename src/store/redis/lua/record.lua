@@ -41,23 +41,25 @@ local function kept_until(at) return ceil(max(at - now, 0) / 1000) + grace end
 -- caller may know: a number costs more to write than text.
 local function write_holds(name, then_lapses, set_kept, front_kept)
   for _, h in pairs(besides) do
-    local put, till = h[PUT], h[PUT_TILL]
     -- A set that was empty is a new one, which nothing lets expire.
     if h[COUNT] == 0 then h[KEPT] = 0 end
-    if put then
-      call('ZADD', h[COUNTER] .. ':o', till, name .. pack('<d', put))
+    if h[PUT] then
+      local till, open = h[PUT_TILL], h[COUNTER] .. ':o'
+      call('ZADD', open, till, name .. pack('<d', h[PUT]))
       h[FIRST], h[COUNT] = min(h[FIRST], till), h[COUNT] + 1
-    end
-    if put and till > h[KEPT] then
-      h[KEPT] = till + max(till - now, 0)
-      local kept, outlives = set_kept, front_kept
-      if till ~= then_lapses then
-        kept = kept_until(h[KEPT])
-        outlives = kept + OUTLIVES
+      if till > h[KEPT] then
+        h[KEPT] = till + max(till - now, 0)
+        local kept, outlives = set_kept, front_kept
+        if till ~= then_lapses then
+          kept = kept_until(h[KEPT])
+          outlives = kept + OUTLIVES
+        end
+        call('PEXPIRE', open, kept)
+        call('PSETEX', h[FRONT_KEY], outlives, pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
+      else
+        save_front(h)
       end
-      call('PEXPIRE', h[COUNTER] .. ':o', kept)
-      call('PSETEX', h[COUNTER] .. ':h', outlives, pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
-    elseif put or h[ENDED] then
+    elseif h[ENDED] then
       save_front(h)
     end
   end

@@ -33,8 +33,8 @@ changed = {}
 
 local function say(what, granted, began, till)
   if astray then return packed({ now, ASTRAY }, 1, 2) end
-  reply[2], reply[3], reply[4], reply[5] = what, granted, began, till
-  replied = 5
+  -- With the places of one charge from the start.
+  reply, replied = { now, what, granted, began, till, 0, 0, 0, 0 }, 5
   if what ~= CONFLICT then tell(count) end
   return packed(reply, 1, replied)
 end

@@ -68,8 +68,8 @@ end
 
 changed = stored
 names = {}
-reply[2], reply[3], reply[4], reply[5] = before, now, is_held_on and till or -1, record[BEGAN]
-replied = 5
+-- With the places of one part from the start.
+reply, replied = { reply[1], before, now, is_held_on and till or -1, record[BEGAN], 0, 0, 0, 0, 0, 0, 0 }, 5
 local replies = { '' }
 for k, part in ipairs(record[PARTS]) do
   local stays, paid, charged = part[STAYS], part[PAID], 0
@@ -88,7 +88,7 @@ for k, part in ipairs(record[PARTS]) do
   local carries, owes = p[EXPIRY] ~= '', 0
   if p[KIND] == CALENDAR and now >= p[BEYOND] then p[STOP], p[BEYOND], p[EXPIRY] = now, huge, '' end
   local h, is_closed = p[BESIDE] and goes_on and beside(k, names[k]), now >= part[CLOSES]
-  local was_open = h and h[COUNT] > 0 and call('ZREM', h[COUNTER] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
+  local was_open = h and h[COUNT] > 0 and call('ZREM', names[k] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
   if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, true end
   if gives_back and part[GIVEN] > 0 and not is_closed then
     charge(k, p, GIVE_BACK, 0, part[GIVEN], true, 1)
