@@ -69,7 +69,7 @@ end
 changed = stored
 names = {}
 -- With the places of one part from the start.
-reply, replied = { reply[1], before, now, is_held_on and till or -1, record[BEGAN], 0, 0, 0, 0, 0, 0, 0 }, 5
+reply, replied = { reply[1], before, now, is_held_on and till or -1, record[BEGAN], 0, 0, 0, 0, 0, 0, 0, 0 }, 5
 local replies = { '' }
 for k, part in ipairs(record[PARTS]) do
   local stays, paid, charged = part[STAYS], part[PAID], 0
