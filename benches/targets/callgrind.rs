@@ -28,13 +28,13 @@ pub(crate) fn of_a_call(valgrind: &Path, calls: &Calls, start: impl Fn(&Under) -
     })
 }
 
-/// The instructions of one step of this program in the role `role`, which is told how many steps to make.
-pub(crate) fn of_a_step(valgrind: &Path, role: &str, steps: [usize; 2]) -> f64 {
+/// The instructions of one step of this program in the role that `role` names, which is told last how many steps to make.
+pub(crate) fn of_a_step(valgrind: &Path, role: &[&str], steps: [usize; 2]) -> f64 {
     let this = std::env::current_exe().expect("this program");
     slope(valgrind, steps, |under, count| {
         let mut command = Under(under.into()).command(&this);
-        let status = command.args([role, &count.to_string()]).status();
-        assert!(status.expect("start valgrind").success(), "{role}");
+        let status = command.args(role).arg(count.to_string()).status();
+        assert!(status.expect("start valgrind").success(), "{role:?}");
     })
 }
 

@@ -18,6 +18,7 @@ use tollgate::store::{
     Before, Charge, Due, FreedBy, Hold, Life, Report, Reserve, Settle, Spent, Store, Then,
 };
 
+use crate::callgrind::{of_a_step, valgrind};
 use crate::cpu;
 use crate::hit::{self, key};
 use crate::redis::Redis;
@@ -99,6 +100,7 @@ fn name(number: usize) -> CounterKey {
 /// T14.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = [1, 5].into_iter().flat_map(embedded).collect();
+    rows.extend([1, 5].into_iter().flat_map(instructions));
     if Redis::start().is_none() {
         rows.push(Row::not_measured(
             "T14",
@@ -142,6 +144,37 @@ fn embedded(limits: usize) -> [Row; 2] {
     let [reserved, settled] = interleave(ROUNDS, [&mut reserve, &mut settle]);
     let whose = "the embedded store";
     [row("reserve", limits, whose, 2.0, &reserved), row("settle", limits, whose, 2.0, &settled)]
+}
+
+/// Instructions of the embedded store, which no other work on the machine moves.
+fn instructions(limits: usize) -> Vec<Row> {
+    let what = |act| format!("instructions of the embedded store to {act}, limits: {limits}");
+    let Some(valgrind) = valgrind() else {
+        return vec![Row::not_measured("T14", what("reserve"), "valgrind is not there")];
+    };
+    let counted =
+        |act| of_a_step(&valgrind, &["hold", &limits.to_string(), act], [USERS + 1_000, USERS + 5_000]);
+    let reserved = counted("reserve");
+    let settled = counted("settle") - reserved;
+    let row = |act, count| Row::new("T14", what(act), Bound::None, &Figure::of([count]), "");
+    vec![row("reserve", reserved), row("settle", settled)]
+}
+
+/// The role that reserves for so many limits, and then settles if that is the act, as often as it is told.
+pub(crate) fn hold(arguments: &[String]) {
+    let [limits, act, steps] = arguments else { panic!("limits, act, and steps: {arguments:?}") };
+    let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
+    let store = MemoryStore::new(MemorySettings::default(), clock, KeySecret([1; 16]));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let turn = Turn::of(limits.parse().expect("a number of limits"));
+    runtime.block_on(async {
+        for number in 0..steps.parse().expect("a number of steps") {
+            turn.reserve(&store, number).await;
+            if act == "settle" {
+                turn.settle(&store, number).await;
+            }
+        }
+    });
 }
 
 fn over_redis(limits: usize, most: f64) -> [Row; 2] {

@@ -61,7 +61,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn metrics(valgrind: &Path, counted: &Counted) -> Row {
-    let count = of_a_step(valgrind, "tally", [1_000, 101_000]);
+    let count = of_a_step(valgrind, &["tally"], [1_000, 101_000]);
     let share = Figure::of([count / counted.tollgate * 100.0]);
     let what = "instructions of counting what came of a call, of those of the call";
     Row::new("T8", what, Bound::AtMost(1.0), &share, " %").noting(format!("{count:.0} instructions"))
