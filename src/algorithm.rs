@@ -210,6 +210,17 @@ impl Outcome {
     pub fn is_admitted(&self) -> bool {
         self.verdict == Verdict::Admitted
     }
+
+    /// What a look that asks for no room comes to right after it, if that is admitted by `rule`: no other than that is
+    /// known without looking.
+    pub fn looked_at(&self, rule: Rule<'_>) -> Option<Self> {
+        let Standing { used, held, .. } = self.standing;
+        let is_within = match rule.most() {
+            Number::AtMost(most) => used.saturating_add(held) <= most,
+            Number::Unlimited => true,
+        };
+        is_within.then_some(Self { verdict: Verdict::Admitted, ..*self })
+    }
 }
 
 impl State {

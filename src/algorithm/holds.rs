@@ -12,12 +12,16 @@
 //! **Source.** Leases (Gray and Cheriton, SOSP 1989) over an escrow of room (O'Neil, "The Escrow Transactional
 //! Method", TODS 1986): what is promised is set aside, so that nobody has to wait for the outcome.
 
-use std::collections::BTreeMap;
+mod line;
+mod share;
 
 use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Window};
 
 use super::{Retry, Span};
+use line::Line;
+
+pub use share::Share;
 
 /// How many holds are looked at to tell when there is room.
 const LOOKED_AT: usize = 128;
@@ -28,68 +32,6 @@ const LET_GO_AT_ONCE: usize = 512;
 /// Which hold; unique on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId(pub u128);
-
-/// The part `granted` of `of` that is granted of what is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// So many units.
-    pub granted: u64,
-    /// Of so many.
-    pub of: u64,
-}
-
-/// Products below this are exact in a double, and so are their quotients rounded either way.
-const EXACT: f64 = (1_u64 << 53) as f64;
-/// By how much others are shaded, to the safe side.
-const SHADE: f64 = 1.0 / (1_u64 << 50) as f64;
-
-impl Share {
-    /// All of it.
-    pub const WHOLE: Self = Self { granted: 1, of: 1 };
-
-    /// The least of it that is more than nothing.
-    pub fn least(self) -> Self {
-        Self { granted: 1, ..self }
-    }
-
-    /// The part of `units`, rounded up. In doubles, as the Redis script has it.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most 2^53, and not negative"
-    )]
-    pub fn part_of(self, units: u64) -> u64 {
-        if self.granted >= self.of {
-            return units;
-        }
-        let product = units as f64 * self.granted as f64;
-        let shade = if product < EXACT { 1.0 } else { 1.0 + SHADE };
-        ((product / self.of as f64 * shade).ceil() as u64).min(units)
-    }
-
-    /// As much of `self` as leaves a part of `flexible`, beside what is `fixed`, within `room`; 0 granted if not even
-    /// what is fixed fits.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most 2^53, and not negative"
-    )]
-    pub fn within(self, room: u64, fixed: u64, flexible: u64) -> Self {
-        let Some(left) = room.checked_sub(fixed) else {
-            return Self { granted: 0, ..self };
-        };
-        if self.part_of(flexible) <= left {
-            return self;
-        }
-        let product = left as f64 * self.of as f64;
-        let shade = if product < EXACT { 1.0 } else { 1.0 - SHADE };
-        let mut less = Self { granted: (product / flexible as f64 * shade).floor() as u64, ..self };
-        while less.granted > 0 && less.part_of(flexible) > left {
-            less.granted -= 1;
-        }
-        less
-    }
-}
 
 /// Whose hold it is, and when it lapses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +50,9 @@ impl Holder {
 }
 
 /// The holds of one counter, in the order in which they lapse.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Holds {
-    open: BTreeMap<(Timestamp, HoldId), u64>,
+    open: Line,
     held: u64,
 }
 
@@ -122,20 +64,20 @@ impl Holds {
 
     /// Whether nothing is open, not even a hold of nothing.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.len() == 0
     }
 
     /// When the last of them lapses; `None` if none is open.
     pub fn last_lapse(&self) -> Option<Timestamp> {
-        self.open.last_key_value().map(|((until, _), _)| *until)
+        self.open.last()
     }
 
     /// Lets go of what has lapsed by `now`, at most [`LET_GO_AT_ONCE`]: the rest is held until this is asked again. Tells
     /// how many.
     pub fn lapse(&mut self, now: Timestamp) -> usize {
         for gone in 0..LET_GO_AT_ONCE {
-            match self.open.first_entry().filter(|first| first.key().0 <= now) {
-                Some(first) => self.held -= first.remove(),
+            match self.open.take_first(now) {
+                Some(amount) => self.held -= amount,
                 None => return gone,
             }
         }
@@ -145,13 +87,13 @@ impl Holds {
     /// Holds `amount` more, up to the most that anything counts.
     pub fn put(&mut self, holder: Holder, amount: u64) {
         let amount = amount.min(MAX_AMOUNT - self.held);
-        *self.open.entry((holder.until, holder.id)).or_default() += amount;
+        self.open.add(holder, amount);
         self.held += amount;
     }
 
     /// Ends a hold. Tells how much it was; `None` if it is over already.
     pub fn take(&mut self, holder: Holder) -> Option<u64> {
-        let amount = self.open.remove(&(holder.until, holder.id))?;
+        let amount = self.open.take(holder)?;
         self.held -= amount;
         Some(amount)
     }
@@ -162,7 +104,7 @@ impl Holds {
     pub(super) fn freed_after(&self, excess: u64, now: Timestamp, forgets: impl Fn(u64) -> Retry) -> Retry {
         let mut best = forgets(excess);
         let (mut lapsed, mut lapse) = (0_u64, Retry::Never);
-        for ((until, _), amount) in self.open.iter().take(LOOKED_AT) {
+        for (until, amount) in self.open.iter().take(LOOKED_AT) {
             lapse = Retry::After(until.since(now));
             if lapse >= best {
                 return best;
