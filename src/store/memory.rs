@@ -12,6 +12,7 @@ mod kept;
 mod open;
 mod records;
 mod reserve;
+mod settle;
 mod shard;
 mod step;
 mod table;
@@ -167,7 +168,7 @@ impl MemoryStore {
             _ => charge.overrun(admission),
         };
         if matches!(charge.rule.window, Window::Request) {
-            return answer(ask(&mut State::Nothing, charge, overrun, at));
+            return answer(ask(&mut State::Nothing, charge.rule, charge.op, overrun, at));
         }
         let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
         let Some(counter) = shard.get(charge.key.id) else {
@@ -189,7 +190,7 @@ impl MemoryStore {
     #[cold]
     fn welcome(&self, shard: &mut Shard, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Outcome {
         let mut state = State::fresh(charge.rule.window);
-        let outcome = ask(&mut state, charge, overrun, at);
+        let outcome = ask(&mut state, charge.rule, charge.op, overrun, at);
         if !charge.op.is_made(&outcome, overrun) {
             return outcome;
         }
@@ -198,7 +199,10 @@ impl MemoryStore {
             return outcome;
         }
         match charge.on_error {
-            OnError::Local => ask(shared(&mut self.shared.lock(), charge), charge, overrun, at),
+            OnError::Local => {
+                let mut newcomers = self.shared.lock();
+                ask(shared(&mut newcomers.states, charge), charge.rule, charge.op, overrun, at)
+            }
             OnError::Allow | OnError::Deny => charge.stand_in(),
         }
     }
@@ -209,15 +213,15 @@ fn long_before(now: Timestamp) -> Timestamp {
     Timestamp(now.0.saturating_sub(STANDSTILL.0))
 }
 
-/// Does what `charge` asks of a counter, off the common path.
+/// Does `op` to a counter, off the common path.
 #[inline(never)]
-fn ask(state: &mut State, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Outcome {
-    state.charge(charge.rule, charge.op, overrun, at)
+fn ask(state: &mut State, rule: Rule<'_>, op: Op, overrun: Overrun, at: Timestamp) -> Outcome {
+    state.charge(rule, op, overrun, at)
 }
 
 /// The counter that newcomers of the limit of `charge` share.
-fn shared<'s>(shared: &'s mut Shared, charge: &Charge<'_>) -> &'s mut State {
-    shared.states.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
+fn shared<'s>(states: &'s mut HashMap<u128, State>, charge: &Charge<'_>) -> &'s mut State {
+    states.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
 }
 
 /// From when on `state` is idle, to which a charge has come to `outcome`. Where time alone makes a counter whole

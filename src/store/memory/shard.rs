@@ -68,9 +68,9 @@ impl Shard {
         self.table.find(id)
     }
 
-    /// What the counter at `place` remembers.
-    pub(super) fn state(&mut self, place: Place) -> &mut State {
-        &mut self.table.at(place).state
+    /// What the counter at `place` remembers, and where what is held beside it stands.
+    pub(super) fn state_and_open(&mut self, place: Place) -> (&mut State, &mut Open) {
+        (&mut self.table.at(place).state, &mut self.open)
     }
 
     /// Notes from when on the counter at `place` is idle; tells what was noted before.

@@ -81,9 +81,7 @@ impl Reservations {
             let Some(held) = part.held else { continue };
             let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
             let mut shard = self.0.shard_at(part.key.id).lock();
-            let mut holds = shard.open.take(part.key.id, at);
-            holds.put(holder, held);
-            shard.open.put_back(part.key.id, holds);
+            shard.open.hold(part.key.id, holder, held);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::store::{Answer, Charge, Hold, Reserve, Reserved, StoreError};
 
 use super::all_or_none;
 
-pub(super) fn full() -> StoreError {
+pub(in crate::store::memory) fn full() -> StoreError {
     StoreError::Refused { code: "FULL".to_owned() }
 }
 
