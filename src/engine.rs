@@ -47,6 +47,7 @@ use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
 
 use hold::{Names, Settlements};
+use insist::Insisted;
 use odd::Oddities;
 
 /// What transports see of the engine.
@@ -139,6 +140,7 @@ pub struct Engine<S> {
     oddities: Arc<Oddities>,
     unpriced: Arc<unpriced::News>,
     settlements: Arc<Settlements>,
+    insisted: Arc<Insisted>,
 }
 
 impl<S: Store> Engine<S> {
@@ -156,6 +158,7 @@ impl<S: Store> Engine<S> {
             oddities,
             unpriced,
             settlements: Arc::default(),
+            insisted: Arc::default(),
         }
     }
 
@@ -185,6 +188,7 @@ impl<S: Lanes> Engine<S> {
             oddities: self.oddities.clone(),
             unpriced: self.unpriced.clone(),
             settlements: self.settlements.clone(),
+            insisted: self.insisted.clone(),
             ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
         }
     }

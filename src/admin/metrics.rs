@@ -34,6 +34,9 @@ pub(super) fn text_of<'a>(
     for count in counts {
         registry.register(count.name, count.help, ConstCounter::new((count.look)()));
     }
+    let help =
+        "Settles that nobody waits for and the store had no answer to: what they were to charge is lost";
+    registry.register("settles_given_up", help, ConstCounter::new(inspect.settles_given_up()));
     registry.register_collector(Box::new(Decisions(inspect.rules())));
     registry.register_collector(Box::new(Alerts(inspect.rules())));
     registry.register_collector(Box::new(Oddities(Odd::ALL.map(|odd| (odd.name(), inspect.times(odd))))));

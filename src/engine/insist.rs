@@ -2,9 +2,13 @@
 //!
 //! A settle has a name, so it does no harm to ask again. It is asked until the store knows the name, for a minute: what is
 //! asked of a store may be done after whoever asked has given up.
+//!
+//! So many settles wait for a store at once, and no more: a newer one is given up, as is one that has no answer for a
+//! minute. That is counted. What such a settle held lapses in its time; what it was to charge is lost.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -27,6 +31,60 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(12),
     Duration::from_secs(45),
 ];
+
+/// How many settles may wait for the store at once. Each takes about 2 kB.
+const MOST: usize = 10_000;
+
+/// The settles that wait for the store, on whichever thread.
+#[derive(Debug, Default)]
+pub(super) struct Insisted {
+    waiting: AtomicUsize,
+    given_up: AtomicU64,
+}
+
+/// The place of one that waits.
+struct Waiting(Arc<Insisted>);
+
+impl Insisted {
+    /// A place for one more; `None` if all are taken.
+    fn wait(self: &Arc<Self>) -> Option<Waiting> {
+        let waiting = Waiting(Arc::clone(self));
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < MOST).then_some(waiting)
+    }
+
+    /// One is given up.
+    fn give_up(&self) {
+        let times = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        if times.is_power_of_two() {
+            tracing::error!(
+                times,
+                "a settle is given up, since the store has no answer: what it was to charge is lost"
+            );
+        }
+    }
+
+    /// How many were given up.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a store says to a settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is done.
+    Done,
+    /// Nothing was ever done under its name; that may yet come.
+    Unknown,
+    /// Nothing.
+    Nothing,
+}
 
 /// A settle that needs nothing of whoever asked for it.
 #[derive(Clone, Debug)]
@@ -93,19 +151,15 @@ impl<S: Store> Drop for Insistence<S> {
     }
 }
 
-/// Makes the settle `closing`, beside whatever else is done.
+/// Makes the settle `closing`, beside whatever else is done, unless too many wait for that.
 pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
+    let Some(waiting) = engine.insisted.wait() else { return engine.insisted.give_up() };
     let engine = Arc::clone(engine);
     let mut closing = Box::pin(async move {
-        if is_over(&engine, &closing).await {
-            return;
+        if ask_again(&engine, &closing).await == Said::Nothing {
+            engine.insisted.give_up();
         }
-        for pause in PAUSES {
-            tokio::time::sleep(pause).await;
-            if is_over(&engine, &closing).await {
-                return;
-            }
-        }
+        drop(waiting);
     });
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => _ = runtime.spawn(closing),
@@ -114,15 +168,28 @@ pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
     }
 }
 
-/// Makes the settle `closing` and tells of what it crossed. Whether the store knows its name.
-async fn is_over<S: Store>(engine: &Engine<S>, closing: &Closing) -> bool {
-    let Ok(settled) = closing.settle(&engine.store).await else { return false };
+/// Asks for the settle `closing` until it is done, for a minute. What the store said last.
+async fn ask_again<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
+    let mut said = ask(engine, closing).await;
+    for pause in PAUSES {
+        if said == Said::Done {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        said = ask(engine, closing).await;
+    }
+    said
+}
+
+/// Asks for the settle `closing` and tells of what it crossed.
+async fn ask<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
+    let Ok(settled) = closing.settle(&engine.store).await else { return Said::Nothing };
     let rules = engine.limits.load();
     if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
         tell(engine, domain, &settled).await;
         count(engine, &rules, (&settled, closing.then), &[], settled.at);
     }
-    settled.before != Before::Unknown
+    if settled.before == Before::Unknown { Said::Unknown } else { Said::Done }
 }
 
 fn poll_once(future: Pin<&mut (impl Future + ?Sized)>) -> Poll<()> {
@@ -161,5 +228,21 @@ impl Owed {
         let (rule, op) = (Rule { window, number }, Op::Take { room: 0, charge: 0 });
         let binding = Binding::Counted;
         Charge { key, overflow: identity, rule, op, binding, on_error, freed_by, unit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_wait_and_no_more() {
+        let insisted = Arc::<Insisted>::default();
+        let mut waiting: Vec<_> = (0..MOST).map(|_| insisted.wait().unwrap()).collect();
+        assert!(insisted.wait().is_none());
+        assert!(insisted.wait().is_none(), "whoever found no place took none");
+        waiting.pop();
+        let another = insisted.wait();
+        assert!(another.is_some() && insisted.wait().is_none());
     }
 }

@@ -19,6 +19,9 @@ pub trait Inspect: Clone + Send + Sync + 'static {
     /// What came of holds, and what was used of models.
     fn settlements(&self) -> Counts;
 
+    /// How many settles were given up that nobody waited for: the store had no answer, or too many waited for one.
+    fn settles_given_up(&self) -> u64;
+
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.
     fn store_ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -47,6 +50,10 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
 
     fn settlements(&self) -> Counts {
         self.settlements.counts()
+    }
+
+    fn settles_given_up(&self) -> u64 {
+        self.insisted.given_up()
     }
 
     async fn store_ready(&self) -> Result<(), StoreError> {

@@ -77,6 +77,9 @@ async fn prometheus_reads_what_came_of_each_limit() {
     }
     let answer = ask(engine, vec![], &["/metrics"]).await.remove(0);
     let expected = "\
+# HELP tollgate_settles_given_up Settles that nobody waits for and the store had no answer to: what they were to charge is lost.
+# TYPE tollgate_settles_given_up counter
+tollgate_settles_given_up_total 0
 # HELP tollgate_decisions How often a descriptor came to a limit: admitted, refused, or over it and let pass
 # TYPE tollgate_decisions counter
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"admitted\"} 10
