@@ -2,7 +2,8 @@
 //!
 //! All decisions are made in memory. What they change is written to one file, twice in each `flush_interval` and once
 //! more at the end, by a thread of its own that no decision ever waits for. So a process that is killed loses what less
-//! than an interval has changed, as long as a flush takes less than half of one; a process that ends loses nothing.
+//! than an interval has changed, as long as a flush takes less than half of one; a process that ends loses nothing. A
+//! flush writes whole steps: what was settled is found with its charge and its note, or not at all.
 //! A disk that cannot be written is told and tried again, and stops nobody.
 //!
 //! The file is an embedded database with a table for each kind of thing that is [`Kept`]. The database is known to
@@ -34,7 +35,9 @@ pub struct DataSettings {
 
 /// A kind of thing that is held in memory and written down, in a table of its own.
 ///
-/// The table holds what is in memory, as of the last flush: what is let go there is removed here.
+/// The table holds what is in memory, as of the last flush: what is let go there is removed here. Whoever writes draws a
+/// line, then asks every kind for what has changed up to the line, and only then draws the next one. Kinds that are
+/// changed in one step by the same owner are told as of one instant: of each step all, or nothing.
 pub trait Kept: Send + Sync {
     /// The name of its table.
     fn table(&self) -> &'static str;
@@ -42,7 +45,10 @@ pub trait Kept: Send + Sync {
     /// From here on, what changes is to be told.
     fn keep_track(&self);
 
-    /// Adds what has changed since this was last asked.
+    /// What changes from here on is told once the next line is drawn. Of kinds with the same owner, one does that for all.
+    fn draw_line(&self);
+
+    /// Adds what has changed since this was last asked, up to the line.
     fn take_changes(&self, changes: &mut Changes);
 
     /// `changes` could not be written: they are to be told again.

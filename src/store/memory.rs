@@ -12,6 +12,7 @@ mod kept;
 mod open;
 mod records;
 mod reserve;
+mod rounds;
 mod settle;
 mod shard;
 mod step;
@@ -34,6 +35,7 @@ use super::{
 };
 use open::Open;
 use records::Records;
+use rounds::Rounds;
 use shard::{Places, Shard};
 use step::Step;
 use table::NEVER;
@@ -66,6 +68,7 @@ pub struct MemoryStore {
     records_a_shard: usize,
     /// What is written down. Locked last, for as long as one note takes.
     trails: Box<Trails>,
+    rounds: Rounds,
     clock: Clock,
     secret: KeySecret,
 }
@@ -114,6 +117,7 @@ impl MemoryStore {
             records: (0..few).map(|_| Mutex::default()).collect(),
             records_a_shard: share(few),
             trails: Box::default(),
+            rounds: Rounds::default(),
             clock,
             secret,
         }
@@ -171,6 +175,7 @@ impl MemoryStore {
             return answer(ask(&mut State::Nothing, charge.rule, charge.op, overrun, at));
         }
         let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
+        shard.tell_before(charge.key.id);
         let Some(counter) = shard.get(charge.key.id) else {
             return answer(self.welcome(&mut shard, charge, overrun, at));
         };
@@ -247,7 +252,7 @@ impl Store for MemoryStore {
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.trails.write(at, None, about, line);
+        self.trails.write(at, self.rounds.now(), None, about, line);
     }
 
     async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {

@@ -56,4 +56,5 @@ mod told;
 mod usage;
 mod usage_trail;
 mod watch;
+mod whole_steps;
 mod wire;

@@ -39,6 +39,16 @@ impl Changes {
         self.put(key, |_| {});
     }
 
+    /// Adds all of `later`, which holds where both tell of a key.
+    pub fn append(&mut self, later: &Self) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&later.bytes);
+        self.ends.extend(later.ends.iter().map(|(key_end, end)| (start + key_end, start + end)));
+        if later.track == Track::Lost {
+            self.lose_track();
+        }
+    }
+
     /// There are keys that are gone and not told.
     pub fn lose_track(&mut self) {
         self.track = Track::Lost;
@@ -83,6 +93,11 @@ mod tests {
         let told: Vec<(&[u8], Option<&[u8]>)> = changes.iter().collect();
         assert_eq!(told, [(&b"b"[..], None), (b"aa", Some(&b"xyz"[..])), (b"b", Some(b"\0"))]);
         assert_eq!((changes.len(), changes.is_empty()), (3, false));
+        let mut both = Changes::default();
+        both.put(b"first", |bytes| bytes.push(1));
+        both.append(&changes);
+        assert_eq!(both.iter().next(), Some((&b"first"[..], Some(&b"\x01"[..]))));
+        assert_eq!(both.iter().skip(1).collect::<Vec<_>>(), told);
         let mut lost = Changes::default();
         lost.lose_track();
         assert!(!lost.is_empty(), "what is gone has still to be found");

@@ -98,6 +98,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
+        self.kinds.iter().for_each(|kind| kind.draw_line());
         let changes = self.kinds.iter().map(|kind| {
             let mut changes = Changes::default();
             kind.take_changes(&mut changes);

@@ -17,9 +17,8 @@ use reservations::Reservations;
 use usage::Usage;
 
 impl MemoryStore {
-    /// What is to be written down, in the order in which it is to be asked what has changed. A record that is written is
-    /// never older than the counters it charged: whoever settles again after a crash pays nothing twice. What is written down of
-    /// usage is never older than either.
+    /// What is to be written down. Counters, the records that charged them and the notes of that are told as of one
+    /// instant: whoever settles again after a crash pays what is not counted, and nothing twice.
     pub fn kept(self: &Arc<Self>) -> Vec<Arc<dyn Kept>> {
         vec![
             Arc::new(Counters(self.clone())),

@@ -114,7 +114,7 @@ mod tests {
         (0..100_u8).for_each(|id| hold(&mut open, id.into(), id.into(), 10 + u64::from(id)));
         open.let_go(long_after(59));
         assert_eq!(sizes(&open), [50; 3]);
-        assert_eq!([held(&mut open, 1000, 0), held(&mut open, 59, 0), held(&mut open, 99, 108)], [0, 0, 1]);
+        assert_eq!([held(&mut open, 1000, 0), held(&mut open, 49, 0), held(&mut open, 99, 108)], [0, 0, 1]);
         hold(&mut open, 99, 7, 500);
         open.let_go(long_after(499));
         assert_eq!(sizes(&open), [1; 3]);

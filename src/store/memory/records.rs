@@ -15,11 +15,12 @@ use crate::algorithm::Rule;
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
-use crate::store::durable::Track;
+use crate::store::durable::{Changes, Track};
 use crate::store::usage::Totals;
 
+use super::rounds::Round;
 use super::{LET_GO_AT_ONCE, long_before};
-use changed::Changed;
+pub(super) use changed::Changed;
 
 /// Records by name.
 #[derive(Debug, Default)]
@@ -106,10 +107,11 @@ pub(super) struct RecordedPart {
 }
 
 impl Records {
-    /// The record under `name`, if it is to be kept at `now`.
-    pub(super) fn get(&mut self, name: u128, now: Timestamp) -> Option<&mut Record> {
+    /// The record under `name`, if it is to be kept at `now`, and where it is to be told how it was before it changes.
+    pub(super) fn get(&mut self, name: u128, now: Timestamp) -> Option<(&mut Record, &mut Option<Changed>)> {
         self.forget(long_before(now));
-        self.by_name.get_mut(&name).map(|lined| &mut lined.record).filter(|record| now < record.kept_until)
+        let record = self.by_name.get_mut(&name).map(|lined| &mut lined.record);
+        record.filter(|record| now < record.kept_until).map(|record| (record, &mut self.changed))
     }
 
     /// Whether there is a place for one more, of at most so many, at `now`. One may be forgotten for it.
@@ -124,6 +126,7 @@ impl Records {
 
     /// Keeps `record` under `name`, in place of any other.
     pub(super) fn insert(&mut self, name: u128, record: Record) {
+        self.tell_before(name);
         let line = record.line();
         if let Some(before) = self.by_name.insert(name, Lined { record, line }) {
             self.leave(name, before.line);
@@ -132,7 +135,7 @@ impl Records {
         self.note_changed(name);
     }
 
-    /// Keeps the record under `name`, which may have changed, until then.
+    /// Keeps the record under `name`, which has changed and was told before, until then.
     pub(super) fn keep(&mut self, name: u128, until: Timestamp) {
         if let Some(Lined { record, line }) = self.by_name.get_mut(&name) {
             record.kept_until = until;
@@ -184,6 +187,7 @@ impl Records {
     }
 
     fn remove(&mut self, name: u128) {
+        self.tell_before(name);
         if let Some(lined) = self.by_name.remove(&name) {
             self.leave(name, lined.line);
         }
@@ -195,14 +199,40 @@ impl Records {
         self.by_name.get(&name).map(|lined| &lined.record)
     }
 
-    /// Keeps track of what changes, from here on.
-    pub(super) fn keep_track(&mut self) {
-        self.changed = Some(Changed::default());
+    /// Keeps track of what changes, from here on, which is in `round`.
+    pub(super) fn keep_track(&mut self, round: Round) {
+        self.changed = Some(Changed::from(round));
     }
 
-    /// What has changed since this was last asked.
-    pub(super) fn take_changed(&mut self) -> Changed {
-        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    /// What changes from here on belongs to `round`.
+    pub(super) fn enter(&mut self, round: Round) {
+        if let Some(changed) = &mut self.changed {
+            changed.enter(round);
+        }
+    }
+
+    fn tell_before(&mut self, name: u128) {
+        if let Some(changed) = &mut self.changed {
+            changed.tell_before(name, self.by_name.get(&name).map(|lined| &lined.record));
+        }
+    }
+
+    /// The names of what changed in the round that has ended.
+    pub(super) fn untold(&self) -> Vec<u128> {
+        self.changed.as_ref().map(Changed::untold).unwrap_or_default()
+    }
+
+    /// Adds those of `names` to `changes` that are still to be told.
+    pub(super) fn tell(&mut self, names: &[u128], changes: &mut Changes) {
+        let Self { changed: Some(changed), by_name, .. } = self else { return };
+        for name in names.iter().copied().filter(|name| changed.take_untold(*name)) {
+            changed::tell(name, by_name.get(&name).map(|lined| &lined.record), changes);
+        }
+    }
+
+    /// How records were that changed before they were told.
+    pub(super) fn end_telling(&mut self) -> Changes {
+        self.changed.as_mut().map(Changed::end_telling).unwrap_or_default()
     }
 
     /// Notes that the record under `name` is another than it was, where somebody keeps track of it.

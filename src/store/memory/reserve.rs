@@ -17,6 +17,7 @@ use crate::store::{
 
 use super::MemoryStore;
 use super::records::{Record, RecordedPart, Reservation};
+use super::rounds::Round;
 use super::step::{FEW, Step};
 pub(super) use full::full;
 
@@ -33,7 +34,7 @@ impl MemoryStore {
     pub fn reserve_now(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
         let at = self.clock.now();
         let mut records = self.records(call.name.id);
-        if let Some(record) = records.get(call.name.id, at) {
+        if let Some((record, _)) = records.get(call.name.id, at) {
             return Ok(self.replay(call, record, at));
         }
         if !records.make_room(self.records_a_shard, at) {
@@ -47,10 +48,11 @@ impl MemoryStore {
             step.share = step.fitting(call.whole());
         }
         let outcomes = step.all_or_none();
-        let share = step.share;
+        let (share, round) = (step.share, step.round);
+        records.enter(round);
         let is_refused = all_or_none(call.charges).is_refused(&outcomes);
         if !is_refused {
-            self.write_down_expenses(call, at);
+            self.write_down_expenses(call, at, round);
         }
         step.stand_up();
         let answer = Answer { at, outcomes, degraded: None };
@@ -73,9 +75,9 @@ impl MemoryStore {
     }
 
     /// Writes down what `call` spends at once.
-    fn write_down_expenses(&self, call: Reserve<'_>, at: Timestamp) {
+    fn write_down_expenses(&self, call: Reserve<'_>, at: Timestamp, round: Round) {
         for expense in call.expenses {
-            self.trails.write(at, Some(expense.spending()), expense.about, Expense::LINE);
+            self.trails.write(at, round, Some(expense.spending()), expense.about, Expense::LINE);
         }
     }
 }

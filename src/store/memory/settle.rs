@@ -11,6 +11,7 @@ use crate::store::{
 use super::MemoryStore;
 use super::records::{Record, RecordedPart, Reservation};
 use super::reserve::{Few, full};
+use super::rounds::Round;
 use super::step::{NOTHING, Step};
 
 /// How a settle goes.
@@ -34,15 +35,15 @@ impl MemoryStore {
     pub fn settle_now(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         let at = self.clock.now();
         let mut records = self.records(call.name.id);
-        let record = match records.get(call.name.id, at) {
-            Some(record) => record,
+        let (record, changed) = match records.get(call.name.id, at) {
+            Some(found) => found,
             None if call.otherwise.is_empty() => return Ok(unknown(at)),
             None => {
                 if !records.make_room(self.records_a_shard, at) {
                     return Err(full());
                 }
                 let mut record = Record::after_the_fact(call, at);
-                let settled = self.settle(call, &mut record, at)?;
+                let settled = self.settle(call, &mut record, at, |round, _| records.enter(round))?;
                 record.kept_until = record.kept_until.max(record.until);
                 records.insert(call.name.id, record);
                 return Ok(settled);
@@ -50,7 +51,12 @@ impl MemoryStore {
         };
         // Nothing is settled before it was reserved.
         let at = at.max(record.began);
-        let settled = self.settle(call, record, at)?;
+        let settled = self.settle(call, record, at, |round, record| {
+            if let Some(changed) = changed {
+                changed.enter(round);
+                changed.tell_before(call.name.id, Some(record));
+            }
+        })?;
         if settled.before != Before::Settled && call.then != Then::Unchanged {
             let kept_until = at.plus(call.keep).max(record.until);
             records.keep(call.name.id, kept_until);
@@ -58,7 +64,14 @@ impl MemoryStore {
         Ok(settled)
     }
 
-    fn settle(&self, call: Settle<'_>, record: &mut Record, at: Timestamp) -> Result<Settled, StoreError> {
+    /// Settles `record`, which changes once `begin` was told of the round that it changes in.
+    fn settle(
+        &self,
+        call: Settle<'_>,
+        record: &mut Record,
+        at: Timestamp,
+        begin: impl FnOnce(Round, &Record),
+    ) -> Result<Settled, StoreError> {
         let settling = Settling::of(call, record, at);
         let Settling { found, before, then, until } = settling;
         let dues: Few<u64> = record.parts.iter().map(|part| settling.due(call.spent, part)).collect();
@@ -72,7 +85,8 @@ impl MemoryStore {
             step.stand_up();
             return Err(full());
         }
-        self.write_down(call, &mut record.totals, (&record.about, &record.parts), before, at);
+        begin(step.round, record);
+        self.write_down(call, &mut record.totals, (&record.about, &record.parts), before, (at, step.round));
         let (mut parts, mut held) = (Vec::with_capacity(dues.len()), Few::new());
         for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
             let (part, holds) = settle_part(&mut step, index, part, *due, (before, was, will));
@@ -94,7 +108,7 @@ impl MemoryStore {
         totals: &mut Totals,
         (about, parts): (&[u8], &[RecordedPart]),
         before: Before,
-        at: Timestamp,
+        (at, round): (Timestamp, Round),
     ) {
         let Some(report) = call.report.filter(|_| before != Before::Settled) else { return };
         let held =
@@ -103,7 +117,7 @@ impl MemoryStore {
         let counts = |part: &RecordedPart| part.unit != Unit::Hits;
         let ends = call.then == Then::Done && parts.iter().any(counts);
         if ends || !spending.is_nothing() {
-            self.trails.write(at, Some(spending), about, report.line);
+            self.trails.write(at, round, Some(spending), about, report.line);
         }
     }
 }

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::algorithm::State;
 use crate::clock::Timestamp;
+use crate::store::durable::Changes;
 
-use super::changed::{Changed, Marked};
+use super::changed::{Changed, Ended, Keys};
 use super::open::Open;
+use super::rounds::Round;
 use super::table::{NEVER, Place, Slot, Table};
 
 /// How many more counters the store may keep.
@@ -95,6 +97,7 @@ impl Shard {
         at: Timestamp,
         places: &Places,
     ) -> Option<Place> {
+        self.tell_before(id);
         let has_place = self.table.is_taken_over(id, at) || self.begin(at, places) || self.let_one_go(at);
         has_place.then(|| {
             let place = self.table.insert(Slot { id, idle_from, state }, at);
@@ -104,9 +107,33 @@ impl Shard {
         })
     }
 
-    /// Keeps track of what changes, from here on.
-    pub(super) fn keep_track(&mut self) {
-        self.table.changed = Some(Box::new(Changed::for_up_to(self.table.at_last())));
+    /// Keeps track of what changes, from here on, which is in `round`.
+    pub(super) fn keep_track(&mut self, round: Round) {
+        self.table.changed = Some(Box::new(Changed::for_up_to(self.table.at_last(), round)));
+    }
+
+    /// What changes from here on belongs to `round`.
+    pub(super) fn enter(&mut self, round: Round) {
+        if let Some(changed) = &mut self.table.changed {
+            changed.enter(round);
+        }
+    }
+
+    /// The counter `id` is about to change: how it was is told first, if that is still to be told.
+    #[inline(always)]
+    pub(super) fn tell_before(&mut self, id: u128) {
+        if let Some(changed) = &mut self.table.changed
+            && let Some(keys) = changed.take_range_of(id)
+        {
+            self.tell_range(keys);
+        }
+    }
+
+    #[cold]
+    fn tell_range(&mut self, (first, last): Keys) {
+        let Some(mut changed) = self.table.changed.take() else { return };
+        self.table.between(first, last).for_each(|counter| changed.tell(counter));
+        self.table.changed = Some(changed);
     }
 
     /// Notes that the counter `id` is another than it was, where somebody keeps track of it.
@@ -123,9 +150,22 @@ impl Shard {
         self.note_changed(id);
     }
 
-    /// What has changed since this was last asked.
-    pub(super) fn take_changed(&mut self) -> Option<Marked> {
-        self.table.changed.as_mut().map(|changed| changed.take())
+    /// Adds what changed in the round that has ended to `changes`, at most so many ranges of it. Tells whether more may
+    /// be left.
+    pub(super) fn tell(&mut self, ranges: usize, changes: &mut Changes) -> bool {
+        let Some(mut changed) = self.table.changed.take() else { return false };
+        let next = (0..ranges).map_while(|_| changed.take_next_range());
+        let told = next.map(|(first, last)| {
+            self.table.between(first, last).for_each(|counter| counter.write(changes));
+        });
+        let more = told.count() == ranges;
+        self.table.changed = Some(changed);
+        more
+    }
+
+    /// What is left of the round that has ended, once all its ranges are told.
+    pub(super) fn end_telling(&mut self) -> Option<Box<Ended>> {
+        self.table.changed.as_mut()?.end_telling()
     }
 
     /// Notes once more that the counter `id` was let go.
@@ -140,11 +180,6 @@ impl Shard {
         if let Some(changed) = &mut self.table.changed {
             changed.lose_track();
         }
-    }
-
-    /// The counters with the keys from `first` to `last`, ascending.
-    pub(super) fn between(&self, first: u128, last: u128) -> impl Iterator<Item = &Slot> {
-        self.table.between(first, last)
     }
 
     /// Takes one more of the store's places, if there is one, and sees to it that the table has a slot for it.

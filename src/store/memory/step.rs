@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::limits::OnError;
 use crate::store::{Admission, Binding, Call, Charge, Outcomes};
 
+use super::rounds::Round;
 use super::shard::Shard;
 use super::{MemoryStore, Shared, ask, idle_from};
 use seats::{At, Hand, Seat};
@@ -23,6 +24,8 @@ pub(super) struct Step<'m, 'c> {
     store: &'m MemoryStore,
     pub(super) call: Call<'c>,
     pub(super) at: Timestamp,
+    /// The round that it belongs to with all that it changes.
+    pub(super) round: Round,
     /// Whose the holds are that the call takes.
     holder: Holder,
     /// How much of them is granted.
@@ -41,7 +44,7 @@ pub(super) struct Step<'m, 'c> {
 /// A look that asks for no room.
 pub(super) const NOTHING: Op = Op::Take { room: 0, charge: 0 };
 /// Of calls that take no holds.
-const NOBODY: Holder = Holder { id: HoldId(0), until: Timestamp(0) };
+pub(super) const NOBODY: Holder = Holder { id: HoldId(0), until: Timestamp(0) };
 
 impl<'m, 'c> Step<'m, 'c> {
     /// Does all that `call` asks of `store`.
@@ -59,10 +62,13 @@ impl<'m, 'c> Step<'m, 'c> {
 
     /// Gives every charge of `call` its seat. Whoever begins has to [`stand_up`](Self::stand_up) in the end.
     pub(super) fn begin(store: &'m MemoryStore, call: Call<'c>, at: Timestamp, holder: Holder) -> Self {
-        let (shards, shared) = (seats::lock(store, call.charges), None);
+        let (mut shards, shared) = (seats::lock(store, call.charges), None);
+        // Only now: see there.
+        let round = store.rounds.now();
+        shards.iter_mut().for_each(|(_, shard)| shard.enter(round));
         let (seats, hands, undo) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
         let mut step =
-            Self { store, call, at, holder, share: Share::WHOLE, shards, shared, seats, hands, undo };
+            Self { store, call, at, round, holder, share: Share::WHOLE, shards, shared, seats, hands, undo };
         step.sit_down();
         step
     }

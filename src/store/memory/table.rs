@@ -8,8 +8,9 @@
 
 use std::ops::Range;
 
-use crate::algorithm::State;
+use crate::algorithm::{State, Unreadable, read_number, write_number};
 use crate::clock::Timestamp;
+use crate::store::durable::Changes;
 
 use super::changed::Changed;
 
@@ -56,6 +57,25 @@ impl Slot {
 
     fn is_free(&self) -> bool {
         matches!(self.state, State::Nothing)
+    }
+
+    /// Adds the counter to `changes`: its key, from when on it is idle, and its state.
+    pub(super) fn write(&self, changes: &mut Changes) {
+        changes.put(&self.id.to_be_bytes(), |bytes| {
+            // 0 stands for never.
+            write_number(bytes, self.idle_from.0.wrapping_add(1));
+            self.state.write(bytes);
+        });
+    }
+
+    /// Reads what stands behind the key of a counter that was written.
+    pub(super) fn read(mut value: &[u8]) -> Result<(Timestamp, State), Unreadable> {
+        let idle_from = read_number(&mut value).ok_or(Unreadable::Torn)?.wrapping_sub(1);
+        match State::read(value)? {
+            // It would be taken for a free slot.
+            State::Nothing => Err(Unreadable::Torn),
+            state => Ok((Timestamp(idle_from), state)),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use crate::clock::{Micros, Timestamp};
 use crate::store::durable::Track;
 use crate::store::{Note, Page, Place, Retention, Spending, Trail};
 
+use super::rounds::Round;
+
 /// How many places of notes that have gone are kept for whoever writes them down. Beyond, track is lost of them.
 const MOST_GONE: usize = 65_536;
 
@@ -31,14 +33,33 @@ pub(super) struct Ring {
 /// What has changed since it was last asked.
 #[derive(Debug)]
 struct Changed {
-    /// Where the new ones begin.
-    new: Place,
+    round: Round,
+    /// Where notes of this round stand, and of the rounds before.
+    new: Vec<Place>,
+    untold: Vec<Place>,
     gone: Vec<Place>,
     /// Of those that have gone.
     track: Track,
 }
 
 impl Changed {
+    fn from(round: Round) -> Self {
+        Self { round, new: Vec::new(), untold: Vec::new(), gone: Vec::new(), track: Track::Kept }
+    }
+
+    /// There is a new note of `round` at `place`. A step of the round that has ended may come after one of the next.
+    fn note_new(&mut self, place: Place, round: Round) {
+        self.enter(round);
+        if round == self.round { self.new.push(place) } else { self.untold.push(place) }
+    }
+
+    fn enter(&mut self, round: Round) {
+        if round > self.round {
+            self.round = round;
+            self.untold.append(&mut self.new);
+        }
+    }
+
     fn note_gone(&mut self, place: Place) {
         if self.gone.len() < MOST_GONE {
             self.gone.push(place);
@@ -49,14 +70,24 @@ impl Changed {
 }
 
 impl Trails {
-    /// Writes a note of `at`, whichever trail it belongs to.
-    pub(super) fn write(&self, at: Timestamp, spending: Option<Spending>, about: &[u8], line: &[u8]) {
+    /// Writes a note of `at` and of `round`, whichever trail it belongs to.
+    pub(super) fn write(
+        &self,
+        at: Timestamp,
+        round: Round,
+        spending: Option<Spending>,
+        about: &[u8],
+        line: &[u8],
+    ) {
         let trail = if spending.is_some() { Trail::Spent } else { Trail::Refused };
         let (about, line) = (about.into(), line.into());
         let mut ring = self.ring(trail).lock();
         ring.last = Place::of(at).max(ring.last.next());
         let place = ring.last;
         ring.notes.push_back(Note { place, at, spending, about, line });
+        if let Some(changed) = &mut ring.changed {
+            changed.note_new(place, round);
+        }
         ring.forget(self.retention, at);
     }
 
@@ -95,15 +126,9 @@ impl Ring {
         self.notes.partition_point(|note| note.place < place)
     }
 
-    /// Whether there is a note at `place`.
-    pub(super) fn has(&self, place: Place) -> bool {
-        self.notes.get(self.first_from(place)).is_some_and(|note| note.place == place)
-    }
-
-    /// From here on, what changes is to be told.
-    pub(super) fn keep_track(&mut self) {
-        let nothing = || Changed { new: self.last.next(), gone: Vec::new(), track: Track::Kept };
-        self.changed.get_or_insert_with(nothing);
+    /// From here on, what changes is to be told; it is in `round`.
+    pub(super) fn keep_track(&mut self, round: Round) {
+        self.changed.get_or_insert_with(|| Changed::from(round));
     }
 
     /// Those that have gone since this was last asked, with what is not to be kept any more at `now`, and whether that
@@ -125,20 +150,22 @@ impl Ring {
         }
     }
 
-    /// The first of those that are new since this was last asked, at most so many.
-    pub(super) fn take_new(&mut self, most: usize) -> impl Iterator<Item = &Note> {
-        let first = self.changed.as_ref().map_or(self.notes.len(), |changed| self.first_from(changed.new));
-        let end = self.notes.len().min(first.saturating_add(most));
-        if let (Some(changed), Some(last)) = (&mut self.changed, self.notes.range(first..end).next_back()) {
-            changed.new = last.place.next();
-        }
-        self.notes.range(first..end)
+    /// Where those stand that are new since this was last asked, up to the round `round`.
+    pub(super) fn take_new(&mut self, round: Round) -> Vec<Place> {
+        let Some(changed) = &mut self.changed else { return Vec::new() };
+        changed.enter(round);
+        std::mem::take(&mut changed.untold)
+    }
+
+    /// The note at `place`, if it is still there.
+    pub(super) fn get(&self, place: Place) -> Option<&Note> {
+        self.notes.get(self.first_from(place)).filter(|note| note.place == place)
     }
 
     /// The note at `place` is to be told again.
     pub(super) fn note_new(&mut self, place: Place) {
         if let Some(changed) = &mut self.changed {
-            changed.new = changed.new.min(place);
+            changed.new.push(place);
         }
     }
 
@@ -165,9 +192,9 @@ mod tests {
         let retention = Retention { most: 1, ..Retention::default() };
         let trails = Trails { retention, ..Trails::default() };
         let ring = || trails.ring(Trail::Refused).lock();
-        ring().keep_track();
+        ring().keep_track(Round::default());
         let write = |notes| {
-            (0..notes).for_each(|_| trails.write(Timestamp(1), None, &[], &[]));
+            (0..notes).for_each(|_| trails.write(Timestamp(1), Round::default(), None, &[], &[]));
             let (gone, track) = ring().take_gone(retention, Timestamp(1));
             (gone.len(), track)
         };

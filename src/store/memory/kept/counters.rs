@@ -1,4 +1,5 @@
-//! Counters as they are written down: the key is the counter's, the value from when on it is idle and its state.
+//! Counters as they are written down: the key is the counter's, the value from when on it is idle and its state. One that
+//! is idle by then is as good as none, and goes when it is read.
 //!
 //! A shard is locked for a few counters at a time, and only while they are copied.
 
@@ -6,10 +7,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::algorithm::{State, Unreadable, read_number, write_number};
-use crate::clock::Timestamp;
+use crate::algorithm::Unreadable;
 use crate::store::durable::{Changes, Kept, Restored, Track};
 use crate::store::memory::MemoryStore;
+use crate::store::memory::rounds::Round;
 use crate::store::memory::shard::Shard;
 use crate::store::memory::table::Slot;
 
@@ -29,12 +30,16 @@ impl Kept for Counters {
     }
 
     fn keep_track(&self) {
-        self.0.shards.iter().for_each(|shard| shard.0.lock().keep_track());
+        self.0.shards.iter().for_each(|shard| shard.0.lock().keep_track(self.0.rounds.now()));
+    }
+
+    fn draw_line(&self) {
+        self.0.rounds.end();
     }
 
     fn take_changes(&self, changes: &mut Changes) {
         for shard in &self.0.shards {
-            tell(&shard.0, self.0.clock.now(), changes);
+            tell(&shard.0, self.0.rounds.now(), changes);
         }
     }
 
@@ -58,7 +63,7 @@ impl Kept for Counters {
 
     fn restore(&self, key: &[u8], value: &[u8]) -> Restored {
         let torn = || Unreadable::Torn;
-        let read = id_of(key).ok_or_else(torn).and_then(|id| Ok((id, read(value)?)));
+        let read = id_of(key).ok_or_else(torn).and_then(|id| Ok((id, Slot::read(value)?)));
         let (id, (idle_from, state)) = match read {
             Ok(counter) => counter,
             Err(error) => return Restored::Unreadable(error.to_string()),
@@ -74,44 +79,19 @@ impl Kept for Counters {
     }
 }
 
-/// Adds what has changed in `shard`.
-fn tell(shard: &Mutex<Shard>, at: Timestamp, changes: &mut Changes) {
-    let Some(marked) = shard.lock().take_changed() else { return };
-    if marked.track == Track::Lost {
-        changes.lose_track();
-    }
-    // Some may have come back: they are told after this.
-    for id in &marked.gone {
-        changes.remove(&id.to_be_bytes());
-    }
-    let mut ranges = marked.ranges().peekable();
-    while ranges.peek().is_some() {
-        changes.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
-        let shard = shard.lock();
-        for (first, last) in ranges.by_ref().take(AT_ONCE) {
-            shard.between(first, last).for_each(|counter| write(counter, at, changes));
+/// Adds what changed in `shard` up to the round `round`.
+fn tell(shard: &Mutex<Shard>, round: Round, changes: &mut Changes) {
+    shard.lock().enter(round);
+    let mut told = Changes::default();
+    loop {
+        told.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
+        if !shard.lock().tell(AT_ONCE, &mut told) {
+            break;
         }
     }
-}
-
-/// A counter that is idle is as good as none.
-fn write(counter: &Slot, at: Timestamp, changes: &mut Changes) {
-    let key = counter.id.to_be_bytes();
-    if counter.idle_from <= at {
-        return changes.remove(&key);
+    let ended = shard.lock().end_telling();
+    if let Some(ended) = ended {
+        ended.add_to(changes);
     }
-    changes.put(&key, |bytes| {
-        // 0 stands for never.
-        write_number(bytes, counter.idle_from.0.wrapping_add(1));
-        counter.state.write(bytes);
-    });
-}
-
-fn read(mut value: &[u8]) -> Result<(Timestamp, State), Unreadable> {
-    let idle_from = read_number(&mut value).ok_or(Unreadable::Torn)?.wrapping_sub(1);
-    match State::read(value)? {
-        // It would be taken for a free slot.
-        State::Nothing => Err(Unreadable::Torn),
-        state => Ok((Timestamp(idle_from), state)),
-    }
+    changes.append(&told);
 }

@@ -1,4 +1,5 @@
-//! The records of reservations as they are written down: the key is the name, the value the record.
+//! The records of reservations as they are written down: the key is the name, the value the record. One that nobody may ask
+//! for any more goes when it is read.
 //!
 //! What a record holds stands beside its counters; it is not written there, and held again once the record is read. A
 //! part of all records is locked for a few of them at a time, and only while they are copied.
@@ -12,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::store::durable::{Changes, Kept, Restored, Track};
 use crate::store::memory::MemoryStore;
 use crate::store::memory::records::{Record, Records};
+use crate::store::memory::rounds::Round;
 
 use super::id_of;
 
@@ -29,12 +31,15 @@ impl Kept for Reservations {
     }
 
     fn keep_track(&self) {
-        self.0.records.iter().for_each(|records| records.lock().keep_track());
+        self.0.records.iter().for_each(|records| records.lock().keep_track(self.0.rounds.now()));
     }
+
+    /// As the counters do.
+    fn draw_line(&self) {}
 
     fn take_changes(&self, changes: &mut Changes) {
         for records in &self.0.records {
-            tell(records, self.0.clock.now(), changes);
+            tell(records, self.0.rounds.now(), changes);
         }
     }
 
@@ -86,22 +91,17 @@ impl Reservations {
     }
 }
 
-/// Adds what has changed of `records`.
-fn tell(records: &Mutex<Records>, at: Timestamp, changes: &mut Changes) {
-    let changed = records.lock().take_changed();
-    if changed.track == Track::Lost {
-        changes.lose_track();
-    }
-    let mut names = changed.names().peekable();
-    while names.peek().is_some() {
+/// Adds what changed of `records` up to the round `round`.
+fn tell(records: &Mutex<Records>, round: Round, changes: &mut Changes) {
+    let names = {
+        let mut records = records.lock();
+        records.enter(round);
+        records.untold()
+    };
+    for names in names.chunks(AT_ONCE) {
         changes.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
-        let records = records.lock();
-        for name in names.by_ref().take(AT_ONCE) {
-            let key = name.to_be_bytes();
-            match records.look(name).filter(|record| record.kept_until > at) {
-                Some(record) => changes.put(&key, |bytes| record.write(bytes)),
-                None => changes.remove(&key),
-            }
-        }
+        records.lock().tell(names, changes);
     }
+    let told = records.lock().end_telling();
+    changes.append(&told);
 }

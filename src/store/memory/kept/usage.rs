@@ -1,7 +1,7 @@
 //! The trails of usage as they are written down: the key is the trail and the place in it, the value the note.
 //!
-//! They are asked last, and a note stands in its trail before anything is charged by it: so of what is written at once,
-//! no charge is without its note. A trail is locked for a few notes at a time, and only while they are copied.
+//! A note is told with the charge that it is of. A trail is locked for a few notes at a time, and only while they are
+//! copied.
 
 use std::sync::Arc;
 
@@ -33,8 +33,11 @@ impl Kept for Usage {
     }
 
     fn keep_track(&self) {
-        self.each(Ring::keep_track);
+        self.each(|ring| ring.keep_track(self.0.rounds.now()));
     }
+
+    /// As the counters do.
+    fn draw_line(&self) {}
 
     fn take_changes(&self, changes: &mut Changes) {
         for trail in TRAILS {
@@ -44,16 +47,12 @@ impl Kept for Usage {
                 changes.lose_track();
             }
             gone.iter().for_each(|place| changes.remove(&key_of(trail, *place)));
-            loop {
+            let new = ring.lock().take_new(self.0.rounds.now());
+            for places in new.chunks(AT_ONCE) {
                 changes.reserve(AT_ONCE, AT_ONCE * BYTES_EACH);
-                let mut ring = ring.lock();
-                let mut count = 0;
-                for note in ring.take_new(AT_ONCE) {
+                let ring = ring.lock();
+                for note in places.iter().filter_map(|place| ring.get(*place)) {
                     changes.put(&key_of(trail, note.place), |bytes| bytes.extend(note.to_bytes()));
-                    count += 1;
-                }
-                if count < AT_ONCE {
-                    break;
                 }
             }
         }
@@ -74,7 +73,7 @@ impl Kept for Usage {
     }
 
     fn holds(&self, key: &[u8]) -> bool {
-        place_of(key).is_some_and(|(trail, place)| self.0.trails.ring(trail).lock().has(place))
+        place_of(key).is_some_and(|(trail, place)| self.0.trails.ring(trail).lock().get(place).is_some())
     }
 
     fn restore(&self, key: &[u8], value: &[u8]) -> Restored {

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::store::memory::MemoryStore;
-use crate::store::memory::step::Step;
+use crate::store::memory::step::{NOBODY, Step};
 use crate::store::{Answer, Charge, Hold, Reserve, Reserved, StoreError};
 
 use super::all_or_none;
@@ -20,11 +20,13 @@ impl MemoryStore {
         let charges: Vec<Charge<'_>> =
             call.charges.iter().map(|charge| Charge { op: charge.op.spending(), ..*charge }).collect();
         let spent = all_or_none(&charges);
-        let outcomes = Step::run(self, spent, at);
+        let mut step = Step::begin(self, spent, at, NOBODY);
+        let outcomes = step.all_or_none();
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
         if hold == Hold::Unheld {
-            self.write_down_expenses(call, at);
+            self.write_down_expenses(call, at, step.round);
         }
+        step.stand_up();
         Ok(Reserved { answer: Answer { at, outcomes, degraded: None }, hold })
     }
 }

@@ -160,6 +160,7 @@ impl Step<'_, '_> {
     fn seat(&mut self, charge: &Charge<'_>) -> Seat {
         let shard = self.shard_of(charge);
         let counters = &mut self.shards[shard].1;
+        counters.tell_before(charge.key.id);
         let at = match counters.find(charge.key.id) {
             Some(place) => {
                 let idle_from = counters.note_idle_from(place, NEVER);
