@@ -97,8 +97,9 @@ async fn serve_embedded(
         stop.await;
         _ = asked.set(Clock::System.steady());
     };
+    let probes = keeper.probe().into_iter().chain([probes::reservations(&store)]).collect();
     let app = App::build(settings, loaded, store).await?;
-    let ended = app.run(stop, keeper.probe().into_iter().collect()).await;
+    let ended = app.run(stop, probes).await;
     let now = Clock::System.steady().0;
     let passed = asked.get().map_or(0, |asked| now - asked.0);
     ended.and(keeper.end(LONGEST_END.saturating_sub(Micros(passed).into())).await)

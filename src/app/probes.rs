@@ -1,9 +1,12 @@
 //! What operators are told of the parts that only the whole knows.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use crate::admin::{Probe, State};
 use crate::config::reload::ReloadStatus;
+use crate::store::memory::MemoryStore;
 use crate::transport::health::{Health, Serving};
 
 /// Not ready before calls are wanted, and once they no longer are.
@@ -22,4 +25,20 @@ pub(super) fn files(status: watch::Receiver<ReloadStatus>) -> Probe {
             State::Degraded(format!("changed and wrong, the last good ones are in force\n{found}"))
         }
     })
+}
+
+/// Whether the embedded store has remembered all reservations for as long as it should.
+pub(super) fn reservations(store: &Arc<MemoryStore>) -> Probe {
+    let (look, count) = (store.clone(), store.clone());
+    Probe::new("reservations", move || match look.forgotten() {
+        0 => State::Ready,
+        times => {
+            State::Degraded(format!("{times} were forgotten before their time: raise TOLLGATE_MAX_KEYS"))
+        }
+    })
+    .counting(
+        "reservations_forgotten",
+        "Reservations that were forgotten before their time, since there were too many",
+        move || count.forgotten(),
+    )
 }

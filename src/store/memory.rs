@@ -89,8 +89,12 @@ struct Shared {
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
-    /// The most counters that are kept, apart from one a limit that newcomers share, and about the most reservations.
-    /// Default 1,000,000.
+    /// The most counters that are kept, apart from one a limit that newcomers share, and about the most reservations that
+    /// hold something. Default 1,000,000.
+    ///
+    /// The record of a reservation is kept for a day as a rule, so that it is done once however often it is asked. Once
+    /// there are as many as this, an eighth more of those that hold nothing, those that hold nothing are
+    /// [forgotten](MemoryStore::forgotten) early, the oldest first. One that holds something never is.
     pub max_keys: usize,
 }
 
@@ -144,6 +148,12 @@ impl MemoryStore {
     pub fn len(&self) -> usize {
         let in_shards: usize = self.shards.iter().map(|shard| shard.0.lock().len()).sum();
         in_shards + self.shared.lock().states.len()
+    }
+
+    /// How many records of reservations were forgotten while they might still have been asked for, since there were too
+    /// many.
+    pub fn forgotten(&self) -> u64 {
+        self.records.iter().map(|records| records.lock().forgotten()).sum()
     }
 
     /// Whether nothing was ever counted.

@@ -73,7 +73,7 @@ pub enum Hold {
     /// Another call was done under this name.
     Conflict,
     /// The call passed, and nothing is held: by the policies of its limits, since the store had no answer, or because
-    /// the store can remember no more calls; then what it would have held is spent.
+    /// the store can hold no more for calls; then what it would have held is spent, and a settle pays what is beyond that.
     Unheld,
 }
 
@@ -163,7 +163,7 @@ pub enum Before {
     Late,
     /// It was settled; nothing was done.
     Settled,
-    /// Nothing was done under its name so far; what was spent was charged after the fact.
+    /// Nothing is held under its name, and nothing was; what was spent was charged after the fact.
     Unheld,
     /// Nothing was done under its name, or that is long ago; nothing was done now.
     Unknown,

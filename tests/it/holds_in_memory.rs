@@ -5,7 +5,8 @@ use tollgate::clock::{Clock, Micros};
 use tollgate::limits::{KeySecret, MAX_AMOUNT, Number, OnError, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Before, Call, Charge, Hold, Life, Part, Reserve, Reserved, Settle, Settled, StoreError, Then,
+    Admission, Before, Call, Charge, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Then,
 };
 
 use crate::support::bench::START;
@@ -115,6 +116,57 @@ fn what_cannot_be_remembered_is_spent_and_passes_no_limit() {
 }
 
 #[test]
+fn what_was_spent_at_once_is_spent_once_and_settled_for_the_rest() {
+    let store = full_of_reservations(&Clock::manual(START));
+    let limit = Limited::new(CAPACITY, 100);
+    let charges = [limit.hold(2, 40)];
+    let spent = |reserved: Reserved| (reserved.hold, reserved.answer.outcomes[0].standing.used);
+    let again = [(); 3].map(|()| spent(reserve(&store, 1, &charges).unwrap()));
+    assert_eq!(again, [(Hold::Unheld, 40); 3]);
+    let other = Reserve {
+        name: name(1),
+        body: 2,
+        charges: &charges,
+        accepts_less: None,
+        about: &[],
+        life: LIFE,
+        expenses: &[],
+    };
+    assert_eq!(store.reserve_now(other).unwrap().hold, Hold::Conflict);
+    let settle = |total, then| {
+        let (name, spent) = (name(1), tokens(total));
+        let call = Settle { name, spent, then, otherwise: &charges, report: None, keep: KEEP };
+        let settled = store.settle_now(call).unwrap();
+        (settled.before, part(&settled))
+    };
+    assert_eq!(settle(30, Then::More), (Before::Unheld, (0, 40, 40, 0)));
+    assert_eq!(settle(45, Then::Done), (Before::Held, (5, 45, 45, 0)));
+    assert_eq!(settle(45, Then::Done), (Before::Settled, (0, 45, 45, 0)));
+}
+
+#[test]
+fn what_is_forgotten_early_holds_nothing_and_is_counted() {
+    let clock = Clock::manual(START);
+    let store = full_of_reservations(&clock);
+    let limit = Limited::new(CAPACITY, MAX_AMOUNT);
+    let spend = |number| reserve(&store, number, &[limit.hold(2, 1)]).unwrap();
+    let beside = (1..)
+        .find(|number| {
+            spend(*number);
+            store.forgotten() > 0
+        })
+        .unwrap()
+        - 1;
+    assert!((8..=9).contains(&beside), "{beside} have places of their own");
+    (100..200).for_each(|number| assert_eq!(spend(number).hold, Hold::Unheld));
+    assert_eq!(store.forgotten(), 101);
+    assert_eq!(settle(&store, 5000, 1, Then::Done).before, Before::Held, "the first of those that hold");
+    clock.advance(KEEP);
+    spend(300);
+    assert_eq!(store.forgotten(), 101, "nobody may ask for those any more");
+}
+
+#[test]
 fn long_holds_keep_no_places_that_short_ones_leave() {
     let clock = Clock::manual(START);
     let store = store(128, &clock);
@@ -183,6 +235,51 @@ impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
+    }
+}
+
+/// A store that remembers few of many reservations: what holds something is always found, what is used is what was told to
+/// be charged, and nothing is held when all is over.
+#[test]
+fn with_few_places_nothing_is_lost_that_holds_something() {
+    for seed in 0..20 {
+        let clock = Clock::manual(START);
+        let (store, mut dice) = (store(64, &clock), Dice(seed));
+        let limits = [2_000, MAX_AMOUNT].map(|most| Limited::new(CAPACITY, most));
+        let look = |charge: Charge<'_>| {
+            let charges = [Charge { op: Op::Take { room: 0, charge: 0 }, ..charge }];
+            let call = Call { charges: &charges, admission: Admission::AllOrNone };
+            store.charge_now(call).outcomes[0].standing
+        };
+        let (mut open, mut charged) = (Vec::new(), [0; 2]);
+        for number in 0..400 {
+            clock.advance(Micros::from_secs(dice.roll(4)));
+            let ask = 1 + dice.roll(40);
+            let charges = [limits[0].hold(1, ask), limits[1].hold(2, ask)];
+            match reserve(&store, number, &charges).unwrap().hold {
+                Hold::Taken(grant) => open.push((number, grant.until, ask)),
+                Hold::Unheld => charged.iter_mut().for_each(|sum| *sum += ask),
+                Hold::Refused => {}
+                hold => panic!("{number} is asked for the first time: {hold:?}"),
+            }
+            open.retain(|(_, until, _)| *until > store.now());
+            let held: u64 = open.iter().map(|(_, _, ask)| ask).sum();
+            for (index, limit) in limits.iter().enumerate() {
+                let Standing { used, held: found, .. } = look(limit.hold(index as u128 + 1, 0));
+                assert_eq!((used, found), (charged[index], held), "{number} of {seed}");
+            }
+            if dice.roll(3) == 0 && !open.is_empty() {
+                let place = usize::try_from(dice.roll(open.len() as u64)).unwrap();
+                let (number, _, ask) = open.remove(place);
+                let settled = settle(&store, number, dice.roll(ask + 10), Then::Done);
+                assert_eq!((settled.before, settled.parts[0].granted), (Before::Held, ask), "{number}");
+                charged.iter_mut().zip(&settled.parts).for_each(|(sum, part)| *sum += part.charged);
+            }
+        }
+        assert!(store.forgotten() > 0 && charged[0] > 0, "{charged:?}");
+        clock.advance(KEEP);
+        let left = look(limits[0].hold(1, 0));
+        assert_eq!((left.used, left.held), (charged[0], 0));
     }
 }
 

@@ -15,7 +15,7 @@ use tollgate::store::{
 };
 
 use crate::support::bench::START;
-use crate::support::holding::{KEEP, LIFE, Limited, MORE, name, tokens};
+use crate::support::holding::{KEEP, LIFE, Limited, name, tokens};
 
 /// Counters of tokens, and one of hits that are given back.
 const COUNTERS: u128 = 5;
@@ -42,7 +42,7 @@ enum Deed {
 
 fn deed() -> impl Strategy<Value = Deed> {
     let names = || 0..NAMES + 10;
-    let then = prop_oneof![2 => Just(MORE), 2 => Just(Then::Done), 1 => Just(Then::Released)];
+    let then = prop_oneof![2 => Just(Then::More), 2 => Just(Then::Done), 1 => Just(Then::Released)];
     prop_oneof![
         3 => (names(), 1..1_u128 << COUNTERS).prop_map(|(name, counters)| Deed::Reserve { name, counters }),
         4 => (names(), 0..90_u64, then).prop_map(|(name, spent, then)| Deed::Settle { name, spent, then }),
@@ -229,7 +229,9 @@ fn one_caller(store: &MemoryStore, flushes: &AtomicU64, seed: u64) {
                 store,
                 &match what {
                     0..4 => Deed::Reserve { name: number, counters: u128::from(1 + (state >> 50) % 31) },
-                    4..14 => Deed::Settle { name: number, spent: (state >> 40) % (1 << 20), then: MORE },
+                    4..14 => {
+                        Deed::Settle { name: number, spent: (state >> 40) % (1 << 20), then: Then::More }
+                    }
                     _ => Deed::Charge { counter: number % 3 },
                 },
             );

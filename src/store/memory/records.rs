@@ -1,8 +1,8 @@
 //! The records of reservations: what each charged and holds where, and what was paid of it.
 //!
 //! Bounded as counters are. A record is forgotten when nobody may ask for it any more; when there are too many, one of
-//! those that hold nothing any more goes early, first the one that would be forgotten first. If all still hold something
-//! there is no place for another.
+//! those that hold nothing any more goes early, first the one that would be forgotten first, and that is counted. One that
+//! holds something never goes. If all do there is no place for another, but for those that hold nothing from the start.
 
 mod bytes;
 mod changed;
@@ -22,6 +22,9 @@ use super::rounds::Round;
 use super::{LET_GO_AT_ONCE, long_before};
 pub(super) use changed::Changed;
 
+/// One place more in so many is for those that hold nothing.
+const BESIDE: usize = 8;
+
 /// Records by name.
 #[derive(Debug, Default)]
 pub(super) struct Records {
@@ -30,6 +33,8 @@ pub(super) struct Records {
     open: BTreeSet<(Timestamp, u128)>,
     /// The others, in the order in which they are forgotten.
     over: BTreeSet<(Timestamp, u128)>,
+    /// How many went before their time.
+    forgotten: u64,
     /// Which have changed, where somebody keeps track of it.
     changed: Option<Changed>,
 }
@@ -79,7 +84,7 @@ pub(super) enum Reservation {
     Settled,
     /// Released.
     Released,
-    /// Not reserved at all: it is charged after the fact.
+    /// Nothing was ever held: it is charged after the fact, or what it would have held was spent at once.
     Unheld,
 }
 
@@ -114,14 +119,37 @@ impl Records {
         record.filter(|record| now < record.kept_until).map(|record| (record, &mut self.changed))
     }
 
-    /// Whether there is a place for one more, of at most so many, at `now`. One may be forgotten for it.
+    /// Whether there is a place for one more that holds something, of at most so many, at `now`. One that holds nothing may
+    /// be forgotten for it.
     pub(super) fn make_room(&mut self, most: usize, now: Timestamp) -> bool {
         if self.by_name.len() < most {
             return true;
         }
         self.let_lapse(now);
-        let first = self.over.first().copied();
-        first.inspect(|(_, name)| self.remove(*name)).is_some()
+        self.open.len() < most && self.forget_first(now)
+    }
+
+    /// Whether there is a place for one more that holds nothing, where there are at most so many that hold something, at
+    /// `now`. They have some places to themselves.
+    pub(super) fn make_room_beside(&mut self, most: usize, now: Timestamp) -> bool {
+        if self.by_name.len() <= most + most / BESIDE {
+            return true;
+        }
+        self.let_lapse(now);
+        self.forget_first(now)
+    }
+
+    /// How many were forgotten while they might still have been asked for.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Forgets the first of those that hold nothing. Whether there was one.
+    fn forget_first(&mut self, now: Timestamp) -> bool {
+        let Some((until, name)) = self.over.first().copied() else { return false };
+        self.forgotten += u64::from(until > now);
+        self.remove(name);
+        true
     }
 
     /// Keeps `record` under `name`, in place of any other.

@@ -38,8 +38,7 @@ impl MemoryStore {
             return Ok(self.replay(call, record, at));
         }
         if !records.make_room(self.records_a_shard, at) {
-            drop(records);
-            return self.spend(call, at);
+            return self.spend(call, &mut records, at);
         }
         let until = at.plus(call.life.ttl.min(call.life.max_age));
         let holder = Holder { id: HoldId(call.name.id), until };
@@ -71,7 +70,11 @@ impl MemoryStore {
             return Reserved { answer: answer(Outcomes::new()), hold: Hold::Conflict };
         }
         let outcomes = Step::run(self, all_or_none(&call.looks()), at);
-        Reserved { answer: answer(outcomes), hold: Hold::Replayed(record.grant()) }
+        let hold = match record.state {
+            Reservation::Unheld => Hold::Unheld,
+            _ => Hold::Replayed(record.grant()),
+        };
+        Reserved { answer: answer(outcomes), hold }
     }
 
     /// Writes down what `call` spends at once.

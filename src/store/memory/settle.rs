@@ -39,7 +39,7 @@ impl MemoryStore {
             Some(found) => found,
             None if call.otherwise.is_empty() => return Ok(unknown(at)),
             None => {
-                if !records.make_room(self.records_a_shard, at) {
+                if !records.make_room_beside(self.records_a_shard, at) {
                     return Err(full());
                 }
                 let mut record = Record::after_the_fact(call, at);

@@ -131,7 +131,8 @@ pub const MAX_KEYS: Key = Key::new(
     "store.max_keys",
     "TOLLGATE_MAX_KEYS",
     "1000000",
-    "How many counters are kept in memory at most; beyond it newcomers follow their limit's on_error",
+    "How many counters are kept in memory at most; beyond it newcomers follow their limit's on_error. \
+     About as many reservations are: 1.5 kB each",
 );
 
 /// Where counters in memory are written down.

@@ -67,7 +67,12 @@ impl Kept for Reservations {
             return Restored::Idle;
         }
         let mut records = self.0.records(name);
-        if !records.make_room(self.0.records_a_shard, at) {
+        let most = self.0.records_a_shard;
+        let has_place = match record.is_over(at) {
+            true => records.make_room_beside(most, at),
+            false => records.make_room(most, at),
+        };
+        if !has_place {
             return Restored::NoPlace;
         }
         self.hold_on(name, &record, at);

@@ -1,8 +1,11 @@
 //! What is done when no more reservations can be kept.
 
+use crate::algorithm::Share;
 use crate::clock::Timestamp;
-use crate::store::memory::MemoryStore;
+use crate::store::memory::records::{Record, RecordedPart, Records, Reservation};
 use crate::store::memory::step::{NOBODY, Step};
+use crate::store::memory::{MemoryStore, reserve::Few};
+use crate::store::usage::Totals;
 use crate::store::{Answer, Charge, Hold, Reserve, Reserved, StoreError};
 
 use super::all_or_none;
@@ -12,21 +15,53 @@ pub(in crate::store::memory) fn full() -> StoreError {
 }
 
 impl MemoryStore {
-    /// Spends what nobody can settle, since no record of it can be kept: it passes no limit that it would not pass.
-    pub(super) fn spend(&self, call: Reserve<'_>, at: Timestamp) -> Result<Reserved, StoreError> {
+    /// Spends at once what would be held: it passes no limit that it would not pass. A record of that is kept among
+    /// `records` as long as there is a place, so that it is spent once however often it is asked, and a settle pays only
+    /// what is beyond.
+    pub(super) fn spend(
+        &self,
+        call: Reserve<'_>,
+        records: &mut Records,
+        at: Timestamp,
+    ) -> Result<Reserved, StoreError> {
         if call.charges.iter().any(|charge| charge.op.room().is_none()) {
             return Err(full());
         }
-        let charges: Vec<Charge<'_>> =
+        let charges: Few<Charge<'_>> =
             call.charges.iter().map(|charge| Charge { op: charge.op.spending(), ..*charge }).collect();
         let spent = all_or_none(&charges);
         let mut step = Step::begin(self, spent, at, NOBODY);
         let outcomes = step.all_or_none();
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
+        records.enter(step.round);
         if hold == Hold::Unheld {
             self.write_down_expenses(call, at, step.round);
         }
         step.stand_up();
+        if hold == Hold::Unheld && records.make_room_beside(self.records_a_shard, at) {
+            records.insert(call.name.id, Record::spent(call, at));
+        }
         Ok(Reserved { answer: Answer { at, outcomes, degraded: None }, hold })
+    }
+}
+
+impl Record {
+    /// Of what was spent at once: all that would be held is paid.
+    fn spent(call: Reserve<'_>, at: Timestamp) -> Self {
+        let parts = RecordedPart::all_of(call.charges, Share::WHOLE, at);
+        let paid = |part: RecordedPart| RecordedPart { held: None, paid: part.granted, ..part };
+        Self {
+            body: call.body,
+            state: Reservation::Unheld,
+            began: at,
+            until: at,
+            ttl: call.life.ttl,
+            ends: Timestamp(u64::MAX),
+            units: 0,
+            kept_until: at.plus(call.life.keep),
+            about: call.about.into(),
+            totals: Totals::default(),
+            parts: parts.into_iter().map(paid).collect(),
+        }
     }
 }
