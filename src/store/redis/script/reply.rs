@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict, boundary_near};
+use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict, boundary_near, carried_every};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
 use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
@@ -125,11 +125,11 @@ fn outcome(charge: &Charge<'_>, charged: &Charged, at: Timestamp) -> Outcome {
 }
 
 impl Charged {
-    /// The same, to a counter of `window`: the script tells of what is beyond this period as if all were as long as they
-    /// usually are.
+    /// The same, to a counter of `window`: the script tells of boundaries beyond this period as if all were as long as they
+    /// usually are. What else is waited for, such as the lapse of a hold, it tells as it is.
     pub(super) fn at_boundary(self, window: &Window, at: Timestamp) -> Self {
         match (self.verdict, self.reset_after) {
-            (Verdict::Refused(Retry::After(wait)), Some(left)) if wait > left && is_periodic(window) => {
+            (Verdict::Refused(Retry::After(wait)), Some(left)) if is_usual_boundary(window, wait, left) => {
                 let wait = boundary_near(window, at.plus(wait)).since(at);
                 Self { verdict: Verdict::Refused(Retry::After(wait)), ..self }
             }
@@ -146,13 +146,20 @@ impl Charged {
     }
 }
 
-fn is_periodic(window: &Window) -> bool {
-    matches!(window, Window::Fixed { .. } | Window::Calendar(..))
+/// Whether `wait` is until where a boundary of the calendar usually is, behind that of this period, which is `left` away.
+fn is_usual_boundary(window: &Window, wait: Micros, left: Micros) -> bool {
+    let usual = match window {
+        Window::Calendar(..) => carried_every(window).map_or(0, |usual| usual.0),
+        _ => 0,
+    };
+    wait > left && (wait.0 - left.0).checked_rem(usual) == Some(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::{Calendar, Period};
+    use crate::limits::Debt;
 
     #[test]
     fn reads_whole_numbers_only() {
@@ -164,6 +171,29 @@ mod tests {
             assert_eq!(numbers(&bytes(&[7.0, nonsense])), Err(StoreError::Corrupt), "{nonsense}");
         }
         assert_eq!(numbers(&bytes(&[7.0, 9.0])[..15]), Err(StoreError::Corrupt));
+    }
+
+    #[test]
+    fn only_what_is_told_by_the_usual_length_of_periods_is_moved_to_a_boundary() {
+        let calendar = Calendar::new(Period::Month, "UTC", 1).unwrap();
+        let usual = calendar.period().usual_length().0;
+        let window = Window::Calendar(calendar, Debt::Carried);
+        // The 10th of November 2026: 21 days are left, and 31 are in December.
+        let (at, day) = (Timestamp(1_794_268_800_000_000), 86_400_000_000);
+        let waits = |window: &Window, wait| {
+            let verdict = Verdict::Refused(Retry::After(Micros(wait)));
+            let left = Some(Micros(21 * day));
+            let moved = Charged { spent: 9, held: 0, verdict, reset_after: left }.at_boundary(window, at);
+            match moved.verdict {
+                Verdict::Refused(Retry::After(wait)) => wait.0,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(waits(&window, 21 * day + usual), 52 * day, "the end of December");
+        assert_eq!(waits(&window, 21 * day), 21 * day, "the end of this month");
+        assert_eq!(waits(&window, 21 * day + 7), 21 * day + 7, "a hold lapses");
+        let fixed = Window::Fixed { length: Micros(usual), debt: Debt::Carried };
+        assert_eq!(waits(&fixed, 21 * day + usual), 21 * day + usual, "all are as long");
     }
 
     #[test]
