@@ -84,9 +84,13 @@ for k, part in ipairs(record[PARTS]) do
       if now < part[CLOSES] then charged = due - paid end
     end
   end
-  -- No later period than the next is known: all that is left to say is whether what was counted is of one before.
-  local carries, owes = p[EXPIRY] ~= '', 0
-  if p[KIND] == CALENDAR and now >= p[BEYOND] then p[STOP], p[BEYOND], p[EXPIRY] = now, huge, '' end
+  -- No later period than the next is known: all that is left to say is whether what was counted is of one before, and
+  -- whether anything is owed.
+  local may_owe = false
+  if p[KIND] == CALENDAR and now >= p[BEYOND] then
+    may_owe = p[EXPIRY] ~= ''
+    p[STOP], p[BEYOND], p[EXPIRY] = now, huge, ''
+  end
   local h, is_closed = p[BESIDE] and goes_on and beside(k, names[k]), now >= part[CLOSES]
   local was_open = h and h[COUNT] > 0 and call('ZREM', names[k] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
   if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, true end
@@ -105,12 +109,9 @@ for k, part in ipairs(record[PARTS]) do
     charge(k, p, SPEND, 0, charged, true, 1)
   end
   part[ON_HOLD] = h and h[PUT] or NO_HOLD
-  if told[3] == huge then
-    told[3] = NOBODY_KNOWS
-    if carries and stored[k][4] > 0 then owes = 1 end
-  end
+  if told[3] == huge then told[3] = NOBODY_KNOWS end
   reply[replied + 1], reply[replied + 2], reply[replied + 3] = part[GRANTED], part[PAID], charged
-  reply[replied + 4] = owes
+  reply[replied + 4] = may_owe and stored[k][4] > 0 and 1 or 0
   replied = replied + 4
   tell(1)
   replies[k + 1] = stays
