@@ -15,7 +15,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::engine::{Inspect, Operate};
@@ -35,7 +35,8 @@ const PATHS: &str = "\
 /metrics   what came of asking each limit, for Prometheus
 /rlconfig  the limits and the prices in force, one line each
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
-/admin/rate-limits/breaker/LIMIT  POST {\"open\": false, \"reason\": \"...\"} closes a breaker; ?domain= user= ...
+/admin/rate-limits/breakers       how the breakers are that are the same for all; ?domain=
+/admin/rate-limits/breaker/LIMIT  how one is; POST {\"open\": false, \"reason\": \"...\"} closes it; ?domain= user= ...
 ";
 
 /// How a component is.
@@ -121,7 +122,8 @@ fn router<I: Operate>(data: Data<I>) -> Router {
         .route("/metrics", get(metrics::<I>))
         .route("/rlconfig", get(rlconfig::<I>))
         .route("/usage", get(usage::usage::<I>))
-        .route("/admin/rate-limits/breaker/{limit}", post(breaker::set::<I>))
+        .route("/admin/rate-limits/breakers", get(breaker::list::<I>))
+        .route("/admin/rate-limits/breaker/{limit}", get(breaker::get::<I>).post(breaker::set::<I>))
         .with_state(data)
 }
 

@@ -33,6 +33,16 @@ impl Micros {
     pub const fn ceil_secs(self) -> u64 {
         self.0.div_ceil(1_000_000)
     }
+
+    /// In the largest unit that divides it, as files write it: `15m`.
+    pub fn in_short(self) -> String {
+        let seconds = self.ceil_secs();
+        let (unit, letter) = [(86_400, "d"), (3_600, "h"), (60, "m")]
+            .into_iter()
+            .find(|(unit, _)| seconds.is_multiple_of(*unit))
+            .unwrap_or((1, "s"));
+        format!("{}{letter}", seconds / unit)
+    }
 }
 
 impl From<Micros> for Duration {

@@ -4,7 +4,9 @@
 //! the outcomes into a [`Decision`]. It knows no wire, no file and no clock. Over limit is a value here, never
 //! an error.
 
+mod breaker;
 mod decision;
+mod draws;
 mod failure;
 mod hold;
 mod insist;
@@ -30,7 +32,7 @@ pub use hold::{
 };
 pub use inspect::Inspect;
 pub use odd::Odd;
-pub use operate::{BreakerState, Operate, SetBreaker, SetBreakerError};
+pub use operate::{BreakerError, BreakerOf, BreakerStatus, Operate, SetBreaker, Setting};
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
 pub use unclaimed::Unclaimed;
@@ -46,6 +48,7 @@ use crate::estimates::Estimates;
 use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
 
+use draws::Draws;
 use hold::{Names, Settlements};
 use insist::Insisted;
 use odd::Oddities;
@@ -135,6 +138,7 @@ pub struct Engine<S> {
     store: S,
     settings: EngineSettings,
     names: Names,
+    draws: Draws,
     alerts: Option<Alerts>,
     estimates: Arc<Mutex<Estimates>>,
     oddities: Arc<Oddities>,
@@ -146,13 +150,14 @@ pub struct Engine<S> {
 impl<S: Store> Engine<S> {
     /// An engine that decides by the rules `limits` holds, over `store`.
     pub fn new(limits: LimitsHandle, store: S, settings: EngineSettings) -> Self {
-        let names = Names::new(KeySecret::random());
+        let (names, draws) = (Names::new(KeySecret::random()), Draws::new(KeySecret::random()));
         let (estimates, oddities, unpriced) = (Arc::default(), Arc::default(), Arc::default());
         Self {
             limits,
             store,
             settings,
             names,
+            draws,
             alerts: None,
             estimates,
             oddities,
@@ -165,6 +170,11 @@ impl<S: Store> Engine<S> {
     /// The same, with somebody to tell when limits come near their numbers.
     pub fn telling(self, alerts: Alerts) -> Self {
         Self { alerts: Some(alerts), ..self }
+    }
+
+    /// The same, drawing by `secret` which calls are probes: with the same secret the same ones.
+    pub fn drawing(self, secret: KeySecret) -> Self {
+        Self { draws: Draws::new(secret), ..self }
     }
 
     /// The store, for those who ask whether it is ready.

@@ -5,6 +5,7 @@
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
 
 mod alerted;
+mod breaker;
 mod by_name;
 mod describe;
 mod entry;
@@ -29,11 +30,12 @@ use arc_swap::{ArcSwap, Guard};
 use crate::prices::PriceTable;
 
 pub use alerted::{AlertTally, Alerted};
+pub use breaker::{Breaker, BreakerStanding, BreakerState, BreakerTally, Reset};
 pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
-pub use limit::{Anchored, Breaker, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
+pub use limit::{Anchored, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MOST_LIMITS, Number};
 pub use reference::{
@@ -110,6 +112,7 @@ impl LimitsHandle {
         let before = self.load();
         rules.go_on_from(&before);
         rules.go_on_alerting_from(&before);
+        rules.go_on_tripping_from(&before);
         self.0.store(Arc::new(rules));
     }
 }

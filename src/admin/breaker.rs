@@ -1,16 +1,20 @@
-//! `POST /admin/rate-limits/breaker/{limit}`: opens or closes a breaker by hand.
+//! `/admin/rate-limits/breaker/{limit}` tells how a breaker is, and opens or closes it by hand; `…/breakers` tells of all
+//! that are the same for all callers.
 //!
-//! What is asked stands in the body, as JSON; which domain and whose breaker it is, in the query.
+//! What is asked stands in the body, as JSON; which domain and whose breaker it is, in the query. Answers are JSON: times
+//! as RFC 3339, money in dollars as text, and nothing where there is nothing to tell.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use crate::engine::{BreakerState, Operate, SetBreaker, SetBreakerError};
-use crate::limits::Entry;
+use crate::calendar::in_utc;
+use crate::engine::{BreakerError, BreakerOf, BreakerStatus, Operate, Reason, SetBreaker, Setting};
+use crate::limits::{BreakerState, Entry, Number, Unit};
+use crate::money::NanoUsd;
 
 use super::Data;
 use super::usage::pairs;
@@ -18,7 +22,21 @@ use super::usage::pairs;
 const JSON: &str = "application/json";
 
 /// What a body has to look like.
-const SHAPE: &str = "the body must be {\"open\": false, \"reason\": \"...\"}";
+const SHAPE: &str = "the body must be {\"open\": false, \"reason\": \"...\"}, \
+    and may say \"clear\": true to forget what is used of the limit";
+
+/// What is said of a limit that would open its breaker again.
+const NO_ROOM: &str = "the limit has no room: the next call that asks it opens the breaker again, \
+    unless \"clear\": true was sent, its number is raised, or time brings room back";
+/// The same, where nothing is used and all of it is held.
+const ALL_HELD: &str = "the limit has no room, since what is left of it is held: \
+    the next call that asks it opens the breaker again, unless holds end before";
+
+/// Which breaker a query means, beside the name of its limit.
+struct Query {
+    domain: Option<Vec<u8>>,
+    subject: Vec<(String, Vec<u8>)>,
+}
 
 pub(super) async fn set<I: Operate>(
     Shared(data): Shared<Data<I>>,
@@ -32,39 +50,113 @@ pub(super) async fn set<I: Operate>(
         return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("content-type: must be {JSON}"));
     }
     let Some((to, reason)) = read(&body) else { return problem(StatusCode::BAD_REQUEST, SHAPE) };
-    let mut subject = pairs(uri.query().unwrap_or_default());
-    let domain = subject.iter().position(|(name, _)| name == "domain").map(|at| subject.remove(at).1);
-    let entries = subject.iter().map(|(key, value)| Entry { key: key.as_bytes(), value });
-    let request = SetBreaker {
-        domain: domain.as_deref(),
-        limit: limit.as_bytes(),
-        subject: entries.collect(),
-        to,
-        reason: &reason,
-    };
-    match data.inspect.set_breaker(request).await {
-        Ok(before) => {
-            let was_open = before == BreakerState::Open;
-            ([(CONTENT_TYPE, JSON)], format!("{{\"was_open\":{was_open}}}\n")).into_response()
-        }
-        Err(error) => problem(status(&error), &error.to_string()),
+    let query = Query::of(&uri);
+    let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
+    answer(data.inspect.set_breaker(request).await.map(|before| was(&before, to)))
+}
+
+pub(super) async fn get<I: Operate>(
+    Shared(data): Shared<Data<I>>,
+    Path(limit): Path<String>,
+    uri: Uri,
+) -> Response {
+    let query = Query::of(&uri);
+    answer(data.inspect.breaker(query.breaker(&limit)).await.map(|status| is(&status)))
+}
+
+pub(super) async fn list<I: Operate>(Shared(data): Shared<Data<I>>, uri: Uri) -> Response {
+    let query = Query::of(&uri);
+    if let Some((name, _)) = query.subject.first() {
+        return problem(StatusCode::BAD_REQUEST, &format!("{name}: only domain is read here"));
+    }
+    let told = data.inspect.breakers(query.domain.as_deref()).await;
+    answer(told.map(|all| json!({"breakers": all.iter().map(is).collect::<Vec<_>>()})))
+}
+
+impl Query {
+    fn of(uri: &Uri) -> Self {
+        let mut subject = pairs(uri.query().unwrap_or_default());
+        let domain = subject.iter().position(|(name, _)| name == "domain").map(|at| subject.remove(at).1);
+        Self { domain, subject }
+    }
+
+    fn breaker<'a>(&'a self, limit: &'a str) -> BreakerOf<'a> {
+        let entries = self.subject.iter().map(|(key, value)| Entry { key: key.as_bytes(), value });
+        BreakerOf { domain: self.domain.as_deref(), limit: limit.as_bytes(), subject: entries.collect() }
     }
 }
 
 /// What the breaker is to be, and why.
-fn read(body: &[u8]) -> Option<(BreakerState, String)> {
-    let asked: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let [Value::Bool(open), Value::String(reason)] = [asked.get("open")?, asked.get("reason")?] else {
-        return None;
+fn read(body: &[u8]) -> Option<(Setting, String)> {
+    let mut asked: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let (open, reason) = (asked.remove("open")?.as_bool()?, asked.remove("reason")?);
+    let clear = asked.remove("clear").map_or(Some(false), |clear| clear.as_bool())?;
+    let to = match (open, clear) {
+        (true, false) => Setting::Open,
+        (false, false) => Setting::Closed,
+        (false, true) => Setting::Cleared,
+        (true, true) => return None,
     };
-    let to = if *open { BreakerState::Open } else { BreakerState::Closed };
-    (asked.len() == 2).then(|| (to, reason.clone()))
+    asked.is_empty().then_some(())?;
+    Some((to, reason.as_str()?.to_owned()))
 }
 
-fn status(error: &SetBreakerError) -> StatusCode {
+/// How a breaker is.
+fn is(status: &BreakerStatus) -> Value {
+    let mut told = Map::new();
+    told.insert("domain".into(), (*status.domain).into());
+    told.insert("limit".into(), (*status.standing.limit).into());
+    told.insert("state".into(), status.breaker.state.name().into());
+    let times = [
+        ("since", status.breaker.since),
+        ("half_open_at", status.breaker.half_open_at),
+        ("closes_at", status.breaker.closes_at),
+    ];
+    told.extend(times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), in_utc(at?).into()))));
+    tell_standing(status, &mut told);
+    told.into()
+}
+
+/// How a breaker was that is now as `to` says, and what its limit will make of that.
+fn was(before: &BreakerStatus, to: Setting) -> Value {
+    let mut told = Map::new();
+    told.insert("was_open".into(), (before.breaker.state != BreakerState::Closed).into());
+    tell_standing(before, &mut told);
+    if to != Setting::Open && before.standing.reason == Some(Reason::OverLimit) {
+        let why = if before.standing.used == 0 { ALL_HELD } else { NO_ROOM };
+        told.insert("warning".into(), why.into());
+    }
+    told.into()
+}
+
+fn tell_standing(status: &BreakerStatus, told: &mut Map<String, Value>) {
+    let standing = &status.standing;
+    let amount = |amount| match standing.unit {
+        Unit::Hits | Unit::Tokens => Value::from(amount),
+        Unit::Money => NanoUsd(amount).to_decimal().into(),
+    };
+    told.insert("unit".into(), standing.unit.name().into());
+    told.insert("used".into(), amount(standing.used));
+    told.insert("held".into(), amount(standing.held));
+    if let Number::AtMost(most) = standing.most {
+        told.insert("max".into(), amount(most));
+    }
+    if let Some(at) = standing.resets_at {
+        told.insert("resets_at".into(), in_utc(at).into());
+    }
+}
+
+fn answer(told: Result<Value, BreakerError>) -> Response {
+    match told {
+        Ok(told) => ([(CONTENT_TYPE, JSON)], format!("{told}\n")).into_response(),
+        Err(error) => problem(status(&error), &error.to_string()),
+    }
+}
+
+fn status(error: &BreakerError) -> StatusCode {
     match error {
-        SetBreakerError::UnknownDomain(_) | SetBreakerError::UnknownLimit(_) => StatusCode::NOT_FOUND,
-        SetBreakerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => StatusCode::NOT_FOUND,
+        BreakerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -1,4 +1,5 @@
-//! What Prometheus reads: what came of asking each limit, of its alerts, and of what callers told of their holds.
+//! What Prometheus reads: what came of asking each limit, of its alerts and its breaker, and of what callers told of their
+//! holds.
 //!
 //! Labels are names from the configuration and nothing else, so what callers send makes no series. The text is
 //! OpenMetrics 1.0, which Prometheus reads as well.
@@ -39,6 +40,7 @@ pub(super) fn text_of<'a>(
     registry.register("settles_given_up", help, ConstCounter::new(inspect.settles_given_up()));
     registry.register_collector(Box::new(Decisions(inspect.rules())));
     registry.register_collector(Box::new(Alerts(inspect.rules())));
+    registry.register_collector(Box::new(Breakers(inspect.rules())));
     registry.register_collector(Box::new(Oddities(Odd::ALL.map(|odd| (odd.name(), inspect.times(odd))))));
     registry.register_collector(Box::new(Settled(inspect.settlements())));
     let mut text = String::new();
@@ -88,6 +90,26 @@ impl Collector for Alerts {
                 let labels = [("domain", domain), ("limit", limit), ("outcome", outcome.name())];
                 ConstCounter::new(tally.of(outcome)).encode(family.encode_family(&labels)?)?;
             }
+        }
+        Ok(())
+    }
+}
+
+/// How often breakers were opened.
+#[derive(Debug)]
+struct Breakers(Arc<RuleSet>);
+
+impl Collector for Breakers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let tallies = self.0.breaker_tallies();
+        if tallies.is_empty() {
+            return Ok(());
+        }
+        let help = "How often a limit that was reached opened its breaker, by whichever instance opened it";
+        let mut family = encoder.encode_descriptor("breaker_trips", help, None, MetricType::Counter)?;
+        for (domain, limit, tally) in tallies {
+            let labels = [("domain", domain), ("limit", limit)];
+            ConstCounter::new(tally.trips()).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

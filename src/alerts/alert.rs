@@ -178,7 +178,7 @@ impl Reached {
         json!({
             "tier": self.tier,
             "threshold_percent": threshold.0,
-            "unit": unit_name(self.unit),
+            "unit": self.unit.name(),
             "used": amount(used),
             "held": amount(held),
             "max": amount(most),
@@ -214,14 +214,6 @@ fn id_of(limit: &Limit, crossed: Crossed) -> u128 {
 
 fn hex(hash: u128) -> String {
     format!("{hash:032x}")
-}
-
-const fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Hits => "hits",
-        Unit::Tokens => "tokens",
-        Unit::Money => "USD",
-    }
 }
 
 fn amount_in(unit: Unit, amount: u64) -> Value {

@@ -65,8 +65,9 @@ fn limit(
         );
         Subjects::ALL
     });
-    let named = [&domain.name.value, &written.name.value].map(|name| name.as_bytes());
-    let identity_of = |window: &Window| identity(&[named[0], named[1], &window.identity().to_le_bytes()]);
+    let named = [&*domain.name.value, &*written.name.value];
+    let [in_domain, called] = named.map(str::as_bytes);
+    let identity_of = |window: &Window| identity(&[in_domain, called, &window.identity().to_le_bytes()]);
     let anchored =
         anchored(&meaning.window).map(|window| Anchored { identity: identity_of(&window), window });
     Some(Limit {
@@ -95,10 +96,9 @@ fn limit(
 }
 
 /// The breaker that a limit of that domain and name opens.
-fn breaker(on_limit: OnLimit, [domain, limit]: [&[u8]; 2]) -> Option<Breaker> {
+fn breaker(on_limit: OnLimit, [domain, limit]: [&str; 2]) -> Option<Breaker> {
     let OnLimit::Trip { reset } = on_limit else { return None };
-    let window = Window::Total { forget: reset };
-    Some(Breaker { identity: identity(&[domain, limit, b"breaker"]), window })
+    Some(Breaker::new(domain, limit, reset))
 }
 
 /// The windows that calls choose among, by the day on which they begin.

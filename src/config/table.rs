@@ -4,7 +4,7 @@
 
 mod prices;
 
-use crate::clock::{Micros, Timestamp};
+use crate::clock::Timestamp;
 use crate::limits::{
     Domain, Limit, Mode, NativeDomain, Number, OnMissing, Percent, ReferenceDomain, RuleSet, Subjects, Unit,
     Window,
@@ -98,10 +98,10 @@ fn window(limit: &Limit) -> String {
         Mode::Soft => " (soft)",
     };
     let window = match &limit.window {
-        Window::Sliding { length } => span(*length),
-        Window::Fixed { length, .. } => format!("{} fixed", span(*length)),
+        Window::Sliding { length } => length.in_short(),
+        Window::Fixed { length, .. } => format!("{} fixed", length.in_short()),
         Window::TokenBucket { length, burst } => {
-            format!("{} burst {}", span(*length), amount(Number::AtMost(*burst), limit.unit))
+            format!("{} burst {}", length.in_short(), amount(Number::AtMost(*burst), limit.unit))
         }
         Window::Calendar(calendar, _) => {
             format!("{} ({})", calendar.in_words(), calendar.zone_name())
@@ -110,17 +110,10 @@ fn window(limit: &Limit) -> String {
         Window::Total { .. } => "total".to_owned(),
         Window::Request => "request".to_owned(),
     };
-    window + mode
-}
-
-/// A span in the largest unit that divides it.
-fn span(length: Micros) -> String {
-    let seconds = length.ceil_secs();
-    let (unit, letter) = [(86_400, "d"), (3_600, "h"), (60, "m")]
-        .into_iter()
-        .find(|(unit, _)| seconds.is_multiple_of(*unit))
-        .unwrap_or((1, "s"));
-    format!("{}{letter}", seconds / unit)
+    let breaker = limit.breaker.as_ref();
+    let trips =
+        breaker.map_or_else(String::new, |breaker| format!(" (on_limit: trip, {})", breaker.in_words()));
+    window + mode + &trips
 }
 
 fn amount(number: Number, unit: Unit) -> String {

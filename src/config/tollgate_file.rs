@@ -5,6 +5,7 @@
 //! said to be so.
 
 mod alerts;
+mod breaker;
 mod domain;
 mod estimate;
 mod headers;
@@ -119,8 +120,9 @@ pub(super) enum OnLimit {
     Deny,
     /// It opens a breaker.
     Trip {
-        /// After how long the breaker closes by itself; `None` until somebody closes it.
-        reset: Option<Micros>,
+        /// For how long the breaker is open before it tries to close by itself, and with which share of the calls;
+        /// `None` until somebody closes it.
+        reset: Option<(Micros, Percent)>,
     },
 }
 

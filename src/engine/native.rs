@@ -24,12 +24,13 @@ use crate::clock::Timestamp;
 use crate::limits::{Limit, LimitId, Mode, NativeDomain, Number, RuleSet, Tallied, TierId};
 use crate::store::{Admission, Answer, Call, Outcomes, Store};
 
+use super::breaker::trip;
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Enforcement, Engine, watch};
 
 pub(super) use about::{about, subject_in};
-pub(super) use breaker::{open as open_breakers, set as set_breaker};
+pub(super) use breaker::breaker_of;
 pub(super) use effect::{Asked, op};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
@@ -52,8 +53,10 @@ pub(super) enum Part {
     Charged(usize),
     /// It is refused, because its subject is missing.
     Unnamed,
-    /// Its breaker is looked at, by the charge with this index: it stops all spending while it is open.
-    Guarded(usize),
+    /// Nothing: it is looked at for its breaker, by the charge with this index.
+    Looked(usize),
+    /// The charge with this index. Its breaker is open and stops the call.
+    Stopped(usize),
     /// It is refused, because what it counts has no price.
     Unpriced,
 }
@@ -84,7 +87,7 @@ pub(super) async fn check<S: Store>(
         // Boxed: what few calls need would make every waiting call larger.
         return Ok(Box::pin(stream::check(engine, rules, domain, request)).await);
     }
-    let mut plan = Plan::new(engine.store.key_secret());
+    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
     for descriptor in &request.descriptors {
         let hits = request.hits_of(descriptor);
         plan.add(domain, descriptor, |limit, number, reached| {
@@ -95,7 +98,8 @@ pub(super) async fn check<S: Store>(
         Enforcement::Enforced => plan.spare_the_refused(),
         Enforcement::Shadow => plan.unbind(),
     }
-    let answer = charge(engine, domain, request, &plan).await;
+    let mut answer = charge(engine, domain, request, &plan).await;
+    let reached = plan.stop(domain, &mut answer);
     let (at, outcomes) = (answer.at, &answer.outcomes);
     let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
@@ -106,9 +110,9 @@ pub(super) async fn check<S: Store>(
     if !crossings.is_empty() {
         Box::pin(watch::raise(engine, domain, at, &crossings)).await;
     }
-    if plan.trips(outcomes).next().is_some() {
+    if !reached.is_empty() {
         // Boxed: a wait that is seldom needed would make every waiting call larger.
-        Box::pin(breaker::open(engine, &plan, outcomes)).await;
+        Box::pin(trip(engine, domain, at, &reached)).await;
     }
     Ok(decision)
 }
@@ -134,8 +138,8 @@ impl Touch<'_> {
     /// Which charge is made to it, if one is.
     fn charge(&self) -> Option<usize> {
         match self.part {
-            Part::Charged(index) => Some(index),
-            Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+            Part::Charged(index) | Part::Stopped(index) => Some(index),
+            Part::Unnamed | Part::Unpriced | Part::Looked(_) => None,
         }
     }
 }
@@ -143,7 +147,7 @@ impl Touch<'_> {
 impl<'s> Settled<'s> {
     fn of(touch: &'s Touch<'_>, outcomes: &'s [Outcome]) -> Self {
         let outcome = match touch.part {
-            Part::Charged(index) | Part::Guarded(index) => &outcomes[index],
+            Part::Charged(index) | Part::Looked(index) | Part::Stopped(index) => &outcomes[index],
             Part::Unnamed | Part::Unpriced => &REFUSED,
         };
         Self { touch, outcome }

@@ -1,19 +1,20 @@
-//! What operators change: breakers, opened and closed by hand.
+//! What operators look at and change: breakers.
 //!
 //! Whatever is changed is in the log, with the reason, before it is answered. Subjects are not: they are the callers'.
 
+mod breakers;
+
 use std::sync::Arc;
 
-use crate::limits::{Domain, Entry, NativeDomain, RuleSet};
+use crate::limits::{BreakerStanding, Entry};
 use crate::store::{Store, StoreError};
 
-use super::native::set_breaker;
-use super::request::Descriptor;
+use super::hold::LimitStanding;
 use super::{Engine, Inspect};
 
-/// What operators change.
+/// What operators look at and change.
 pub trait Operate: Inspect {
-    /// Opens or closes a breaker. How it was before.
+    /// Opens or closes a breaker. How it was before, and where its limit stands now.
     ///
     /// # Errors
     ///
@@ -21,39 +22,82 @@ pub trait Operate: Inspect {
     fn set_breaker(
         &self,
         request: SetBreaker<'_>,
-    ) -> impl Future<Output = Result<BreakerState, SetBreakerError>> + Send;
+    ) -> impl Future<Output = Result<BreakerStatus, BreakerError>> + Send;
+
+    /// How a breaker is.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the store did not answer.
+    fn breaker(
+        &self,
+        which: BreakerOf<'_>,
+    ) -> impl Future<Output = Result<BreakerStatus, BreakerError>> + Send;
+
+    /// How the breakers are that are the same for all, of one domain or of every one, in their order.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the store did not answer.
+    fn breakers(
+        &self,
+        domain: Option<&[u8]>,
+    ) -> impl Future<Output = Result<Vec<BreakerStatus>, BreakerError>> + Send;
 }
 
-/// Open or close a breaker.
+/// Which breaker.
 #[derive(Clone, Debug)]
-pub struct SetBreaker<'a> {
+pub struct BreakerOf<'a> {
     /// Of which domain; may be `None` where there is one.
     pub domain: Option<&'a [u8]>,
     /// The name of its limit.
     pub limit: &'a [u8],
     /// For whom.
     pub subject: Vec<Entry<'a>>,
+}
+
+/// Open or close a breaker.
+#[derive(Clone, Debug)]
+pub struct SetBreaker<'a> {
+    /// Which one.
+    pub which: BreakerOf<'a>,
     /// What it is to be.
-    pub to: BreakerState,
+    pub to: Setting,
     /// Why.
     pub reason: &'a str,
 }
 
-/// Whether a breaker stops all spending.
+/// What a breaker is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// It does.
+pub enum Setting {
+    /// Open.
     Open,
-    /// It does not.
+    /// Closed.
     Closed,
+    /// Closed, and what is used of its limit forgotten. What is held of it stays so.
+    Cleared,
 }
 
-/// Why a breaker is not set.
+/// A breaker, and the limit that opens it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerStatus {
+    /// The domain.
+    pub domain: Box<str>,
+    /// How it is, or was.
+    pub breaker: BreakerStanding,
+    /// Where its limit stands: refused, if it has no room for one unit.
+    pub standing: LimitStanding,
+}
+
+/// Why a breaker is not set, or not told of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SetBreakerError {
+pub enum BreakerError {
     /// Nobody could tell why it was done.
     #[error("reason: must not be empty")]
     NoReason,
+    /// Nobody would read it.
+    #[error("reason: is {0} bytes long; write at most 1024")]
+    LongReason(usize),
     /// Several domains are configured.
     #[error("domain: must be given, there are several")]
     NoDomain,
@@ -75,7 +119,7 @@ pub enum SetBreakerError {
         subjects: String,
     },
     /// It is for nobody.
-    #[error("the limit {0}")]
+    #[error("the limit {0}: say whose breaker it is")]
     NoSubject(String),
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
@@ -83,49 +127,15 @@ pub enum SetBreakerError {
 }
 
 impl<S: Store> Operate for Arc<Engine<S>> {
-    async fn set_breaker(&self, request: SetBreaker<'_>) -> Result<BreakerState, SetBreakerError> {
-        if request.reason.trim().is_empty() {
-            return Err(SetBreakerError::NoReason);
-        }
-        let rules = self.limits.load();
-        let domain = domain(&rules, request.domain)?;
-        let id = domain.by_name.get(request.limit);
-        let limit = domain.limit(*id.ok_or_else(|| SetBreakerError::UnknownLimit(text(request.limit)))?);
-        let is_read =
-            |entry: &&Entry<'_>| limit.subjects.parts.iter().flatten().all(|key| **key != *entry.key);
-        if let Some(entry) = request.subject.iter().find(is_read) {
-            let subjects = limit.subjects.to_string();
-            return Err(SetBreakerError::NotASubject { key: text(entry.key), subjects });
-        }
-        let descriptor =
-            Descriptor { entries: request.subject.into_iter().collect(), ..Descriptor::default() };
-        let outcome = set_breaker(self, domain, limit, &descriptor, request.to).await;
-        let (domain, limit, reason) = (&*domain.name, &*limit.name, request.reason);
-        match &outcome {
-            Ok(before) => {
-                tracing::warn!(domain, limit, ?before, to = ?request.to, reason, "a breaker was set by hand");
-            }
-            Err(error) => {
-                tracing::warn!(domain, limit, %error, to = ?request.to, reason, "a breaker may have been set by hand");
-            }
-        }
-        outcome
+    async fn set_breaker(&self, request: SetBreaker<'_>) -> Result<BreakerStatus, BreakerError> {
+        breakers::set(self, request).await
     }
-}
 
-/// The domain that is called `name`, or the only one.
-fn domain<'r>(rules: &'r RuleSet, name: Option<&[u8]>) -> Result<&'r NativeDomain, SetBreakerError> {
-    let found = match name {
-        Some(name) => rules.domains.get(name),
-        None if rules.domains.len() == 1 => rules.domains.values().next(),
-        None => return Err(SetBreakerError::NoDomain),
-    };
-    match found {
-        Some(Domain::Native(domain)) => Ok(domain),
-        _ => Err(SetBreakerError::UnknownDomain(text(name.unwrap_or_default()))),
+    async fn breaker(&self, which: BreakerOf<'_>) -> Result<BreakerStatus, BreakerError> {
+        breakers::look(self, &which).await
     }
-}
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    async fn breakers(&self, domain: Option<&[u8]>) -> Result<Vec<BreakerStatus>, BreakerError> {
+        breakers::look_at_all(self, domain).await
+    }
 }

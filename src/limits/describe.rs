@@ -82,8 +82,11 @@ fn native_line(domain: &NativeDomain, limit: &Limit) -> String {
         Mode::Shadow => "shadow",
         Mode::Soft => "soft",
     };
+    let breaker = limit.breaker.as_ref();
+    let breaker =
+        breaker.map_or_else(String::new, |breaker| format!(", on_limit: trip, {}", breaker.in_words()));
     format!(
-        "{}.{}: {}, unit: {}, window: {}, per: {}, mode: {mode}\n",
+        "{}.{}: {}, unit: {}, window: {}, per: {}, mode: {mode}{breaker}\n",
         domain.name,
         limit.name,
         numbers.join(" "),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Micros;
 
 use super::alerted::AlertTally;
+use super::breaker::Breaker;
 use super::native::TierId;
 use super::number::Number;
 use super::subject::Subjects;
@@ -63,17 +64,6 @@ pub struct Limit {
     pub tallies: Vec<Arc<Tally>>,
 }
 
-/// What stops all spending of a domain once a limit is reached, until somebody closes it or its time is over.
-///
-/// It is kept as a capacity of one beside the limit's own counter, for the same subject: taken while the breaker is open.
-#[derive(Clone, Debug)]
-pub struct Breaker {
-    /// As [`Limit::identity`], of the breaker.
-    pub identity: u128,
-    /// When it closes: what it remembers is forgotten then.
-    pub window: Window,
-}
-
 /// The window of a limit for calls that say themselves on which day of the month it begins.
 #[derive(Clone, Debug)]
 pub struct Anchored {
@@ -81,11 +71,6 @@ pub struct Anchored {
     pub window: Window,
     /// As [`Limit::identity`], of this window.
     pub identity: u128,
-}
-
-impl Breaker {
-    /// How much of it may be taken.
-    pub const MOST: Number = Number::AtMost(1);
 }
 
 /// Whether a limit refuses.

@@ -1,5 +1,6 @@
 //! Limits, amounts and windows in words: the body of a refusal says `10 per 1 minute`, operators read `sliding 60s`.
 
+use super::breaker::{Breaker, Reset};
 use super::limit::Limit;
 use super::native::{TierId, Tiers};
 use super::number::Number;
@@ -46,7 +47,28 @@ impl Limit {
     }
 }
 
+impl Breaker {
+    /// How it closes, as a file writes it: `reset: manual`, `reset: auto after 15m, probe: 10%`.
+    pub fn in_words(&self) -> String {
+        match &self.reset {
+            None => "reset: manual".to_owned(),
+            Some(Reset { after, probe, .. }) => {
+                format!("reset: auto after {}, probe: {probe}", after.in_short())
+            }
+        }
+    }
+}
+
 impl Unit {
+    /// What it is called beside amounts in decimals.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hits => "hits",
+            Self::Tokens => "tokens",
+            Self::Money => "USD",
+        }
+    }
+
     /// So much of it: `10`, `10 tokens`, `$5.00`.
     pub fn in_words(self, amount: u64) -> String {
         match self {

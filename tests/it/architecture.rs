@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ),
     ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["clock", "engine", "limits", "money"]),
-    ("admin", &["engine", "limits", "store", "transport"]),
+    ("admin", &["calendar", "engine", "limits", "money", "store", "transport"]),
     ("telemetry", &[]),
     (
         "config",

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prost_types::Duration;
+use serde_json::Value;
 use tollgate::clock::Timestamp;
-use tollgate::engine::{BreakerState, Engine, EngineSettings, Operate, SetBreaker};
-use tollgate::limits::LimitsHandle;
+use tollgate::engine::{BreakerOf, Engine, EngineSettings, Operate, SetBreaker, Setting};
+use tollgate::limits::{BreakerState, LimitsHandle};
 use tollgate::store::Store;
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitServiceClient;
@@ -117,14 +118,9 @@ impl<S: Store> Ducke<S> {
     }
 
     async fn close_breaker(&self) -> BreakerState {
-        let request = SetBreaker {
-            domain: Some(b"ducke"),
-            limit: b"breaker",
-            subject: Vec::new(),
-            to: BreakerState::Closed,
-            reason: "looked into it",
-        };
-        self.engine.set_breaker(request).await.unwrap()
+        let which = BreakerOf { domain: Some(b"ducke"), limit: b"breaker", subject: Vec::new() };
+        let request = SetBreaker { which, to: Setting::Closed, reason: "looked into it" };
+        self.engine.set_breaker(request).await.unwrap().breaker.state
     }
 
     async fn end(self) {
@@ -240,8 +236,7 @@ async fn a_day_that_spends_too_much_stops_everything_until_somebody_looks<S: Sto
     ducke.bench.pass(HOUR);
     for route in ["voice", "llm"] {
         let refused = caller.refused(ask(route, "next", usd("0.01"))).await;
-        let both = [("breaker", "over_limit"), ("breaker", "breaker_open")];
-        assert_eq!(refused, both.map(|(limit, reason)| (limit.to_owned(), reason.to_owned())), "{route}");
+        assert_eq!(refused, named("breaker", "breaker_open"), "{route}");
     }
     assert_eq!(caller.reserve(ask("weather", "next", Usage::default())).await.decision(), Decision::Allow);
     ducke.bench.pass(30 * HOUR);
@@ -265,7 +260,22 @@ fn post(service: &Tollgate, path: &str, body: &str) -> (u16, String) {
 }
 
 const CLOSE: &str = r#"{"open": false, "reason": "looked into it"}"#;
+const CLEAR: &str = r#"{"open": false, "reason": "it was a test", "clear": true}"#;
 const OPEN: &str = r#"{"open": true, "reason": "the provider is down"}"#;
+
+/// What is told of the breaker that was set so, and how it was.
+fn set(service: &Tollgate, path: &str, body: &str) -> Value {
+    let (status, text) = post(service, path, body);
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// How the breaker is.
+fn told(service: &Tollgate, path: &str) -> Value {
+    let answer = http::get(format!("/admin/rate-limits/breaker/{path}")).send(service.admin());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
 
 /// A breaker that is open is so in the next process as well, until it is reset.
 async fn outlives(start: impl Fn() -> Tollgate) {
@@ -289,17 +299,34 @@ async fn outlives(start: impl Fn() -> Tollgate) {
     let caller = Caller::at(service.grpc()).await;
     let open = caller.refused(voice("next")).await;
     assert!(open.contains(&("breaker".to_owned(), "breaker_open".to_owned())), "{open:?}");
-    let was_open = |open| (200, format!("{{\"was_open\":{open}}}\n"));
-    assert_eq!(post(&service, "breaker?domain=ducke", CLOSE), was_open(true));
-    assert_eq!(post(&service, "breaker?domain=ducke", CLOSE), was_open(false));
+    assert_eq!(told(&service, "breaker?domain=ducke")["state"], "open");
+    let closed = set(&service, "breaker?domain=ducke", CLOSE);
+    assert_eq!(
+        (&closed["was_open"], &closed["used"], &closed["max"]),
+        (&true.into(), &"100.00".into(), &"100.00".into())
+    );
+    assert!(closed["warning"].as_str().unwrap().contains("opens the breaker again"), "{closed}");
+    assert_eq!(set(&service, "breaker?domain=ducke", CLOSE)["was_open"], false);
+    assert_eq!(told(&service, "breaker?domain=ducke")["state"], "closed");
     service.logs("a breaker was set by hand");
     assert!(service.log().contains("looked into it"), "{}", service.log());
     let closed = caller.refused(voice("next")).await;
     assert!(closed.contains(&("breaker".to_owned(), "over_limit".to_owned())), "{closed:?}");
+    let opened = set(&service, "breaker?domain=ducke", OPEN);
     assert_eq!(
-        post(&service, "breaker?domain=ducke", OPEN),
-        was_open(true),
-        "no room was left: it opened again"
+        (&opened["was_open"], opened.get("warning")),
+        (&true.into(), None),
+        "it had opened again: {opened}"
+    );
+    let cleared = set(&service, "breaker?domain=ducke", CLEAR);
+    assert_eq!(
+        (&cleared["was_open"], &cleared["used"], cleared.get("warning")),
+        (&true.into(), &"0.00".into(), None)
+    );
+    assert_eq!(
+        caller.refused(voice("next")).await,
+        named("hourly_cost", "over_limit"),
+        "it does not refuse any more"
     );
 }
 
@@ -336,13 +363,60 @@ async fn a_breaker_is_set_only_by_those_who_say_which_and_why() {
         ("breaker?domain=ducke", r#"{"open": 0, "reason": "x"}"#, 400, "the body must be "),
         ("breaker?domain=ducke", r#"{"open": true, "reason": "x", "until": 1}"#, 400, "the body must be "),
         ("breaker?domain=ducke", "", 400, "the body must be "),
+        ("breaker?domain=ducke", r#"{"open": true, "reason": "x", "clear": true}"#, 400, "the body must be "),
+        (
+            "breaker?domain=ducke",
+            &format!("{{\"open\": true, \"reason\": \"{}\"}}", "x".repeat(1025)),
+            400,
+            "reason: is 1025 bytes long; write at most 1024",
+        ),
     ] {
         let (answered, text) = post(&service, path, body);
         assert!(answered == status && text.starts_with(says), "{path} {body}: {answered} {text}");
     }
     let plain = http::post("/admin/rate-limits/breaker/breaker?domain=ducke").body(CLOSE.to_owned());
     assert_eq!(plain.send(service.admin()).status, 415);
-    assert_eq!(post(&service, "breaker?domain=ducke", OPEN), (200, "{\"was_open\":false}\n".to_owned()));
+    assert_eq!(set(&service, "breaker?domain=ducke", OPEN)["was_open"], false);
     let caller = Caller::at(service.grpc()).await;
     assert_eq!(caller.refused(voice("s")).await, named("breaker", "breaker_open"), "opened by hand");
+    let strange = r#"{"open": false, "reason": "one\ntwo\u001b[31m"}"#;
+    assert_eq!(set(&service, "breaker?domain=ducke", strange)["was_open"], true);
+    service.logs(r#"reason="one\ntwo\u{1b}[31m""#);
+}
+
+#[tokio::test]
+async fn operators_are_shown_the_breakers_and_how_often_they_opened() {
+    let service = Tollgate::start(&[FILE]);
+    let caller = Caller::at(service.grpc()).await;
+    let show = |path: &str| http::get(path).send(service.admin());
+    let all = || -> Value { serde_json::from_str(&show("/admin/rate-limits/breakers").body).unwrap() };
+    let first = all();
+    let closed = serde_json::json!({"breakers": [{
+        "domain": "ducke", "limit": "breaker", "state": "closed",
+        "unit": "USD", "used": "0.00", "held": "0.00", "max": "100.00",
+        "resets_at": first["breakers"][0]["resets_at"],
+    }]});
+    assert_eq!(first, closed);
+    let trips =
+        |count| format!("tollgate_breaker_trips_total{{domain=\"ducke\",limit=\"breaker\"}} {count}\n");
+    assert!(show("/metrics").body.contains(&trips(0)));
+    let ReserveRequest { subject, .. } = ask("llm", "s", Usage::default());
+    let idempotency_key = "bill".into();
+    let spent =
+        SettleRequest { subject, used: Some(usd("100.01")), idempotency_key, ..SettleRequest::default() };
+    caller.settle(spent).await;
+    let open = &all()["breakers"][0];
+    assert_eq!((&open["state"], &open["used"]), (&"open".into(), &"100.01".into()), "{open}");
+    assert_eq!((open.get("half_open_at"), open.get("closes_at")), (None, None), "its reset is manual");
+    let since: jiff::Timestamp = open["since"].as_str().unwrap().parse().unwrap();
+    let now = jiff::Timestamp::now();
+    assert!((now - jiff::SignedDuration::from_secs(60)..=now).contains(&since), "{since}");
+    assert_eq!(*open, told(&service, "breaker?domain=ducke"));
+    assert!(show("/metrics").body.contains(&trips(1)));
+    service.logs("a breaker has opened");
+    assert!(show("/rlconfig").body.contains("mode: enforced, on_limit: trip, reset: manual\n"));
+    let narrowed = show("/admin/rate-limits/breakers?domain=vaultmind");
+    assert_eq!((narrowed.status, narrowed.body.as_str()), (200, "{\"breakers\":[]}\n"));
+    assert_eq!(show("/admin/rate-limits/breakers?user=ann").status, 400);
+    assert_eq!(show("/admin/rate-limits/breakers?domain=duck").status, 404);
 }

@@ -746,7 +746,7 @@ domains:
       cap: $2.00/1h
       free: 100/1m
       tokens: 100 tokens/1m
-      stop: {limit: $3.00, window: 1d, per: all, on_limit: trip, reset: auto after 15m}
+      stop: {limit: $3.00, window: 1d, per: all, on_limit: trip, reset: {auto: 15m, probe: 100%}}
     routes:
       llm: [cap, stop]
       other: cap
@@ -769,7 +769,7 @@ fn a_breaker_stops_all_spending_once_its_limit_is_reached() {
     let stopped = spending.ask(&on("other"));
     assert_eq!(stopped.body.as_deref(), Some(r#"{"error":"Rate limit exceeded: the breaker stop is open"}"#));
     assert_eq!(header(&stopped, "X-Tollgate-Limit").as_deref(), Some("stop"));
-    assert_eq!(header(&stopped, "Retry-After"), None);
+    assert_eq!(header(&stopped, "Retry-After").as_deref(), Some("900"));
     // Its time is over, but its limit is still full: the first that asks for some of it opens it again.
     spending.wait(15 * 60);
     assert_eq!(passing(["other", "llm", "other", "ping"]), [1, 0, 0, 1]);
@@ -781,7 +781,7 @@ fn a_breaker_stops_all_spending_once_its_limit_is_reached() {
 
 #[test]
 fn an_ask_that_finds_no_room_opens_the_breaker_too() {
-    let spending = Embedded::new(&SPENDING.replace("reset: auto after 15m", "reset: manual"));
+    let spending = Embedded::new(&SPENDING.replace("reset: {auto: 15m, probe: 100%}", "reset: manual"));
     let spend = |micros| Ask::new("spending", "limit=stop user=u").hits(micros);
     let other = Ask::new("spending", "route=other user=v");
     assert_eq!(spending.passes(&spend(2_999_999), 1), 1);

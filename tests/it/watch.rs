@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tollgate::alerts::{AlertSettings, Delivery};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{
-    BreakerState, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named, Operate,
-    Progress, ReserveRequest, Ruling, SetBreaker, SetBreakerError, SettleRequest, SubjectOf, UsageOf,
+    BreakerError, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named,
+    Operate, Progress, ReserveRequest, Ruling, SetBreaker, Setting, SettleRequest, SubjectOf, UsageOf,
 };
-use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle};
+use tollgate::limits::{Alerted, BreakerState, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
     Answer, Call, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError, Trail,
@@ -174,19 +174,20 @@ domains:
 #[tokio::test]
 async fn a_breaker_is_set_by_hand_for_one_subject() {
     let bench = Bench::with(BY_USER);
-    let set = async |user: Option<&'static [u8]>, to: BreakerState| {
+    let set = async |user: Option<&'static [u8]>, to: Setting| {
         let subject = user.map(|value| Entry { key: b"user", value }).into_iter().collect();
-        let request = SetBreaker { domain: None, limit: b"spend", subject, to, reason: "a test" };
-        bench.engine.set_breaker(request).await
+        let which = BreakerOf { domain: None, limit: b"spend", subject };
+        let request = SetBreaker { which, to, reason: "a test" };
+        bench.engine.set_breaker(request).await.map(|before| before.breaker.state)
     };
-    assert_eq!(set(Some(b"v"), BreakerState::Open).await, Ok(BreakerState::Closed));
+    assert_eq!(set(Some(b"v"), Setting::Open).await, Ok(BreakerState::Closed));
     assert_eq!(bench.check("llm").await, Code::Ok, "it is another's");
-    assert_eq!(set(Some(b"u"), BreakerState::Open).await, Ok(BreakerState::Closed));
+    assert_eq!(set(Some(b"u"), Setting::Open).await, Ok(BreakerState::Closed));
     assert_eq!(bench.check("llm").await, Code::OverLimit);
-    assert_eq!(set(Some(b"u"), BreakerState::Closed).await, Ok(BreakerState::Open));
+    assert_eq!(set(Some(b"u"), Setting::Closed).await, Ok(BreakerState::Open));
     assert_eq!(bench.check("llm").await, Code::Ok);
-    let nobody = SetBreakerError::NoSubject("spend needs user".to_owned());
-    assert_eq!(set(None, BreakerState::Closed).await, Err(nobody));
+    let nobody = BreakerError::NoSubject("spend needs user".to_owned());
+    assert_eq!(set(None, Setting::Closed).await, Err(nobody));
 }
 
 /// A store whose answers to settlements are lost: done, and not told.

@@ -123,7 +123,8 @@ fn read_shares(field: Field<'_>, report: &mut Report) -> Vec<Percent> {
     read
 }
 
-fn percent(text: &str) -> Option<Percent> {
+/// A share of 1 % or more.
+pub(super) fn percent(text: &str) -> Option<Percent> {
     let percent = text.strip_suffix('%')?.parse().map(Percent).ok()?;
     (Percent(1)..=Percent::MAX).contains(&percent).then_some(percent)
 }

@@ -3,8 +3,7 @@
 use super::alerts::{self, LimitAlerts};
 use super::estimate;
 use super::window::Written;
-use super::{At, Meaning, OnLimit, Whole, WrittenLimit, value};
-use crate::clock::Micros;
+use super::{At, Meaning, OnLimit, Whole, WrittenLimit, breaker, value};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{self, Quantity, ShortForm, short_form};
 use crate::limits::{Estimate, Mode, OnError, OnMissing, OnUnknown, Unit};
@@ -13,8 +12,6 @@ const ON_MISSING: [(&str, OnMissing); 3] =
     [("share", OnMissing::Share), ("skip", OnMissing::Skip), ("refuse", OnMissing::Refuse)];
 const ON_ERROR: [(&str, OnError); 3] =
     [("allow", OnError::Allow), ("deny", OnError::Deny), ("local", OnError::Local)];
-/// Whether a breaker is opened.
-const TRIPS: [(&str, bool); 2] = [("deny", false), ("trip", true)];
 const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("estimate", OnUnknown::Estimate), ("zero", OnUnknown::Zero)];
 
 /// The longest name: it travels in a header of every refusal.
@@ -134,7 +131,7 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
         value::flag(field, report)?.then_some(field.at)
     };
     let (shadow, soft, refundable) = (flag("shadow"), flag("soft"), flag("refundable").is_some());
-    let on_limit = on_limit(fields, report);
+    let on_limit = breaker::on_limit(fields, report);
     let alerts = fields.take("alerts").map_or(PLAIN.alerts, |field| alerts::of_limit(field, report));
     let estimate = fields.take("estimate").and_then(|field| {
         let value = estimate::read(field, report)?;
@@ -152,29 +149,6 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
     let on_missing = on_missing.unwrap_or(PLAIN.on_missing);
     let on_unknown = on_unknown.unwrap_or(PLAIN.on_unknown);
     Behaviour { on_missing, on_error, on_limit, mode, refundable, on_unknown, alerts, estimate }
-}
-
-/// `on_limit`, and the `reset` of what it opens.
-fn on_limit(fields: &mut Fields<'_>, report: &mut Report) -> OnLimit {
-    let reached = fields.take("on_limit");
-    let trips = reached.map_or(Some(false), |field| value::choice(field, &TRIPS, report));
-    let reset = fields.take("reset");
-    if let (Some(reset), Some(false)) = (reset, trips) {
-        report.error(reset.at, "'reset' stands without 'on_limit: trip'", "add it, or remove 'reset'");
-    }
-    let reset = reset.and_then(|field| reset_after(field, report));
-    if trips == Some(true) { OnLimit::Trip { reset } } else { OnLimit::Deny }
-}
-
-/// `manual`, or `auto after 15m`.
-fn reset_after(field: Field<'_>, report: &mut Report) -> Option<Micros> {
-    let text = value::text(field, report)?;
-    let after = text.strip_prefix("auto after ").map(short_form::span);
-    if text != "manual" && !matches!(after, Some(Ok(_))) {
-        let message = format!("'reset' is {}", field.value.describe());
-        report.error(field.value.at, message, "write manual, or a time as in 'auto after 15m'");
-    }
-    after?.ok()
 }
 
 fn meaning(

@@ -7,7 +7,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::engine::Enforcement;
 use crate::engine::native::{Part, Settled, Touch};
 use crate::engine::unclaimed::Unclaimed;
-use crate::limits::{Limit, Mode, Number, Unit, Window};
+use crate::limits::{BreakerStanding, Limit, Mode, Number, Unit, Window};
 use crate::money::NanoUsd;
 use crate::store::Answer;
 
@@ -140,12 +140,12 @@ impl Reason {
         match (touch.part, Rule { window: &touch.limit.window, number: touch.number }.most()) {
             (Part::Unnamed, _) => Self::MissingSubject,
             (Part::Unpriced, _) => Self::UnpricedModel,
+            (Part::Looked(_) | Part::Stopped(_), _) => Self::BreakerOpen,
             (Part::Charged(_), Number::AtMost(0)) => Self::BlockedByTier,
             (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
                 Self::TooLarge
             }
             _ if answer.is_policy_of(touch.limit.on_error) => Self::StoreUnavailable,
-            (Part::Guarded(_), _) => Self::BreakerOpen,
             (Part::Charged(_), _) => Self::OverLimit,
         }
     }
@@ -182,7 +182,7 @@ impl Ruling {
 
 impl LimitStanding {
     /// Of `limit`, which allows `number`, at `at`.
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         limit: &Limit,
         number: Number,
         outcome: &Outcome,
@@ -216,10 +216,22 @@ impl LimitStanding {
         }
     }
 
-    /// Stops what spends, since its breaker is open.
-    pub(super) fn stopped(self, limit: &Limit, enforcement: Enforcement) -> Self {
+    /// Stops what spends at `at`, since its `breaker` is open.
+    pub(super) fn stopped(
+        self,
+        limit: &Limit,
+        breaker: BreakerStanding,
+        at: Timestamp,
+        enforcement: Enforcement,
+    ) -> Self {
+        let gives_way = breaker.gives_way_at().map(|instant| instant.since(at));
+        let retry_after = match self.reason {
+            // Whoever comes back sooner finds no room.
+            Some(_) => gives_way.zip(self.retry_after).map(|(one, other)| one.max(other)),
+            None => gives_way,
+        };
         let ruling = Ruling::without_room(limit.mode, enforcement);
-        Self { ruling, retry_after: None, reason: Some(Reason::BreakerOpen), ..self }
+        Self { ruling, retry_after, reason: Some(Reason::BreakerOpen), ..self }
     }
 
     /// Holds nothing on, since the hold is too old, unless it refuses for a reason of its own.

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::native::Plan;
 use crate::engine::request::Descriptor;
 use crate::estimates::{Estimates, Expected, Lesson};
-use crate::limits::{Estimate, KeySecret, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, Unit};
+use crate::limits::{Estimate, Limit, MAX_AMOUNT, Mode, NativeDomain, Number, Unit};
 use crate::prices::{Class, PriceTable, Tokens};
 use crate::store::{Settled, Store};
 
@@ -32,10 +32,11 @@ struct Bounds {
 impl Bounds {
     /// Those of the limits that `descriptor` comes to. One that refuses nobody bounds nothing, and one that allows nothing
     /// refuses whatever is asked.
-    fn of(domain: &NativeDomain, descriptor: &Descriptor<'_>, secret: KeySecret) -> Self {
+    fn of<S: Store>(engine: &Engine<S>, domain: &NativeDomain, descriptor: &Descriptor<'_>) -> Self {
         let (tokens, nanos) = (Cell::new(u64::MAX), Cell::new(u64::MAX));
         let estimate = Cell::new(Estimate::default());
-        Plan::new(secret).add(domain, descriptor, |limit: &Limit, number, _| {
+        let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+        plan.add(domain, descriptor, |limit: &Limit, number, _| {
             if limit.unit != Unit::Hits {
                 estimate.set(estimate.get().and(limit.estimate));
             }
@@ -63,7 +64,7 @@ impl<'a> Usage<'a> {
         (domain, descriptor): (&NativeDomain, &Descriptor<'_>),
         prices: &PriceTable,
     ) -> Self {
-        let bounds = Bounds::of(domain, descriptor, engine.store.key_secret());
+        let bounds = Bounds::of(engine, domain, descriptor);
         let usage = Self::learned(model, hits, &engine.estimates.lock(), bounds.estimate);
         usage.within(bounds, prices, engine.store.now())
     }

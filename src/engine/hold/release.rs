@@ -101,7 +101,7 @@ async fn units<'a, S: Store>(
 
 /// What gives `amount` back to the limit called `name`.
 fn plan<'a, S: Store>(
-    engine: &Engine<S>,
+    engine: &'a Engine<S>,
     domain: &'a NativeDomain,
     name: &[u8],
     descriptor: &Descriptor<'_>,
@@ -115,7 +115,7 @@ fn plan<'a, S: Store>(
     if !domain.limit(*id).takes_back() {
         return Err(HoldError::NotRefundable(request::repeated(name)));
     }
-    let mut plan = Plan::new(engine.store.key_secret());
+    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
     plan.add(domain, descriptor, |limit, number, reached| {
         match (op(limit, number, reached, Direction::GiveBack, units)?, amount) {
             (Op::GiveBack { units }, Amount::AllBut(_)) => Some(Asked::Op(Op::Set { units })),

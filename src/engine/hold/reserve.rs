@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::algorithm::Share;
 use crate::clock::Micros;
+use crate::engine::breaker::trip;
 use crate::engine::decision::Code;
 use crate::engine::insist::{Closing, Insistence};
-use crate::engine::native::{Part, Plan, Settled, about, open_breakers, refused_by};
+use crate::engine::native::{Part, Plan, Settled, about, refused_by};
 use crate::engine::request::Descriptor;
 use crate::engine::unclaimed::Unclaimed;
 use crate::engine::usage::Object;
@@ -70,7 +71,7 @@ pub(super) async fn reserve<S: Store>(
     let now = engine.store.now();
     let usage = asked.usage(engine, domain, &rules.prices);
     let amounts = Amounts::of(&usage, request.partial, &rules.prices, now);
-    let plan = plan(engine, domain, &asked.descriptor, &amounts);
+    let mut plan = plan(engine, domain, &asked.descriptor, &amounts);
     if plan.charges.is_empty() && !plan.is_refused() {
         return Ok(ReserveAnswer::untouched(request));
     }
@@ -79,14 +80,15 @@ pub(super) async fn reserve<S: Store>(
     // Without a key nobody could ever settle what is held for a caller who has gone. With one it may be asked for again.
     let closing = || Closing::release(terms.name, terms.life.keep);
     let giving_back = asked.key.is_empty().then(|| Insistence::on(engine, closing()));
-    let reserved = take(engine, &plan, terms).await;
-    match reserved.hold {
-        Hold::Conflict => return Err(HoldError::Conflict),
-        Hold::Replayed(_) => {}
-        Hold::Taken(_) | Hold::Refused | Hold::Unheld => {
-            tell(engine, domain, &plan, &reserved).await;
-            write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
-        }
+    let mut reserved = take(engine, &plan, terms).await;
+    if reserved.hold == Hold::Conflict {
+        return Err(HoldError::Conflict);
+    }
+    let reached = plan.stop(domain, &mut reserved.answer);
+    if !matches!(reserved.hold, Hold::Replayed(_)) {
+        tell(engine, domain, &plan, &reserved).await;
+        trip(engine, domain, reserved.answer.at, &reached).await;
+        write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
     }
     let answer = asked.answer(engine, &plan, &reserved, terms, &usage);
     Ok(ReserveAnswer { unclaimed: giving_back.and_then(|back| unclaimed(back, &answer)), ..answer })
@@ -177,14 +179,13 @@ impl<'r, 'a> Asked<'r, 'a> {
     }
 }
 
-/// Counts what came of a call, tells of what it crossed, and opens the breakers that it trips.
+/// Counts what came of a call, and tells of what it crossed.
 async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, plan: &Plan<'_>, reserved: &Reserved) {
     let code = if reserved.hold == Hold::Refused { Code::OverLimit } else { Code::Ok };
     let outcomes = &reserved.answer.outcomes;
     plan.settled(outcomes).for_each(|each| each.tally(code));
     let crossings = watch::crossings(engine, plan.grown(code, outcomes));
     watch::raise(engine, domain, reserved.answer.at, &crossings).await;
-    open_breakers(engine, plan, outcomes).await;
 }
 
 impl ReserveAnswer {
@@ -205,12 +206,12 @@ impl ReserveAnswer {
 
 /// What a call of `amounts` charges to the limits of `descriptor`.
 pub(super) fn plan<'a, S: Store>(
-    engine: &Engine<S>,
+    engine: &'a Engine<S>,
     domain: &'a NativeDomain,
     descriptor: &Descriptor<'_>,
     amounts: &Amounts,
 ) -> Plan<'a> {
-    let mut plan = Plan::new(engine.store.key_secret());
+    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
     plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
     match engine.settings.enforcement {
         Enforcement::Enforced => plan.spare_the_refused(),
@@ -257,7 +258,7 @@ fn standings(
 fn asked_room(settled: &Settled<'_>, plan: &Plan<'_>, terms: Terms<'_>) -> Option<u64> {
     match settled.touch.part {
         Part::Charged(index) => plan.charges[index].op.granted(terms.least()).room(),
-        Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+        Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
     }
 }
 

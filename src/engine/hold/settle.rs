@@ -16,7 +16,7 @@ use super::handle::{Handle, Kept};
 use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
-use super::settled::{found_open, tell};
+use super::settled::{charged, stopping, tell};
 use super::settlements::count;
 use super::told::Told;
 use super::unknown::Unknown;
@@ -252,10 +252,11 @@ fn answer<S: Store>(
     }
     let mut ruling = Ruling::of(&standings);
     if progress == Progress::More {
-        let open = open_breakers(rules, settled, enforcement);
-        ruling = ruling.max(Ruling::of(&open));
-        standings.retain(|standing| open.iter().all(|open| open.limit != standing.limit));
-        standings.extend(open);
+        let stopping =
+            domain_of(rules, settled).map_or_else(Vec::new, |domain| stopping(domain, settled, enforcement));
+        ruling = ruling.max(Ruling::of(&stopping));
+        standings.retain(|standing| stopping.iter().all(|stopping| stopping.limit != standing.limit));
+        standings.extend(stopping);
         if settled.until.is_none() {
             ruling = ruling.max(Ruling::without_room(Mode::Enforced, enforcement));
             if done == Done::Now {
@@ -287,28 +288,10 @@ pub(in crate::engine) fn standings(
 ) -> Vec<LimitStanding> {
     let domain = domain_of(rules, settled);
     let standing = |part: &Part, domain: &NativeDomain| {
-        let limit = domain.of_identity(part.limit)?;
+        let limit = charged(domain, part)?;
         Some(LimitStanding::new(limit, part.number, &part.outcome, settled.at, enforcement))
     };
     settled.parts.iter().filter_map(|part| standing(part, domain?)).collect()
-}
-
-/// The limits that stop all spending, of those whose breakers the reservation looked at.
-fn open_breakers(rules: &RuleSet, settled: &Settled, enforcement: Enforcement) -> Vec<LimitStanding> {
-    let Some(domain) = domain_of(rules, settled) else { return Vec::new() };
-    let stop = |part: &Part| {
-        let limit = found_open(domain, part)?;
-        let own = settled
-            .parts
-            .iter()
-            .find(|own| domain.of_identity(own.limit).is_some_and(|own| std::ptr::eq(own, limit)));
-        let part = own.unwrap_or(part);
-        Some(
-            LimitStanding::new(limit, part.number, &part.outcome, settled.at, enforcement)
-                .stopped(limit, enforcement),
-        )
-    };
-    settled.parts.iter().filter_map(stop).collect()
 }
 
 impl SettleAnswer {

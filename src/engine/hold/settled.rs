@@ -1,34 +1,63 @@
-//! What follows a settlement: alerts for what it crossed, and the breakers that it opens.
+//! What follows a settlement: alerts for what it crossed, and the breakers that it opens or finds open.
 
-use crate::algorithm::{Op, Rule};
+use crate::algorithm::{Outcome, Standing, Verdict};
+use crate::engine::breaker::{Guarded, Looked, trip, trips_at};
 use crate::engine::watch::{self, Grown};
-use crate::engine::{Engine, failure};
-use crate::limits::{Breaker, Limit, Mode, NativeDomain, Number, Unit};
-use crate::store::{Admission, Binding, Call, Charge, FreedBy, Part, Settled, Store};
+use crate::engine::{Enforcement, Engine};
+use crate::limits::{Limit, NativeDomain, TierId, Unit};
+use crate::store::{Part, Settled, Store};
+
+use super::answer::LimitStanding;
+
+/// Of a limit that the reservation did not look at, since it was another one before a reload.
+const NOTHING_KNOWN: Outcome = Outcome {
+    verdict: Verdict::Admitted,
+    standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
+};
 
 /// Tells of what `settled` crossed, and opens the breakers that it trips.
 pub(in crate::engine) async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, settled: &Settled) {
     let crossings = watch::crossings(engine, settled.parts.iter().filter_map(|part| grown(domain, part)));
     watch::raise(engine, domain, settled.at, &crossings).await;
-    let trips: Vec<Charge<'_>> =
-        settled.parts.iter().filter_map(|part| trip(domain, part, settled)).collect();
-    if !trips.is_empty() {
-        failure::ask(&engine.store, Call { charges: &trips, admission: Admission::Each }).await;
-    }
+    let reached: Vec<Guarded<'_>> =
+        settled.parts.iter().filter_map(|part| reached(domain, part, settled)).collect();
+    trip(engine, domain, settled.at, &reached).await;
 }
 
-/// The limit whose breaker a settled part has found open, if it is one that looked at a breaker.
-pub(super) fn found_open<'d>(domain: &'d NativeDomain, part: &Part) -> Option<&'d Limit> {
-    let looked_at =
-        |limit: &&Limit| limit.breaker.as_ref().is_some_and(|breaker| breaker.identity == part.limit);
-    let mut limits = domain.breakers.iter().map(|id| domain.limit(*id));
-    limits.find(looked_at).filter(|_| part.outcome.standing.used > 0)
+/// The limit that `part` is charged to; `None` if that is a breaker, or is looked at for one, or is no longer there.
+pub(super) fn charged<'d>(domain: &'d NativeDomain, part: &Part) -> Option<&'d Limit> {
+    let limit = domain.of_identity(part.limit)?;
+    // Hits that only time brings back are charged at once, and nobody comes back to them.
+    let is_only_looked_at = limit.is_reserved() || !limit.takes_back();
+    let is_looked_at = part.unit == Unit::Hits && part.granted == 0 && is_only_looked_at;
+    (!is_looked_at).then_some(limit)
+}
+
+/// The limits that stop who goes on, since breakers are open that the reservation looked at.
+pub(super) fn stopping(
+    domain: &NativeDomain,
+    settled: &Settled,
+    enforcement: Enforcement,
+) -> Vec<LimitStanding> {
+    let stopping = |part: &Part| {
+        let limits = domain.breakers.iter().map(|id| domain.limit(*id));
+        let mut guarded = limits.filter_map(|limit| Guarded::beside(limit, part.key, part.limit));
+        let guarded = guarded.find(|guarded| guarded.breaker.identity == part.limit)?;
+        let Looked::Stopped(breaker) = guarded.looked(&part.outcome, settled.at) else { return None };
+        let limit = guarded.limit;
+        let is_own = |own: &&Part| domain.of_identity(own.limit).is_some_and(|own| std::ptr::eq(own, limit));
+        let own = settled.parts.iter().find(is_own);
+        let (number, outcome) =
+            own.map_or((limit.number(TierId(0)), NOTHING_KNOWN), |own| (own.number, own.outcome));
+        let standing = LimitStanding::new(limit, number, &outcome, settled.at, enforcement);
+        Some(standing.stopped(limit, breaker, settled.at, enforcement))
+    };
+    settled.parts.iter().filter_map(stopping).collect()
 }
 
 fn grown<'d>(domain: &'d NativeDomain, part: &Part) -> Option<Grown<'d>> {
-    let limit = domain.of_identity(part.limit)?;
     Some(Grown {
-        limit,
+        limit: charged(domain, part)?,
         tier: None,
         key: part.key,
         identity: part.limit,
@@ -39,22 +68,13 @@ fn grown<'d>(domain: &'d NativeDomain, part: &Part) -> Option<Grown<'d>> {
     })
 }
 
-/// What opens the breaker of the limit of `part`, if it has reached its number. Who settled it up to there may not have heard
-/// of it, so it does not matter whether that was now.
-fn trip<'d>(domain: &'d NativeDomain, part: &Part, settled: &Settled) -> Option<Charge<'d>> {
-    let limit = domain.of_identity(part.limit)?;
-    let (Some(breaker), Number::AtMost(most @ 1..)) = (&limit.breaker, part.number) else { return None };
-    let is_reached = part.outcome.standing.used >= most && limit.mode == Mode::Enforced;
-    let is_open =
-        settled.parts.iter().any(|other| other.limit == breaker.identity && other.outcome.standing.used > 0);
-    (is_reached && !is_open).then(|| Charge {
-        key: part.key.beside(part.limit, breaker.identity),
-        overflow: breaker.identity,
-        rule: Rule { window: &breaker.window, number: Breaker::MOST },
-        op: Op::Take { room: 0, charge: 1 },
-        binding: Binding::Counted,
-        on_error: limit.on_error,
-        freed_by: FreedBy::Hand,
-        unit: Unit::Hits,
-    })
+/// The breaker of the limit of `part`, if that has reached its number. Who settled it up to there may not have heard of it,
+/// so it does not matter whether that was now.
+fn reached<'d>(domain: &'d NativeDomain, part: &Part, settled: &Settled) -> Option<Guarded<'d>> {
+    let limit = charged(domain, part)?;
+    let guarded = Guarded::beside(limit, part.key, part.limit)?;
+    let is_reached = part.outcome.standing.used >= trips_at(limit, part.number)?;
+    let looks = settled.parts.iter().filter(|look| look.key == guarded.key);
+    let can_trip = looks.map(|look| guarded.looked(&look.outcome, settled.at)).all(Looked::can_trip);
+    (is_reached && can_trip).then_some(guarded)
 }

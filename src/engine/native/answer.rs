@@ -64,7 +64,7 @@ fn body(domain: &NativeDomain, shown: Settled<'_>, retry: Retry) -> Text {
     let retry_after = seconds_until(retry);
     Text::Shared(match part {
         Part::Unnamed => domain.refusals(id).unnamed().body(retry_after),
-        Part::Guarded(_) => domain.refusals(id).stopped().body(retry_after),
+        Part::Looked(_) | Part::Stopped(_) => domain.refusals(id).stopped().body(retry_after),
         Part::Unpriced => Refusal::new(&domain.headers.body, &limit.unpriced(), limit).body(retry_after),
         Part::Charged(_) if number == limit.number(tier) => domain.refusals(id).on(tier).body(retry_after),
         Part::Charged(_) => {

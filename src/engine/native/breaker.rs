@@ -1,29 +1,54 @@
 //! Breakers: once a limit that opens one is reached, all spending of its domain stops until somebody looks.
 //!
-//! Whether one is open is asked in the same step as all else that a call charges. It is opened in a step of its own,
-//! right after: by then the limit has no room left, so a call that slips in between spends nothing of it.
+//! A call that spends looks at every breaker of its domain in the step that charges it. Where one stops it, that is told
+//! once, as a refusal by the breaker's limit: a limit that the call does not touch is looked at for that.
 
-use crate::algorithm::{Op, Outcome, Rule, Verdict};
-use crate::engine::operate::{BreakerState, SetBreakerError};
+use crate::algorithm::{Op, Retry, Rule, Verdict};
+use crate::engine::breaker::{Guarded, Looked, Looking, trips_at};
 use crate::engine::request::Descriptor;
-use crate::engine::{Engine, failure};
-use crate::limits::{Breaker, Captures, Limit, NativeDomain, Number, OnMissing, TierId, Unit, Whose};
-use crate::store::{Admission, Binding, Call, Charge, FreedBy, Store};
+use crate::limits::{Breaker, Captures, KeySecret, Limit, NativeDomain, TierId, Unit};
+use crate::store::{Answer, Binding, Charge, FreedBy};
 
 use super::plan::{Missing, Owners, Plan, charge, missing};
 use super::reading::Reading;
+use super::select::anchor;
 use super::{Part, Settled, Touch};
 
+/// A breaker that a descriptor looks at.
+pub(super) struct Guard<'a> {
+    guarded: Guarded<'a>,
+    looking: Looking,
+    /// The charge that is the look.
+    look: usize,
+    /// The touch of its limit.
+    touch: usize,
+}
+
+const NOTHING: Op = Op::Take { room: 0, charge: 0 };
+
+/// Whether a reservation remembers what it charges to `limit`.
+fn is_settled(limit: &Limit) -> bool {
+    limit.is_reserved() || limit.takes_back()
+}
+
+/// `charge`, which is to tell how `limit` stands and no more: whoever settles the call finds it, and pays it nothing.
+fn looking_only<'a>(charge: Charge<'a>, limit: &Limit) -> Charge<'a> {
+    let freed_by = if limit.is_reserved() { FreedBy::Holders } else { FreedBy::Hand };
+    Charge { binding: Binding::Counted, unit: Unit::Hits, freed_by, ..charge }
+}
+
 impl Settled<'_> {
-    /// Whether it is told of: of a breaker only while it is open.
+    /// Whether it is told of: a limit that is looked at for its breaker is, once that stops the call.
     pub(super) fn is_told(&self) -> bool {
-        !matches!(self.touch.part, Part::Guarded(_)) || !self.outcome.is_admitted()
+        !matches!(self.touch.part, Part::Looked(_))
     }
 
     /// Whether it is reached: nothing is left of it, or what was asked found no room. An ask that is larger than all of
     /// it says nothing about what was spent.
     fn is_reached(&self, op: Op) -> bool {
-        let (Number::AtMost(most @ 1..), Some(room)) = (self.touch.number, op.room()) else { return false };
+        let (Some(most), Some(room)) = (trips_at(self.touch.limit, self.touch.number), op.room()) else {
+            return false;
+        };
         match self.outcome.verdict {
             Verdict::Refused(_) => room <= most,
             Verdict::Admitted => op.changes() && self.outcome.standing.used >= most,
@@ -32,12 +57,12 @@ impl Settled<'_> {
 }
 
 impl<'a> Plan<'a> {
-    /// Lets the breakers of `domain` stop the descriptor whose reading this is, if it spends money or lists a limit that
-    /// has one. Others may have looked at the same breaker: they are among the first `others` charges.
+    /// Lets the breakers of `domain` stop `descriptor`, if it spends money or lists a limit that has one. Others may have
+    /// looked at the same breaker: they are among the first `others` charges.
     pub(super) fn guard(
         &mut self,
         domain: &'a NativeDomain,
-        reading: &Reading<'_>,
+        (descriptor, reading): (&Descriptor<'_>, &Reading<'_>),
         tier: TierId,
         owners: &mut Owners<'a>,
         others: usize,
@@ -50,77 +75,127 @@ impl<'a> Plan<'a> {
         for id in &domain.breakers {
             let limit = domain.limit(*id);
             let owner = self.owner(&limit.subjects, reading, owners);
-            let (Some(breaker), Missing::No) = (&limit.breaker, missing(limit, owner)) else { continue };
-            let part = Part::Guarded(self.charge(look(limit, breaker, owner.whose), others));
-            self.touches.push(Touch { id: *id, limit, tier, number: limit.number(tier), part });
+            let (Some(guarded), Missing::No) = (Guarded::of(limit, owner.whose), missing(limit, owner))
+            else {
+                continue;
+            };
+            let touched = self.touches[first..].iter().position(|touch| touch.id == *id);
+            let touch = touched.map_or(self.touches.len(), |place| first + place);
+            if touched.is_none() || !is_settled(limit) {
+                let number = limit.number(tier);
+                let (window, identity) = limit.window_on(|| anchor(descriptor));
+                let own =
+                    charge(limit, owner.whose.counter(identity), identity, Rule { window, number }, NOTHING);
+                let look = self.look(looking_only(own, limit));
+                if touched.is_none() {
+                    self.touches.push(Touch { id: *id, limit, tier, number, part: Part::Looked(look) });
+                }
+            }
+            let looking = self.looking(guarded.breaker);
+            let look = self.charge(guarded.look(looking), others);
+            self.guards.push(Guard { guarded, looking, look, touch });
         }
     }
 
-    /// The charges that open breakers, now that the call came to these `outcomes`.
-    pub(super) fn trips<'s>(&'s self, outcomes: &'s [Outcome]) -> impl Iterator<Item = Charge<'a>> + 's {
-        let closed = |index: &usize| outcomes[*index].is_admitted();
-        self.touches.iter().filter_map(move |touch| {
-            let Part::Guarded(index) = touch.part else { return None };
-            let own = |other: &&Touch<'_>| other.id == touch.id && matches!(other.part, Part::Charged(_));
-            let reached = self.touches.iter().filter(own).any(|own| {
-                let Part::Charged(charge) = own.part else { return false };
-                Settled::of(own, outcomes).is_reached(self.charges[charge].op)
-            });
-            let open = Op::Take { room: 0, charge: 1 };
-            (reached && closed(&index)).then(|| Charge {
-                op: open,
-                binding: Binding::Counted,
-                ..self.charges[index]
-            })
+    /// Whether the call is a probe to `breaker`.
+    fn looking(&mut self, breaker: &Breaker) -> Looking {
+        let Some(reset) = &breaker.reset else { return Looking::Plain };
+        let lot = *self.lot.get_or_insert_with(|| self.draws.draw());
+        if lot.is_among(reset.probe) { Looking::Probe } else { Looking::Plain }
+    }
+
+    /// The charge that tells what `look` does, which is added if there is none.
+    fn look(&mut self, look: Charge<'a>) -> usize {
+        let tells = |charge: &Charge<'_>| charge.key == look.key && charge.freed_by == look.freed_by;
+        let known = self.charges.iter().position(tells);
+        known.unwrap_or_else(|| {
+            self.charges.push(look);
+            self.charges.len() - 1
         })
     }
-}
 
-/// A look at the breaker that `limit` has for its subject.
-fn look<'a>(limit: &Limit, breaker: &'a Breaker, whose: Whose) -> Charge<'a> {
-    let rule = Rule { window: &breaker.window, number: Breaker::MOST };
-    let look = charge(
-        limit,
-        whose.counter(breaker.identity),
-        breaker.identity,
-        rule,
-        Op::Take { room: 1, charge: 0 },
-    );
-    Charge { freed_by: FreedBy::Hand, unit: Unit::Hits, ..look }
-}
-
-/// Opens the breakers that a call with these `outcomes` trips, if there are any.
-pub(in crate::engine) async fn open<S: Store>(engine: &Engine<S>, plan: &Plan<'_>, outcomes: &[Outcome]) {
-    let trips: Vec<Charge<'_>> = plan.trips(outcomes).collect();
-    if trips.is_empty() {
-        return;
+    /// Lets those limits refuse whose breakers stop the call, by what the store said. The breakers to be opened, since their
+    /// limits are reached.
+    #[inline]
+    pub(in crate::engine) fn stop(&mut self, domain: &NativeDomain, answer: &mut Answer) -> Vec<Guarded<'a>> {
+        if self.guards.is_empty() {
+            return Vec::new();
+        }
+        let reached = self.reached(answer);
+        if answer.degraded.is_none() {
+            self.remember(domain, answer);
+        }
+        for guard in &self.guards {
+            guard.stop(&mut self.touches[guard.touch], answer);
+        }
+        reached
     }
-    let call = Call { charges: &trips, admission: Admission::Each };
-    failure::ask(&engine.store, call).await;
+
+    /// The breakers that nobody has opened yet although their limits are reached.
+    fn reached(&self, answer: &Answer) -> Vec<Guarded<'a>> {
+        let mut reached: Vec<Guarded<'a>> = Vec::new();
+        for Guard { guarded, touch, .. } in self.guards.iter().filter(|guard| guard.looked(answer).can_trip())
+        {
+            let touch = &self.touches[*touch];
+            let Part::Charged(own) = touch.part else { continue };
+            let is_reached = Settled::of(touch, &answer.outcomes).is_reached(self.charges[own].op);
+            if is_reached && reached.iter().all(|known| known.key != guarded.key) {
+                reached.push(*guarded);
+            }
+        }
+        reached
+    }
+
+    fn remember(&self, domain: &NativeDomain, answer: &Answer) {
+        for guard in self.guards.iter().filter(|guard| guard.looking == Looking::Plain) {
+            guard.guarded.remember(domain, guard.looked(answer));
+        }
+    }
 }
 
-/// Opens or closes the breaker of `limit`, whichever `to` says, for the subject that `descriptor` names. How it was.
-pub(in crate::engine) async fn set<S: Store>(
-    engine: &Engine<S>,
+impl Guard<'_> {
+    fn looked(&self, answer: &Answer) -> Looked {
+        self.guarded.looked(&answer.outcomes[self.look], answer.at)
+    }
+
+    /// Lets `touch`, that of its limit, refuse if the breaker stops the call.
+    fn stop(&self, touch: &mut Touch<'_>, answer: &mut Answer) {
+        let (Part::Charged(own) | Part::Looked(own) | Part::Stopped(own)) = touch.part else { return };
+        let standing = match self.looked(answer) {
+            Looked::Passed => return,
+            // The limit refuses by its policy, as any that cannot be asked.
+            Looked::Unknown => return touch.part = Part::Charged(own),
+            Looked::Stopped(standing) => standing,
+        };
+        let gives_way = standing.gives_way_at().map(|instant| Retry::After(instant.since(answer.at)));
+        let retry = gives_way.unwrap_or(Retry::Never);
+        let verdict = &mut answer.outcomes[own].verdict;
+        *verdict = match (*verdict, touch.part) {
+            // Whoever comes back sooner finds no room.
+            (Verdict::Refused(room), Part::Charged(_)) => Verdict::Refused(room.max(retry)),
+            _ => Verdict::Refused(retry),
+        };
+        touch.part = Part::Stopped(own);
+    }
+}
+
+/// The breaker of `limit` for the subject that `descriptor` names, and a look at the limit's own counter, with the number
+/// of the tier that such a call is on. `None` if it names no subject, or there is no breaker.
+pub(in crate::engine) fn breaker_of<'a>(
     domain: &NativeDomain,
-    limit: &Limit,
+    limit: &'a Limit,
     descriptor: &Descriptor<'_>,
-    to: BreakerState,
-) -> Result<BreakerState, SetBreakerError> {
-    let Some(breaker) = &limit.breaker else { return Err(SetBreakerError::NoBreaker(limit.name.clone())) };
+    secret: KeySecret,
+) -> Option<(Guarded<'a>, Charge<'a>)> {
     let reading = Reading::new(descriptor, Captures::new(), domain.ipv6_prefix);
     let subject = limit.subjects.find(|key| reading.value_of(key));
-    if subject.is_incomplete() && limit.on_missing != OnMissing::Share {
-        return Err(SetBreakerError::NoSubject(limit.needs()));
+    if subject.is_incomplete() {
+        return None;
     }
-    let whose = subject.hashed(engine.store.key_secret());
-    let look = Charge { binding: Binding::Counted, ..look(limit, breaker, whose) };
-    let set = Charge { op: Op::Set { units: u64::from(to == BreakerState::Open) }, ..look };
-    let call = Call { charges: &[look, set], admission: Admission::Each };
-    let answer = engine.store.charge(call).await.map_err(SetBreakerError::Unavailable)?;
-    match answer.degraded {
-        Some(error) => Err(SetBreakerError::Unavailable(error)),
-        None if answer.outcomes[0].is_admitted() => Ok(BreakerState::Closed),
-        None => Ok(BreakerState::Open),
-    }
+    let whose = subject.hashed(secret);
+    let number = limit.number(domain.tiers.of(|key| reading.value_of(key)));
+    let rule = Rule { window: &limit.window, number };
+    let one_left = Op::Take { room: 1, charge: 0 };
+    let own = charge(limit, whose.counter(limit.identity), limit.identity, rule, one_left);
+    Some((Guarded::of(limit, whose)?, Charge { binding: Binding::Counted, ..own }))
 }

@@ -42,6 +42,11 @@ pub(in crate::engine) fn op(
     Some(Op::Take { room: charge.max(least), charge })
 }
 
+/// Whether it asks for nothing, and is part of whatever else is asked of the counter.
+pub(super) fn is_look(op: Op) -> bool {
+    op == Op::Take { room: 0, charge: 0 }
+}
+
 pub(super) fn same_kind(one: Op, other: Op) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }

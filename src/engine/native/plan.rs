@@ -4,12 +4,14 @@ use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
 use crate::engine::decision::Code;
+use crate::engine::draws::{Draws, Lot};
 use crate::engine::request::{Descriptor, Direction};
 use crate::engine::watch::Grown;
 use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, Whose};
 use crate::store::{Binding, Charge, FreedBy};
 
-use super::effect::{Asked, larger, overridden, same_kind, stricter};
+use super::breaker::Guard;
+use super::effect::{Asked, is_look, larger, overridden, same_kind, stricter};
 use super::reading::Reading;
 use super::select::{Reached, Selection, anchor};
 use super::{Part, Settled, Touch};
@@ -17,11 +19,16 @@ use super::{Part, Settled, Touch};
 /// What a call charges, and which descriptor touches what.
 pub(in crate::engine) struct Plan<'a> {
     secret: KeySecret,
+    pub(super) draws: &'a Draws,
+    /// What the call has drawn, once it had to.
+    pub(super) lot: Option<Lot>,
     pub(in crate::engine) charges: SmallVec<[Charge<'a>; 2]>,
     /// Those of the first descriptor, then those of the next.
     pub(super) touches: SmallVec<[Touch<'a>; 2]>,
     /// For each descriptor, how many touches there are with its own.
     pub(super) ends: SmallVec<[usize; 2]>,
+    /// The breakers that are looked at.
+    pub(super) guards: Vec<Guard<'a>>,
 }
 
 /// Whose counters a descriptor charges, for limits that are kept for the same subjects.
@@ -35,9 +42,10 @@ pub(super) struct Owner {
 pub(super) type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
 
 impl<'a> Plan<'a> {
-    /// Nothing yet, with keys made under `secret`.
-    pub(in crate::engine) fn new(secret: KeySecret) -> Self {
-        Self { secret, charges: SmallVec::new(), touches: SmallVec::new(), ends: SmallVec::new() }
+    /// Nothing yet, with keys made under `secret`, of a call that draws from `draws`.
+    pub(in crate::engine) fn new(secret: KeySecret, draws: &'a Draws) -> Self {
+        let (charges, touches, ends) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
+        Self { secret, draws, lot: None, charges, touches, ends, guards: Vec::new() }
     }
 
     /// Adds what `descriptor` touches, and `asks` anything of.
@@ -79,7 +87,7 @@ impl<'a> Plan<'a> {
             self.touches.push(Touch { id, limit, tier, number, part });
         }
         if descriptor.direction == Direction::Charge {
-            self.guard(domain, &reading, tier, &mut owners, before);
+            self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
         }
         self.ends.push(self.touches.len());
     }
@@ -94,7 +102,7 @@ impl<'a> Plan<'a> {
         let mut start = 0;
         let charged = |touch: &Touch<'_>| match touch.part {
             Part::Charged(index) => Some(index),
-            Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+            Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
         };
         let own = |end: &usize| {
             let touches = &self.touches[std::mem::replace(&mut start, *end)..*end];
@@ -121,9 +129,10 @@ impl<'a> Plan<'a> {
         self.touches.iter().find(unnamed).map(|touch| touch.limit)
     }
 
-    /// The limits that are touched.
+    /// The limits that are touched, and not only looked at.
     pub(in crate::engine) fn limits(&self) -> impl Iterator<Item = &'a Limit> {
-        self.touches.iter().map(|touch| touch.limit)
+        let touched = self.touches.iter().filter(|touch| !matches!(touch.part, Part::Looked(_)));
+        touched.map(|touch| touch.limit)
     }
 
     /// Lets no charge refuse: the whole server is on trial.
@@ -147,10 +156,10 @@ impl<'a> Plan<'a> {
     ) -> impl Iterator<Item = Grown<'s>> {
         let made = code == Code::Ok;
         self.touches.iter().enumerate().filter_map(move |(place, touch)| {
-            let Part::Charged(index) = touch.part else { return None };
             if touch.limit.thresholds.is_empty() || !made {
                 return None;
             }
+            let index = touch.charge()?;
             let charge = &self.charges[index];
             let is_first = !self.touches[..place].iter().any(|other| other.charge() == Some(index));
             let Op::Take { charge: units @ 1.., .. } = charge.op else { return None };
@@ -197,11 +206,14 @@ impl<'a> Plan<'a> {
     /// Adds `charge`. Among the first `others` charges may be one to the same counter, which then
     /// stands for both.
     pub(super) fn charge(&mut self, charge: Charge<'a>, others: usize) -> usize {
-        let same = |other: &Charge<'_>| other.key == charge.key && same_kind(other.op, charge.op);
+        let same = |other: &Charge<'_>| {
+            other.key == charge.key && (same_kind(other.op, charge.op) || is_look(other.op))
+        };
         if let Some(index) = self.charges[..others].iter().position(same) {
             let other = &mut self.charges[index];
-            other.op = larger(other.op, charge.op);
-            other.rule.number = stricter(other.rule.number, charge.rule.number);
+            let number = stricter(other.rule.number, charge.rule.number);
+            let op = if is_look(other.op) { charge.op } else { larger(other.op, charge.op) };
+            *other = Charge { op, rule: Rule { number, ..charge.rule }, ..charge };
             return index;
         }
         self.charges.push(charge);

@@ -25,7 +25,7 @@ pub(super) fn write_down<S: Store>(
 ) {
     let room = |settled: &Settled<'_>| match settled.touch.part {
         Part::Charged(index) => plan.charges[index].op.room(),
-        Part::Unnamed | Part::Unpriced | Part::Guarded(_) => None,
+        Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
     };
     let refusing =
         plan.settled_by_descriptor(&answer.outcomes).map(|settled| refused_by(settled, room, answer));

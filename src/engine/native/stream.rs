@@ -24,13 +24,13 @@ use smallvec::SmallVec;
 
 use crate::algorithm::Outcome;
 use crate::clock::Timestamp;
+use crate::engine::breaker::{Guarded, trip};
 use crate::engine::decision::{Code, Decision};
 use crate::engine::request::{CheckRequest, Descriptor};
 use crate::engine::{Engine, watch};
 use crate::limits::{NativeDomain, RuleSet};
 use crate::store::Store;
 
-use super::breaker;
 use super::plan::Plan;
 use role::Role;
 
@@ -54,15 +54,16 @@ pub(super) async fn check<S: Store>(
     decision
 }
 
-/// Tells of what a call crossed that came out as `code`, and opens the breakers that it trips.
+/// Tells of what a call crossed that came out as `code`, and opens the breakers whose limits it `reached`.
 async fn follow<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     plan: &Plan<'_>,
     code: Code,
     (at, outcomes): (Timestamp, &[Outcome]),
+    reached: &[Guarded<'_>],
 ) {
     let crossings = watch::crossings(engine, plan.grown(code, outcomes));
     watch::raise(engine, domain, at, &crossings).await;
-    breaker::open(engine, plan, outcomes).await;
+    trip(engine, domain, at, reached).await;
 }

@@ -37,7 +37,7 @@ pub(super) async fn begin<S: Store>(
     request: &CheckRequest<'_>,
     roles: &[Role<'_>],
 ) -> Decision {
-    let plan = plan(engine, rules, domain, request, roles);
+    let mut plan = plan(engine, rules, domain, request, roles);
     let asked = |place: usize, line: &mut Object| {
         if let Role::Begins(asked) = roles[place] {
             let usage = usage(engine, rules, domain, (request, place), asked);
@@ -47,8 +47,8 @@ pub(super) async fn begin<S: Store>(
     let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
     let Some(first) = begins.filter(|_| holds) else {
-        let answer = charge(engine, domain, request, &plan).await;
-        return conclude(engine, domain, request, &plan, &answer, asked).await;
+        let mut answer = charge(engine, domain, request, &plan).await;
+        return conclude(engine, domain, request, &mut plan, &mut answer, asked).await;
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
@@ -57,8 +57,8 @@ pub(super) async fn begin<S: Store>(
     let spent = all_spent(engine, domain, request, &plan);
     let expenses = &expenses(&spent)[..];
     let terms = Terms { name, body: BODY, units: None, life, about: &about, expenses };
-    let Reserved { answer, hold } = take(engine, &plan, terms).await;
-    let mut decision = conclude(engine, domain, request, &plan, &answer, asked).await;
+    let Reserved { mut answer, hold } = take(engine, &plan, terms).await;
+    let mut decision = conclude(engine, domain, request, &mut plan, &mut answer, asked).await;
     let began = match hold {
         Hold::Taken(grant) | Hold::Replayed(grant) => grant.began,
         // The store may come to it yet, or has to be told what was used without it.
@@ -79,13 +79,13 @@ pub(super) async fn begin<S: Store>(
 
 /// What the call charges and holds; nothing for descriptors that tell of an end.
 fn plan<'a, S: Store>(
-    engine: &Engine<S>,
+    engine: &'a Engine<S>,
     rules: &RuleSet,
     domain: &'a NativeDomain,
     request: &CheckRequest<'_>,
     roles: &[Role<'_>],
 ) -> Plan<'a> {
-    let mut plan = Plan::new(engine.store.key_secret());
+    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
     for (place, (descriptor, role)) in request.descriptors.iter().zip(roles).enumerate() {
         let hits = request.hits_of(descriptor);
         match role {
@@ -134,16 +134,17 @@ async fn conclude<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
-    plan: &Plan<'_>,
-    answer: &Answer,
+    plan: &mut Plan<'_>,
+    answer: &mut Answer,
     asked: impl FnOnce(usize, &mut Object),
 ) -> Decision {
+    let reached = plan.stop(domain, answer);
     let Answer { at, ref outcomes, .. } = *answer;
     let decision = answers::decide(domain, engine.settings.enforcement, at, plan, outcomes);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, plan, answer, asked);
     }
-    follow(engine, domain, plan, decision.code, (at, outcomes)).await;
+    follow(engine, domain, plan, decision.code, (at, outcomes), &reached).await;
     decision
 }

@@ -1,0 +1,193 @@
+//! Breakers, looked at and set by hand: each in one step of the store, together with the limit that opens it.
+
+use crate::algorithm::{Op, Outcome};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::breaker::{Guarded, Looked, Looking};
+use crate::engine::hold::LimitStanding;
+use crate::engine::native::breaker_of;
+use crate::engine::request::Descriptor;
+use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
+use crate::store::{Admission, Answer, Call, Charge, Store};
+
+use super::{BreakerError, BreakerOf, BreakerStatus, SetBreaker, Setting};
+
+/// The longest reason: it stands in one line of the log.
+const MOST_REASON_BYTES: usize = 1024;
+
+/// A breaker, and a look at the counter of its limit.
+struct Found<'r> {
+    domain: &'r NativeDomain,
+    guarded: Guarded<'r>,
+    own: Charge<'r>,
+}
+
+pub(super) async fn set<S: Store>(
+    engine: &Engine<S>,
+    request: SetBreaker<'_>,
+) -> Result<BreakerStatus, BreakerError> {
+    match request.reason {
+        reason if reason.trim().is_empty() => return Err(BreakerError::NoReason),
+        reason if reason.len() > MOST_REASON_BYTES => return Err(BreakerError::LongReason(reason.len())),
+        _ => {}
+    }
+    let rules = engine.limits.load();
+    let found = find(engine, &rules, &request.which)?;
+    let outcome = found.set(engine, request.to).await;
+    let (domain, limit) = (&*found.domain.name, &*found.guarded.limit.name);
+    let (to, reason) = (request.to, request.reason);
+    match &outcome {
+        Ok(status) => {
+            let before = status.breaker.state;
+            tracing::warn!(domain, limit, ?before, ?to, reason, "a breaker was set by hand");
+        }
+        Err(error) => {
+            tracing::warn!(domain, limit, %error, ?to, reason, "a breaker may have been set by hand");
+        }
+    }
+    outcome
+}
+
+pub(super) async fn look<S: Store>(
+    engine: &Engine<S>,
+    which: &BreakerOf<'_>,
+) -> Result<BreakerStatus, BreakerError> {
+    let rules = engine.limits.load();
+    let found = find(engine, &rules, which)?;
+    let Answer { at, outcomes, .. } = ask(engine, &[found.guarded.look(Looking::Plain), found.own]).await?;
+    Ok(found.status(engine, at, &outcomes[0], &outcomes[1]))
+}
+
+pub(super) async fn look_at_all<S: Store>(
+    engine: &Engine<S>,
+    domain: Option<&[u8]>,
+) -> Result<Vec<BreakerStatus>, BreakerError> {
+    let rules = engine.limits.load();
+    let domains = match domain {
+        Some(_) => vec![self::domain(&rules, domain)?],
+        None => natives(&rules),
+    };
+    let found: Vec<Found<'_>> = domains.into_iter().flat_map(|domain| of_all(engine, domain)).collect();
+    let charges: Vec<Charge<'_>> =
+        found.iter().flat_map(|found| [found.guarded.look(Looking::Plain), found.own]).collect();
+    if charges.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Answer { at, outcomes, .. } = ask(engine, &charges).await?;
+    let told = found.iter().zip(outcomes.chunks(2));
+    Ok(told.map(|(found, outcomes)| found.status(engine, at, &outcomes[0], &outcomes[1])).collect())
+}
+
+impl Found<'_> {
+    async fn set<S: Store>(&self, engine: &Engine<S>, to: Setting) -> Result<BreakerStatus, BreakerError> {
+        let (guarded, own) = (self.guarded, self.own);
+        let set = match to {
+            Setting::Open => guarded.open(engine.store.now()),
+            Setting::Closed | Setting::Cleared => guarded.close(),
+        };
+        // Where nothing is forgotten, the look stands twice.
+        let forget = if to == Setting::Cleared { Charge { op: Op::Set { units: 0 }, ..own } } else { own };
+        let charges = [guarded.look(Looking::Plain), set, forget, own];
+        let Answer { at, outcomes, .. } = ask(engine, &charges).await?;
+        let after = if to == Setting::Open {
+            guarded.breaker.standing(Some(at), at)
+        } else {
+            BreakerStanding::CLOSED
+        };
+        guarded.see(after);
+        Ok(self.status(engine, at, &outcomes[0], &outcomes[3]))
+    }
+
+    /// What is known of it by what the store said at `at`.
+    fn status<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        at: Timestamp,
+        look: &Outcome,
+        own: &Outcome,
+    ) -> BreakerStatus {
+        let breaker = match self.guarded.looked(look, at) {
+            Looked::Stopped(standing) => standing,
+            Looked::Passed | Looked::Unknown => BreakerStanding::CLOSED,
+        };
+        let (limit, number) = (self.guarded.limit, self.own.rule.number);
+        let standing = LimitStanding::new(limit, number, own, at, engine.settings.enforcement);
+        BreakerStatus { domain: self.domain.name.clone(), breaker, standing }
+    }
+}
+
+/// What the store says of `charges`, if it is the store that says it.
+async fn ask<S: Store>(engine: &Engine<S>, charges: &[Charge<'_>]) -> Result<Answer, BreakerError> {
+    let call = Call { charges, admission: Admission::Each };
+    let mut answer = engine.store.charge(call).await.map_err(BreakerError::Unavailable)?;
+    match answer.degraded.take() {
+        Some(error) => Err(BreakerError::Unavailable(error)),
+        None => Ok(answer),
+    }
+}
+
+fn find<'r, S: Store>(
+    engine: &Engine<S>,
+    rules: &'r RuleSet,
+    which: &BreakerOf<'_>,
+) -> Result<Found<'r>, BreakerError> {
+    let domain = domain(rules, which.domain)?;
+    let id = domain.by_name.get(which.limit);
+    let limit = domain.limit(*id.ok_or_else(|| BreakerError::UnknownLimit(text(which.limit)))?);
+    if limit.breaker.is_none() {
+        return Err(BreakerError::NoBreaker(limit.name.clone()));
+    }
+    let is_unread = |key: &[u8]| limit.subjects.parts.iter().flatten().all(|part| **part != *key);
+    if let Some(entry) = which.subject.iter().find(|entry| is_unread(entry.key)) {
+        let subjects = limit.subjects.to_string();
+        return Err(BreakerError::NotASubject { key: text(entry.key), subjects });
+    }
+    let entries = which.subject.iter().copied().collect();
+    let descriptor = Descriptor { entries, ..Descriptor::default() };
+    found(engine, domain, limit, &descriptor).ok_or_else(|| BreakerError::NoSubject(limit.needs()))
+}
+
+fn found<'r, S: Store>(
+    engine: &Engine<S>,
+    domain: &'r NativeDomain,
+    limit: &'r Limit,
+    descriptor: &Descriptor<'_>,
+) -> Option<Found<'r>> {
+    let (guarded, own) = breaker_of(domain, limit, descriptor, engine.store.key_secret())?;
+    Some(Found { domain, guarded, own })
+}
+
+/// The breakers of `domain` that are the same for all.
+fn of_all<'r, S: Store>(engine: &Engine<S>, domain: &'r NativeDomain) -> Vec<Found<'r>> {
+    let limits = domain.breakers.iter().map(|id| domain.limit(*id));
+    let of_all = limits.filter(|limit| *limit.subjects == Subjects::ALL);
+    of_all.filter_map(|limit| found(engine, domain, limit, &Descriptor::default())).collect()
+}
+
+/// The domain that is called `name`, or the only one.
+fn domain<'r>(rules: &'r RuleSet, name: Option<&[u8]>) -> Result<&'r NativeDomain, BreakerError> {
+    let found = match name {
+        Some(name) => rules.domains.get(name),
+        None if rules.domains.len() == 1 => rules.domains.values().next(),
+        None => return Err(BreakerError::NoDomain),
+    };
+    match found {
+        Some(Domain::Native(domain)) => Ok(domain),
+        _ => Err(BreakerError::UnknownDomain(text(name.unwrap_or_default()))),
+    }
+}
+
+/// Every domain of a Tollgate file, by name.
+fn natives<'r>(rules: &'r RuleSet) -> Vec<&'r NativeDomain> {
+    let native = |domain: &'r Domain| match domain {
+        Domain::Native(domain) => Some(&**domain),
+        Domain::Reference(_) => None,
+    };
+    let mut found: Vec<&NativeDomain> = rules.domains.values().filter_map(native).collect();
+    found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    found
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
