@@ -1,7 +1,7 @@
 //! The classes of tokens that models are priced by, and a price for each.
 //!
 //! Classes are disjoint: a token is of one class, and is paid for once. How the counts of a provider, which overlap, come
-//! apart into them is the caller's to know; the README says how.
+//! apart into them is the caller's to know; `examples/token-classes.md` says how.
 
 use std::fmt;
 

@@ -16,15 +16,21 @@ use crate::support::process::Tollgate;
 use crate::support::tools::Tool;
 
 const README: &str = include_str!("../../README.md");
+const CLASSES: &str = include_str!("../../examples/token-classes.md");
 const EXAMPLE: &str = include_str!("../../examples/tollgate.yaml");
 const ENVOY: &str = include_str!("../../examples/envoy.yaml");
 const SERVE: &str = "cargo run --release -- serve examples/tollgate.yaml\n";
 const TEST: &str = "tests/all\n";
 
-/// The fenced blocks of the README: what they are in, and their text.
+/// The fenced blocks of the README.
 fn blocks() -> Vec<(&'static str, &'static str)> {
+    blocks_of(README)
+}
+
+/// The fenced blocks of `text`: what they are in, and their text.
+fn blocks_of(text: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut blocks = Vec::new();
-    let mut rest = README;
+    let mut rest = text;
     while let Some((_, after)) = rest.split_once("\n```") {
         let (language, after) = after.split_once('\n').expect("a fence ends its line");
         let end = after.find("```").expect("a block is closed");
@@ -129,15 +135,15 @@ fn its_files_of_limits_are_right() {
     assert!(checked > 0);
 }
 
-/// What each provider counted, and what the README makes of it: the same tokens, priced as it says.
+/// What each provider counted, and what is made of it: the same tokens, which cost what is said by the README's prices.
 #[test]
 fn its_usage_is_of_classes_that_add_up_and_cost_what_it_says() {
-    let blocks = blocks();
-    let prices = blocks.iter().find(|(_, text)| text.starts_with("prices:")).expect("the prices").1;
+    let prices = blocks();
+    let prices = prices.iter().find(|(_, text)| text.starts_with("prices:")).expect("the prices").1;
     let sources = [Source { name: "prices.yaml".into(), text: prices.to_owned() }];
     let table = compile_in(&|_| None, &sources, SameDomain::Refuse).expect("prices").rules.prices;
     let mut priced = 0;
-    for pair in blocks.windows(2) {
+    for pair in blocks_of(CLASSES).windows(2) {
         let [Some(counted), Some(used)] = [pair[0], pair[1]].map(json) else { continue };
         let (Some(model), Some(classes)) = (used["model"].as_str(), used["tokens"].as_object()) else {
             continue;
@@ -150,7 +156,7 @@ fn its_usage_is_of_classes_that_add_up_and_cost_what_it_says() {
         assert_eq!(tokens.total(), total(&counted), "{counted}");
         let cost = table.cost(model.as_bytes(), &tokens, Timestamp(0)).expect(model);
         let said = format!("costs {}:", NanoUsd(cost.nanos));
-        assert!(README.contains(&said), "{model} {said}");
+        assert!(CLASSES.contains(&said), "{model} {said}");
         priced += 1;
     }
     assert_eq!(priced, 3, "one of each provider");
