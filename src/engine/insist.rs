@@ -4,7 +4,8 @@
 //! asked of a store may be done after whoever asked has given up.
 //!
 //! So many settles wait for a store at once, and no more: a newer one is given up, as is one that has no answer for a
-//! minute. That is counted. What such a settle held lapses in its time; what it was to charge is lost.
+//! minute. That is counted, if it was to charge anything: that is lost. What is held lapses in its time, so those that only
+//! let go of something leave half of the places to the others.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,14 +47,18 @@ pub(super) struct Insisted {
 struct Waiting(Arc<Insisted>);
 
 impl Insisted {
-    /// A place for one more; `None` if all are taken.
-    fn wait(self: &Arc<Self>) -> Option<Waiting> {
+    /// A place for one more, which goes on as `then` says; `None` if all that it may have are taken.
+    fn wait(self: &Arc<Self>, then: Then) -> Option<Waiting> {
+        let most = if then == Then::Released { MOST / 2 } else { MOST };
         let waiting = Waiting(Arc::clone(self));
-        (self.waiting.fetch_add(1, Ordering::Relaxed) < MOST).then_some(waiting)
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(waiting)
     }
 
-    /// One is given up.
-    fn give_up(&self) {
+    /// One is given up, which would have gone on as `then` says.
+    fn give_up(&self, then: Then) {
+        if then == Then::Released {
+            return;
+        }
         let times = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
         if times.is_power_of_two() {
             tracing::error!(
@@ -63,7 +68,7 @@ impl Insisted {
         }
     }
 
-    /// How many were given up.
+    /// How many were given up that were to charge something.
     pub(super) fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
@@ -153,11 +158,12 @@ impl<S: Store> Drop for Insistence<S> {
 
 /// Makes the settle `closing`, beside whatever else is done, unless too many wait for that.
 pub(super) fn insist<S: Store>(engine: &Arc<Engine<S>>, closing: Closing) {
-    let Some(waiting) = engine.insisted.wait() else { return engine.insisted.give_up() };
+    let then = closing.then;
+    let Some(waiting) = engine.insisted.wait(then) else { return engine.insisted.give_up(then) };
     let engine = Arc::clone(engine);
     let mut closing = Box::pin(async move {
         if ask_again(&engine, &closing).await == Said::Nothing {
-            engine.insisted.give_up();
+            engine.insisted.give_up(then);
         }
         drop(waiting);
     });
@@ -237,12 +243,23 @@ mod tests {
 
     #[test]
     fn so_many_wait_and_no_more() {
+        for (then, most) in [(Then::Done, MOST), (Then::Released, MOST / 2)] {
+            let insisted = Arc::<Insisted>::default();
+            let mut waiting: Vec<_> = (0..most).map(|_| insisted.wait(then).unwrap()).collect();
+            assert!(insisted.wait(then).is_none());
+            assert!(insisted.wait(then).is_none(), "whoever found no place took none");
+            waiting.pop();
+            let another = insisted.wait(then);
+            assert!(another.is_some() && insisted.wait(then).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_only_let_go_takes_no_place_of_what_is_charged_and_is_no_loss() {
         let insisted = Arc::<Insisted>::default();
-        let mut waiting: Vec<_> = (0..MOST).map(|_| insisted.wait().unwrap()).collect();
-        assert!(insisted.wait().is_none());
-        assert!(insisted.wait().is_none(), "whoever found no place took none");
-        waiting.pop();
-        let another = insisted.wait();
-        assert!(another.is_some() && insisted.wait().is_none());
+        let let_go: Vec<_> = std::iter::from_fn(|| insisted.wait(Then::Released)).collect();
+        assert!(let_go.len() < MOST && insisted.wait(Then::Done).is_some());
+        [Then::Released, Then::Done].into_iter().for_each(|then| insisted.give_up(then));
+        assert_eq!(insisted.given_up(), 1);
     }
 }

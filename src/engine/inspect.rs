@@ -19,7 +19,8 @@ pub trait Inspect: Clone + Send + Sync + 'static {
     /// What came of holds, and what was used of models.
     fn settlements(&self) -> Counts;
 
-    /// How many settles were given up that nobody waited for: the store had no answer, or too many waited for one.
+    /// How many settles were given up that nobody waited for and that were to charge something: the store had no answer, or
+    /// too many waited for one.
     fn settles_given_up(&self) -> u64;
 
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.

@@ -30,6 +30,7 @@ mod keys;
 mod kills;
 mod limit_answers;
 mod limit_service;
+mod lost_answers;
 mod native;
 mod oracle;
 mod paths;

@@ -91,16 +91,18 @@ pub(super) async fn reserve<S: Store>(
         write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
     }
     let answer = asked.answer(engine, &plan, &reserved, terms, &usage);
-    Ok(ReserveAnswer { unclaimed: giving_back.and_then(|back| unclaimed(back, &answer)), ..answer })
+    Ok(ReserveAnswer { unclaimed: giving_back.and_then(|back| unclaimed(back, &reserved)), ..answer })
 }
 
-/// What is given back by `giving_back` if nobody is told of it; `None` if `answer` holds nothing.
-fn unclaimed<S: Store>(giving_back: Insistence<S>, answer: &ReserveAnswer) -> Option<Unclaimed> {
-    if answer.handle.is_none() {
-        giving_back.done();
-        return None;
+/// What is given back by `giving_back` if nobody is told of it; `None` if nothing is `reserved`. Where the store has no
+/// answer it may hold all of it, or come to that yet: nobody could settle it, so it is given back at once.
+fn unclaimed<S: Store>(giving_back: Insistence<S>, reserved: &Reserved) -> Option<Unclaimed> {
+    match (reserved.hold, &reserved.answer.degraded) {
+        (Hold::Taken(_) | Hold::Replayed(_), _) => return Some(giving_back.unless_claimed()),
+        (_, None) => giving_back.done(),
+        (_, Some(_)) => drop(giving_back),
     }
-    Some(giving_back.unless_claimed())
+    None
 }
 
 impl<'r, 'a> Asked<'r, 'a> {
