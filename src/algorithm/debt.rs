@@ -1,7 +1,8 @@
 //! What is used in a period beyond its number, and paid by the periods after it.
 //!
-//! A period begins with what is left to be paid as used, and each pays what the limit allowed when it was last charged,
-//! whoever asks in it. Nobody has to act at a boundary: what is left is worked out when the counter is looked at.
+//! A period begins with what is left to be paid as used, and pays the largest number that it is charged by, in whatever
+//! order: who may spend more in it is no debtor for being charged by less too. A period that nobody charges pays what the
+//! one before it did. Nobody has to act at a boundary: what is left is worked out when the counter is looked at.
 //!
 //! **Bound.** Of k periods in a row no more is used than k·N, but for what the last of them is charged beyond N.
 //!
@@ -21,17 +22,26 @@ const ENDLESS: u64 = 1 << 52;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Indebted {
     pub(super) count: PeriodCount,
-    /// What a period pays: the number that the count is above; 0 where it is above none.
+    /// What its period pays: the largest number that it was charged by; 0 where it was charged by none, or nothing is
+    /// owed.
     pub(super) pays: u64,
 }
 
 impl Indebted {
     /// The instant from which the count is as good as fresh by `window`, or a little later.
     pub fn idle_from(&self, window: &Window) -> Timestamp {
-        let PeriodCount { end, used } = self.count;
-        let periods = if self.pays > 0 { used.div_ceil(self.pays) } else { 0 };
         let usual = carried_every(window).map_or(0, |usual| usual.0);
-        end.plus(Micros(periods.saturating_mul(usual).min(ENDLESS)))
+        // Boundaries are less than a period from where they usually are.
+        let periods = match self.more_periods(self.count.used) {
+            0 => 0,
+            more => more + 1,
+        };
+        self.count.end.plus(Micros(periods.saturating_mul(usual).min(ENDLESS)))
+    }
+
+    /// How many periods more than this one it takes to pay so many units.
+    fn more_periods(&self, units: u64) -> u64 {
+        if self.pays > 0 { units.div_ceil(self.pays).max(1) - 1 } else { 0 }
     }
 
     /// What is left to be paid when a period begins at `start`, which is a later one. Boundaries are never half a period
@@ -41,10 +51,13 @@ impl Indebted {
         if self.pays > 0 { self.count.used.saturating_sub(self.pays.saturating_mul(periods)) } else { 0 }
     }
 
+    /// Of a period that was charged before, its largest number counts; what a period paid says nothing of the next.
     fn keep(&mut self, rule: Rule<'_>, seen: Self, used: u64) -> Self {
+        let before = if self.count.end == seen.count.end { self.pays } else { 0 };
         let pays = match (rule.window.debt(), rule.number) {
-            (Debt::Carried, Number::AtMost(most)) if used > most => most,
-            _ => 0,
+            (Debt::Forgiven, _) => 0,
+            (Debt::Carried, Number::AtMost(most)) => before.max(most.min(MAX_AMOUNT)),
+            (Debt::Carried, Number::Unlimited) => MAX_AMOUNT,
         };
         *self = Self { count: PeriodCount { used, ..seen.count }, pays };
         *self
@@ -70,10 +83,10 @@ impl Counter<Rule<'_>> for Indebted {
     /// A boundary frees no more than is paid at it.
     fn freed_after(&self, rule: Rule<'_>, seen: Self, excess: u64, now: Timestamp) -> Retry {
         let wait = seen.count.end.since(now);
-        let (Some(usual), pays @ 1..) = (carried_every(rule.window), seen.pays) else {
+        let Some(usual) = carried_every(rule.window) else {
             return Retry::After(wait);
         };
-        match (excess.div_ceil(pays).max(1) - 1).saturating_mul(usual.0) {
+        match seen.more_periods(excess).saturating_mul(usual.0) {
             0 => Retry::After(wait),
             ENDLESS.. => Retry::Never,
             more => Retry::After(boundary_near(rule.window, seen.count.end.plus(Micros(more))).since(now)),

@@ -3,7 +3,7 @@
 use tollgate::algorithm::{Retry, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::Micros;
-use tollgate::limits::{Debt, Window};
+use tollgate::limits::{Debt, Number, Window};
 use tollgate::store::{Before, Settle, Store, Then};
 
 use crate::support::bench::{Bench, START, promises};
@@ -97,8 +97,54 @@ async fn who_settles_days_later_is_told_what_is_owed<S: Store>(bench: Bench<S>) 
     }
 }
 
+/// Charges so much by each number, one after the other, to counter `id`.
+async fn charge<S: Store>(bench: &Bench<S>, id: u128, window: &Window, charges: &[(Number, u64)]) {
+    for (nth, (number, units)) in (1..).zip(charges) {
+        let limit = Limited { window: window.clone(), number: *number };
+        let charges = [limit.spend(id, 0)];
+        let call = Settle {
+            name: name(id << 32 | u128::from(bench.clock.now().0 % 1_000_003) << 8 | nth),
+            spent: tokens(*units),
+            then: Then::Done,
+            otherwise: &charges,
+            report: None,
+            keep: Micros::from_secs(1),
+        };
+        assert_eq!(part(&bench.store.settle(call).await.unwrap()).0, *units, "{limit:?}");
+    }
+}
+
+async fn a_period_pays_the_largest_number_it_was_charged_by<S: Store>(bench: Bench<S>) {
+    use Number::{AtMost, Unlimited};
+    let histories = [
+        ([(AtMost(100), 50), (AtMost(10), 1)], 0),
+        ([(AtMost(10), 30), (AtMost(20), 5)], 15),
+        ([(Unlimited, 1), (AtMost(10), 30)], 0),
+        ([(AtMost(0), 7), (AtMost(10), 30)], 27),
+    ];
+    let mut id = 0;
+    for (limit, period) in periods(Debt::Carried) {
+        let window = &limit.window;
+        for (history, owed) in histories {
+            for history in [history, [history[1], history[0]]] {
+                id += 1;
+                bench.clock.set(START);
+                charge(&bench, id, window, &history).await;
+                bench.pass(PERIOD_ENDS);
+                assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (owed, 0), "{window:?} {history:?}");
+                charge(&bench, id, window, &[(AtMost(3), 1)]).await;
+                bench.pass(period);
+                let owed = (owed + 1u64).saturating_sub(3);
+                let anew = "each period goes by its own numbers";
+                assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (owed, 0), "{anew}: {history:?}");
+            }
+        }
+    }
+}
+
 promises!(of [memory, redis]: {
     each_period_pays_what_it_allows,
+    a_period_pays_the_largest_number_it_was_charged_by,
     what_is_forgiven_is_forgotten,
     a_period_that_is_over_is_charged_no_more,
     who_settles_days_later_is_told_what_is_owed,

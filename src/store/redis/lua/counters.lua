@@ -9,7 +9,7 @@
 --   total                used                     last touched                             d d
 --   request                                                                                nothing
 
-local floor, ceil = math.floor, math.ceil
+local floor, ceil, abs = math.floor, math.ceil, math.abs
 
 -- Of the terms that charges share, which call.lua reads: what is found out of them, and what they say.
 local TILL, ENDS, FIXED_ROOM = 1, 2, 3
@@ -79,6 +79,8 @@ local function advance(p, a, b, c, d)
       else
         c = 0
       end
+      -- Below zero until it is charged: it pays what the one before did.
+      d = -d
     end
     a, b = start, stop
   elseif kind == TOTAL then
@@ -94,9 +96,15 @@ local function spent(kind, a, b, c)
   return a
 end
 
--- What a period pays of what this one leaves: the number that the count is above; 0 if it is above none.
-local function pays(p, c)
-  return p[EXPIRY] ~= '' and c > p[AT_MOST] and p[AT_MOST] or 0
+-- What a period pays that is charged once more: the largest number that it was charged by; 0 if nothing is owed.
+local function pays(p, d)
+  return p[EXPIRY] ~= '' and max(d, min(p[AT_MOST], MOST)) or 0
+end
+
+-- How many periods more than this one it takes to pay so many units.
+local function more_periods(p, units, d)
+  local paid = abs(d)
+  return paid > 0 and units > paid and p[EXPIRY] ~= '' and ceil(units / paid) - 1 or 0
 end
 
 -- Makes the level of a bucket that of the instant by which it had leaked to it.
@@ -119,7 +127,7 @@ local function add(p, amount, a, b, c, d)
     if amount > 0 then a, b = min(a + amount, MOST), max(b, now) end
   elseif kind ~= REQUEST and amount > 0 then
     c = min(c + amount, MOST)
-    d = pays(p, c)
+    d = pays(p, d)
   end
   return a, b, c, d
 end
@@ -144,7 +152,7 @@ local function give_back(p, units, a, b, c, d)
     if units > 0 then a, b = max(a - units, 0), max(b, now) end
   elseif kind ~= REQUEST and units > 0 then
     c = max(c - units, 0)
-    d = pays(p, c)
+    d = pays(p, d)
   end
   return a, b, c, d
 end
@@ -185,13 +193,16 @@ local function save(p, key, was, a, b, c, d)
     if b == 0 then return call('DEL', key) end
     return save_cells(key, p[EXPIRY], was[2] > 0 and was[3] == c and was[1] == a, a, b, c, d)
   elseif kind == FIXED or kind == CALENDAR then
-    if d > 0 then
+    local more = more_periods(p, c, d)
+    if more > 0 then
       -- Kept until it is paid, or a little longer.
-      local paid = min(ceil(c / d) * tonumber(p[EXPIRY]), ENDLESS)
+      local paid = min((more + 1) * tonumber(p[EXPIRY]), ENDLESS)
       return call('PSETEX', key, ceil((max(b - now, 0) + paid) / 1000) + grace, pack('<dddd', a, b, c, d))
     end
-    if was[1] == a and was[2] == b and was[4] == 0 then return call('SETRANGE', key, '16', pack('<d', c)) end
-    value = pack('<ddd', a, b, c)
+    local used = d > 0 and pack('<dd', c, d) or pack('<d', c)
+    local stands = was[1] == a and was[2] == b and more_periods(p, was[3], was[4]) == 0
+    if stands and (d > 0 or was[4] == 0) then return call('SETRANGE', key, '16', used) end
+    value = pack('<dd', a, b) .. used
   elseif kind == TOTAL and a == 0 then
     return call('DEL', key)
   else

@@ -78,8 +78,8 @@ local function freed(h, p, excess, used, a, b, c, d)
     end
     if kind == FIXED or kind == CALENDAR then
       -- Beyond the end of a period that is told by the usual length of periods.
-      local more = 0
-      if d > 0 and units > d and p[EXPIRY] ~= '' then more = (ceil(units / d) - 1) * tonumber(p[EXPIRY]) end
+      local more = more_periods(p, units, d)
+      if more > 0 then more = more * tonumber(p[EXPIRY]) end
       return more < ENDLESS and max(b - now, 0) + more or huge
     end
     return huge

@@ -111,7 +111,8 @@ for k, part in ipairs(record[PARTS]) do
   part[ON_HOLD] = h and h[PUT] or NO_HOLD
   if told[3] == huge then told[3] = NOBODY_KNOWS end
   reply[replied + 1], reply[replied + 2], reply[replied + 3] = part[GRANTED], part[PAID], charged
-  reply[replied + 4] = may_owe and stored[k][4] > 0 and 1 or 0
+  local is = stored[k]
+  reply[replied + 4] = may_owe and is[4] > 0 and is[3] > is[4] and 1 or 0
   replied = replied + 4
   tell(1)
   replies[k + 1] = stays
