@@ -44,6 +44,16 @@ impl Indebted {
         if self.pays > 0 { units.div_ceil(self.pays).max(1) - 1 } else { 0 }
     }
 
+    /// The boundary of `window` at which so many units are paid; `None` if not in a lifetime.
+    fn paid_at(&self, window: &Window, units: u64) -> Option<Timestamp> {
+        let usual = carried_every(window).map_or(0, |usual| usual.0);
+        match self.more_periods(units).saturating_mul(usual) {
+            0 => Some(self.count.end),
+            ENDLESS.. => None,
+            more => Some(boundary_near(window, self.count.end.plus(Micros(more)))),
+        }
+    }
+
     /// What is left to be paid when a period begins at `start`, which is a later one. Boundaries are never half a period
     /// away from where they usually are, so rounding tells how many there were.
     fn left_at(&self, start: Timestamp, usual: Micros) -> u64 {
@@ -82,19 +92,12 @@ impl Counter<Rule<'_>> for Indebted {
 
     /// A boundary frees no more than is paid at it.
     fn freed_after(&self, rule: Rule<'_>, seen: Self, excess: u64, now: Timestamp) -> Retry {
-        let wait = seen.count.end.since(now);
-        let Some(usual) = carried_every(rule.window) else {
-            return Retry::After(wait);
-        };
-        match seen.more_periods(excess).saturating_mul(usual.0) {
-            0 => Retry::After(wait),
-            ENDLESS.. => Retry::Never,
-            more => Retry::After(boundary_near(rule.window, seen.count.end.plus(Micros(more))).since(now)),
-        }
+        seen.paid_at(rule.window, excess).map_or(Retry::Never, |paid| Retry::After(paid.since(now)))
     }
 
-    fn whole_at(&self, _: Rule<'_>, seen: Self) -> Option<Timestamp> {
-        Some(seen.count.end)
+    /// The boundary at which nothing is left to be paid.
+    fn whole_at(&self, rule: Rule<'_>, seen: Self) -> Option<Timestamp> {
+        seen.paid_at(rule.window, seen.count.used)
     }
 
     fn add(&mut self, rule: Rule<'_>, seen: Self, charge: u64, _: Timestamp) -> Self {
@@ -172,12 +175,15 @@ mod tests {
             let outcome = state.charge(rule, take(room), Overrun::Refuse, hour(0));
             let wait = Retry::After(hour(hours).since(hour(0)));
             assert_eq!(outcome.verdict, Verdict::Refused(wait), "{room}");
+            let whole = outcome.standing.reset_after;
+            assert_eq!(whole, Some(hour(4).since(hour(0))), "all is paid");
             let mut then = state.clone();
             assert!(then.charge(rule, take(room), Overrun::Refuse, hour(hours)).is_admitted(), "{room}");
         }
         let mut state = charged(&HOUR, MAX_AMOUNT, hour(0));
         let outcome = state.charge(rule, take(1), Overrun::Refuse, hour(0));
         assert_eq!(outcome.verdict, Verdict::Refused(Retry::Never), "not in a lifetime");
+        assert_eq!(outcome.standing.reset_after, None, "nor is it whole");
     }
 
     #[test]

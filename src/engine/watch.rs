@@ -6,7 +6,7 @@
 //! here is awaited unless something was crossed.
 
 use crate::alerts::{Alert, Crossed};
-use crate::algorithm::{Op, Rule, Standing};
+use crate::algorithm::{Op, Rule, Span, Standing};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{
     CounterKey, Limit, NativeDomain, Number, OnError, Percent, TierId, Unit, Window, crossed, identity,
@@ -35,6 +35,12 @@ pub(super) struct Grown<'a> {
 }
 
 impl<'a> Grown<'a> {
+    /// The window that it is counted in: of calls that say on which day it begins, theirs.
+    fn window(&self) -> &'a Window {
+        let anchored = self.limit.anchored.iter().find(|anchored| anchored.identity == self.identity);
+        anchored.map_or(&self.limit.window, |anchored| &anchored.window)
+    }
+
     /// The shares that it has crossed, from the least.
     fn crossings(&self) -> impl Iterator<Item = Percent> + use<'a> {
         let used = self.standing.used;
@@ -106,14 +112,16 @@ async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Per
 /// Within what one crossing is told once, and which of several such spans it is; `None` where every crossing is news.
 fn event(grown: &Grown<'_>, at: Timestamp) -> Option<(Window, Timestamp)> {
     let whole_seconds = |span: Micros| Micros::from_secs(span.0.div_ceil(Micros::from_secs(1).0).max(1));
-    match (&grown.limit.window, grown.standing.reset_after) {
-        (Window::Sliding { length } | Window::TokenBucket { length, .. }, _) => {
+    match grown.window() {
+        Window::Sliding { length } | Window::TokenBucket { length, .. } => {
             Some((Window::Sliding { length: *length }, Timestamp::default()))
         }
-        (Window::Fixed { .. } | Window::Calendar(..), Some(left)) => {
-            Some((Window::Sliding { length: whole_seconds(left) }, at.plus(left)))
+        // The end of the period, which may not be when the counter is whole.
+        window @ (Window::Fixed { .. } | Window::Calendar(..)) => {
+            let end = Span::holding(window, at).end;
+            Some((Window::Sliding { length: whole_seconds(end.since(at)) }, end))
         }
-        (Window::Total { .. }, _) => Some((Window::Sliding { length: A_DAY }, Timestamp::default())),
+        Window::Total { .. } => Some((Window::Sliding { length: A_DAY }, Timestamp::default())),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{Debt, KeySecret, OnError, Window};
+use crate::limits::{KeySecret, OnError, Window};
 
 use super::{
     Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
@@ -240,11 +240,11 @@ fn shared<'s>(states: &'s mut HashMap<u128, State>, charge: &Charge<'_>) -> &'s 
 }
 
 /// From when on `state` is idle, to which a charge has come to `outcome`. Where time alone makes a counter whole
-/// it is idle when it is whole, and that has been worked out; but for what a period leaves to those after it.
+/// it is idle when it is whole, and that has been worked out.
 fn idle_from(outcome: &Outcome, state: &State, rule: Rule<'_>, at: Timestamp) -> Timestamp {
     match outcome.standing.reset_after {
-        Some(reset_after) if rule.window.debt() == Debt::Forgiven => at.plus(reset_after),
-        _ => state.idle_from(rule).unwrap_or(NEVER),
+        Some(reset_after) => at.plus(reset_after),
+        None => state.idle_from(rule).unwrap_or(NEVER),
     }
 }
 

@@ -34,7 +34,10 @@ async fn each_period_pays_what_it_allows<S: Store>(bench: Bench<S>) {
         for (asked, periods) in [(1, 2), (50, 2), (51, 3), (100, 3)] {
             let refused = bench.reserve(100 + id, &[limit.hold(id, asked)]).await;
             let wait = Micros::from_secs(PERIOD_ENDS + periods * period);
-            assert_eq!(refused.answer.outcomes[0].verdict, Verdict::Refused(Retry::After(wait)), "{limit:?}");
+            let outcome = refused.answer.outcomes[0];
+            assert_eq!(outcome.verdict, Verdict::Refused(Retry::After(wait)), "{limit:?}");
+            let whole = Some(Micros::from_secs(PERIOD_ENDS + 3 * period));
+            assert_eq!(outcome.standing.reset_after, whole, "all is paid, {limit:?}");
         }
         bench.pass(PERIOD_ENDS);
         assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (250, 0), "{limit:?}");
@@ -92,7 +95,9 @@ async fn who_settles_days_later_is_told_what_is_owed<S: Store>(bench: Bench<S>) 
             assert_eq!((again.before, part(&again)), (Before::Settled, (0, 1050, owed, 0)), "{limit:?}");
             let outcome = again.parts[0].outcome;
             assert_eq!(outcome.is_admitted(), owed <= 100, "{limit:?} after {periods}");
-            assert_eq!(outcome.standing.reset_after, Some(Micros::from_secs(PERIOD_ENDS)), "{limit:?}");
+            let more = owed.div_ceil(100).max(1) - 1;
+            let whole = Some(Micros::from_secs(PERIOD_ENDS + more * period));
+            assert_eq!(outcome.standing.reset_after, whole, "{limit:?} after {periods}");
         }
     }
 }

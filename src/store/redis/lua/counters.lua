@@ -167,8 +167,8 @@ local function leaked_at(p, units, since)
   return since + span
 end
 
--- Until the state is as good as fresh; nothing if it never is by itself.
-local function idle_after(p, a, b, c)
+-- Until the state is as good as fresh, as if all periods were as long as they usually are; nothing if it never is by itself.
+local function idle_after(p, a, b, c, d)
   local kind = p[KIND]
   if kind <= CONCURRENT then return b > 0 and forgotten_after(p[WIDTH], c) or 0 end
   if kind == BUCKET then
@@ -181,7 +181,9 @@ local function idle_after(p, a, b, c)
     return max(b + p[FORGET] - now, 0)
   end
   if kind == REQUEST then return 0 end
-  return max(b - now, 0)
+  local more = more_periods(p, c, d)
+  if more > 0 then more = more * tonumber(p[EXPIRY]) end
+  return more < ENDLESS and max(b - now, 0) + more or nil
 end
 
 -- Writes a state and its expiry in one command, and only what changed of a state whose expiry stands. What
@@ -208,7 +210,7 @@ local function save(p, key, was, a, b, c, d)
   else
     value = pack('<dd', a, b)
   end
-  local after = idle_after(p, a, b, c)
+  local after = idle_after(p, a, b, c, d)
   if not after and kind == TOTAL then return call('SET', key, value) end
   return call('PSETEX', key, ceil((after or ABANDONED) / 1000) + grace, value)
 end

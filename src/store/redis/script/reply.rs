@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::algorithm::{Outcome, Retry, Share, Standing, Verdict, boundary_near, carried_every};
+use crate::algorithm::{Outcome, Retry, Share, Span, Standing, Verdict, boundary_near, carried_every};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{Number, Window};
 use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
@@ -128,13 +128,21 @@ impl Charged {
     /// The same, to a counter of `window`: the script tells of boundaries beyond this period as if all were as long as they
     /// usually are. What else is waited for, such as the lapse of a hold, it tells as it is.
     pub(super) fn at_boundary(self, window: &Window, at: Timestamp) -> Self {
-        match (self.verdict, self.reset_after) {
-            (Verdict::Refused(Retry::After(wait)), Some(left)) if is_usual_boundary(window, wait, left) => {
-                let wait = boundary_near(window, at.plus(wait)).since(at);
-                Self { verdict: Verdict::Refused(Retry::After(wait)), ..self }
+        let (Window::Calendar(..), Some(usual)) = (window, carried_every(window)) else {
+            return self;
+        };
+        let moved = |span| boundary_near(window, at.plus(span)).since(at);
+        let verdict = match self.verdict {
+            Verdict::Refused(Retry::After(wait)) => {
+                let whole = self.reset_after.unwrap_or_else(|| Span::holding(window, at).end.since(at));
+                let is_boundary = whole.0.abs_diff(wait.0).is_multiple_of(usual.0);
+                // No boundary that is waited for is past.
+                let boundary = Some(wait).filter(|_| is_boundary).map(moved).filter(|moved| moved.0 > 0);
+                Verdict::Refused(Retry::After(boundary.unwrap_or(wait)))
             }
-            _ => self,
-        }
+            verdict => verdict,
+        };
+        Self { verdict, reset_after: self.reset_after.map(moved), ..self }
     }
 
     /// What came of a charge to a counter of which at most so much may be used and held, or only held.
@@ -144,15 +152,6 @@ impl Charged {
         let (used, held) = if only_held { (0, spent + held) } else { (spent, held) };
         Outcome { verdict, standing: Standing { used, held, remaining, reset_after } }
     }
-}
-
-/// Whether `wait` is until where a boundary of the calendar usually is, behind that of this period, which is `left` away.
-fn is_usual_boundary(window: &Window, wait: Micros, left: Micros) -> bool {
-    let usual = match window {
-        Window::Calendar(..) => carried_every(window).map_or(0, |usual| usual.0),
-        _ => 0,
-    };
-    wait > left && (wait.0 - left.0).checked_rem(usual) == Some(0)
 }
 
 #[cfg(test)]
@@ -180,18 +179,32 @@ mod tests {
         let window = Window::Calendar(calendar, Debt::Carried);
         // The 10th of November 2026: 21 days are left, and 31 are in December.
         let (at, day) = (Timestamp(1_794_268_800_000_000), 86_400_000_000);
-        let waits = |window: &Window, wait| {
+        let left = Some(Micros(21 * day));
+        let moved = |window: &Window, wait, reset_after| {
             let verdict = Verdict::Refused(Retry::After(Micros(wait)));
-            let left = Some(Micros(21 * day));
-            let moved = Charged { spent: 9, held: 0, verdict, reset_after: left }.at_boundary(window, at);
-            match moved.verdict {
-                Verdict::Refused(Retry::After(wait)) => wait.0,
-                other => panic!("{other:?}"),
-            }
+            Charged { spent: 9, held: 0, verdict, reset_after }.at_boundary(window, at)
+        };
+        let waits = |window: &Window, wait| match moved(window, wait, left).verdict {
+            Verdict::Refused(Retry::After(wait)) => wait.0,
+            other => panic!("{other:?}"),
         };
         assert_eq!(waits(&window, 21 * day + usual), 52 * day, "the end of December");
         assert_eq!(waits(&window, 21 * day), 21 * day, "the end of this month");
         assert_eq!(waits(&window, 21 * day + 7), 21 * day + 7, "a hold lapses");
+        let owed = moved(&window, 21 * day + usual, Some(Micros(21 * day + 2 * usual)));
+        assert_eq!(owed.reset_after, Some(Micros((52 + 31) * day)), "whole at the end of January");
+        let verdict = Verdict::Refused(Retry::After(Micros(52 * day)));
+        assert_eq!(owed.verdict, verdict, "with room at the end of December");
+        assert_eq!(moved(&window, 21 * day + usual, None).verdict, verdict, "whole in no lifetime");
+        let days = Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap(), Debt::Carried);
+        // Half an hour into the 25th of October 2026, which has 25 hours: what lapses an hour into it.
+        let lapse = Charged {
+            spent: 9,
+            held: 0,
+            verdict: Verdict::Refused(Retry::After(Micros(day / 48))),
+            reset_after: Some(Micros(day / 48 + day)),
+        };
+        assert_eq!(lapse.at_boundary(&days, Timestamp(1_792_881_000_000_000)), lapse, "no boundary is past");
         let fixed = Window::Fixed { length: Micros(usual), debt: Debt::Carried };
         assert_eq!(waits(&fixed, 21 * day + usual), 21 * day + usual, "all are as long");
     }
