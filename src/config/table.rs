@@ -18,7 +18,7 @@ pub fn table(rules: &RuleSet, at: Timestamp) -> String {
     let text = |(_, domain): &(&[u8], &Domain)| match domain {
         Domain::Native(domain) => {
             let rows = aligned(&native_rows(domain));
-            format!("{}\n{rows}{}{}", domain.name, alerting(domain), shared(domain))
+            format!("{}\n{rows}{}{}{}", domain.name, optional(domain), alerting(domain), shared(domain))
         }
         Domain::Reference(domain) => format!("{}\n{}", domain.name, aligned(&reference_rows(domain))),
     };
@@ -55,6 +55,23 @@ fn shared(domain: &NativeDomain) -> String {
     };
     let names = names[..names.len().min(SHOWN)].join(", ");
     format!("  calls without the subject share one counter (on_missing: share): {names}{more}\n")
+}
+
+/// What limits say of debt and holds otherwise than most do; one line for those that say the same.
+fn optional(domain: &NativeDomain) -> String {
+    let mut alike: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+    for limit in &domain.limits {
+        let options = limit.options_in_words();
+        match alike.iter_mut().find(|(others, _)| *others == options) {
+            _ if options.is_empty() => {}
+            Some((_, names)) => names.push(&limit.name),
+            None => alike.push((options, vec![&limit.name])),
+        }
+    }
+    let line = |(options, names): (Vec<String>, Vec<&str>)| {
+        format!("  with {{{}}}: {}\n", options.join(", "), names.join(", "))
+    };
+    alike.into_iter().map(line).collect()
 }
 
 /// Which limits alert at what, and whether anybody but the log is told; one line for those that alert alike.

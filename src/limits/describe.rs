@@ -85,14 +85,17 @@ fn native_line(domain: &NativeDomain, limit: &Limit) -> String {
     let breaker = limit.breaker.as_ref();
     let breaker =
         breaker.map_or_else(String::new, |breaker| format!(", on_limit: trip, {}", breaker.in_words()));
+    let options: Vec<String> =
+        limit.options_in_words().into_iter().map(|option| format!(", {option}")).collect();
     format!(
-        "{}.{}: {}, unit: {}, window: {}, per: {}, mode: {mode}{breaker}\n",
+        "{}.{}: {}, unit: {}, window: {}, per: {}, mode: {mode}{breaker}{}\n",
         domain.name,
         limit.name,
         numbers.join(" "),
         unit_text(limit.unit),
         limit.window.in_words(),
         limit.subjects,
+        options.concat(),
     )
 }
 

@@ -1,10 +1,10 @@
 //! Limits, amounts and windows in words: the body of a refusal says `10 per 1 minute`, operators read `sliding 60s`.
 
 use super::breaker::{Breaker, Reset};
-use super::limit::Limit;
+use super::limit::{Estimate, Limit};
 use super::native::{TierId, Tiers};
 use super::number::Number;
-use super::window::{Unit, Window};
+use super::window::{Debt, Unit, Window};
 use crate::money::NanoUsd;
 
 impl Limit {
@@ -95,6 +95,32 @@ impl Window {
             Self::Total { .. } => "total".to_owned(),
             Self::Request => "request".to_owned(),
         }
+    }
+}
+
+impl Limit {
+    /// What it says of debt and holds otherwise than most limits do, as a file writes it, one option each:
+    /// `debt: forgive`, `max_ttl: 2m`, `estimate: {output: 500}`.
+    pub fn options_in_words(&self) -> Vec<String> {
+        let debt = match self.window {
+            Window::Fixed { debt, .. } | Window::Calendar(_, debt) => Some(debt),
+            _ => None,
+        };
+        let debt = debt.filter(|debt| *debt != Debt::default_for(self.unit)).map(|debt| match debt {
+            Debt::Carried => "debt: carry".to_owned(),
+            Debt::Forgiven => "debt: forgive".to_owned(),
+        });
+        let max_ttl = self.max_ttl.map(|ttl| format!("max_ttl: {}", ttl.in_short()));
+        debt.into_iter().chain(max_ttl).chain(self.estimate_in_words()).collect()
+    }
+
+    /// The domain's estimate too, where it means something.
+    fn estimate_in_words(&self) -> Option<String> {
+        let Estimate { output, max_output } = self.estimate;
+        let known = [("output", output), ("max_output", max_output)];
+        let known = known.into_iter().filter_map(|(name, tokens)| Some(format!("{name}: {}", tokens?)));
+        let known = known.collect::<Vec<_>>().join(", ");
+        (self.unit != Unit::Hits && !known.is_empty()).then(|| format!("estimate: {{{known}}}"))
     }
 }
 

@@ -438,8 +438,43 @@ prices: {models: {m: {input: 1}}}
     let rules = compiled(text).rules;
     let owed = native(&rules, "d").limits.iter().filter(|limit| limit.window.debt() == Debt::Carried);
     assert_eq!(owed.map(|limit| &*limit.name).collect::<Vec<_>>(), ["money", "fixed", "owed"]);
+    let said = shown(&rules);
+    let said: Vec<&str> = said.lines().filter(|line| line.contains("debt")).collect();
+    assert_eq!(said, ["  with {debt: forgive}: monthly", "  with {debt: carry}: owed"], "what is no default");
     let anchored = &limit(native(&rules, "d"), "monthly").anchored;
     assert!(anchored.iter().all(|anchored| anchored.window.debt() == Debt::Forgiven) && anchored.len() == 31);
+}
+
+#[test]
+fn options_of_holds_are_shown() {
+    let text = "
+domains:
+  d:
+    per: user
+    estimate: {output: 500}
+    limits:
+      money:  {limit: $5.00/day, max_ttl: 2m, debt: forgive}
+      tokens: {limit: 9 tokens/1h, estimate: {output: 7, max_output: 2k}}
+      more:   {limit: 9 tokens/1m, estimate: {output: 7, max_output: 2k}}
+      plain:  9 tokens/1h
+      calls:  9/day
+prices: {models: {m: {input: 1}}}
+";
+    let rules = compiled(text).rules;
+    let said = shown(&rules);
+    let said: Vec<&str> = said.lines().filter(|line| line.starts_with("  with")).collect();
+    let options = [
+        ("money", "debt: forgive, max_ttl: 2m, estimate: {output: 500}"),
+        ("tokens, more", "estimate: {output: 7, max_output: 2000}"),
+        ("plain", "estimate: {output: 500}"),
+    ];
+    assert_eq!(said, options.map(|(names, options)| format!("  with {{{options}}}: {names}")));
+    let described = describe(&rules);
+    let line = |name: &str| described.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(
+        line("d.money:").ends_with(", mode: enforced, debt: forgive, max_ttl: 2m, estimate: {output: 500}")
+    );
+    assert!(line("d.calls:").ends_with(", mode: enforced"));
 }
 
 #[test]
