@@ -149,7 +149,10 @@ impl<S: Store> WithFallback<S> {
             number => number,
         };
         let op = match charge.op {
-            Op::Set { units } => Op::Set { units: units.div_ceil(self.instances) },
+            // Where each allows as much as all together, what is set is whole as well: it may be no amount.
+            Op::Set { units } if number != charge.rule.number => {
+                Op::Set { units: units.div_ceil(self.instances) }
+            }
             op => op,
         };
         Charge { rule: Rule { window: window.unwrap_or(charge.rule.window), number }, op, ..*charge }

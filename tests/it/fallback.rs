@@ -286,6 +286,26 @@ async fn the_local_memory_knows_its_share_of_what_was_set() {
     assert_eq!(bench.passing(1, 10, 20).await, 1, "four of five are taken");
 }
 
+/// An instant is set where one is allowed, which no two instances share.
+#[tokio::test]
+async fn what_is_set_of_a_number_that_cannot_be_shared_is_known_whole() {
+    let window = Window::Total { forget: None };
+    let charge = |op| Charge {
+        rule: Rule { window: &window, number: Number::AtMost(1) },
+        freed_by: FreedBy::Hand,
+        op,
+        ..take(1, 1, 0, OnError::Local)
+    };
+    let bench = Bench::of(3);
+    let set = charge(Op::Set { units: 1_700_000_000_000_000 });
+    bench.all(&[set]).await;
+    bench.fail();
+    let look = charge(Op::Take { room: 1, charge: 0 });
+    assert_eq!(bench.all(&[look]).await[0].standing.used, 1_700_000_000_000_000);
+    bench.all(&[charge(Op::Set { units: 0 }), set]).await;
+    assert_eq!(bench.all(&[look]).await[0].standing.used, 1_700_000_000_000_000, "nor is what is set here");
+}
+
 #[tokio::test]
 async fn the_local_memory_knows_what_was_given_back_beside_what_was_over() {
     let bench = Bench::of(1);
