@@ -157,6 +157,16 @@ impl Limit {
         self.numbers[tier.0]
     }
 
+    /// What it allows now whoever reserved within `reserved`. That, while it is in force on any tier; else nobody knows which
+    /// tier that was, and whoever reserved loses nothing by a new number.
+    pub fn number_since(&self, reserved: Number) -> Number {
+        if self.numbers.contains(&reserved) {
+            return reserved;
+        }
+        let allowed = self.numbers.iter().copied().chain([reserved]);
+        allowed.max_by_key(|number| number.left_after(0)).unwrap_or(reserved)
+    }
+
     /// The window and the identity for a call whose periods begin on the day of the month that `anchor` finds. `None`,
     /// and a day that no month has, are as configured.
     pub fn window_on(&self, anchor: impl FnOnce() -> Option<u8>) -> (&Window, u128) {

@@ -24,6 +24,9 @@ promises!(of [memory, redis]: {
     many_instances_open_it_once,
     a_call_that_is_stopped_is_told_so_once,
     who_goes_on_is_told_where_the_limit_stands,
+    what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one,
+    what_has_lapsed_and_finds_no_room_does_not_go_on,
+    each_tier_goes_by_its_own_number,
     a_limit_that_is_looked_at_is_not_paid,
     holds_alone_open_one,
     a_key_that_is_taken_is_a_conflict_beside_breakers_too,
@@ -52,6 +55,16 @@ domains:
       mine:  mine
       other: cap
       ping:  free
+";
+
+const TIERS: &str = "
+domains:
+  shop:
+    per: user
+    tier: {default: free}
+    tiers: {pro: {stop: $50.00}, free: {stop: $5.00}}
+    limits: {stop: {limit: $/1d, on_limit: trip, reset: manual}}
+    routes: {llm: stop}
 ";
 
 struct Shop<S> {
@@ -317,6 +330,57 @@ async fn who_goes_on_is_told_where_the_limit_stands<S: Store>(bench: Bench<S>) {
     assert_eq!((stop.used, stop.most), (21 * DOLLAR, Number::AtMost(20 * DOLLAR)));
     assert!(stop.retry_after >= Some(minutes(13)), "{stop:?}: until it tries again, or has room");
     assert_eq!(standing(&stopped.standings, "cap").used, 21 * DOLLAR + DOLLAR * 6 / 10);
+}
+
+async fn what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    let held = shop.reserve("llm", "1.00").await;
+    shop.spend("llm", "a", "19.00").await;
+    shop.limits.swap(rules(&FILE.replace("stop: {limit: $20.00", "stop: {limit: $40.00")));
+    let go_on = shop.settle(&held, "1.50", Progress::More).await;
+    let stop = standing(&go_on.standings, "stop");
+    assert_eq!((go_on.ruling, stop.reason, stop.used), (Ruling::Allow, None, 20 * DOLLAR + DOLLAR / 2));
+    assert_eq!(stop.most, Number::AtMost(40 * DOLLAR));
+    assert_eq!((shop.state("stop").await, shop.trips("stop")), (BreakerState::Closed, 0));
+    let over = shop.settle(&held, "21.50", Progress::More).await;
+    let stop = standing(&over.standings, "stop");
+    assert_eq!((over.ruling, stop.reason), (Ruling::Deny, Some(Reason::OverLimit)));
+    assert_eq!((shop.state("stop").await, shop.trips("stop")), (BreakerState::Open, 1));
+    // What is lowered meanwhile was promised before.
+    let held = shop.reserve("mine", "1.00").await;
+    assert_eq!(held.ruling, Ruling::Deny);
+    shop.set("stop", Setting::Cleared).await;
+    let held = shop.reserve("llm", "30.00").await;
+    shop.limits.swap(rules(FILE));
+    let go_on = shop.settle(&held, "25.00", Progress::More).await;
+    let stop = standing(&go_on.standings, "stop");
+    assert_eq!((go_on.ruling, stop.most), (Ruling::Allow, Number::AtMost(40 * DOLLAR)));
+    assert_eq!(shop.state("stop").await, BreakerState::Closed);
+}
+
+async fn what_has_lapsed_and_finds_no_room_does_not_go_on<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    for file in [FILE.to_owned(), FILE.replace("stop: {limit: $20.00", "stop: {limit: $40.00")] {
+        let held = shop.reserve("llm", "10.00").await;
+        shop.pass(minutes(20));
+        let another = shop.reserve("llm", "15.00").await;
+        shop.limits.swap(rules(&file));
+        let late = shop.settle(&held, "1.00", Progress::More).await;
+        let stop = standing(&late.standings, "stop");
+        assert_eq!((late.ruling, stop.reason), (Ruling::Deny, Some(Reason::OverLimit)), "{file}");
+        assert_eq!((stop.used, stop.held, stop.most), (DOLLAR, 15 * DOLLAR, Number::AtMost(20 * DOLLAR)));
+        shop.settle(&another, "0.00", Progress::Done).await;
+        shop.pass(Micros::from_secs(2 * 86_400));
+    }
+}
+
+async fn each_tier_goes_by_its_own_number<S: Store>(bench: Bench<S>) {
+    let shop = Shop::of(&bench, LimitsHandle::new(rules(TIERS)));
+    let held = shop.reserve("llm", "1.00").await;
+    let go_on = shop.settle(&held, "5.50", Progress::More).await;
+    let stop = standing(&go_on.standings, "stop");
+    assert_eq!((go_on.ruling, stop.most), (Ruling::Deny, Number::AtMost(5 * DOLLAR)));
+    assert_eq!(shop.trips("stop"), 1);
 }
 
 async fn a_limit_that_is_looked_at_is_not_paid<S: Store>(bench: Bench<S>) {

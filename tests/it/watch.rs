@@ -129,6 +129,28 @@ async fn a_share_that_is_crossed_again_within_the_window_is_no_news() {
 }
 
 #[tokio::test]
+async fn what_was_reserved_before_a_number_is_raised_is_told_of_by_the_larger_one() {
+    let bench = Bench::new();
+    let entries = [("route", "llm"), ("user", "u")];
+    let entries = entries.iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+    let request = ReserveRequest {
+        subject: SubjectOf { domain: b"shop", entries: entries.collect() },
+        estimate: UsageOf { usd: b"6.00", ..UsageOf::default() },
+        ..ReserveRequest::default()
+    };
+    let handle = bench.engine.reserve(request).await.unwrap().handle.unwrap().to_string();
+    bench.limits.swap(rules(&SPENDING.replace("budget: $10.00", "budget: $100.00")));
+    let settle = SettleRequest {
+        reserved: Named::Handle(handle.as_bytes()),
+        used: Some(UsageOf { usd: b"9.00", ..UsageOf::default() }),
+        progress: Progress::Done,
+        used_at: None,
+    };
+    bench.engine.settle(settle).await.unwrap();
+    assert_eq!(bench.told().await, []);
+}
+
+#[tokio::test]
 async fn what_is_settled_up_to_the_number_opens_the_breaker_and_stops_who_goes_on() {
     let bench = Bench::new();
     let request = ReserveRequest {

@@ -16,7 +16,7 @@ use super::handle::{Handle, Kept};
 use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
-use super::settled::{charged, stopping, tell};
+use super::settled::{charged, judged, stopping, tell};
 use super::settlements::count;
 use super::told::Told;
 use super::unknown::Unknown;
@@ -289,7 +289,8 @@ pub(in crate::engine) fn standings(
     let domain = domain_of(rules, settled);
     let standing = |part: &Part, domain: &NativeDomain| {
         let limit = charged(domain, part)?;
-        Some(LimitStanding::new(limit, part.number, &part.outcome, settled.at, enforcement))
+        let (number, outcome) = judged(limit, part);
+        Some(LimitStanding::new(limit, number, &outcome, settled.at, enforcement))
     };
     settled.parts.iter().filter_map(|part| standing(part, domain?)).collect()
 }
