@@ -27,6 +27,7 @@ promises!(of [memory, redis]: {
     what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one,
     what_has_lapsed_and_finds_no_room_does_not_go_on,
     each_tier_goes_by_its_own_number,
+    who_reserves_nothing_is_stopped_too,
     a_limit_that_is_looked_at_is_not_paid,
     holds_alone_open_one,
     a_key_that_is_taken_is_a_conflict_beside_breakers_too,
@@ -135,10 +136,21 @@ impl<S: Store> Shop<S> {
 
     /// Spends after the fact.
     async fn spend(&self, route: &'static str, key: &'static str, usd: &'static str) -> SettleAnswer {
+        self.report(route, key, usd, Progress::Done).await
+    }
+
+    /// Tells what was spent so far, of which nothing was reserved.
+    async fn report(
+        &self,
+        route: &'static str,
+        key: &'static str,
+        usd: &'static str,
+        progress: Progress,
+    ) -> SettleAnswer {
         let request = SettleRequest {
             reserved: Named::Key { subject: Self::subject(route), idempotency_key: key.as_bytes() },
             used: Some(UsageOf { usd: usd.as_bytes(), ..UsageOf::default() }),
-            progress: Progress::Done,
+            progress,
             used_at: None,
         };
         self.engine.settle(request).await.unwrap()
@@ -381,6 +393,27 @@ async fn each_tier_goes_by_its_own_number<S: Store>(bench: Bench<S>) {
     let stop = standing(&go_on.standings, "stop");
     assert_eq!((go_on.ruling, stop.most), (Ruling::Deny, Number::AtMost(5 * DOLLAR)));
     assert_eq!(shop.trips("stop"), 1);
+}
+
+async fn who_reserves_nothing_is_stopped_too<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    let go_on = shop.report("other", "session", "0.10", Progress::More).await;
+    let told: Vec<_> = go_on.standings.iter().map(|standing| &*standing.limit).collect();
+    assert_eq!((go_on.ruling, told), (Ruling::Allow, vec!["cap"]));
+    shop.spend("llm", "a", "21.00").await;
+    for key in ["session", "another"] {
+        let stopped = shop.report("other", key, "0.20", Progress::More).await;
+        let stop = standing(&stopped.standings, "stop");
+        assert_eq!((stopped.ruling, stop.reason), (Ruling::Deny, Some(Reason::BreakerOpen)), "{key}");
+        assert_eq!((stop.used, stop.most), (21 * DOLLAR, Number::AtMost(20 * DOLLAR)), "{key}");
+        assert_eq!(stopped.charged.unwrap().0, DOLLAR / 5, "what runs is paid");
+    }
+    let (first, second) =
+        (standing(&shop.reserve("other", "0.01").await.standings, "cap").used, 21 * DOLLAR + DOLLAR * 2 / 5);
+    assert_eq!(first, second, "a limit that is looked at for it is paid nothing");
+    shop.pass(minutes(30));
+    let go_on = shop.report("other", "session", "0.30", Progress::Done).await;
+    assert_eq!((go_on.ruling, go_on.charged.unwrap().0), (Ruling::Allow, DOLLAR * 3 / 10));
 }
 
 async fn a_limit_that_is_looked_at_is_not_paid<S: Store>(bench: Bench<S>) {

@@ -122,9 +122,18 @@ async fn by_key<S: Store>(
     }
 }
 
-/// The charges of `plan` by which what was not reserved is paid.
+/// The charges of `plan` by which what was not reserved is paid, and the breakers are looked at that may stop it.
 fn after_the_fact<'a>(plan: &Plan<'a>) -> Vec<Charge<'a>> {
-    plan.charges.iter().filter(|charge| charge.unit != Unit::Hits).copied().collect()
+    let spends = |charge: &Charge<'_>| charge.unit != Unit::Hits;
+    if !plan.charges.iter().any(spends) {
+        return Vec::new();
+    }
+    let counts = |index, charge| spends(charge) || plan.is_guard(index);
+    (0..)
+        .zip(&plan.charges)
+        .filter(|(index, charge)| counts(*index, charge))
+        .map(|(_, charge)| *charge)
+        .collect()
 }
 
 impl Priced {

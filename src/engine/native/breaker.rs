@@ -97,6 +97,14 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether the charge at `index` is a look at a breaker, or at its limit for that alone.
+    pub(in crate::engine) fn is_guard(&self, index: usize) -> bool {
+        let looks = |guard: &Guard<'_>| {
+            guard.look == index || matches!(self.touches[guard.touch].part, Part::Looked(own) if own == index)
+        };
+        self.guards.iter().any(looks)
+    }
+
     /// Whether the call is a probe to `breaker`.
     fn looking(&mut self, breaker: &Breaker) -> Looking {
         let Some(reset) = &breaker.reset else { return Looking::Plain };
