@@ -16,13 +16,14 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Rule};
-use crate::clock::Micros;
-use crate::limits::{CounterKey, Number, OnError, Unit, Window};
+use crate::clock::{Micros, Timestamp};
+use crate::limits::{CounterKey, Number, OnError, RuleSet, Unit, Window};
 use crate::store::{Before, Binding, Charge, Due, FreedBy, Settle, Settled, Spent, Store, StoreError, Then};
 
-use super::Engine;
 use super::hold::{Told, count, tell};
+use super::native::Bill;
 use super::unclaimed::Unclaimed;
+use super::{Engine, unpriced};
 
 /// How long it is waited before each try but the first.
 const PAUSES: [Duration; 5] = [
@@ -100,6 +101,8 @@ pub(super) struct Closing {
     pub(super) keep: Micros,
     /// What is written down with it.
     pub(super) told: Option<Told>,
+    /// What was used by the prices of which time; `None`, if nobody told.
+    pub(super) priced: Option<(Bill, Timestamp)>,
     /// What is charged if nothing was reserved.
     pub(super) otherwise: Vec<Owed>,
 }
@@ -133,6 +136,11 @@ impl<S: Store> Insistence<S> {
     /// Makes the settle that is insisted on.
     pub(super) async fn settle(&self) -> Result<Settled, StoreError> {
         self.closing.settle(&self.engine.store).await
+    }
+
+    /// Has counts, estimates and alerts know what it came to.
+    pub(super) fn heard(&self, rules: &RuleSet, settled: &Settled) {
+        self.closing.heard(&self.engine, rules, settled);
     }
 
     /// The settle is made unless whoever is told of what it ends claims that.
@@ -187,13 +195,13 @@ async fn ask_again<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
     said
 }
 
-/// Asks for the settle `closing` and tells of what it crossed.
+/// Asks for the settle `closing`, and does what follows.
 async fn ask<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
     let Ok(settled) = closing.settle(&engine.store).await else { return Said::Nothing };
     let rules = engine.limits.load();
+    closing.heard(engine, &rules, &settled);
     if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
         tell(engine, domain, &settled).await;
-        count(engine, &rules, (&settled, closing.then), &[], settled.at);
     }
     if settled.before == Before::Unknown { Said::Unknown } else { Said::Done }
 }
@@ -206,7 +214,7 @@ impl Closing {
     /// What gives back what is held under `name`.
     pub(super) fn release(name: CounterKey, keep: Micros) -> Self {
         let spent = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
-        Self { name, spent, then: Then::Released, keep, told: None, otherwise: Vec::new() }
+        Self { name, spent, then: Then::Released, keep, told: None, priced: None, otherwise: Vec::new() }
     }
 
     async fn settle(&self, store: &impl Store) -> Result<Settled, StoreError> {
@@ -214,6 +222,20 @@ impl Closing {
         let Self { name, spent, then, keep, ref told, .. } = *self;
         let report = told.as_ref().map(Told::report);
         store.settle(Settle { name, spent, then, otherwise: &otherwise, keep, report }).await
+    }
+
+    /// Has the counts of `engine`, its estimates and alerts know what it came to once it is `settled`.
+    fn heard<S: Store>(&self, engine: &Engine<S>, rules: &RuleSet, settled: &Settled) {
+        let Some((bill, at)) = &self.priced else {
+            return count(engine, rules, (settled, self.then), &[], settled.at);
+        };
+        count(engine, rules, (settled, self.then), &bill.usages(), *at);
+        if !matches!(settled.before, Before::Settled | Before::Unknown) {
+            let unpaid = settled.unpaid();
+            let unpriced = bill.unpriced(&rules.prices, *at);
+            unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
+            bill.teach(&mut engine.estimates.lock(), settled);
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) use effect::{Asked, op};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
 pub(super) use select::{Misnamed, Reached, misnamed};
+pub(super) use stream::Bill;
 
 /// One limit that a descriptor touches.
 pub(super) struct Touch<'a> {

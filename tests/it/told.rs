@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate::clock::{Clock, Timestamp};
+use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{Check, Code, Decision, Engine, EngineSettings, Inspect, Odd, Unclaimed};
 use tollgate::limits::{KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -403,7 +403,8 @@ impl Store for Deaf {
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_reach_the_store_is_charged_when_it_does() {
-    let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
+    let clock = Clock::manual(NOON);
+    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
     let deaf = Deaf(store, AtomicU32::new(3));
     let engine = Arc::new(Engine::new(LimitsHandle::new(rules(FILE)), deaf, EngineSettings::default()));
     let told = used("ada", "mini", "");
@@ -413,4 +414,22 @@ async fn what_does_not_reach_the_store_is_charged_when_it_does() {
     let notes = engine.store().notes(page).await.unwrap();
     let spent: Vec<u64> = notes.iter().filter_map(|note| Some(note.spending.as_ref()?.money)).collect();
     assert_eq!(spent, [MINI], "once");
+    let spending = &engine.settlements().spending["llm"];
+    let tokens = spending["mini"].tokens().map(|(_, count)| count).sum::<u64>();
+    assert_eq!((spending.len(), tokens, spending["mini"].nanos), (1, 110, u128::from(MINI)), "by its model");
+    for _ in 1..20 {
+        clock.advance(Micros::from_secs(60));
+        engine.check(told.request()).await.unwrap();
+    }
+    let expected = engine.check(chat("ada", "model=mini reserve=auto").request()).await.unwrap();
+    expected.unclaimed.iter().for_each(Unclaimed::claim);
+    let Some(Metadata::Map(standings)) = expected.metadata.as_ref().map(|all| &all["standings"]) else {
+        panic!("{expected:?}")
+    };
+    let Metadata::Map(tokens) = &standings["tokens"] else { panic!("{standings:?}") };
+    assert_eq!(
+        tokens["held"],
+        Metadata::Number(10.0 + 103.0),
+        "the steps that 10 and 100 are in, of twenty calls"
+    );
 }

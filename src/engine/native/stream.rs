@@ -32,6 +32,7 @@ use crate::limits::{NativeDomain, RuleSet};
 use crate::store::Store;
 
 use super::plan::Plan;
+pub(in crate::engine) use bill::Bill;
 use role::Role;
 
 /// Whether `descriptor` has to do with holds.

@@ -11,14 +11,14 @@ use crate::store::{Due, Settled, Spent};
 
 /// Tokens by model.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bill<'a>(SmallVec<[(&'a [u8], Tokens); 1]>);
+pub(in crate::engine) struct Bill(SmallVec<[(Box<[u8]>, Tokens); 1]>);
 
-impl<'a> Bill<'a> {
+impl Bill {
     /// Adds `count` tokens; no more than is counted.
-    pub(super) fn add(&mut self, model: &'a [u8], class: Class, count: u64) {
+    pub(super) fn add(&mut self, model: &[u8], class: Class, count: u64) {
         let room = MAX_AMOUNT - self.tokens();
-        let place = self.0.iter().position(|(known, _)| *known == model).unwrap_or_else(|| {
-            self.0.push((model, Tokens::default()));
+        let place = self.0.iter().position(|(known, _)| **known == *model).unwrap_or_else(|| {
+            self.0.push((model.into(), Tokens::default()));
             self.0.len() - 1
         });
         self.0[place].1.add(class, count.min(room)).expect("there is room for so many");
@@ -31,7 +31,7 @@ impl<'a> Bill<'a> {
 
     /// What they cost by the prices of `at`, as far as they have any.
     pub(super) fn cost(&self, prices: &PriceTable, at: Timestamp) -> KnownCost {
-        prices.known_cost(self.0.iter().map(|(model, tokens)| (*model, tokens)), at)
+        prices.known_cost(self.0.iter().map(|(model, tokens)| (&**model, tokens)), at)
     }
 
     /// What is due. What has no price is paid by what was held, if that is more than the rest costs.
@@ -44,21 +44,24 @@ impl<'a> Bill<'a> {
     }
 
     /// The usage of each model.
-    pub(super) fn usages(&self) -> SmallVec<[Usage<'a>; 1]> {
-        let usage =
-            |(model, tokens): &(&'a [u8], Tokens)| Usage { model, tokens: *tokens, hits: 1, usd: None };
-        self.0.iter().map(usage).collect()
+    pub(in crate::engine) fn usages(&self) -> SmallVec<[Usage<'_>; 1]> {
+        let models = self.0.iter();
+        models.map(|(model, tokens)| Usage { model, tokens: *tokens, hits: 1, usd: None }).collect()
     }
 
     /// The models of which something has no price at `at`.
-    pub(super) fn unpriced(&self, prices: &PriceTable, at: Timestamp) -> impl Iterator<Item = &'a [u8]> {
+    pub(in crate::engine) fn unpriced(
+        &self,
+        prices: &PriceTable,
+        at: Timestamp,
+    ) -> impl Iterator<Item = &[u8]> {
         let unpriced =
             move |model: &[u8], tokens| prices.known_cost([(model, tokens)], at).unpriced.is_some();
-        self.0.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| *model)
+        self.0.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| &**model)
     }
 
     /// Has `estimates` learn from it, as it was `settled`.
-    pub(super) fn teach(&self, estimates: &mut Estimates, settled: &Settled) {
+    pub(in crate::engine) fn teach(&self, estimates: &mut Estimates, settled: &Settled) {
         for (model, tokens) in &self.0 {
             teach(estimates, model, tokens, settled);
         }

@@ -6,19 +6,18 @@ use smallvec::SmallVec;
 
 use crate::algorithm::Op;
 use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{
-    Handle, KEPT_SETTLED, Ruling, Told as Report, count, keep_after_the_fact, of_usage, standings,
-    tell as tell_of,
+    Handle, KEPT_SETTLED, Ruling, Told as Report, keep_after_the_fact, of_usage, standings, tell as tell_of,
 };
 use crate::engine::insist::{Closing, Insistence, Owed};
 use crate::engine::native::plan::Plan;
 use crate::engine::native::{Asked, about};
 use crate::engine::odd::Odd;
 use crate::engine::request::CheckRequest;
-use crate::engine::{Engine, unpriced};
 use crate::limits::{CounterKey, Limit, NativeDomain, RuleSet, Unit};
-use crate::store::{Before, Spent, Store, Then};
+use crate::store::{Spent, Store, Then};
 
 use super::bill::Bill;
 use super::role::Role;
@@ -101,8 +100,8 @@ impl<'a, S: Store> Told<'a, '_, S> {
         let otherwise = bill.as_ref().map_or_else(Vec::new, |_| Owed::of(&self.plan().charges));
         let told = self.report(name, bill.as_ref(), began, self.about());
         let (then, keep) = (Then::Done, KEPT_SETTLED);
-        let closing = Closing { name, spent, then, keep, told: Some(told), otherwise };
-        self.close(closing, bill.as_ref(), began).await
+        let priced = bill.map(|bill| (bill, began));
+        self.close(Closing { name, spent, then, keep, told: Some(told), priced, otherwise }).await
     }
 
     /// Charges what nobody has held, once under `key`, if there is one. The places, if that brought a limit over its
@@ -120,11 +119,12 @@ impl<'a, S: Store> Told<'a, '_, S> {
         };
         let (spent, keep) = (self.spent(&bill, now), keep_after_the_fact(key));
         let told = Some(self.report(name, Some(&bill), now, about));
-        self.close(Closing { name, spent, then: Then::Done, keep, told, otherwise }, Some(&bill), now).await
+        let (then, priced) = (Then::Done, Some((bill, now)));
+        self.close(Closing { name, spent, then, keep, told, priced, otherwise }).await
     }
 
-    /// Makes the settle `closing`, of a `bill` by the prices of `at`, and does what follows.
-    async fn close(&self, closing: Closing, bill: Option<&Bill<'_>>, at: Timestamp) -> Places {
+    /// Makes the settle `closing`, and does what follows.
+    async fn close(&self, closing: Closing) -> Places {
         let Self { engine, rules, .. } = self;
         let insistence = Insistence::on(engine, closing);
         let settled = match insistence.settle().await {
@@ -134,16 +134,9 @@ impl<'a, S: Store> Told<'a, '_, S> {
                 return Places::new();
             }
         };
+        insistence.heard(rules, &settled);
         tell_of(engine, self.domain, &settled).await;
         insistence.done();
-        let used = bill.map(Bill::usages).unwrap_or_default();
-        count(engine, rules, (&settled, Then::Done), &used, at);
-        if let Some(bill) = bill.filter(|_| settled.before != Before::Settled) {
-            let unpaid = settled.unpaid();
-            let unpriced = bill.unpriced(&rules.prices, at);
-            unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
-            bill.teach(&mut engine.estimates.lock(), &settled);
-        }
         match Ruling::of(&standings(rules, &settled, engine.settings.enforcement)) {
             Ruling::Deny => self.places.clone(),
             Ruling::Allow | Ruling::ShadowDeny => Places::new(),
@@ -178,7 +171,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
     }
 
     /// All that they tell; `None`, if that is only the end.
-    fn bill(&self) -> Option<Bill<'a>> {
+    fn bill(&self) -> Option<Bill> {
         let mut bill = None;
         for place in &self.places {
             if let Role::Ends { told: Some(class), model, .. } = self.roles[*place] {
@@ -190,7 +183,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
     }
 
     /// What is due of `bill` by the prices of `at`.
-    fn spent(&self, bill: &Bill<'_>, at: Timestamp) -> Spent {
+    fn spent(&self, bill: &Bill, at: Timestamp) -> Spent {
         let cost = bill.cost(&self.rules.prices, at);
         if cost.unpriced.is_some() {
             self.engine.oddities.note(Odd::Model);
@@ -199,7 +192,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
     }
 
     /// What is written down of `bill`.
-    fn report(&self, name: CounterKey, bill: Option<&Bill<'_>>, at: Timestamp, about: Vec<u8>) -> Report {
+    fn report(&self, name: CounterKey, bill: Option<&Bill>, at: Timestamp, about: Vec<u8>) -> Report {
         let usages = bill.map(Bill::usages).unwrap_or_default();
         Report::of(name, &usages, &self.rules.prices, at, about)
     }
