@@ -82,7 +82,7 @@ pub trait Hold: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the caller got wrong, and that the store did not answer: then it is to be told again.
+    /// What the caller got wrong, and that the store did not answer: then it is to be told again, unless it has no name.
     fn release(
         &self,
         request: ReleaseRequest<'_>,
@@ -133,6 +133,11 @@ pub enum HoldError {
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again: what was done is not done twice")]
     Unavailable(StoreError),
+    /// The store did not say whether it was done, and it has no name.
+    #[error(
+        "the store does not answer ({0}): it may have been done, and would be done twice; send an idempotency_key to ask again"
+    )]
+    Unsure(StoreError),
 }
 
 impl<S: Store> Hold for Arc<Engine<S>> {

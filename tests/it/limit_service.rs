@@ -856,9 +856,14 @@ async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_t
         ..SettleRequest::default()
     };
     assert_eq!(service.settle(by_key).await.unwrap_err().code(), Code::Unavailable);
-    for request in [drop_of(&held), give_back("kits", 1, ""), give_back("kits", 1, "k")] {
+    let left =
+        ReleaseRequest { amount: Some(release_request::Amount::TrueCount(1)), ..give_back("kits", 0, "") };
+    for request in [drop_of(&held), left, give_back("kits", 1, "k")] {
         assert_eq!(service.release(request).await.unwrap_err().code(), Code::Unavailable);
     }
+    let error = service.release(give_back("kits", 1, "")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unknown, "nobody may ask again");
+    assert!(error.message().contains("send an idempotency_key"), "{error}");
     service.stop().await;
 }
 

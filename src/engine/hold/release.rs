@@ -7,7 +7,8 @@ use crate::engine::native::{Asked, Plan, op};
 use crate::engine::request::{Descriptor, Direction};
 use crate::limits::{CounterKey, Entry, MAX_AMOUNT, NativeDomain};
 use crate::store::{
-    Admission, Answer, Before, Call, Due, Hold, Life, Reserve, Reserved, Settle, Spent, Store, Then,
+    Admission, Answer, Before, Call, Due, Hold, Life, Reserve, Reserved, Settle, Spent, Store, StoreError,
+    Then,
 };
 
 use super::answer::{Done, LimitStanding, ReleaseAnswer};
@@ -83,8 +84,9 @@ async fn units<'a, S: Store>(
         return Ok(ReleaseAnswer::untouched());
     }
     let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+    let unanswered = unanswered(key, amount);
     let (answer, done) = match key {
-        b"" => (engine.store.charge(call).await.map_err(HoldError::Unavailable)?, Done::Now),
+        b"" => (engine.store.charge(call).await.map_err(unanswered)?, Done::Now),
         key => {
             let secret = engine.store.key_secret();
             let name = name::by_key(secret, Purpose::GiveBack, &domain.name, &descriptor, key);
@@ -92,11 +94,20 @@ async fn units<'a, S: Store>(
         }
     };
     if let Some(error) = answer.degraded {
-        return Err(HoldError::Unavailable(error));
+        return Err(unanswered(error));
     }
     let enforcement = engine.settings.enforcement;
     let standing = |each| LimitStanding::of_asked(each, None, &answer, enforcement);
     Ok(ReleaseAnswer { standings: plan.settled(&answer.outcomes).map(standing).collect(), done })
+}
+
+/// What is said where the store does not answer whether it has given `amount` back, under `key` if that is not empty.
+const fn unanswered(key: &[u8], amount: Amount) -> fn(StoreError) -> HoldError {
+    match amount {
+        Amount::Hits(_) if key.is_empty() => HoldError::Unsure,
+        // Whoever says how many are left may say so twice.
+        Amount::Hits(_) | Amount::AllBut(_) => HoldError::Unavailable,
+    }
 }
 
 /// What gives `amount` back to the limit called `name`.

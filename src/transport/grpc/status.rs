@@ -40,6 +40,8 @@ pub(super) fn unheld(error: &HoldError) -> Status {
             Status::failed_precondition(text)
         }
         HoldError::Unavailable(_) => Status::unavailable(text),
+        // Callers ask again by themselves where something is unavailable.
+        HoldError::Unsure(_) => Status::unknown(text),
     }
 }
 
