@@ -151,6 +151,16 @@ async fn what_was_reserved_before_a_number_is_raised_is_told_of_by_the_larger_on
 }
 
 #[tokio::test]
+async fn what_is_owed_longer_is_no_news_of_its_period() {
+    let bench = Bench::new();
+    // What the second charge adds to the debt takes a month more to pay; the first is settled again.
+    for (key, usd) in [("a", "30.00"), ("b", "4.00"), ("a", "30.00")] {
+        bench.spend("llm", "u", key, usd).await;
+    }
+    assert_eq!(bench.told().await, [("budget".to_owned(), 3)]);
+}
+
+#[tokio::test]
 async fn what_is_settled_up_to_the_number_opens_the_breaker_and_stops_who_goes_on() {
     let bench = Bench::new();
     let request = ReserveRequest {
