@@ -134,8 +134,15 @@ impl Charged {
         let moved = |span| boundary_near(window, at.plus(span)).since(at);
         let verdict = match self.verdict {
             Verdict::Refused(Retry::After(wait)) => {
-                let whole = self.reset_after.unwrap_or_else(|| Span::holding(window, at).end.since(at));
-                let is_boundary = whole.0.abs_diff(wait.0).is_multiple_of(usual.0);
+                let is_usual = |whole: Micros| whole.0.abs_diff(wait.0).is_multiple_of(usual.0);
+                // Where it is never whole: the period is that of now, or the next, if time ran back over a boundary.
+                let is_boundary = self.reset_after.map_or_else(
+                    || {
+                        let end = Span::holding(window, at).end;
+                        [end, Span::holding(window, end).end].iter().any(|end| is_usual(end.since(at)))
+                    },
+                    is_usual,
+                );
                 // No boundary that is waited for is past.
                 let boundary = Some(wait).filter(|_| is_boundary).map(moved).filter(|moved| moved.0 > 0);
                 Verdict::Refused(Retry::After(boundary.unwrap_or(wait)))
@@ -196,6 +203,8 @@ mod tests {
         let verdict = Verdict::Refused(Retry::After(Micros(52 * day)));
         assert_eq!(owed.verdict, verdict, "with room at the end of December");
         assert_eq!(moved(&window, 21 * day + usual, None).verdict, verdict, "whole in no lifetime");
+        let verdict = Verdict::Refused(Retry::After(Micros((52 + 31) * day)));
+        assert_eq!(moved(&window, 52 * day + usual, None).verdict, verdict, "in the next period already");
         let days = Window::Calendar(Calendar::new(Period::Day, "Europe/Berlin", 1).unwrap(), Debt::Carried);
         // Half an hour into the 25th of October 2026, which has 25 hours: what lapses an hour into it.
         let lapse = Charged {
