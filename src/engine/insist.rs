@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use smallvec::SmallVec;
+use tokio::sync::Semaphore;
 
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
@@ -37,11 +38,21 @@ const PAUSES: [Duration; 5] = [
 /// How many settles may wait for the store at once. Each takes about 2 kB.
 const MOST: usize = 10_000;
 
+/// How many of them ask the store at once: a store that is back answers these within its deadline, and then others.
+const ASKING: usize = 64;
+
 /// The settles that wait for the store, on whichever thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Insisted {
     waiting: AtomicUsize,
+    asking: Semaphore,
     given_up: AtomicU64,
+}
+
+impl Default for Insisted {
+    fn default() -> Self {
+        Self { waiting: AtomicUsize::new(0), asking: Semaphore::new(ASKING), given_up: AtomicU64::new(0) }
+    }
 }
 
 /// The place of one that waits.
@@ -197,7 +208,11 @@ async fn ask_again<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
 
 /// Asks for the settle `closing`, and does what follows.
 async fn ask<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
-    let Ok(settled) = closing.settle(&engine.store).await else { return Said::Nothing };
+    let settled = {
+        let _turn = engine.insisted.asking.acquire().await;
+        closing.settle(&engine.store).await
+    };
+    let Ok(settled) = settled else { return Said::Nothing };
     let rules = engine.limits.load();
     closing.heard(engine, &rules, &settled);
     if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {

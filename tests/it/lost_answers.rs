@@ -31,6 +31,9 @@ domains:
 struct Mute {
     store: MemoryStore,
     lost: AtomicU32,
+    /// How many settles it is asked for at this moment, and were asked for at once at most.
+    settling: AtomicU32,
+    most: AtomicU32,
 }
 
 impl Mute {
@@ -51,6 +54,9 @@ impl Store for Mute {
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        self.most.fetch_max(self.settling.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.settling.fetch_sub(1, Ordering::Relaxed);
         self.store.settle(call).await
     }
 
@@ -80,7 +86,8 @@ struct Service(Arc<Engine<Mute>>);
 impl Service {
     fn new() -> Self {
         let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
-        let mute = Mute { store, lost: AtomicU32::new(0) };
+        let [lost, settling, most] = [const { AtomicU32::new(0) }; 3];
+        let mute = Mute { store, lost, settling, most };
         let limits = LimitsHandle::new(rules(FILE));
         Self(Arc::new(Engine::new(limits, mute, EngineSettings::default())))
     }
@@ -148,4 +155,17 @@ async fn what_may_be_asked_for_again_is_held() {
     assert_eq!(service.books("strict").await, (0, 600));
     assert_eq!(service.reserve("strict", "k").await, Ruling::Allow);
     assert_eq!(service.books("strict").await, (0, 600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_are_asked_for_again_do_not_crowd_the_store() {
+    let service = Service::new();
+    service.lose(500);
+    for _ in 0..500 {
+        assert_eq!(service.reserve("lenient", "").await, Ruling::Allow);
+    }
+    wait().await;
+    assert_eq!(service.books("lenient").await, (0, 0));
+    let most = service.0.store().most.load(Ordering::Relaxed);
+    assert!((2..=64).contains(&most), "{most}");
 }
