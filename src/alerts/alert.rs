@@ -147,7 +147,9 @@ impl Alert {
         match news {
             News::Reached(reached) => format!("{domain}: {limit} has reached {}", reached.text()),
             News::Unpriced { model, .. } => {
-                format!("{domain}: {limit} is not paid for model {model:?}, which has no price")
+                format!(
+                    "{domain}: {limit} is not paid for model {model:?}: not all that was used has a price"
+                )
             }
         }
     }

@@ -154,7 +154,27 @@ promises!(of [memory, redis]: {
     limits_say_how_long_an_answer_is_thought_to_be,
     a_model_is_told_back_in_letters,
     what_is_known_of_a_price_is_paid_beside_a_hold,
+    who_tells_nothing_goes_on_for_nothing_and_ends_for_what_was_held,
 });
+
+async fn who_tells_nothing_goes_on_for_nothing_and_ends_for_what_was_held<S: Store>(bench: Bench<S>) {
+    let service = Service::start(&bench).await;
+    let held = service.held(keyed(reserve("llm", tokens(&[("output", 100)])), "k")).await;
+    let by_handle =
+        SettleRequest { reservation: held.reservation.clone().into(), ..SettleRequest::default() };
+    let by_key =
+        SettleRequest { subject: Some(ann("llm")), idempotency_key: "k".into(), ..SettleRequest::default() };
+    for named in [&by_handle, &by_key] {
+        let renewed = service.settle(SettleRequest { more: true, ..named.clone() }).await.unwrap();
+        assert_eq!((renewed.decision(), renewed.charged_tokens), (Decision::Allow, 0), "{named:?}");
+        assert_eq!(amounts(&renewed.standings, "words"), [0, 100, 900], "{named:?}");
+    }
+    let ended = service.settle(by_key.clone()).await.unwrap();
+    assert_eq!((ended.charged_tokens, amounts(&ended.standings, "words")), (100, [100, 0, 900]));
+    let unknown = SettleRequest { idempotency_key: "another".into(), ..by_key };
+    assert_eq!(service.settle(unknown).await.unwrap_err().code(), Code::InvalidArgument);
+    service.stop().await;
+}
 
 async fn ten_thousand_in_and_twenty_thousand_out_are_five_dollars_and_no_token_more<S: Store>(
     bench: Bench<S>,
@@ -727,7 +747,7 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
         (
             SettleRequest { used: None, ..by_key.clone() },
             invalid,
-            "used: must be given without a reservation",
+            "used: must be given where nothing was reserved",
         ),
         (
             SettleRequest { idempotency_key: "".into(), ..by_key.clone() },
@@ -739,7 +759,7 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
             invalid,
             "subject.entries: the limit named needs session",
         ),
-        (SettleRequest::default(), invalid, "used: "),
+        (SettleRequest::default(), invalid, "subject.domain: must not be empty"),
     ] {
         let shown = format!("{request:?}");
         let error = service.settle(request).await.expect_err(&shown);

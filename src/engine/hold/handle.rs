@@ -43,7 +43,7 @@ impl Handle {
         name: CounterKey { tag: 0, id: 0 },
         began: Timestamp(0),
         kept: Kept::Nothing,
-        unknown: Unknown::AS_HELD,
+        unknown: Unknown::NOTHING,
     };
 
     /// All that is summed.

@@ -184,7 +184,7 @@ pub enum InvalidHold {
     #[error("reservation: is none that Reserve has answered")]
     Reservation,
     /// No usage where there is no reservation.
-    #[error("used: must be given without a reservation: nothing says how much is due")]
+    #[error("used: must be given where nothing was reserved: nothing says how much is due")]
     NoUsage,
     /// No limit where there is no reservation.
     #[error("limit: must not be empty without a reservation")]

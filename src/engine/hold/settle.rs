@@ -42,8 +42,7 @@ pub(super) async fn settle<S: Store>(
     match &request.reserved {
         Named::Handle(text) => by_handle(engine, &rules, handle(text)?, used.as_ref(), request).await,
         Named::Key { subject, idempotency_key } => {
-            let used = used.ok_or(InvalidHold::NoUsage)?;
-            by_key(engine, &rules, subject, idempotency_key, &used, request).await
+            by_key(engine, &rules, subject, idempotency_key, used.as_ref(), request).await
         }
     }
 }
@@ -81,6 +80,7 @@ async fn by_handle<S: Store>(
         return Ok(SettleAnswer::untouched());
     }
     let priced = Priced::At(request.used_at.unwrap_or(began));
+    let unknown = due_untold(unknown, request.progress);
     let ending = Ending { name, used, unknown, priced, otherwise: &[], about: &[] };
     match ending.settle(engine, rules, request.progress).await? {
         Some(answer) => Ok(answer),
@@ -94,7 +94,7 @@ async fn by_key<S: Store>(
     rules: &RuleSet,
     subject: &SubjectOf<'_>,
     key: &[u8],
-    used: &Usage<'_>,
+    used: Option<&Usage<'_>>,
     request: &SettleRequest<'_>,
 ) -> Result<SettleAnswer, HoldError> {
     let descriptor = subject.descriptor()?;
@@ -109,16 +109,25 @@ async fn by_key<S: Store>(
     let secret = engine.store.key_secret();
     let ending = Ending {
         name: name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key),
-        used: Some(used),
-        unknown: Unknown::AS_HELD,
+        used,
+        unknown: due_untold(Unknown::at(&plan), request.progress),
         priced: Priced::of(request.used_at, engine.store.now(), rules, &plan),
-        // What was reserved is settled whatever the domain has by now.
-        otherwise: if misnamed.is_ok() { &otherwise } else { &[] },
+        // What was reserved is settled whatever the domain has by now, and what was not by what is told.
+        otherwise: if misnamed.is_ok() && used.is_some() { &otherwise } else { &[] },
         about: &about(domain, &descriptor, secret),
     };
     match ending.settle(engine, rules, request.progress).await? {
         Some(answer) => Ok(answer),
+        None if used.is_none() => misnamed.and(Err(InvalidHold::NoUsage.into())),
         None => misnamed.map(|()| SettleAnswer::untouched()),
+    }
+}
+
+/// What is due if nobody tells what was used: of what goes on, nothing yet.
+fn due_untold(at_its_end: Unknown, progress: Progress) -> Unknown {
+    match progress {
+        Progress::More => Unknown::NOTHING,
+        Progress::Done => at_its_end,
     }
 }
 
@@ -182,7 +191,7 @@ impl Ending<'_> {
     ) -> Result<(Timestamp, Bill), HoldError> {
         let (Priced::At(at) | Priced::AsReserved(at)) = self.priced;
         let bill = self.bill(rules, at);
-        if matches!(self.priced, Priced::At(_)) && bill.unpriced.is_none() {
+        if self.used.is_none() || matches!(self.priced, Priced::At(_)) && bill.unpriced.is_none() {
             return Ok((at, bill));
         }
         let look = Settle { otherwise: &[], ..self.call(bill.spent, Then::Unchanged, None) };

@@ -18,8 +18,8 @@ pub(in crate::engine) struct Unknown {
 const ALL: [OnUnknown; 2] = [OnUnknown::Estimate, OnUnknown::Zero];
 
 impl Unknown {
-    /// What was held.
-    pub(super) const AS_HELD: Self = Self { tokens: OnUnknown::Estimate, money: OnUnknown::Estimate };
+    /// Nothing.
+    pub(super) const NOTHING: Self = Self { tokens: OnUnknown::Zero, money: OnUnknown::Zero };
 
     /// Of a hold at the limits of `plan`.
     pub(in crate::engine) fn at(plan: &Plan<'_>) -> Self {
