@@ -59,7 +59,10 @@ impl Models {
     /// Over the Redis at `url`.
     fn over_redis(url: &str) -> Self {
         let models = Self::with(FILE, &["--store", url]);
-        models.until(|models| get("/readyz").send(models.service.admin()).status == 200);
+        // Each thread has connections of its own, and each peek is any thread's.
+        let entries = json!([{"key": "limit", "value": "tokens"}, {"key": "user", "value": "ada"}]);
+        let peek = json!([{"entries": entries, "hitsAddend": 0}]);
+        models.until(|models| (0..20).all(|_| models.ask(&peek)["overallCode"] == "OK"));
         models
     }
 
@@ -414,14 +417,17 @@ fn a_client_that_leaves_while_redis_is_asked_leaves_nothing_held() {
     let redis = RedisServer::start(Tool::Redis);
     let gate = Gate::before(([127, 0, 0, 1], redis.port()).into());
     let models = Models::over_redis(&format!("redis://{}", gate.address));
-    assert_eq!(models.call(chat()).status, 200);
+    // From then on nothing but calls asks Redis for anything.
+    models.service.logs("nothing is persisted");
+    // Until its thread has found Redis, a call is refused and charges nothing.
+    models.until(|models| models.call(chat()).status == 200);
     models.balanced((1_000, 0), (THOUSAND, 0), 0);
     gate.close();
     let stream = chat().begin(models.envoy.open);
     models.until(|_| gate.held_up() > MORE_THAN_A_PING);
     let asked = gate.held_up();
     drop(stream);
-    // What is given back is asked for behind it.
+    // What is given back is asked for behind it, on the same way.
     models.until(|_| gate.held_up() > asked + MORE_THAN_A_PING);
     gate.open();
     models.until(|models| models.books("ada", "requests") == (2, 0));

@@ -65,9 +65,9 @@ impl Gate {
         self.ways.0.lock().expect("ways").to_lose
     }
 
-    /// How many bytes are held up.
+    /// How many bytes are held up on the way that has most of them.
     pub(crate) fn held_up(&self) -> usize {
-        self.ways.0.lock().expect("ways").held_up.iter().map(Vec::len).sum()
+        self.ways.0.lock().expect("ways").held_up.iter().map(Vec::len).max().unwrap_or(0)
     }
 }
 
