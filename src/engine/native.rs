@@ -27,7 +27,7 @@ use crate::store::{Admission, Answer, Call, Outcomes, Store};
 use super::breaker::trip;
 use super::decision::{Code, Decision};
 use super::request::{CheckRequest, InvalidRequest};
-use super::{Enforcement, Engine, watch};
+use super::{Engine, watch};
 
 pub(super) use about::{about, subject_in};
 pub(super) use breaker::breaker_of;
@@ -95,10 +95,7 @@ pub(super) async fn check<S: Store>(
             op(limit, number, reached, descriptor.direction, hits).map(Asked::Op)
         });
     }
-    match engine.settings.enforcement {
-        Enforcement::Enforced => plan.spare_the_refused(),
-        Enforcement::Shadow => plan.unbind(),
-    }
+    plan.enforce(engine.settings.enforcement);
     let mut answer = charge(engine, domain, request, &plan).await;
     let reached = plan.stop(domain, &mut answer);
     let (at, outcomes) = (answer.at, &answer.outcomes);

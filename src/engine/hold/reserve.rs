@@ -215,10 +215,7 @@ pub(super) fn plan<'a, S: Store>(
 ) -> Plan<'a> {
     let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
     plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
-    match engine.settings.enforcement {
-        Enforcement::Enforced => plan.spare_the_refused(),
-        Enforcement::Shadow => plan.unbind(),
-    }
+    plan.enforce(engine.settings.enforcement);
     plan
 }
 

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
+use crate::engine::Enforcement;
 use crate::engine::decision::Code;
 use crate::engine::draws::{Draws, Lot};
 use crate::engine::request::{Descriptor, Direction};
@@ -111,8 +112,15 @@ impl<'a> Plan<'a> {
         self.ends.iter().map(own).collect()
     }
 
-    /// Charges nothing where the call is refused whatever the counters say.
-    pub(in crate::engine) fn spare_the_refused(&mut self) {
+    /// Has it refuse as the service is told to: a call that is refused whatever the counters say is then charged nothing.
+    pub(in crate::engine) fn enforce(&mut self, enforcement: Enforcement) {
+        match enforcement {
+            Enforcement::Enforced => self.spare_the_refused(),
+            Enforcement::Shadow => self.unbind(),
+        }
+    }
+
+    fn spare_the_refused(&mut self) {
         if self.is_refused() {
             self.charges.iter_mut().for_each(|charge| charge.op = charge.op.peek());
         }
@@ -136,7 +144,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Lets no charge refuse: the whole server is on trial.
-    pub(in crate::engine) fn unbind(&mut self) {
+    fn unbind(&mut self) {
         self.charges.iter_mut().for_each(|charge| charge.binding = Binding::Counted);
     }
 

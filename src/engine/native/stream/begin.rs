@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Micros;
+use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{
     Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, asked as tell_asked, keep, take,
@@ -15,7 +16,6 @@ use crate::engine::native::spent::{all_spent, expenses};
 use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
 use crate::engine::request::CheckRequest;
 use crate::engine::usage::Object;
-use crate::engine::{Enforcement, Engine};
 use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
 use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
 
@@ -100,10 +100,7 @@ fn plan<'a, S: Store>(
             }
         }
     }
-    match engine.settings.enforcement {
-        Enforcement::Enforced => plan.spare_the_refused(),
-        Enforcement::Shadow => plan.unbind(),
-    }
+    plan.enforce(engine.settings.enforcement);
     plan
 }
 
