@@ -14,6 +14,8 @@ pub enum Odd {
     Hold,
     /// `usage` is no class of tokens: they are paid like an answer.
     Class,
+    /// How many tokens there were is no number: of a hold, at least what was held is paid.
+    Weight,
     /// The tokens have no price: of a hold, what was held is paid, else nothing.
     Model,
 }
@@ -24,7 +26,7 @@ pub(super) struct Oddities([AtomicU64; Odd::ALL.len()]);
 
 impl Odd {
     /// Everything that is odd.
-    pub const ALL: [Self; 4] = [Self::Reserve, Self::Hold, Self::Class, Self::Model];
+    pub const ALL: [Self; 5] = [Self::Reserve, Self::Hold, Self::Class, Self::Weight, Self::Model];
 
     /// As metrics write it.
     pub const fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Odd {
             Self::Reserve => "reserve",
             Self::Hold => "hold",
             Self::Class => "usage",
+            Self::Weight => "hits_addend",
             Self::Model => "model",
         }
     }
@@ -43,6 +46,7 @@ impl Odd {
             }
             Self::Hold => "'hold' is none that an answer has carried: what was used is charged without it",
             Self::Class => "'usage' is no class of tokens: they are charged as output",
+            Self::Weight => "'hits_addend' of a usage is not a number: at least what was held is charged",
             Self::Model => {
                 "the tokens have no price: what was held is charged, and nothing where nothing was"
             }

@@ -11,6 +11,8 @@ const MAX_DESCRIPTORS: usize = 32;
 const MAX_ENTRIES: usize = 16;
 /// The longest key of an entry, in bytes. Values have no bound: they are hashed whole.
 const MAX_KEY_BYTES: usize = 64;
+/// What Envoy 1.40 makes of a weight that a header gives as `NaN`. Whoever sends the header chooses it, so it is no error.
+const NOT_A_NUMBER: u64 = 1 << 63;
 /// The longest window of an override: ten thousand years, which is as long as a protobuf duration may be.
 const LONGEST_WINDOW: Micros = Micros::from_secs(315_576_000_000);
 
@@ -150,9 +152,13 @@ impl CheckRequest<'_> {
         self.descriptors.iter().enumerate().try_for_each(|(index, descriptor)| descriptor.validate(index))
     }
 
-    /// The weight of a descriptor: its own, else the call's, else 1.
+    /// The weight of a descriptor: its own, else the call's, else 1. Nothing, if it gives back nobody knows how much.
     pub fn hits_of(&self, descriptor: &Descriptor<'_>) -> u64 {
-        descriptor.hits.unwrap_or(u64::from(self.hits.max(1)))
+        match descriptor.hits {
+            Some(NOT_A_NUMBER) if descriptor.direction == Direction::GiveBack => 0,
+            None | Some(NOT_A_NUMBER) => u64::from(self.hits.max(1)),
+            Some(hits) => hits,
+        }
     }
 }
 
@@ -167,13 +173,18 @@ impl Descriptor<'_> {
                 return Err(InvalidRequest::LongKey { descriptor, entry, bytes: key.len() });
             }
         }
-        if let Some(hits) = self.hits.filter(|hits| *hits > MAX_AMOUNT) {
+        if let Some(hits) = self.hits.filter(|hits| *hits > MAX_AMOUNT && *hits != NOT_A_NUMBER) {
             return Err(InvalidRequest::TooManyHits { descriptor, hits });
         }
         match self.number {
             Some(Override { unit: WireUnit::Unknown, .. }) => Err(InvalidRequest::NoUnit { descriptor }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it has a weight of its own that is no number.
+    pub fn is_of_unknown_weight(&self) -> bool {
+        self.hits == Some(NOT_A_NUMBER)
     }
 
     /// Checks what native domains ask for beyond [`CheckRequest::validate`].

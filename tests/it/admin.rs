@@ -90,6 +90,7 @@ tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"o
 tollgate_odd_holds_total{entry=\"reserve\"} 0
 tollgate_odd_holds_total{entry=\"hold\"} 0
 tollgate_odd_holds_total{entry=\"usage\"} 0
+tollgate_odd_holds_total{entry=\"hits_addend\"} 0
 tollgate_odd_holds_total{entry=\"model\"} 0
 # EOF
 ";

@@ -107,6 +107,34 @@ fn money_is_held_as_it_is_asked_and_tokens_are_only_looked_at() {
     assert_eq!(all(&service), ((5, 0), (10_000, 0), 0));
 }
 
+/// What Envoy sends as `hits_addend` where a header says `NaN`.
+const NOT_A_NUMBER: u64 = 1 << 63;
+
+#[test]
+fn what_is_told_as_no_number_costs_at_least_what_was_held() {
+    let service = Embedded::new(FILE);
+    let hold = held(&service, &chat("reserve=1000"));
+    let end = chat(&format!("hold={hold} usage=input")).hits(100);
+    let end = end.and(&format!("user=ada route=chat model=mini hold={hold} usage=output")).hits(NOT_A_NUMBER);
+    let end = end.and(&format!("user=ada route=chat hold={hold}")).hits(0);
+    for _ in 0..2 {
+        assert_eq!(answered(&service, &end).code, Code::Ok);
+        assert_eq!(all(&service), ((1_000, 0), (2_000_000, 0), 0));
+    }
+    let more =
+        chat("usage=output").hits(NOT_A_NUMBER).and("user=ada route=chat model=mini usage=input").hits(7);
+    assert_eq!(answered(&service, &more).code, Code::Ok);
+    assert_eq!(all(&service), ((1_007, 0), (2_007_000, 0), 0), "of what nobody held, what is known");
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_none() {
+    let service = Embedded::new(FILE);
+    let call = ask("limit=requests").hits(NOT_A_NUMBER).and("user=ada limit=tokens").hits(NOT_A_NUMBER);
+    assert_eq!(answered(&service, &call).code, Code::Ok);
+    assert_eq!([books(&service, "requests"), books(&service, "tokens")], [(1, 0); 2]);
+}
+
 #[test]
 fn what_is_refused_holds_nothing() {
     let service = Embedded::new(FILE);

@@ -11,41 +11,50 @@ use crate::store::{Due, Settled, Spent};
 
 /// Tokens by model.
 #[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Bill(SmallVec<[(Box<[u8]>, Tokens); 1]>);
+pub(in crate::engine) struct Bill {
+    of: SmallVec<[(Box<[u8]>, Tokens); 1]>,
+    /// Whether there is more, of which nobody knows how much.
+    is_part: bool,
+}
 
 impl Bill {
     /// Adds `count` tokens; no more than is counted.
     pub(super) fn add(&mut self, model: &[u8], class: Class, count: u64) {
         let room = MAX_AMOUNT - self.tokens();
-        let place = self.0.iter().position(|(known, _)| **known == *model).unwrap_or_else(|| {
-            self.0.push((model.into(), Tokens::default()));
-            self.0.len() - 1
+        let place = self.of.iter().position(|(known, _)| **known == *model).unwrap_or_else(|| {
+            self.of.push((model.into(), Tokens::default()));
+            self.of.len() - 1
         });
-        self.0[place].1.add(class, count.min(room)).expect("there is room for so many");
+        self.of[place].1.add(class, count.min(room)).expect("there is room for so many");
+    }
+
+    /// Adds tokens of which nobody knows how many.
+    pub(super) fn add_unknown(&mut self, model: &[u8], class: Class) {
+        self.add(model, class, 0);
+        self.is_part = true;
     }
 
     /// How many tokens.
     fn tokens(&self) -> u64 {
-        self.0.iter().map(|(_, tokens)| tokens.total()).sum()
+        self.of.iter().map(|(_, tokens)| tokens.total()).sum()
     }
 
     /// What they cost by the prices of `at`, as far as they have any.
     pub(super) fn cost(&self, prices: &PriceTable, at: Timestamp) -> KnownCost {
-        prices.known_cost(self.0.iter().map(|(model, tokens)| (&**model, tokens)), at)
+        prices.known_cost(self.of.iter().map(|(model, tokens)| (&**model, tokens)), at)
     }
 
-    /// What is due. What has no price is paid by what was held, if that is more than the rest costs.
+    /// What is due. What has no price, and what nobody knows, is paid by what was held, if that is more than the rest
+    /// costs.
     pub(super) fn spent(&self, cost: KnownCost) -> Spent {
-        let money = match cost.unpriced {
-            None => Due::Exactly(cost.nanos),
-            Some(_) => Due::AtLeast(cost.nanos),
-        };
-        Spent { tokens: Due::Exactly(self.tokens()), money }
+        let due = |is_part| if is_part { Due::AtLeast } else { Due::Exactly };
+        let tokens = due(self.is_part)(self.tokens());
+        Spent { tokens, money: due(self.is_part || cost.unpriced.is_some())(cost.nanos) }
     }
 
     /// The usage of each model.
     pub(in crate::engine) fn usages(&self) -> SmallVec<[Usage<'_>; 1]> {
-        let models = self.0.iter();
+        let models = self.of.iter();
         models.map(|(model, tokens)| Usage { model, tokens: *tokens, hits: 1, usd: None }).collect()
     }
 
@@ -57,12 +66,12 @@ impl Bill {
     ) -> impl Iterator<Item = &[u8]> {
         let unpriced =
             move |model: &[u8], tokens| prices.known_cost([(model, tokens)], at).unpriced.is_some();
-        self.0.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| &**model)
+        self.of.iter().filter(move |(model, tokens)| unpriced(model, tokens)).map(|(model, _)| &**model)
     }
 
-    /// Has `estimates` learn from it, as it was `settled`.
+    /// Has `estimates` learn from it, as it was `settled`; nothing from a part of what was used.
     pub(in crate::engine) fn teach(&self, estimates: &mut Estimates, settled: &Settled) {
-        for (model, tokens) in &self.0 {
+        for (model, tokens) in self.of.iter().filter(|_| !self.is_part) {
             teach(estimates, model, tokens, settled);
         }
     }

@@ -174,9 +174,14 @@ impl<'a, S: Store> Told<'a, '_, S> {
     fn bill(&self) -> Option<Bill> {
         let mut bill = None;
         for place in &self.places {
-            if let Role::Ends { told: Some(class), model, .. } = self.roles[*place] {
-                let count = self.request.hits_of(&self.request.descriptors[*place]);
-                bill.get_or_insert_with(Bill::default).add(model, class, count);
+            let Role::Ends { told: Some(class), model, .. } = self.roles[*place] else { continue };
+            let bill = bill.get_or_insert_with(Bill::default);
+            let descriptor = &self.request.descriptors[*place];
+            if descriptor.is_of_unknown_weight() {
+                self.engine.oddities.note(Odd::Weight);
+                bill.add_unknown(model, class);
+            } else {
+                bill.add(model, class, self.request.hits_of(descriptor));
             }
         }
         bill
