@@ -149,8 +149,17 @@ fn tell_standing(status: &BreakerStatus, told: &mut Map<String, Value>) {
 fn answer(told: Result<Value, BreakerError>) -> Response {
     match told {
         Ok(told) => ([(CONTENT_TYPE, JSON)], format!("{told}\n")).into_response(),
-        Err(error) => problem(status(&error), &error.to_string()),
+        Err(error) => problem(status(&error), &in_words(&error)),
     }
+}
+
+/// What is wrong, and where in the request it is put right.
+fn in_words(error: &BreakerError) -> String {
+    let BreakerError::NoSubject(subjects) = error else { return error.to_string() };
+    // Of alternatives, such as `user|ip`, the first.
+    let pair = |part: &str| format!("{}=…", part.split('|').next().unwrap_or(part));
+    let pairs: Vec<String> = subjects.split('+').map(pair).collect();
+    format!("{error}, as in ?{}", pairs.join("&"))
 }
 
 fn status(error: &BreakerError) -> StatusCode {

@@ -119,7 +119,7 @@ pub enum BreakerError {
         subjects: String,
     },
     /// It is for nobody.
-    #[error("the limit {0}: say whose breaker it is")]
+    #[error("the limit is per {0}: say whose breaker it is")]
     NoSubject(String),
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]

@@ -490,7 +490,7 @@ async fn an_operator_sees_how_each_is<S: Store>(bench: Bench<S>) {
     assert_eq!((all[0].standing.used, all[1].standing.used), (20 * DOLLAR + DOLLAR / 2, 0));
     assert!(shop.engine.breakers(Some(b"ship")).await.is_err());
     let which = BreakerOf { domain: None, limit: b"mine", subject: Vec::new() };
-    let nobody = BreakerError::NoSubject("mine needs user".to_owned());
+    let nobody = BreakerError::NoSubject("user".to_owned());
     assert_eq!(
         shop.engine.breaker(which.clone()).await,
         Err(nobody.clone()),

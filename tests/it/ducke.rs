@@ -384,6 +384,19 @@ async fn a_breaker_is_set_only_by_those_who_say_which_and_why() {
     service.logs(r#"reason="one\ntwo\u{1b}[31m""#);
 }
 
+#[test]
+fn who_asks_of_a_breaker_without_its_subject_is_told_where_to_say_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("limits.yaml");
+    let text = "domains: {d: {per: user|ip+kit, limits: {loop: {limit: 5/7d, on_limit: trip}}}}";
+    std::fs::write(&file, text).unwrap();
+    let service = Tollgate::start(&[file.to_str().unwrap()]);
+    let says = "the limit is per user|ip+kit: say whose breaker it is, as in ?user=…&kit=…\n".to_owned();
+    let answer = http::get("/admin/rate-limits/breaker/loop?ip=::1").send(service.admin());
+    assert_eq!((answer.status, answer.body), (400, says.clone()));
+    assert_eq!(post(&service, "loop", CLOSE), (400, says));
+}
+
 #[tokio::test]
 async fn operators_are_shown_the_breakers_and_how_often_they_opened() {
     let service = Tollgate::start(&[FILE]);

@@ -218,7 +218,7 @@ async fn a_breaker_is_set_by_hand_for_one_subject() {
     assert_eq!(bench.check("llm").await, Code::OverLimit);
     assert_eq!(set(Some(b"u"), Setting::Closed).await, Ok(BreakerState::Open));
     assert_eq!(bench.check("llm").await, Code::Ok);
-    let nobody = BreakerError::NoSubject("spend needs user".to_owned());
+    let nobody = BreakerError::NoSubject("user".to_owned());
     assert_eq!(set(None, Setting::Closed).await, Err(nobody));
 }
 

@@ -144,7 +144,8 @@ fn find<'r, S: Store>(
     }
     let entries = which.subject.iter().copied().collect();
     let descriptor = Descriptor { entries, ..Descriptor::default() };
-    found(engine, domain, limit, &descriptor).ok_or_else(|| BreakerError::NoSubject(limit.needs()))
+    let found = found(engine, domain, limit, &descriptor);
+    found.ok_or_else(|| BreakerError::NoSubject(limit.subjects.to_string()))
 }
 
 fn found<'r, S: Store>(
