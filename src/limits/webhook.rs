@@ -29,7 +29,10 @@ struct Parts {
 /// Why a text is no address of a webhook. The text is not repeated: it may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWebhook {
-    /// Neither `http://` nor `https://`, a host that is none, or bytes that no address has.
+    /// Neither `http://` nor `https://`.
+    #[error("the webhook's address does not begin with https:// or http://")]
+    Scheme,
+    /// A host that is none, or bytes that no address has.
     #[error("the webhook is no address")]
     Address,
     /// A user or a password before the host.
@@ -48,7 +51,7 @@ impl Webhook {
         let (rest, scheme, usual) = schemes
             .into_iter()
             .find_map(|(start, scheme, port)| Some((text.strip_prefix(start)?, scheme, port)))
-            .ok_or(InvalidWebhook::Address)?;
+            .ok_or(InvalidWebhook::Scheme)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.contains('@') {

@@ -28,13 +28,14 @@ impl<'n> Fields<'n> {
     /// The keys of `node`, which `what` describes ("domain 'shop'"). Reports what is no mapping, and keys that
     /// are no text.
     pub fn of(node: &'n Node, what: impl Into<String>, report: &mut Report) -> Option<Self> {
+        Self::like("write a mapping of keys and values", node, what, report)
+    }
+
+    /// The same, where `fix` says what such a mapping looks like.
+    pub fn like(fix: &str, node: &'n Node, what: impl Into<String>, report: &mut Report) -> Option<Self> {
         let what = what.into();
         let Kind::Map(entries) = &node.kind else {
-            report.error(
-                node.at,
-                format!("{what} is {}", node.describe()),
-                "write a mapping of keys and values",
-            );
+            report.error(node.at, format!("{what} is {}", node.describe()), fix);
             return None;
         };
         let mut left = Vec::with_capacity(entries.len());

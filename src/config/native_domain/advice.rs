@@ -1,4 +1,4 @@
-//! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late, money that nothing
+//! What is allowed and still likely a mistake: limits nobody is charged to, a breaker that opens too late or never, money that nothing
 //! has a price in.
 
 use std::collections::HashSet;
@@ -7,13 +7,14 @@ use super::name;
 use crate::clock::Micros;
 use crate::config::diagnostic::Report;
 use crate::config::tollgate_file::{Meaning, OnLimit, WrittenDomain, WrittenLimit, WrittenRoute};
-use crate::limits::{Unit, Window};
+use crate::limits::{Mode, Unit, Window};
 
 /// Warns of what is likely a mistake in `domain`.
 pub(super) fn give(domain: &WrittenDomain, report: &mut Report) {
     warn_of_unused(domain, report);
     for breaker in domain.limits.iter().filter(|limit| trips(limit)) {
         warn_of_short(breaker, domain, report);
+        warn_of_closed(breaker, report);
     }
 }
 
@@ -51,6 +52,20 @@ fn warn_of_unused(domain: &WrittenDomain, report: &mut Report) {
 
 fn trips(limit: &WrittenLimit) -> bool {
     limit.meaning.as_ref().is_some_and(|meaning| matches!(meaning.on_limit, OnLimit::Trip { .. }))
+}
+
+/// A limit that never refuses opens no breaker, nor does one that has room again for each call.
+fn warn_of_closed(breaker: &WrittenLimit, report: &mut Report) {
+    let Some(Meaning { window, mode, .. }) = &breaker.meaning else { return };
+    let (why, fix) = match (mode, window) {
+        (Mode::Enforced, Window::Request) => {
+            ("a single call never reaches 'request'", "give it another window, or remove 'on_limit'")
+        }
+        (Mode::Enforced, _) => return,
+        (Mode::Shadow, _) => ("'shadow' keeps it closed", "remove 'shadow' once it is no trial any more"),
+        (Mode::Soft, _) => ("'soft' keeps it closed", "remove 'soft', or 'on_limit'"),
+    };
+    report.warning(breaker.name.at, format!("the breaker '{}' never opens: {why}", name(breaker)), fix);
 }
 
 /// A breaker guards the caps beside it on its routes. One that forgets no later than such a cap is never

@@ -32,6 +32,10 @@ pub fn quantity(text: &str) -> Result<Quantity, InvalidForm> {
     if text.starts_with('$') {
         return says(Some(Number::AtMost(money(text)?)), Some(Unit::Money));
     }
+    if let Some(digits) = dollars(text) {
+        let message = format!("'{}' is not how dollars are written", shorten(text));
+        return Err(InvalidForm::new(message, format!("write ${digits}")));
+    }
     match text.split_once(' ') {
         None => says(Some(number(text)?), None),
         Some((amount, "tokens")) => says(Some(number(amount)?), Some(Unit::Tokens)),
@@ -90,6 +94,15 @@ fn number(text: &str) -> Result<Number, InvalidForm> {
         let message = format!("'{}' is above the largest amount, {MAX_AMOUNT}", shorten(text));
         InvalidForm::new(message, "write a smaller one, or unlimited")
     })
+}
+
+/// The digits of what says dollars in other words: `5 USD`, `5$`, `USD 5`.
+fn dollars(text: &str) -> Option<&str> {
+    let is_digit = |c: char| c.is_ascii_digit() || c == '.';
+    let digits = text.trim_matches(|c| !is_digit(c));
+    let words = text.trim_matches(|c: char| is_digit(c) || c.is_whitespace()).to_lowercase();
+    let is_whole = !digits.is_empty() && digits.chars().all(is_digit);
+    (is_whole && ["$", "usd", "us$", "dollar", "dollars"].contains(&&*words)).then_some(digits)
 }
 
 fn not_a_number(text: &str) -> InvalidForm {

@@ -43,7 +43,9 @@ pub fn forgets(text: &str) -> Result<Forgets, InvalidForm> {
         return Ok(*window);
     }
     match Time::read(text) {
-        Time::Span(seconds) => in_bounds(text, seconds).map(Forgets::After),
+        Time::Span(seconds) => {
+            in_bounds(text, seconds, "; beyond, use month, year or total").map(Forgets::After)
+        }
         Time::NoUnit => {
             let message = format!("the window '{}' has no unit", shorten(text));
             Err(InvalidForm::new(message, format!("write {}s for seconds, or use m, h or d", shorten(text))))
@@ -59,7 +61,7 @@ pub fn forgets(text: &str) -> Result<Forgets, InvalidForm> {
 /// What is no time, or out of those bounds.
 pub fn span(text: &str) -> Result<Micros, InvalidForm> {
     match Time::read(text) {
-        Time::Span(seconds) => in_bounds(text, seconds),
+        Time::Span(seconds) => in_bounds(text, seconds, ""),
         _ => {
             let fix = "write a whole number and a unit, such as 90s, 15m, 1h or 30d";
             Err(InvalidForm::new(format!("'{}' is not a time", shorten(text)), fix))
@@ -96,12 +98,13 @@ impl Time {
     }
 }
 
-fn in_bounds(text: &str, seconds: u64) -> Result<Micros, InvalidForm> {
+/// The time of so many seconds; what else to write where they are too many is said by `beyond`.
+fn in_bounds(text: &str, seconds: u64, beyond: &str) -> Result<Micros, InvalidForm> {
     if (1..=LONGEST_SECONDS).contains(&seconds) {
         return Ok(Micros::from_secs(seconds));
     }
     let message = format!("'{}' is out of bounds", shorten(text));
-    Err(InvalidForm::new(message, "write a time from 1s to 366d; beyond, use month, year or total"))
+    Err(InvalidForm::new(message, format!("write a time from 1s to 366d{beyond}")))
 }
 
 fn window_fix(text: &str) -> String {

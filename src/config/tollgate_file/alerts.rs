@@ -34,7 +34,9 @@ pub(super) enum LimitAlerts {
 /// Reads what a file says.
 pub(super) fn of_file(field: Field<'_>, environment: Environment<'_>, report: &mut Report) -> FileAlerts {
     let mut said = FileAlerts { thresholds: USUAL.to_vec(), webhook: None };
-    let Some(mut fields) = Fields::of(field.value, "'alerts'", report) else { return said };
+    let shape =
+        "write {at: [50%, 80%, 100%]}, or remove it: no limit of the file alerts then unless it says so";
+    let Some(mut fields) = Fields::like(shape, field.value, "'alerts'", report) else { return said };
     if let Some(shares) = fields.take("at") {
         said.thresholds = read_shares(shares, report);
     }
@@ -106,7 +108,7 @@ fn read_shares(field: Field<'_>, report: &mut Report) -> Vec<Percent> {
     let shares = field.value.as_list().unwrap_or_default();
     if shares.is_empty() {
         let what = if field.value.as_list().is_some() { "empty".to_owned() } else { field.value.describe() };
-        report.error(field.value.at, format!("'at' is {what}"), "write [50%, 80%, 100%]");
+        report.error(field.value.at, format!("'at' is {what}"), "write a list such as [50%, 80%, 100%]");
     }
     let mut read = Vec::with_capacity(shares.len());
     for share in shares {
@@ -114,7 +116,11 @@ fn read_shares(field: Field<'_>, report: &mut Report) -> Vec<Percent> {
             Some(percent) => read.push(percent),
             None => {
                 let message = format!("an item of 'at' is {}", share.describe());
-                report.error(share.at, message, format!("write a share from 1% to {}", Percent::MAX));
+                report.error(
+                    share.at,
+                    message,
+                    format!("write a whole share such as 90%, from 1% to {}", Percent::MAX),
+                );
             }
         }
     }
@@ -149,7 +155,10 @@ fn read_webhook(field: Field<'_>, environment: Environment<'_>, report: &mut Rep
 /// What came out of the environment may be a secret; it is not shown.
 fn refuse(invalid: InvalidWebhook, at: Position, report: &mut Report) {
     let fix = match invalid {
-        InvalidWebhook::Address => "write https://…, or a ${NAME} that holds one",
+        InvalidWebhook::Scheme => "write https://… or http://…, or a ${NAME} that holds one",
+        InvalidWebhook::Address => {
+            "write https://HOST[:PORT]/PATH without spaces, '#' and letters beyond ASCII, or a ${NAME} that holds one"
+        }
         InvalidWebhook::Login => "put what proves who sends into its path or query",
     };
     report.error(at, invalid.to_string(), fix);

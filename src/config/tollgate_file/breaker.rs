@@ -31,14 +31,18 @@ fn reset_by(field: Field<'_>, report: &mut Report) -> Option<(Micros, Percent)> 
     if field.value.as_map().is_some() {
         return by_itself(field, report);
     }
-    let text = value::text(field, report)?;
-    let after = text.strip_prefix("auto after ").map(short_form::span);
-    if text != "manual" && !matches!(after, Some(Ok(_))) {
+    let text = field.value.as_text().unwrap_or_default();
+    if text == "manual" {
+        return None;
+    }
+    let Some(after) = text.strip_prefix("auto after ") else {
         let message = format!("'reset' is {}", field.value.describe());
         let fix = "write manual, 'auto after 15m', or {auto: 15m, probe: 10%}";
         report.error(field.value.at, message, fix);
-    }
-    Some((after?.ok()?, USUAL_PROBE))
+        return None;
+    };
+    let after = value::form(field, |_| short_form::span(after), report)?;
+    Some((after.value, USUAL_PROBE))
 }
 
 /// A mapping of `auto` and `probe`.
@@ -63,7 +67,11 @@ fn share(field: Field<'_>, report: &mut Report) -> Option<Percent> {
     let share = field.value.as_text().and_then(percent).filter(|share| *share <= MOST_PROBE);
     if share.is_none() {
         let message = format!("'probe' is {}", field.value.describe());
-        report.error(field.value.at, message, format!("write a share of the calls from 1% to {MOST_PROBE}"));
+        report.error(
+            field.value.at,
+            message,
+            format!("write a whole share of the calls such as 10%, from 1% to {MOST_PROBE}"),
+        );
     }
     share
 }

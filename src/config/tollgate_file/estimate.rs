@@ -6,7 +6,7 @@ use crate::limits::Estimate;
 
 /// Reads `estimate` of a limit or a domain.
 pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<Estimate> {
-    let mut fields = Fields::of(field.value, "'estimate'", report)?;
+    let mut fields = Fields::like("write {output: 2000, max_output: 8k}", field.value, "'estimate'", report)?;
     let output = fields.take("output").and_then(|field| value::tokens(field, report));
     let max_output = fields.take("max_output").and_then(|field| value::tokens(field, report));
     fields.finish(report);

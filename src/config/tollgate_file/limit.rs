@@ -24,7 +24,7 @@ struct Behaviour {
     on_limit: OnLimit,
     mode: Mode,
     refundable: bool,
-    on_unknown: OnUnknown,
+    on_unknown: Option<At<OnUnknown>>,
     alerts: LimitAlerts,
     estimate: Option<At<Estimate>>,
 }
@@ -35,7 +35,7 @@ const PLAIN: Behaviour = Behaviour {
     on_limit: OnLimit::Deny,
     mode: Mode::Enforced,
     refundable: false,
-    on_unknown: OnUnknown::Estimate,
+    on_unknown: None,
     alerts: LimitAlerts::AsTheFile,
     estimate: None,
 };
@@ -137,7 +137,10 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
         let value = estimate::read(field, report)?;
         Some(At { at: field.at, value })
     });
-    let on_unknown = fields.take("on_unknown").and_then(|field| value::choice(field, &ON_UNKNOWN, report));
+    let on_unknown = fields.take("on_unknown").and_then(|field| {
+        let value = value::choice(field, &ON_UNKNOWN, report)?;
+        Some(At { at: field.at, value })
+    });
     if let (Some(_), Some(at)) = (shadow, soft) {
         report.error(at, "'soft' stands beside 'shadow'", "keep one: both never refuse, soft alerts");
     }
@@ -147,7 +150,6 @@ fn behaviour(fields: &mut Fields<'_>, report: &mut Report) -> Behaviour {
         (None, None) => Mode::Enforced,
     };
     let on_missing = on_missing.unwrap_or(PLAIN.on_missing);
-    let on_unknown = on_unknown.unwrap_or(PLAIN.on_unknown);
     Behaviour { on_missing, on_error, on_limit, mode, refundable, on_unknown, alerts, estimate }
 }
 
@@ -165,10 +167,7 @@ fn meaning(
         report.error(at, "the limit has no window", fix);
         return None;
     };
-    if let (Some(estimate), Unit::Hits) = (behaviour.estimate, unit) {
-        let fix = "remove it; it is for limits of tokens and money";
-        report.error(estimate.at, "'estimate' means nothing for this limit", fix);
-    }
+    refuse_strangers(&behaviour, unit, report);
     let window = written.compile(forgets, form.aligned, form.burst, unit, report)?;
     Some(Meaning {
         unit,
@@ -179,7 +178,7 @@ fn meaning(
         on_limit: behaviour.on_limit,
         mode: behaviour.mode,
         refundable: behaviour.refundable,
-        on_unknown: behaviour.on_unknown,
+        on_unknown: behaviour.on_unknown.map_or(OnUnknown::Estimate, |on_unknown| on_unknown.value),
         estimate: behaviour.estimate.map_or(Estimate::default(), |estimate| estimate.value),
         lease: written.lease(),
         max_ttl: written.max_ttl(),
@@ -187,4 +186,16 @@ fn meaning(
         thresholds: behaviour.alerts.thresholds(whole.alerts, unit, &window, report),
         window,
     })
+}
+
+/// Keys that mean nothing for what counts hits: these cost what they cost from the start.
+fn refuse_strangers(behaviour: &Behaviour, unit: Unit, report: &mut Report) {
+    let estimate = behaviour.estimate.map(|estimate| estimate.at);
+    let on_unknown = behaviour.on_unknown.map(|on_unknown| on_unknown.at);
+    for (key, stands_at) in [("estimate", estimate), ("on_unknown", on_unknown)] {
+        if let Some(at) = stands_at.filter(|_| unit == Unit::Hits) {
+            let message = format!("'{key}' means nothing for this limit");
+            report.error(at, message, "remove it; it is for limits of tokens and money");
+        }
+    }
 }

@@ -15,6 +15,9 @@ const UNKNOWN: [(&str, Unknown); 2] = [("deny", Unknown::Deny), ("highest", Unkn
 const FROM: &str = "from";
 const ABOVE: &str = "above";
 
+/// What the prices of a model look like.
+const SHAPE: &str = "write its prices as in {input: 1.25, output: 10.00}";
+
 /// One item of the prices of a model.
 struct Written<'n> {
     from: Option<Field<'n>>,
@@ -27,7 +30,9 @@ struct Written<'n> {
 pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<WrittenPrices> {
     let mut fields = Fields::of(field.value, "'prices'", report)?;
     let unknown = fields.take("unknown").and_then(|field| value::choice(field, &UNKNOWN, report));
-    let aliases = fields.take("aliases").and_then(|field| Fields::of(field.value, "'aliases'", report));
+    let aliases = fields
+        .take("aliases")
+        .and_then(|field| Fields::like("write {ALIAS: MODEL}", field.value, "'aliases'", report));
     let models = match fields.take("models") {
         Some(field) => models(field, zone, report),
         None => {
@@ -42,7 +47,8 @@ pub(super) fn read(field: Field<'_>, zone: &str, report: &mut Report) -> Option<
 }
 
 fn models(field: Field<'_>, zone: &str, report: &mut Report) -> Vec<WrittenModel> {
-    let Some(fields) = Fields::of(field.value, "'models'", report) else { return Vec::new() };
+    let shape = "write models such as {gpt-5: {input: 1.25, output: 10.00}}";
+    let Some(fields) = Fields::like(shape, field.value, "'models'", report) else { return Vec::new() };
     let written = fields.rest();
     if written.is_empty() {
         let fix = "write a model such as 'gpt-5: {input: 1.25, output: 10.00}'";
@@ -129,11 +135,12 @@ fn step(found: &mut [Version], written: &Written<'_>, above: At<u64>, report: &m
     for (class, less) in Class::ALL.iter().filter_map(|class| Some((*class, before.1.of(*class)?))) {
         let message = match written.prices.of(class) {
             Some(more) if more >= less => continue,
+            // Said of the class that stands in for both.
+            _ if before.1.own(class).is_none() && written.prices.own(class).is_none() => continue,
             Some(more) => format!(
                 "'{class}' costs {more} above {} tokens of input, less than {less} before",
                 above.value
             ),
-            None if before.1.own(class).is_none() => continue,
             None => format!("nothing says what '{class}' costs above {} tokens of input", above.value),
         };
         report.error(above.at, message, "write all prices of such a call, none of them lower than before");
@@ -143,7 +150,7 @@ fn step(found: &mut [Version], written: &Written<'_>, above: At<u64>, report: &m
 
 /// What stands in `node`.
 fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> Option<Written<'n>> {
-    let mut fields = Fields::of(node, format!("model '{}'", shorten(model)), report)?;
+    let mut fields = Fields::like(SHAPE, node, format!("model '{}'", shorten(model)), report)?;
     let (from, above) = (fields.take(FROM), fields.take(ABOVE));
     let start = from.map_or(Some(Timestamp(0)), |field| day(field, zone, report));
     let above = above.map(|field| value::tokens(field, report));
@@ -151,16 +158,29 @@ fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> 
     if classes.is_empty() {
         no_prices(model, node, report);
     }
-    let prices = classes.into_iter().filter_map(|field| price(field, report)).collect();
+    let said = classes.len();
+    let read: Vec<(Class, NanoUsd)> = classes.into_iter().filter_map(|field| price(field, report)).collect();
+    let (is_whole, prices) = (said > 0 && read.len() == said, read.into_iter().collect());
+    if is_whole && above.is_none() {
+        warn_without_input(model, node, &prices, report);
+    }
     match above {
         Some(None) => None,
         above => Some(Written { from, start: start?, above: above.flatten(), prices }),
     }
 }
 
+/// Every call sends something: without a price for it none of them can be priced.
+fn warn_without_input(model: &str, node: &Node, prices: &PerMillion, report: &mut Report) {
+    if [Class::Input, Class::AudioInput].iter().all(|class| prices.of(*class).is_none()) {
+        let message = format!("model '{}' has no price for 'input'", shorten(model));
+        report.warning(node.at, message, "add it, as in {input: 1.25, output: 10.00}; 0 where it is free");
+    }
+}
+
 fn no_prices(model: &str, node: &Node, report: &mut Report) {
     let message = format!("model '{}' has no prices", shorten(model));
-    report.error(node.at, message, "write them as in {input: 1.25, output: 10.00}");
+    report.error(node.at, message, SHAPE);
 }
 
 fn day(field: Field<'_>, zone: &str, report: &mut Report) -> Option<Timestamp> {

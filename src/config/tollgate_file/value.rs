@@ -77,8 +77,8 @@ pub(super) fn tokens(field: Field<'_>, report: &mut Report) -> Option<At<u64>> {
             Some(At { at, value })
         }
         _ => {
-            let message = format!("'{}' is no number of tokens", shorten(field.name));
-            report.error(at, message, "write one such as 200000 or 200k");
+            let message = format!("'{}' is {}", shorten(field.name), field.value.describe());
+            report.error(at, message, "write a number of tokens above 0, such as 200000 or 200k");
             None
         }
     }

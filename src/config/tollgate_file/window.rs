@@ -10,6 +10,9 @@ use crate::limits::{Debt, Number, Unit, Window};
 /// How long a hold lives when nobody renews it, unless the limit says otherwise.
 const MAX_AGE: Micros = Micros::from_secs(3_600);
 
+/// What can be held.
+const HELD: &str = "concurrent, and tokens and money by any window but request";
+
 const DEBTS: [(&str, Debt); 2] = [("carry", Debt::Carried), ("forgive", Debt::Forgiven)];
 
 /// The keys of a limit that only some windows have.
@@ -93,7 +96,7 @@ impl<'n> Written<'n> {
         report: &mut Report,
     ) -> Option<Window> {
         self.refuse_strangers(forgets, aligned, unit, report);
-        self.refuse_long_lease(report);
+        self.refuse_long_lives(forgets, report);
         let Forgets::After(length) = forgets else {
             self.refuse_rate_words(aligned, burst, report);
             return self.compile_other(forgets, unit, report);
@@ -141,15 +144,16 @@ impl<'n> Written<'n> {
     fn refuse_strangers(&self, forgets: Forgets, aligned: Aligned, unit: Unit, report: &mut Report) {
         let is_calendar = matches!(forgets, Forgets::Calendar(_));
         let is_anchored = matches!(forgets, Forgets::Calendar(Period::Month | Period::Year));
-        let takes_holds = forgets == Forgets::Concurrent || unit != Unit::Hits;
+        let takes_holds =
+            forgets == Forgets::Concurrent || (unit != Unit::Hits && forgets != Forgets::Request);
         let is_owed = unit != Unit::Hits && (is_calendar || aligned == Aligned::Fixed);
         let place = |value: Option<At<Micros>>| value.map(|value| value.at);
         for (key, stands_at, fits, fitting) in [
             ("timezone", self.own_zone, is_calendar, "day, week, month and year"),
             ("anchor", self.anchor.map(|anchor| anchor.at), is_anchored, "month and year"),
-            ("lease", place(self.lease), takes_holds, "concurrent, tokens and money"),
-            ("max_ttl", place(self.max_ttl), takes_holds, "concurrent, tokens and money"),
-            ("max_age", place(self.max_age), takes_holds, "concurrent, tokens and money"),
+            ("lease", place(self.lease), takes_holds, HELD),
+            ("max_ttl", place(self.max_ttl), takes_holds, HELD),
+            ("max_age", place(self.max_age), takes_holds, HELD),
             (
                 "debt",
                 self.debt.map(|debt| debt.at),
@@ -159,21 +163,27 @@ impl<'n> Written<'n> {
             ("forget", place(self.forget), forgets == Forgets::Total, "total"),
         ] {
             if let Some(at) = stands_at.filter(|_| !fits) {
-                let message = format!("'{key}' means nothing for this window");
+                let message = format!("'{key}' means nothing for this limit");
                 report.error(at, message, format!("remove it; it is for {fitting}"));
             }
         }
     }
 
-    /// A hold that asks for nothing lives for the lease.
-    fn refuse_long_lease(&self, report: &mut Report) {
-        if let (Some(lease), Some(ttl)) = (self.lease, self.max_ttl)
-            && lease.value > ttl.value
-        {
-            let fix =
-                "write a lease that is no longer, or remove 'max_ttl': a hold lives no longer than the lease";
-            report.error(lease.at, "'lease' is longer than 'max_ttl'", fix);
-        }
+    /// A hold that asks for nothing lives for the lease, and none outlives the others, so a longer one says what is not so.
+    fn refuse_long_lives(&self, forgets: Forgets, report: &mut Report) {
+        let fix =
+            "write a lease that is no longer, or remove 'max_ttl': a hold lives no longer than the lease";
+        refuse_longer(("lease", self.lease), ("max_ttl", self.max_ttl), fix, report);
+        let usual = (forgets == Forgets::Concurrent).then_some(At { at: self.at, value: MAX_AGE });
+        let longest = ("max_age", self.max_age.or(usual));
+        let fix = match self.max_age {
+            Some(_) => "write no more: a hold ends then, however often it is renewed",
+            None => {
+                "write no more, or a 'max_age' that is as long: a hold ends then, however often it is renewed"
+            }
+        };
+        refuse_longer(("lease", self.lease), longest, fix, report);
+        refuse_longer(("max_ttl", self.max_ttl), longest, fix, report);
     }
 
     fn refuse_rate_words(&self, aligned: Aligned, burst: Option<Quantity>, report: &mut Report) {
@@ -201,5 +211,20 @@ impl<'n> Written<'n> {
                 None
             }
         }
+    }
+}
+
+/// Refuses a `short` time that is longer than the `long` one.
+fn refuse_longer(
+    (short, value): (&str, Option<At<Micros>>),
+    (long, most): (&str, Option<At<Micros>>),
+    fix: &str,
+    report: &mut Report,
+) {
+    if let (Some(value), Some(most)) = (value, most)
+        && value.value > most.value
+    {
+        let [is, most] = [value.value, most.value].map(Micros::in_short);
+        report.error(value.at, format!("'{short}' is {is}, longer than '{long}', which is {most}"), fix);
     }
 }
