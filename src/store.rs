@@ -47,6 +47,8 @@ pub struct Charge<'a> {
     pub freed_by: FreedBy,
     /// What is counted.
     pub unit: Unit,
+    /// What whoever settles it later is to know again: [`Part::memo`]. It says nothing to a store.
+    pub memo: u64,
 }
 
 /// What brings room back to a counter.

@@ -23,6 +23,7 @@ pub(crate) fn charge(window: &Window, most: u64, key: CounterKey) -> Charge<'_> 
         on_error: OnError::Local,
         freed_by: FreedBy::Time,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

@@ -86,6 +86,7 @@ impl<'a> Guarded<'a> {
             on_error: self.limit.on_error,
             freed_by: FreedBy::Hand,
             unit: Unit::Hits,
+            memo: 0,
         }
     }
 

@@ -128,6 +128,7 @@ pub(super) struct Owed {
     on_error: OnError,
     freed_by: FreedBy,
     unit: Unit,
+    memo: u64,
 }
 
 /// A settle that is made when this is dropped, unless it is said to be done.
@@ -261,16 +262,17 @@ impl Owed {
     }
 
     fn of_one(charge: &Charge<'_>) -> Self {
-        let Charge { key, overflow: identity, rule, on_error, freed_by, unit, .. } = *charge;
-        Self { key, identity, window: rule.window.clone(), number: rule.number, on_error, freed_by, unit }
+        let Charge { key, overflow: identity, rule, on_error, freed_by, unit, memo, .. } = *charge;
+        let (window, number) = (rule.window.clone(), rule.number);
+        Self { key, identity, window, number, on_error, freed_by, unit, memo }
     }
 
     /// It, of as much as the settle says.
     fn charge(&self) -> Charge<'_> {
-        let Self { key, identity, ref window, number, on_error, freed_by, unit } = *self;
+        let Self { key, identity, ref window, number, on_error, freed_by, unit, memo } = *self;
         let (rule, op) = (Rule { window, number }, Op::Take { room: 0, charge: 0 });
         let binding = Binding::Counted;
-        Charge { key, overflow: identity, rule, op, binding, on_error, freed_by, unit }
+        Charge { key, overflow: identity, rule, op, binding, on_error, freed_by, unit, memo }
     }
 }
 

@@ -200,6 +200,7 @@ fn charges<'a>(
                 on_error: OnError::Local,
                 freed_by: FreedBy::Hand,
                 unit: Unit::Hits,
+                memo: 0,
             }
         }));
     }

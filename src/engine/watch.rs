@@ -103,6 +103,7 @@ async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Per
         on_error: OnError::Allow,
         freed_by: FreedBy::Time,
         unit: Unit::Hits,
+        memo: 0,
     };
     let call = Call { charges: &[once], admission: Admission::AllOrNone };
     let answer = super::failure::ask(&engine.store, call).await;

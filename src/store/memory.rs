@@ -322,6 +322,7 @@ mod tests {
             on_error: OnError::Deny,
             freed_by: FreedBy::Time,
             unit: Unit::Hits,
+            memo: 0,
         }
     }
 

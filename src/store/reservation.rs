@@ -176,6 +176,8 @@ pub struct Part {
     pub key: CounterKey,
     /// The identity of its limit: [`Charge::overflow`].
     pub limit: u128,
+    /// [`Charge::memo`].
+    pub memo: u64,
     /// What it counts.
     pub unit: Unit,
     /// What it allowed when it was reserved.

@@ -71,6 +71,7 @@ fn charge(windows: &[Window; 8], counter: usize, op: Op) -> Charge<'_> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

@@ -108,6 +108,7 @@ fn take(id: u128, most: u64, hits: u64, on_error: OnError) -> Charge<'static> {
         on_error,
         freed_by: FreedBy::Time,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

@@ -97,6 +97,7 @@ impl Counter<'_> {
             on_error: OnError::Deny,
             freed_by: FreedBy::Hand,
             unit: Unit::Hits,
+            memo: 0,
         };
         let charges = [charge];
         let call = Call { charges: &charges, admission: Admission::AllOrNone };

@@ -127,6 +127,7 @@ fn charge(id: u128, window: &Window, most: u64, op: Op) -> Charge<'_> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Time,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

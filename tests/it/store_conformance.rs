@@ -59,6 +59,7 @@ fn charge(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

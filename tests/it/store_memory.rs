@@ -58,6 +58,7 @@ fn charge((counter, op): (usize, Op)) -> Charge<'static> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

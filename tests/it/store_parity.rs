@@ -199,6 +199,7 @@ fn charges<'a>(windows: &'a [Window], tag: u64, asked: &[Asked]) -> Vec<Charge<'
                 on_error: OnError::Local,
                 freed_by: FreedBy::Hand,
                 unit: Unit::Hits,
+                memo: 0,
             }
         })
         .collect()

@@ -188,6 +188,7 @@ fn charges<'a>(limits: &'a [(Window, Unit, FreedBy)], tag: u64, asked: &[Asked])
                 on_error: OnError::Local,
                 freed_by: *freed_by,
                 unit: *unit,
+                memo: 0,
             }
         })
         .collect()

@@ -38,6 +38,7 @@ fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Hand,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

@@ -103,6 +103,7 @@ impl Bench {
             on_error: limit.on_error,
             freed_by: tollgate::store::FreedBy::Holders,
             unit: limit.unit,
+            memo: 0,
         };
         let spent = Spent { tokens: Due::Exactly(tokens), money: Due::Exactly(money) };
         let name = CounterKey { tag: 0, id: 1 << 64 | id };

@@ -67,6 +67,7 @@ fn hold(unit: Unit, units: u64) -> Charge<'static> {
         on_error: OnError::Deny,
         freed_by: FreedBy::Holders,
         unit,
+        memo: 0,
     }
 }
 

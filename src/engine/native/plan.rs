@@ -245,6 +245,7 @@ pub(super) fn charge<'a>(
         on_error: limit.on_error,
         freed_by: freed_by(limit),
         unit: limit.unit,
+        memo: 0,
     }
 }
 

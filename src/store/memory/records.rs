@@ -94,6 +94,7 @@ pub(super) struct RecordedPart {
     pub(super) key: CounterKey,
     /// The identity of the limit.
     pub(super) limit: u128,
+    pub(super) memo: u64,
     pub(super) window: Window,
     pub(super) number: Number,
     pub(super) unit: Unit,

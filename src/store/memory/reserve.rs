@@ -143,6 +143,7 @@ impl RecordedPart {
         Some(Self {
             key: charge.key,
             limit: charge.overflow,
+            memo: charge.memo,
             window: charge.rule.window.clone(),
             number: charge.rule.number,
             unit: charge.unit,

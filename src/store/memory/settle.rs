@@ -173,6 +173,7 @@ fn settle_part(
     let part = Part {
         key: part.key,
         limit: part.limit,
+        memo: part.memo,
         unit: part.unit,
         number: part.number,
         granted: part.granted,
@@ -252,6 +253,7 @@ impl RecordedPart {
             on_error: self.on_error,
             freed_by: self.freed_by,
             unit: self.unit,
+            memo: self.memo,
         }
     }
 }

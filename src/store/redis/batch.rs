@@ -327,6 +327,7 @@ mod tests {
             on_error: OnError::Deny,
             freed_by: FreedBy::Hand,
             unit: Unit::Hits,
+            memo: 0,
         };
         let charges: Vec<Charge<'_>> = ids.iter().map(charge).collect();
         script::pack(&Call { charges: &charges, admission: Admission::Each }, Timestamp::default)

@@ -165,6 +165,7 @@ fn rehearsed(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
         on_error: OnError::Allow,
         freed_by: FreedBy::Holders,
         unit: Unit::Hits,
+        memo: 0,
     }
 }
 

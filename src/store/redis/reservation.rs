@@ -77,6 +77,7 @@ impl RedisStore {
             on_error: OnError::Deny,
             freed_by: FreedBy::Holders,
             unit: part.unit,
+            memo: 0,
         };
         let answer = self.charge(Call { charges: &[look], admission: Admission::Each }).await?;
         part.outcome = answer.outcomes[0];

@@ -59,6 +59,7 @@ impl Limited {
             on_error: OnError::Deny,
             freed_by,
             unit,
+            memo: 0,
         }
     }
 

@@ -11,8 +11,10 @@ use crate::store::usage::Totals;
 use super::{Record, RecordedPart, Reservation};
 
 /// The form that is written.
-const VERSION: u8 = 3;
-/// The one before, which knew nothing of debt that is carried; all else is the same.
+const VERSION: u8 = 4;
+/// The one before, in which parts have no memo; all else is the same.
+const VERSION_WITHOUT_MEMOS: u8 = 3;
+/// The one before that, which knew nothing of debt that is carried either.
 const VERSION_WITHOUT_DEBT: u8 = 2;
 
 /// What is one of few is written as its place in these lists, so nothing may ever be taken out of them or moved.
@@ -52,13 +54,15 @@ impl Record {
     /// Reads a record that is all of `bytes`.
     pub(in crate::store::memory) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         match bytes.split_first() {
-            Some((&(VERSION | VERSION_WITHOUT_DEBT), rest)) => Self::read_all(rest).ok_or(Unreadable::Torn),
+            Some((&version @ (VERSION_WITHOUT_DEBT..=VERSION), rest)) => {
+                Self::read_all(version, rest).ok_or(Unreadable::Torn)
+            }
             Some((version, _)) => Err(Unreadable::Version(*version)),
             None => Err(Unreadable::Torn),
         }
     }
 
-    fn read_all(mut rest: &[u8]) -> Option<Self> {
+    fn read_all(version: u8, mut rest: &[u8]) -> Option<Self> {
         let bytes = &mut rest;
         let state = one_of(&STATES, bytes)?;
         let (body, units) = (read_number(bytes)?, read_number(bytes)?);
@@ -71,7 +75,7 @@ impl Record {
         let totals = Totals::of(tokens, money, classes);
         let mut parts = Vec::new();
         while !bytes.is_empty() {
-            parts.push(RecordedPart::read(bytes)?);
+            parts.push(RecordedPart::read(version, bytes)?);
         }
         Some(Self { body, state, began, until, ttl, ends, units, kept_until, about, totals, parts })
     }
@@ -82,6 +86,7 @@ impl RecordedPart {
         bytes.extend_from_slice(&self.key.tag.to_le_bytes());
         bytes.extend_from_slice(&self.key.id.to_le_bytes());
         bytes.extend_from_slice(&self.limit.to_le_bytes());
+        bytes.extend_from_slice(&self.memo.to_le_bytes());
         write_window(bytes, &self.window);
         write_number(
             bytes,
@@ -98,12 +103,13 @@ impl RecordedPart {
         [self.granted, held, self.paid, self.taken].iter().for_each(|amount| write_number(bytes, *amount));
     }
 
-    fn read(bytes: &mut &[u8]) -> Option<Self> {
+    fn read(version: u8, bytes: &mut &[u8]) -> Option<Self> {
         let tag = u64::from_le_bytes(take(bytes)?);
         let id = u128::from_le_bytes(take(bytes)?);
         Some(Self {
             key: CounterKey { tag, id },
             limit: u128::from_le_bytes(take(bytes)?),
+            memo: if version > VERSION_WITHOUT_MEMOS { u64::from_le_bytes(take(bytes)?) } else { 0 },
             window: read_window(bytes)?,
             number: read_number(bytes)?.checked_sub(1).map_or(Number::Unlimited, Number::AtMost),
             unit: one_of(&UNITS, bytes)?,
@@ -234,6 +240,7 @@ mod tests {
                 RecordedPart {
                     key,
                     limit,
+                    memo: tag.rotate_left(7),
                     window,
                     number,
                     unit,
@@ -292,5 +299,30 @@ mod tests {
         assert_eq!(Record::read(&[1, 0]).unwrap_err(), Unreadable::Version(1));
         assert_eq!(Record::read(&[2, 9, 0]).unwrap_err(), Unreadable::Torn);
         assert_eq!(Record::read(&[3, 9, 0]).unwrap_err(), Unreadable::Torn);
+        assert_eq!(Record::read(&[VERSION + 1, 0]).unwrap_err(), Unreadable::Version(VERSION + 1));
+    }
+
+    #[test]
+    fn a_record_from_before_there_were_memos_is_read_without() {
+        let part = RecordedPart {
+            key: CounterKey { tag: 1, id: 2 },
+            limit: 3,
+            memo: 4,
+            window: Window::Request,
+            number: Number::AtMost(5),
+            unit: Unit::Tokens,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Holders,
+            ends: Timestamp(6),
+            granted: 7,
+            held: Some(8),
+            paid: 9,
+            taken: 10,
+        };
+        let mut bytes = Vec::new();
+        part.write(&mut bytes);
+        bytes.drain(40..48);
+        let read = RecordedPart::read(VERSION_WITHOUT_MEMOS, &mut &bytes[..]).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", RecordedPart { memo: 0, ..part }));
     }
 }

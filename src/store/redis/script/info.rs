@@ -23,6 +23,7 @@ pub(super) struct Info<'i> {
     pub(super) unit: Unit,
     pub(super) key: CounterKey,
     pub(super) limit: u128,
+    pub(super) memo: u64,
     pub(super) number: Number,
     /// The most that may be used and held at once.
     pub(super) most: Number,
@@ -36,6 +37,7 @@ pub(super) fn write(charge: &Charge<'_>, terms: &[u8]) -> Vec<u8> {
     let mut info = vec![0, 0, place(&UNITS, &charge.unit)];
     info.extend(keys::counter(charge.key));
     info.extend(charge.overflow.to_be_bytes());
+    info.extend(charge.memo.to_be_bytes());
     for number in [number, charge.rule.most()] {
         info.extend(double(number).to_le_bytes());
     }
@@ -69,6 +71,7 @@ fn parse(info: &[u8]) -> Option<Info<'_>> {
     let (unit, rest) = info.split_first()?;
     let (name, rest) = rest.split_first_chunk()?;
     let (limit, rest) = rest.split_first_chunk()?;
+    let (memo, rest) = rest.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (most, rest) = rest.split_first_chunk()?;
     let (kind, calendar) = rest.split_first()?;
@@ -76,6 +79,7 @@ fn parse(info: &[u8]) -> Option<Info<'_>> {
         unit: *UNITS.get(usize::from(*unit))?,
         key: keys::key_of(name)?,
         limit: u128::from_be_bytes(*limit),
+        memo: u64::from_be_bytes(*memo),
         number: number_of(f64::from_le_bytes(*number)),
         most: number_of(f64::from_le_bytes(*most)),
         kind: *kind,

@@ -282,6 +282,7 @@ fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<(Part, bool
     let part = Part {
         key: info.key,
         limit: info.limit,
+        memo: info.memo,
         unit: info.unit,
         number: info.number,
         granted: amount(granted)?,
