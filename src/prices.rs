@@ -104,10 +104,22 @@ impl PriceTable {
         self.models.get(index)
     }
 
-    /// Since when all prices are those that hold at `at`.
-    pub fn unchanged_since(&self, at: Timestamp) -> Timestamp {
-        let begun = self.models.iter().filter_map(|model| model.at(at));
-        begun.map(|(_, version)| version.from).max().unwrap_or_default()
+    /// Since when `tokens` of `model` cost what they cost at `at`, or have no price as they have none then.
+    pub fn unchanged_since(&self, model: &[u8], tokens: &Tokens, at: Timestamp) -> Timestamp {
+        let own = self.model(model).and_then(|model| model.at(at)).map(|(_, version)| version);
+        let has_price = |version: &Version| {
+            let prices = version.prices_of(tokens.input());
+            tokens.counts().all(|(class, _)| prices.of(class).is_some())
+        };
+        match own {
+            Some(version) if self.unknown == Unknown::Deny || has_price(version) => version.from,
+            None if self.unknown == Unknown::Deny => Timestamp::default(),
+            // They cost what the dearest of all costs.
+            _ => {
+                let begun = self.models.iter().filter_map(|model| model.at(at));
+                begun.map(|(_, version)| version.from).max().unwrap_or_default()
+            }
+        }
     }
 
     /// What `tokens` of `model` cost at `at`, rounded once, up to the next nano-USD: those of one call, whose input says which
@@ -302,6 +314,28 @@ mod tests {
         let empty = PriceTable::new(Unknown::Highest, Vec::new());
         let nothing = empty.cost(b"gpt-5", &Tokens::default(), Timestamp(0));
         assert_eq!(nothing, Err(CostError::UnknownModel), "there is no dearest");
+    }
+
+    #[test]
+    fn a_price_is_as_old_as_those_that_it_is_made_of() {
+        let tokens = tokens(&[(Class::Input, 1)]);
+        let image = self::tokens(&[(Class::Image, 1)]);
+        for (unknown, model, tokens, at, expected) in [
+            (Unknown::Deny, "gpt-realtime", &tokens, 1_999, 0),
+            (Unknown::Deny, "voice", &tokens, 2_000, 2_000),
+            (Unknown::Deny, "gpt-4o-mini", &tokens, 2_000, 0),
+            (Unknown::Deny, "gpt-5", &tokens, 1_500, 1_000),
+            (Unknown::Deny, "gpt-5", &image, 1_500, 1_000),
+            (Unknown::Deny, "gpt-5", &tokens, 999, 0),
+            (Unknown::Deny, "gpt-6", &tokens, 2_000, 0),
+            (Unknown::Highest, "gpt-4o-mini", &tokens, 2_000, 0),
+            (Unknown::Highest, "gpt-4o-mini", &image, 2_000, 2_000),
+            (Unknown::Highest, "gpt-6", &tokens, 2_000, 2_000),
+            (Unknown::Highest, "gpt-5", &tokens, 999, 0),
+        ] {
+            let found = table(unknown).unchanged_since(model.as_bytes(), tokens, Timestamp(at));
+            assert_eq!(found, Timestamp(expected), "{unknown:?} {model} {at}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tollgate::clock::{Clock, Timestamp};
 use tollgate::engine::{
-    Check, Engine, EngineSettings, Hold, ReserveRequest, Ruling, SubjectOf, Unclaimed, UsageOf,
+    Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReserveRequest,
+    Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -22,9 +23,17 @@ domains:
     limits:
       strict:  {limit: 10k tokens/1h, on_error: deny}
       lenient: {limit: 10k tokens/1h, on_error: allow}
+      budget:  $5.00/1h
     routes:
       strict:  strict
       lenient: lenient
+      paid:    budget
+prices:
+  models:
+    plain: {input: 1.00, output: 2.00}
+    fresh:
+      - {from: 2026-01-01, input: 1.00, output: 2.00}
+      - {from: 2026-11-21, input: 2.00, output: 4.00}
 ";
 
 /// A store that does all that it is asked, and whose next answers are lost on their way.
@@ -34,6 +43,8 @@ struct Mute {
     /// How many settles it is asked for at this moment, and were asked for at once at most.
     settling: AtomicU32,
     most: AtomicU32,
+    /// How many settles it was asked for.
+    settles: AtomicU32,
 }
 
 impl Mute {
@@ -57,7 +68,8 @@ impl Store for Mute {
         self.most.fetch_max(self.settling.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(10)).await;
         self.settling.fetch_sub(1, Ordering::Relaxed);
-        self.store.settle(call).await
+        self.settles.fetch_add(1, Ordering::Relaxed);
+        self.tell(self.store.settle(call).await)
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
@@ -86,8 +98,8 @@ struct Service(Arc<Engine<Mute>>);
 impl Service {
     fn new() -> Self {
         let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
-        let [lost, settling, most] = [const { AtomicU32::new(0) }; 3];
-        let mute = Mute { store, lost, settling, most };
+        let [lost, settling, most, settles] = [const { AtomicU32::new(0) }; 4];
+        let mute = Mute { store, lost, settling, most, settles };
         let limits = LimitsHandle::new(rules(FILE));
         Self(Arc::new(Engine::new(limits, mute, EngineSettings::default())))
     }
@@ -125,6 +137,21 @@ impl Service {
         answer.unclaimed.iter().for_each(Unclaimed::claim);
         answer.ruling
     }
+}
+
+/// What a settle of ada's under `key` is that ends with so much `used`.
+fn settle<'a>(key: &'a str, used: UsageOf<'a>) -> SettleRequest<'a> {
+    let entry =
+        |(key, value): (&'static str, &'static str)| Entry { key: key.as_bytes(), value: value.as_bytes() };
+    let entries = [("user", "ada"), ("route", "paid")].into_iter().map(entry).collect();
+    let subject = SubjectOf { domain: b"llm", entries };
+    let reserved = Named::Key { subject, idempotency_key: key.as_bytes() };
+    SettleRequest { reserved, used: Some(used), progress: Progress::Done, used_at: None }
+}
+
+fn output(model: &str, count: u64) -> UsageOf<'_> {
+    let tokens = [(&b"output"[..], count)].into_iter().collect();
+    UsageOf { model: model.as_bytes(), tokens, ..UsageOf::default() }
 }
 
 /// Lets all be asked again that is.
@@ -168,4 +195,55 @@ async fn many_that_are_asked_for_again_do_not_crowd_the_store() {
     assert_eq!(service.books("lenient").await, (0, 0));
     let most = service.0.store().most.load(Ordering::Relaxed);
     assert!((2..=64).contains(&most), "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_price_that_may_have_been_another_is_looked_up_first() {
+    let service = Service::new();
+    for (key, used, asked) in [
+        ("a", output("plain", 100), 1),
+        ("b", output("fresh", 100), 2),
+        ("c", UsageOf { usd: b"0.01", ..output("fresh", 100) }, 1),
+    ] {
+        service.0.store().settles.store(0, Ordering::Relaxed);
+        service.0.settle(settle(key, used)).await.unwrap();
+        assert_eq!(service.0.store().settles.load(Ordering::Relaxed), asked, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_and_not_heard_of_is_counted_once() {
+    let service = Service::new();
+    let used = || output("plain", 100);
+    service.0.settle(settle("another", used())).await.unwrap();
+    service.lose(2);
+    for _ in 0..2 {
+        let lost = service.0.settle(settle("k", used())).await;
+        assert!(matches!(lost, Err(HoldError::Unavailable(_))), "{lost:?}");
+    }
+    for _ in 0..2 {
+        assert_eq!(service.0.settle(settle("k", used())).await.unwrap().done, Done::Before);
+        let spent = service.0.settlements().spending["llm"]["plain"].nanos;
+        assert_eq!(spent, 2 * 200_000, "once each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_again_for_envoy_is_counted_once() {
+    let service = Service::new();
+    let begun = Ask::new("llm", "user=ada route=paid model=plain reserve=100");
+    let begun = service.0.check(begun.request()).await.unwrap();
+    begun.unclaimed.iter().for_each(Unclaimed::claim);
+    let Some(Metadata::Text(hold)) = begun.metadata.as_ref().and_then(|all| all.get("hold")) else {
+        panic!("{begun:?}")
+    };
+    let ends = format!("user=ada route=paid model=plain usage=output hold={hold}");
+    service.lose(2);
+    service.0.check(Ask::new("llm", &ends).hits(70).request()).await.unwrap();
+    wait().await;
+    service.0.check(Ask::new("llm", &ends).hits(70).request()).await.unwrap();
+    let counts = service.0.settlements();
+    assert_eq!(counts.spending["llm"]["plain"].nanos, 140_000);
+    assert_eq!(counts.ended["llm"]["budget"].of(HoldEnd::Settled), 1);
+    assert_eq!(counts.ratios["plain"].counts.iter().sum::<u64>(), 1);
 }

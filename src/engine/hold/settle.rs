@@ -111,10 +111,10 @@ async fn by_key<S: Store>(
         name: name::by_key(secret, Purpose::Reservation, &domain.name, &descriptor, key),
         used,
         unknown: due_untold(Unknown::at(&plan), request.progress),
-        priced: Priced::of(request.used_at, engine.store.now(), rules, &plan),
+        priced: Priced::of(used, request.used_at, engine.store.now(), rules, &plan),
         // What was reserved is settled whatever the domain has by now, and what was not by what is told.
         otherwise: if misnamed.is_ok() && used.is_some() { &otherwise } else { &[] },
-        about: &about(domain, &descriptor, secret),
+        about: &about(domain, &descriptor, secret, None),
     };
     match ending.settle(engine, rules, request.progress).await? {
         Some(answer) => Ok(answer),
@@ -146,13 +146,23 @@ fn after_the_fact<'a>(plan: &Plan<'a>) -> Vec<Charge<'a>> {
 }
 
 impl Priced {
-    /// Of what is settled at `now` by its key: as the caller says by `used_at`; else as it was reserved, if prices were
-    /// others within the time that one at the limits of `plan` may have begun.
-    fn of(used_at: Option<Timestamp>, now: Timestamp, rules: &RuleSet, plan: &Plan<'_>) -> Self {
-        match used_at {
-            Some(at) => Self::At(at),
-            None if now.since(rules.prices.unchanged_since(now)) > oldest(plan) => Self::At(now),
-            None => Self::AsReserved(now),
+    /// Of what is settled at `now` by its key, and has `used` so much: as the caller says by `used_at`; else as it was
+    /// reserved, if it had another price within the time that one at the limits of `plan` may have begun.
+    fn of(
+        used: Option<&Usage<'_>>,
+        used_at: Option<Timestamp>,
+        now: Timestamp,
+        rules: &RuleSet,
+        plan: &Plan<'_>,
+    ) -> Self {
+        let since = |used: &Usage<'_>| match used.usd {
+            Some(_) => Timestamp::default(),
+            None => rules.prices.unchanged_since(used.model, &used.tokens, now),
+        };
+        match (used_at, used) {
+            (Some(at), _) => Self::At(at),
+            (None, Some(used)) if now.since(since(used)) <= oldest(plan) => Self::AsReserved(now),
+            (None, _) => Self::At(now),
         }
     }
 }
