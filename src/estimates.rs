@@ -4,7 +4,8 @@
 //! nothing that is learned decides anything but how much is held. What is kept of a model is a histogram, not calls.
 //!
 //! What one caller uses is held for all others, so everybody is heard once a minute of a model, however often they call:
-//! among twenty who call within a minute, one alone cannot move what is expected.
+//! among twenty who call within a minute, one alone cannot move what is expected. Whoever can make up subjects is as many
+//! callers as they make up.
 
 mod heard;
 mod histogram;
@@ -53,7 +54,7 @@ pub struct Lesson<'a> {
     pub input: u64,
     /// Tokens of the answer, alike.
     pub output: u64,
-    /// Whose call it was, by hashes; none if it was nobody's own.
+    /// Whose call it was, by hashes: of nobody's own, of what it has in common with others. None are heard always.
     pub by: &'a [u64],
     /// When it was told.
     pub at: Timestamp,

@@ -98,6 +98,10 @@ impl<'a> Usage<'a> {
 /// Has `estimates` learn from a call of `model` that used `tokens`, as it was `settled`.
 pub(in crate::engine) fn teach(estimates: &mut Estimates, model: &[u8], tokens: &Tokens, settled: &Settled) {
     let input = tokens.input();
-    let by: SmallVec<[u64; 4]> = settled.parts.iter().filter_map(|part| part.key.root()).collect();
+    let mut by: SmallVec<[u64; 4]> = settled.parts.iter().filter_map(|part| part.key.root()).collect();
+    if by.is_empty() {
+        // Nobody's own: all that share its counters speak as one.
+        by.extend(settled.parts.iter().map(|part| part.key.tag));
+    }
     estimates.learn(Lesson { model, input, output: tokens.total() - input, by: &by, at: settled.at });
 }
