@@ -11,6 +11,7 @@ mod failure;
 mod hold;
 mod insist;
 mod inspect;
+mod memo;
 mod native;
 mod odd;
 mod operate;

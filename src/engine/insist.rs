@@ -147,7 +147,7 @@ impl<S: Store> Insistence<S> {
 
     /// Makes the settle that is insisted on.
     pub(super) async fn settle(&self) -> Result<Settled, StoreError> {
-        self.closing.settle(&self.engine.store).await
+        self.closing.settle(&self.engine).await
     }
 
     /// Has counts, estimates and alerts know what it came to.
@@ -211,7 +211,7 @@ async fn ask_again<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
 async fn ask<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
     let settled = {
         let _turn = engine.insisted.asking.acquire().await;
-        closing.settle(&engine.store).await
+        closing.settle(engine).await
     };
     let Ok(settled) = settled else { return Said::Nothing };
     let rules = engine.limits.load();
@@ -233,19 +233,21 @@ impl Closing {
         Self { name, spent, then: Then::Released, keep, told: None, priced: None, otherwise: Vec::new() }
     }
 
-    async fn settle(&self, store: &impl Store) -> Result<Settled, StoreError> {
+    async fn settle<S: Store>(&self, engine: &Engine<S>) -> Result<Settled, StoreError> {
         let otherwise: SmallVec<[Charge<'_>; 2]> = self.otherwise.iter().map(Owed::charge).collect();
         let Self { name, spent, then, keep, ref told, .. } = *self;
         let report = told.as_ref().map(Told::report);
-        store.settle(Settle { name, spent, then, otherwise: &otherwise, keep, report }).await
+        let settled =
+            engine.store.settle(Settle { name, spent, then, otherwise: &otherwise, keep, report }).await;
+        settled.inspect_err(|_| engine.settlements.unheard(name))
     }
 
     /// Has the counts of `engine`, its estimates and alerts know what it came to once it is `settled`.
     fn heard<S: Store>(&self, engine: &Engine<S>, rules: &RuleSet, settled: &Settled) {
         let Some((bill, at)) = &self.priced else {
-            return count(engine, rules, (settled, self.then), &[], settled.at);
+            return count(engine, rules, (self.name, settled, self.then), &[], settled.at);
         };
-        count(engine, rules, (settled, self.then), &bill.usages(), *at);
+        count(engine, rules, (self.name, settled, self.then), &bill.usages(), *at);
         if !matches!(settled.before, Before::Settled | Before::Unknown) {
             let unpaid = settled.unpaid();
             let unpriced = bill.unpriced(&rules.prices, *at);

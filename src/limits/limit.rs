@@ -157,12 +157,8 @@ impl Limit {
         self.numbers[tier.0]
     }
 
-    /// What it allows now whoever reserved within `reserved`. That, while it is in force on any tier; else nobody knows which
-    /// tier that was, and whoever reserved loses nothing by a new number.
-    pub fn number_since(&self, reserved: Number) -> Number {
-        if self.numbers.contains(&reserved) {
-            return reserved;
-        }
+    /// The largest of what it allows on any tier and `reserved`, what it allowed on one that is gone.
+    pub fn largest_since(&self, reserved: Number) -> Number {
         let allowed = self.numbers.iter().copied().chain([reserved]);
         allowed.max_by_key(|number| number.left_after(0)).unwrap_or(reserved)
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::by_name::ByName;
+use super::key::identity;
 use super::limit::{Limit, LimitId};
 use super::refusal::Refusals;
 use super::route::Routes;
@@ -36,6 +37,8 @@ pub struct NativeDomain {
     /// Limits by identity, those included that they have where calls say when a period begins.
     by_identity: HashMap<u128, LimitId>,
     refusals: Vec<Refusals>,
+    /// By [`TierId`].
+    tier_marks: Box<[u32]>,
 }
 
 /// Which tier of its domain; 0 where the domain has none.
@@ -140,6 +143,7 @@ impl NativeDomain {
         let trips = |id: &LimitId| limits[id.0].breaker.is_some();
         let breakers = (0..limits.len()).map(LimitId).filter(trips).collect();
         let by_identity = by_identity(&limits);
+        let tier_marks = tiers.names.iter().map(|name| mark(name)).collect();
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
         Self {
             name,
@@ -154,6 +158,7 @@ impl NativeDomain {
             breakers,
             by_identity,
             refusals,
+            tier_marks,
         }
     }
 
@@ -173,10 +178,26 @@ impl NativeDomain {
         self.by_identity.get(&identity).map(|id| self.limit(*id))
     }
 
+    /// What stands for `tier` where its name is too long, and its place may be another's after a reload: below 2^31.
+    pub fn mark_of(&self, tier: TierId) -> u32 {
+        self.tier_marks[tier.0]
+    }
+
+    /// The tier that `mark` stands for.
+    pub fn tier_marked(&self, mark: u32) -> Option<TierId> {
+        self.tier_marks.iter().position(|known| *known == mark).map(TierId)
+    }
+
     /// What a refusal by the limit with this id says.
     pub fn refusals(&self, id: LimitId) -> &Refusals {
         &self.refusals[id.0]
     }
+}
+
+/// 31 bits of a hash of `name`: enough to tell the tiers of one domain apart.
+#[expect(clippy::cast_possible_truncation, reason = "part of a hash is wanted")]
+fn mark(name: &str) -> u32 {
+    identity(&[b"tier", name.as_bytes()]) as u32 >> 1
 }
 
 fn by_identity(limits: &[Limit]) -> HashMap<u128, LimitId> {

@@ -24,7 +24,7 @@ promises!(of [memory, redis]: {
     many_instances_open_it_once,
     a_call_that_is_stopped_is_told_so_once,
     who_goes_on_is_told_where_the_limit_stands,
-    what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one,
+    what_was_reserved_before_a_number_changed_goes_by_the_new_one,
     what_has_lapsed_and_finds_no_room_does_not_go_on,
     each_tier_goes_by_its_own_number,
     who_reserves_nothing_is_stopped_too,
@@ -344,7 +344,7 @@ async fn who_goes_on_is_told_where_the_limit_stands<S: Store>(bench: Bench<S>) {
     assert_eq!(standing(&stopped.standings, "cap").used, 21 * DOLLAR + DOLLAR * 6 / 10);
 }
 
-async fn what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one<S: Store>(bench: Bench<S>) {
+async fn what_was_reserved_before_a_number_changed_goes_by_the_new_one<S: Store>(bench: Bench<S>) {
     let shop = Shop::on(&bench);
     let held = shop.reserve("llm", "1.00").await;
     shop.spend("llm", "a", "19.00").await;
@@ -358,7 +358,7 @@ async fn what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one<S: S
     let stop = standing(&over.standings, "stop");
     assert_eq!((over.ruling, stop.reason), (Ruling::Deny, Some(Reason::OverLimit)));
     assert_eq!((shop.state("stop").await, shop.trips("stop")), (BreakerState::Open, 1));
-    // What is lowered meanwhile was promised before.
+    // Lowered again, it stops who is above it by now.
     let held = shop.reserve("mine", "1.00").await;
     assert_eq!(held.ruling, Ruling::Deny);
     shop.set("stop", Setting::Cleared).await;
@@ -366,8 +366,9 @@ async fn what_was_reserved_before_a_number_is_raised_goes_by_the_larger_one<S: S
     shop.limits.swap(rules(FILE));
     let go_on = shop.settle(&held, "25.00", Progress::More).await;
     let stop = standing(&go_on.standings, "stop");
-    assert_eq!((go_on.ruling, stop.most), (Ruling::Allow, Number::AtMost(40 * DOLLAR)));
-    assert_eq!(shop.state("stop").await, BreakerState::Closed);
+    assert_eq!((go_on.ruling, stop.most), (Ruling::Deny, Number::AtMost(20 * DOLLAR)));
+    assert_eq!((stop.reason, stop.retry_after), (Some(Reason::OverLimit), None));
+    assert_eq!(shop.state("stop").await, BreakerState::Open);
 }
 
 async fn what_has_lapsed_and_finds_no_room_does_not_go_on<S: Store>(bench: Bench<S>) {

@@ -49,6 +49,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod settings;
+mod settles;
 mod store_conformance;
 mod store_memory;
 mod store_parity;

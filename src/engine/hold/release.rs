@@ -17,7 +17,7 @@ use super::life::{KEPT_SETTLED, keep};
 use super::name::{self, Purpose};
 use super::request::{self, Amount, InvalidHold, ReleaseRequest, SubjectOf};
 use super::settle::standings;
-use super::settlements::count;
+use super::settlements::{count, unheard};
 use super::{HoldError, handle, native, refuse_unnamed};
 
 /// How long something lives that holds nothing.
@@ -48,14 +48,14 @@ async fn held<S: Store>(engine: &Engine<S>, handle: Handle) -> Result<ReleaseAns
         keep: KEPT_SETTLED,
         report: None,
     };
-    let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
+    let settled = engine.store.settle(call).await.map_err(|error| unheard(engine, handle.name, error))?;
     let done = match settled.before {
         Before::Unknown => return Err(HoldError::UnknownReservation),
         Before::Settled => Done::Before,
         Before::Held | Before::Late | Before::Unheld => Done::Now,
     };
     let rules = engine.limits.in_force();
-    count(engine, &rules, (&settled, Then::Released), &[], settled.at);
+    count(engine, &rules, (handle.name, &settled, Then::Released), &[], settled.at);
     Ok(ReleaseAnswer { standings: standings(&rules, &settled, engine.settings.enforcement), done })
 }
 

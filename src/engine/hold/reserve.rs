@@ -75,7 +75,9 @@ pub(super) async fn reserve<S: Store>(
     if plan.charges.is_empty() && !plan.is_refused() {
         return Ok(ReserveAnswer::untouched(request));
     }
-    let about = about(domain, &asked.descriptor, engine.store.key_secret());
+    let model = rules.prices.model(usage.model);
+    let about = about(domain, &asked.descriptor, engine.store.key_secret(), model);
+    plan.write_memos(domain, model);
     let terms = asked.terms(engine, domain, &plan, amounts.units, &about);
     // Without a key nobody could ever settle what is held for a caller who has gone. With one it may be asked for again.
     let closing = || Closing::release(terms.name, terms.life.keep);

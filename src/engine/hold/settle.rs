@@ -17,7 +17,7 @@ use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{charged, judged, stopping, tell};
-use super::settlements::count;
+use super::settlements::{count, unheard};
 use super::told::Told;
 use super::unknown::Unknown;
 use super::{HoldError, handle, native, refuse_misnamed, refuse_unnamed, reserve};
@@ -103,7 +103,8 @@ async fn by_key<S: Store>(
         key => key,
     };
     let domain = native(rules, subject.domain)?;
-    let plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
+    let mut plan = reserve::plan(engine, domain, &descriptor, &Amounts::UNKNOWN);
+    plan.write_memos(domain, None);
     refuse_unnamed(&plan)?;
     let (misnamed, otherwise) = (refuse_misnamed(domain, &descriptor), after_the_fact(&plan));
     let secret = engine.store.key_secret();
@@ -179,7 +180,7 @@ impl Ending<'_> {
         let used = self.used.map_or(&[][..], std::slice::from_ref);
         let told = Told::of(self.name, used, &rules.prices, at, self.about.to_vec());
         let call = self.call(bill.spent, then(progress), Some(told.report()));
-        let settled = engine.store.settle(call).await.map_err(HoldError::Unavailable)?;
+        let settled = engine.store.settle(call).await.map_err(|error| unheard(engine, self.name, error))?;
         if let Some(domain) = domain_of(rules, &settled) {
             tell(engine, domain, &settled).await;
         }
@@ -188,7 +189,7 @@ impl Ending<'_> {
         }
         learn(engine, &settled, self.used, progress);
         let used = self.used.map_or(&[][..], std::slice::from_ref);
-        count(engine, rules, (&settled, then(progress)), used, at);
+        count(engine, rules, (self.name, &settled, then(progress)), used, at);
         Ok(Some(answer(engine, rules, &settled, bill, progress)))
     }
 
@@ -317,7 +318,7 @@ pub(in crate::engine) fn standings(
     let domain = domain_of(rules, settled);
     let standing = |part: &Part, domain: &NativeDomain| {
         let limit = charged(domain, part)?;
-        let (number, outcome) = judged(limit, part);
+        let (number, outcome) = judged(domain, limit, part);
         Some(LimitStanding::new(limit, number, &outcome, settled.at, enforcement))
     };
     settled.parts.iter().filter_map(|part| standing(part, domain?)).collect()

@@ -1,10 +1,10 @@
 //! What follows a settlement: alerts for what it crossed, and the breakers that it opens or finds open.
 
-use crate::algorithm::{Outcome, Rule, Standing, Verdict};
+use crate::algorithm::{Outcome, Retry, Rule, Standing, Verdict};
 use crate::engine::breaker::{Guarded, Looked, trip, trips_at};
 use crate::engine::watch::{self, Grown};
-use crate::engine::{Enforcement, Engine};
-use crate::limits::{Limit, NativeDomain, Number, TierId, Unit};
+use crate::engine::{Enforcement, Engine, memo};
+use crate::limits::{Limit, NativeDomain, Number, Unit};
 use crate::store::{Part, Settled, Store};
 
 use super::answer::LimitStanding;
@@ -33,16 +33,21 @@ pub(super) fn charged<'d>(domain: &'d NativeDomain, part: &Part) -> Option<&'d L
     (!is_looked_at).then_some(limit)
 }
 
-/// Where `limit` stands, that of `part`, by the number that it has now.
-pub(super) fn judged(limit: &Limit, part: &Part) -> (Number, Outcome) {
-    let number = limit.number_since(part.number);
+/// Where `limit` of `domain` stands, that of `part`, by the number that it has now.
+pub(super) fn judged(domain: &NativeDomain, limit: &Limit, part: &Part) -> (Number, Outcome) {
+    let number = memo::number_now(domain, limit, part);
     let within = |number| part.outcome.looked_at(Rule { window: &limit.window, number });
     // Refused within its number, what was left of a hold that had lapsed found no room, and is not held.
     let is_let_go = !part.outcome.is_admitted() && within(part.number).is_some();
     if is_let_go {
         return (part.number, part.outcome);
     }
-    (number, within(number).unwrap_or(part.outcome))
+    let over = match part.outcome.verdict {
+        Verdict::Refused(_) => part.outcome,
+        // The number is a smaller one by now, and the store was not asked when there is room within that.
+        Verdict::Admitted => Outcome { verdict: Verdict::Refused(Retry::Never), ..part.outcome },
+    };
+    (number, within(number).unwrap_or(over))
 }
 
 /// The limits that stop who goes on, since breakers are open that the reservation looked at.
@@ -59,8 +64,10 @@ pub(super) fn stopping(
         let limit = guarded.limit;
         let is_own = |own: &&Part| domain.of_identity(own.limit).is_some_and(|own| std::ptr::eq(own, limit));
         let own = settled.parts.iter().find(is_own);
-        let (number, outcome) =
-            own.map_or((limit.number(TierId(0)), NOTHING_KNOWN), |own| judged(limit, own));
+        let (number, outcome) = own.map_or_else(
+            || (memo::number_now(domain, limit, part), NOTHING_KNOWN),
+            |own| judged(domain, limit, own),
+        );
         let standing = LimitStanding::new(limit, number, &outcome, settled.at, enforcement);
         Some(standing.stopped(limit, breaker, settled.at, enforcement))
     };
@@ -71,10 +78,10 @@ fn grown<'d>(domain: &'d NativeDomain, part: &Part) -> Option<Grown<'d>> {
     let limit = charged(domain, part)?;
     Some(Grown {
         limit,
-        tier: None,
+        tier: memo::tier(domain, part),
         key: part.key,
         identity: part.limit,
-        number: limit.number_since(part.number),
+        number: memo::number_now(domain, limit, part),
         // Whoever charged it may not have heard of it: what was told of before is no news.
         units: part.paid,
         standing: part.outcome.standing,
@@ -86,7 +93,7 @@ fn grown<'d>(domain: &'d NativeDomain, part: &Part) -> Option<Grown<'d>> {
 fn reached<'d>(domain: &'d NativeDomain, part: &Part, settled: &Settled) -> Option<Guarded<'d>> {
     let limit = charged(domain, part)?;
     let guarded = Guarded::beside(limit, part.key, part.limit)?;
-    let is_reached = part.outcome.standing.used >= trips_at(limit, limit.number_since(part.number))?;
+    let is_reached = part.outcome.standing.used >= trips_at(limit, memo::number_now(domain, limit, part))?;
     let looks = settled.parts.iter().filter(|look| look.key == guarded.key);
     let can_trip = looks.map(|look| guarded.looked(&look.outcome, settled.at)).all(Looked::can_trip);
     (is_reached && can_trip).then_some(guarded)

@@ -3,16 +3,17 @@
 //! They begin with the process and decide nothing. A call is counted once, when it has ended: until then what it uses is
 //! told as a total that grows. A model that has no prices is `other`, since callers could make up names without end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
-use crate::engine::Engine;
-use crate::limits::{RuleSet, Unit};
+use crate::engine::{Engine, memo};
+use crate::limits::{CounterKey, RuleSet, Unit};
 use crate::prices::{Class, PriceTable};
-use crate::store::{Before, Part, Settled, Store, Then};
+use crate::store::{Before, Part, Settled, Store, StoreError, Then};
 
+use super::HoldError;
 use super::amounts::cost;
 use super::request::Usage;
 
@@ -67,7 +68,18 @@ pub struct Counts {
 
 /// All counts, for those who add to them.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Settlements(Mutex<Counts>);
+pub(in crate::engine) struct Settlements(Mutex<Known>);
+
+/// The counts, and what may have been done and is not in them yet.
+#[derive(Debug, Default)]
+struct Known {
+    counts: Counts,
+    /// The names of what the store had no answer to when it was settled, the latest last.
+    unheard: VecDeque<u128>,
+}
+
+/// How many names are known at most of what the store had no answer to.
+const MOST_UNHEARD: usize = 1024;
 
 impl HoldEnd {
     /// Every end.
@@ -121,23 +133,47 @@ impl Ratios {
 impl Settlements {
     /// All counts, as they are now.
     pub(in crate::engine) fn counts(&self) -> Counts {
-        self.0.lock().clone()
+        self.0.lock().counts.clone()
+    }
+
+    /// Has what the store had no answer to be counted when it is asked again, even if it is found to be done by then.
+    pub(in crate::engine) fn unheard(&self, name: CounterKey) {
+        let Known { unheard, .. } = &mut *self.0.lock();
+        unheard.retain(|known| *known != name.id);
+        unheard.push_back(name.id);
+        unheard.drain(..unheard.len().saturating_sub(MOST_UNHEARD));
     }
 }
 
-/// Counts what `settled` came to, which goes on as `then` says, and what was `used` in all by the prices of `at`; nothing if
-/// nobody told.
+impl Known {
+    /// How the reservation `name` was found, as counts see it: what was done and not heard of is done now.
+    fn before(&mut self, name: CounterKey, before: Before) -> Before {
+        let place = self.unheard.iter().position(|known| *known == name.id);
+        if before != Before::Unknown
+            && let Some(place) = place
+        {
+            self.unheard.remove(place);
+            return if before == Before::Settled { Before::Held } else { before };
+        }
+        before
+    }
+}
+
+/// Counts what the reservation `name` came to once `settled`, which goes on as `then` says, and what was `used` in all by the
+/// prices of `at`; nothing if nobody told. What is told again is counted once.
 pub(in crate::engine) fn count<S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
-    (settled, then): (&Settled, Then),
+    (name, settled, then): (CounterKey, &Settled, Then),
     used: &[Usage<'_>],
     at: Timestamp,
 ) {
     let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) else { return };
-    let is_over = then == Then::Done && !matches!(settled.before, Before::Settled | Before::Unknown);
-    let mut counts = engine.settlements.0.lock();
-    if let Some(end) = HoldEnd::of(settled.before, then) {
+    let known = &mut *engine.settlements.0.lock();
+    let before = known.before(name, settled.before);
+    let is_over = then == Then::Done && !matches!(before, Before::Settled | Before::Unknown);
+    let counts = &mut known.counts;
+    if let Some(end) = HoldEnd::of(before, then) {
         let held = settled.parts.iter().filter(|part| part.granted > 0);
         for limit in held.filter_map(|part| domain.of_identity(part.limit)) {
             named(&mut counts.ended, &domain.name, &limit.name).0[end as usize] += 1;
@@ -152,8 +188,15 @@ pub(in crate::engine) fn count<S: Store>(
     }
 }
 
+/// That the store had no answer when the reservation `name` was settled, which may be done.
+pub(super) fn unheard<S: Store>(engine: &Engine<S>, name: CounterKey, error: StoreError) -> HoldError {
+    engine.settlements.unheard(name);
+    HoldError::Unavailable(error)
+}
+
 impl Counts {
-    /// One call of `domain`, which has used so much and is paid for by `parts`.
+    /// One call of `domain`, which has used so much and is paid for by `parts`. What nobody tells the model of, or has no price,
+    /// is paid as that which was reserved for.
     fn spend(
         &mut self,
         prices: &PriceTable,
@@ -164,15 +207,22 @@ impl Counts {
     ) {
         let money = parts.iter().filter(|part| part.unit == Unit::Money);
         let paid = money.map(|part| part.paid).max();
+        let reserved = || memo::model(prices, parts).map_or(OTHER, |model| &model.name);
         for usage in used {
             let spending = named(&mut self.spending, domain, model(prices, usage.model));
             usage.tokens.counts().for_each(|(class, count)| spending.tokens[class as usize] += count);
+            let cost = cost(usage, prices, at);
             // What several models cost is paid in one sum.
-            let own = paid.filter(|_| used.len() == 1);
-            spending.nanos += u128::from(own.unwrap_or_else(|| cost(usage, prices, at).unwrap_or(0)));
+            let paid = paid.filter(|_| used.len() == 1).unwrap_or(cost.unwrap_or(0));
+            let payer = match prices.model(usage.model) {
+                Some(model) => &model.name,
+                None if usage.model.is_empty() || cost.is_err() => reserved(),
+                None => OTHER,
+            };
+            named(&mut self.spending, domain, payer).nanos += u128::from(paid);
         }
         if let (true, Some(paid)) = (used.is_empty(), paid) {
-            named(&mut self.spending, domain, OTHER).nanos += u128::from(paid);
+            named(&mut self.spending, domain, reserved()).nanos += u128::from(paid);
         }
     }
 }

@@ -6,16 +6,18 @@ use std::collections::BTreeSet;
 use crate::engine::request::Descriptor;
 use crate::engine::usage::{Object, subject_hash};
 use crate::limits::{Captures, Entry, KeySecret, NativeDomain};
+use crate::prices::Model;
 
 use super::reading::{Reading, sent};
 use super::select::{Selection, route};
 
-/// What is written down of `descriptor`: its domain, the limit or the route that it comes to, its tier, and whose the
-/// limits are that it touches.
+/// What is written down of `descriptor`: its domain, the limit or the route that it comes to, its tier, whose the limits are
+/// that it touches, and the `model` that it asks for, if that has prices.
 pub(in crate::engine) fn about(
     domain: &NativeDomain,
     descriptor: &Descriptor<'_>,
     secret: KeySecret,
+    model: Option<&Model>,
 ) -> Vec<u8> {
     let mut selection = Selection::of(domain, descriptor);
     let captures = std::mem::take(&mut selection.captures);
@@ -35,6 +37,9 @@ pub(in crate::engine) fn about(
         }
     }
     about.text("tier", &domain.tiers.names[domain.tiers.of(|key| reading.value_of(key)).0]);
+    if let Some(model) = model {
+        about.text("model", &model.name);
+    }
     let limits = selection.limits().map(|(id, _)| domain.limit(id));
     let of_limits = limits.flat_map(|limit| limit.subjects.parts.iter().flatten().map(|key| &**key));
     let keys: BTreeSet<&[u8]> = of_limits.chain([&b"session"[..], b"user"]).collect();

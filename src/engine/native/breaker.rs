@@ -105,6 +105,17 @@ impl<'a> Plan<'a> {
         self.guards.iter().any(looks)
     }
 
+    /// Has the looks at breakers tell what those at their limits do.
+    pub(super) fn write_memos_of_guards(&mut self) {
+        for guard in &self.guards {
+            if let Part::Charged(own) | Part::Looked(own) | Part::Stopped(own) =
+                self.touches[guard.touch].part
+            {
+                self.charges[guard.look].memo = self.charges[own].memo;
+            }
+        }
+    }
+
     /// Whether the call is a probe to `breaker`.
     fn looking(&mut self, breaker: &Breaker) -> Looking {
         let Some(reset) = &breaker.reset else { return Looking::Plain };

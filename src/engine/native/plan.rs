@@ -6,9 +6,11 @@ use crate::algorithm::{Op, Outcome, Rule};
 use crate::engine::Enforcement;
 use crate::engine::decision::Code;
 use crate::engine::draws::{Draws, Lot};
+use crate::engine::memo;
 use crate::engine::request::{Descriptor, Direction};
 use crate::engine::watch::Grown;
 use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, Whose};
+use crate::prices::Model;
 use crate::store::{Binding, Charge, FreedBy};
 
 use super::breaker::Guard;
@@ -141,6 +143,18 @@ impl<'a> Plan<'a> {
     pub(in crate::engine) fn limits(&self) -> impl Iterator<Item = &'a Limit> {
         let touched = self.touches.iter().filter(|touch| !matches!(touch.part, Part::Looked(_)));
         touched.map(|touch| touch.limit)
+    }
+
+    /// Has each charge tell whoever settles it later what that call was: on which tier, and that it asks for `model`.
+    pub(in crate::engine) fn write_memos(&mut self, domain: &NativeDomain, model: Option<&Model>) {
+        for touch in &self.touches {
+            if let Part::Charged(index) | Part::Looked(index) | Part::Stopped(index) = touch.part {
+                let charge = &mut self.charges[index];
+                let numbers = [charge.rule.number, touch.limit.number(touch.tier)];
+                charge.memo = memo::write(domain, touch.tier, numbers, model);
+            }
+        }
+        self.write_memos_of_guards();
     }
 
     /// Lets no charge refuse: the whole server is on trial.

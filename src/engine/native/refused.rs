@@ -33,7 +33,7 @@ pub(super) fn write_down<S: Store>(
     let mut line = Object::new();
     line.objects("refused_by", by);
     asked(place, &mut line);
-    let about = about(domain, &request.descriptors[place], engine.store.key_secret());
+    let about = about(domain, &request.descriptors[place], engine.store.key_secret(), None);
     engine.store.note_refusal(answer.at, &about, &line.finish());
 }
 

@@ -61,7 +61,7 @@ pub(super) fn all_spent<'r, 'd, S: Store>(
             told.push(index);
             let place = all.iter().position(|other| is_same_but_for_limit(other.descriptor, descriptor));
             let place = place.unwrap_or_else(|| {
-                let about = about(domain, descriptor, engine.store.key_secret());
+                let about = about(domain, descriptor, engine.store.key_secret(), None);
                 all.push(Spent { descriptor, about, tokens: 0, money: 0 });
                 all.len() - 1
             });

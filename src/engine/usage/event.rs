@@ -30,7 +30,13 @@ impl Event {
     /// What `note` of `trail` says; `None` if it is none of ours.
     pub(super) fn of(note: Note, trail: Trail) -> Option<Self> {
         let mut members: Map<String, Value> = serde_json::from_slice(&note.about).ok()?;
-        members.extend(serde_json::from_slice::<Map<String, Value>>(&note.line).ok()?);
+        let line: Map<String, Value> = serde_json::from_slice(&note.line).ok()?;
+        let says = |name| line.contains_key(name);
+        if (says("named") || says("models")) && !says("unpriced") {
+            // What was reserved for another model is priced as what it was used for.
+            members.remove("model");
+        }
+        members.extend(line);
         members.insert("id".into(), EventId::new(trail, note.place).to_string().into());
         members.insert("time".into(), calendar::in_utc_to_the_microsecond(note.at).into());
         members.insert("kind".into(), if note.spending.is_some() { "settle" } else { "refusal" }.into());

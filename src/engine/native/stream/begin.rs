@@ -53,7 +53,10 @@ pub(super) async fn begin<S: Store>(
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
     let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
-    let about = about(domain, &request.descriptors[first], engine.store.key_secret());
+    let begun = &request.descriptors[first];
+    let model = sent(&begun.entries, b"model").and_then(|name| rules.prices.model(name));
+    let about = about(domain, begun, engine.store.key_secret(), model);
+    plan.write_memos(domain, model);
     let spent = all_spent(engine, domain, request, &plan);
     let expenses = &expenses(&spent)[..];
     let terms = Terms { name, body: BODY, units: None, life, about: &about, expenses };

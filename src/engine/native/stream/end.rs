@@ -167,6 +167,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
         for place in &self.places {
             plan.add(self.domain, &self.request.descriptors[*place], |limit, _, _| spends(limit));
         }
+        plan.write_memos(self.domain, None);
         plan
     }
 
@@ -208,6 +209,6 @@ impl<'a, S: Store> Told<'a, '_, S> {
     }
 
     fn about_of(&self, place: usize) -> Vec<u8> {
-        about(self.domain, &self.request.descriptors[place], self.engine.store.key_secret())
+        about(self.domain, &self.request.descriptors[place], self.engine.store.key_secret(), None)
     }
 }
