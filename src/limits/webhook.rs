@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_address() {
+        for text in ["", "example.org", "ftp://example.org", "HTTPS://example.org"] {
+            assert_eq!(Webhook::parse(text), Err(InvalidWebhook::Scheme), "{text}");
+        }
         for text in [
-            "",
-            "example.org",
-            "ftp://example.org",
             "https://",
             "https:///path",
             "https://a b/",
