@@ -96,6 +96,9 @@ pub struct Call<'a> {
     pub charges: &'a [Charge<'a>],
     /// How they depend on each other.
     pub admission: Admission,
+    /// What it spends, written down in the same step if it passes: of calls that are [`Admission::AllOrNone`], which are
+    /// done or not. Of others nothing is.
+    pub expenses: &'a [Expense<'a>],
 }
 
 /// One outcome a charge, in their order. Of few charges, they need no heap.
@@ -241,7 +244,7 @@ impl Charge<'_> {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// Tells those that can never pass with the others of their call that waiting does not help: of a counter
     /// that stands here more than once, all of them have to fit, and of what is flexible `least`.
     fn settle(&self, outcomes: &mut [Outcome], least: Share) {
@@ -270,6 +273,12 @@ impl Call<'_> {
             Op::Hold { fixed, flexible } => spent.saturating_add(fixed).saturating_add(flexible),
         });
         spent.saturating_add(room) <= most
+    }
+
+    /// What is to be written down of it, which came to `outcomes`.
+    fn spent(&self, outcomes: &[Outcome]) -> &'a [Expense<'a>] {
+        let is_done = self.admission == Admission::AllOrNone && !self.is_refused(outcomes);
+        if is_done { self.expenses } else { &[] }
     }
 
     /// Whether `outcomes` of the charges refuse the call as a whole.

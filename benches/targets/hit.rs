@@ -29,5 +29,5 @@ pub(crate) fn charge(window: &Window, most: u64, key: CounterKey) -> Charge<'_> 
 
 /// The call that makes `charges`.
 pub(crate) fn call<'a>(charges: &'a [Charge<'a>]) -> Call<'a> {
-    Call { charges, admission: Admission::AllOrNone }
+    Call { charges, admission: Admission::AllOrNone, expenses: &[] }
 }

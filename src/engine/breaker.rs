@@ -105,7 +105,7 @@ impl<'a> Guarded<'a> {
     async fn trip<S: Store>(self, engine: &Engine<S>, at: Timestamp) -> bool {
         // To a probe it is closed once it is half-open: reached then, it opens anew.
         let look = Charge { binding: Binding::Enforced, ..self.look(Looking::Probe) };
-        let call = Call { charges: &[look, self.open(at)], admission: Admission::AllOrNone };
+        let call = Call { charges: &[look, self.open(at)], admission: Admission::AllOrNone, expenses: &[] };
         let Answer { outcomes, .. } = failure::ask(&engine.store, call).await;
         outcomes[0].is_admitted() && outcomes[1].standing.used > 0
     }

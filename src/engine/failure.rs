@@ -24,7 +24,7 @@ pub(super) async fn reserve<S: Store>(store: &S, call: Reserve<'_>) -> Reserved 
         Err(error) => {
             tracing::debug!(%error, "answered by policy");
             let answer = by_policy(call.charges, error);
-            let asked = Call { charges: call.charges, admission: Admission::AllOrNone };
+            let asked = Call { charges: call.charges, admission: Admission::AllOrNone, expenses: &[] };
             let hold = if asked.is_refused(&answer.outcomes) { Hold::Refused } else { Hold::Unheld };
             Reserved { answer, hold }
         }

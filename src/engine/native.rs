@@ -128,7 +128,7 @@ async fn charge<S: Store>(
     if plan.charges.is_empty() {
         return Answer { at: Timestamp::default(), outcomes: Outcomes::new(), degraded: None };
     }
-    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone, expenses: &[] };
     super::failure::ask(&engine.store, call).await
 }
 

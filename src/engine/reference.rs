@@ -91,7 +91,7 @@ pub(super) async fn check<S: Store>(
         (false, true) => Admission::EachUnlessOver,
         (false, false) => Admission::Each,
     };
-    let call = Call { charges: &charges, admission };
+    let call = Call { charges: &charges, admission, expenses: &[] };
     let outcomes = if charges.is_empty() {
         Outcomes::new()
     } else {

@@ -105,7 +105,7 @@ async fn is_news<S: Store>(engine: &Engine<S>, grown: &Grown<'_>, threshold: Per
         unit: Unit::Hits,
         memo: 0,
     };
-    let call = Call { charges: &[once], admission: Admission::AllOrNone };
+    let call = Call { charges: &[once], admission: Admission::AllOrNone, expenses: &[] };
     let answer = super::failure::ask(&engine.store, call).await;
     answer.outcomes.iter().all(|outcome| outcome.is_admitted())
 }

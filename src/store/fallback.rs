@@ -77,7 +77,7 @@ impl<S: Store> WithFallback<S> {
             })
             .collect();
         if !made.is_empty() {
-            self.local.charge_now(Call { charges: &made, admission: Admission::AllOrNone });
+            self.local.charge_now(Call { charges: &made, admission: Admission::AllOrNone, expenses: &[] });
         }
     }
 
@@ -96,7 +96,8 @@ impl<S: Store> WithFallback<S> {
                 }
             })
             .collect();
-        let mut answer = self.local.charge_now(Call { charges: &charges, admission: call.admission });
+        let mut answer =
+            self.local.charge_now(Call { charges: &charges, admission: call.admission, expenses: &[] });
         for (outcome, charge) in answer.outcomes.iter_mut().zip(call.charges) {
             if !is_decided_here(charge) {
                 *outcome = charge.stand_in();
@@ -212,7 +213,7 @@ impl<S: Store> Store for WithFallback<S> {
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
         let spent: SmallVec<[Charge<'_>; FEW]> =
             call.charges.iter().map(|charge| Charge { op: charge.op.spending(), ..*charge }).collect();
-        let spent = Call { charges: &spent, admission: Admission::AllOrNone };
+        let spent = Call { charges: &spent, admission: Admission::AllOrNone, expenses: &[] };
         match self.store.reserve(call).await {
             Ok(reserved) => {
                 if matches!(reserved.hold, Hold::Taken(_)) {

@@ -138,8 +138,10 @@ impl MemoryStore {
     #[inline(always)]
     pub fn charge_now(&self, call: Call<'_>) -> Answer {
         let at = self.clock.now();
-        match call.charges {
-            [charge] if charge.freed_by != FreedBy::Holders => self.charge_one(charge, call.admission, at),
+        match (call.charges, call.expenses) {
+            ([charge], []) if charge.freed_by != FreedBy::Holders => {
+                self.charge_one(charge, call.admission, at)
+            }
             _ => Answer { at, outcomes: Step::run(self, call, at), degraded: None },
         }
     }
@@ -328,7 +330,7 @@ mod tests {
 
     /// What is used of each counter once all are charged; nothing where the policy decided.
     fn charge(store: &MemoryStore, admission: Admission, charges: &[Charge<'_>]) -> Vec<Option<u64>> {
-        let answer = store.charge_now(Call { charges, admission });
+        let answer = store.charge_now(Call { charges, admission, expenses: &[] });
         let by_policy = Verdict::Refused(Retry::After(Micros::from_secs(1)));
         let used = |outcome: &Outcome| (outcome.verdict != by_policy).then_some(outcome.standing.used);
         answer.outcomes.iter().map(used).collect()

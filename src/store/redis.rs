@@ -138,9 +138,11 @@ impl Store for RedisStore {
         }
         let until = self.until();
         for _ in 0..ASKS {
-            let answer = self.lane.ask(script::pack(&call, || self.believed()), until);
-            if let (at, Replied::Charged(charged)) = answer.await? {
-                return Ok(script::answer(&call, at, &charged));
+            let packed = script::pack(&call, || self.believed(), self.trails.most());
+            match self.lane.ask(packed, until).await? {
+                (at, Replied::Charged(charged)) => return Ok(script::answer(&call, at, &charged)),
+                (_, Replied::Unwritten) => return Err(StoreError::Refused { code: "XADD".to_owned() }),
+                (_, Replied::Astray) => {}
             }
         }
         Err(StoreError::Timeout)

@@ -76,7 +76,7 @@ fn charge(windows: &[Window; 8], counter: usize, op: Op) -> Charge<'_> {
 }
 
 fn outcomes(store: &MemoryStore, charges: &[Charge<'_>]) -> Vec<Outcome> {
-    store.charge_now(Call { charges, admission: Admission::Each }).outcomes.into_vec()
+    store.charge_now(Call { charges, admission: Admission::Each, expenses: &[] }).outcomes.into_vec()
 }
 
 /// What one call asks of which counters, and how long after the call before.

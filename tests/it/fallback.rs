@@ -79,7 +79,7 @@ impl Bench {
     }
 
     async fn answer(&self, admission: Admission, charges: &[Charge<'_>]) -> Answer {
-        self.0.charge(Call { charges, admission }).await.expect("it never fails")
+        self.0.charge(Call { charges, admission, expenses: &[] }).await.expect("it never fails")
     }
 
     async fn all(&self, charges: &[Charge<'_>]) -> Vec<Outcome> {
@@ -175,7 +175,7 @@ fn a_number_that_needs_no_counter_has_its_way_in_a_full_memory_store() {
     let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
     let store = MemoryStore::new(MemorySettings { max_keys: 1 }, clock, KeySecret([7; 16]));
     let ask = |charges: &[Charge<'_>]| {
-        store.charge_now(Call { charges, admission: Admission::AllOrNone }).outcomes.into_vec()
+        store.charge_now(Call { charges, admission: Admission::AllOrNone, expenses: &[] }).outcomes.into_vec()
     };
     assert!(ask(&[take(1, 9, 1, OnError::Deny)])[0].is_admitted());
     let mut unlimited = take(2, 9, 1, OnError::Deny);
@@ -342,7 +342,8 @@ async fn a_full_memory_store_follows_the_policy_for_newcomers() {
     let store = MemoryStore::new(MemorySettings { max_keys: 64 }, clock.clone(), KeySecret([7; 16]));
     let ask = |id, on_error| {
         let charges = [take(id, 2, 1, on_error)];
-        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone }).outcomes[0]
+        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] }).outcomes
+            [0]
     };
     for id in 0..64 {
         assert!(ask(id, OnError::Deny).is_admitted());

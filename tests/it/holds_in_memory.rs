@@ -44,7 +44,7 @@ fn what_is_held_keeps_its_place_to_be_spent() {
     let limit = Limited::new(CAPACITY, 10);
     for id in [100, 101] {
         let charges = [limit.spend(id, 1)];
-        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone });
+        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] });
     }
     let is_held = |number| is_taken(&reserve(&store, number, &[limit.hold(number, 10)]).unwrap());
     assert_eq!([1, 2, 3].map(is_held), [true, true, false], "two places are left");
@@ -197,7 +197,11 @@ fn long_holds_keep_no_places_that_short_ones_leave() {
 fn what_is_settled_is_charged_or_not_paid() {
     let store = store(1, &Clock::manual(START));
     let limit = Limited::new(CAPACITY, 1000);
-    store.charge_now(Call { charges: &[limit.spend(100, 1)], admission: Admission::AllOrNone });
+    store.charge_now(Call {
+        charges: &[limit.spend(100, 1)],
+        admission: Admission::AllOrNone,
+        expenses: &[],
+    });
     let settle = |on_error| {
         let otherwise = [Charge { on_error, overflow: 9, ..limit.hold(2, 0) }];
         let (name, spent) = (name(2000), tokens(5));
@@ -214,7 +218,11 @@ fn what_is_settled_is_charged_or_not_paid() {
 fn newcomers_that_share_a_counter_share_what_is_held_of_it() {
     let store = store(1, &Clock::manual(START));
     let limit = Limited::new(CAPACITY, 10);
-    store.charge_now(Call { charges: &[limit.spend(100, 1)], admission: Admission::AllOrNone });
+    store.charge_now(Call {
+        charges: &[limit.spend(100, 1)],
+        admission: Admission::AllOrNone,
+        expenses: &[],
+    });
     let newcomer = |id, units| Charge { overflow: 9, on_error: OnError::Local, ..limit.hold(id, units) };
     assert!(!is_taken(&reserve(&store, 1, &[newcomer(2, 10), newcomer(3, 1)]).unwrap()));
     assert!(
@@ -248,7 +256,7 @@ fn with_few_places_nothing_is_lost_that_holds_something() {
         let limits = [2_000, MAX_AMOUNT].map(|most| Limited::new(CAPACITY, most));
         let look = |charge: Charge<'_>| {
             let charges = [Charge { op: Op::Take { room: 0, charge: 0 }, ..charge }];
-            let call = Call { charges: &charges, admission: Admission::AllOrNone };
+            let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
             store.charge_now(call).outcomes[0].standing
         };
         let (mut open, mut charged) = (Vec::new(), [0; 2]);
@@ -327,7 +335,7 @@ fn threads_that_reserve_and_settle_lose_nothing() {
     });
     for (index, limit) in limits.iter().enumerate() {
         let charges = [Charge { op: Op::Take { room: 0, charge: 0 }, ..limit.hold(index as u128, 0) }];
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
+        let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
         let standing = store.charge_now(call).outcomes[0].standing;
         let spent: u64 = sums.iter().map(|sums| sums[index]).sum();
         assert_eq!((standing.used, standing.held), (spent, 0), "{limit:?}");

@@ -196,7 +196,7 @@ async fn take<S: Store>(
     match step {
         Step::Charge(asks) => {
             let charges = counters.charges(asks);
-            let call = Call { charges: &charges, admission: Admission::AllOrNone };
+            let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
             let answer = store.charge(call).await.unwrap();
             prop_assert_eq!(told(&answer.outcomes), model.charge(at, asks));
         }
@@ -266,7 +266,7 @@ async fn relive<S: Store>(
     bench.clock.set(Timestamp(at));
     for counter in 0..KINDS.len() {
         let charges = [counters.charge(counter, Ask::Look(0))];
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
+        let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
         prop_assert_eq!(bench.store.charge(call).await.unwrap().outcomes[0].standing.held, 0);
     }
     Ok(())

@@ -50,6 +50,7 @@ mod reload;
 mod replay;
 mod settings;
 mod settles;
+mod spending;
 mod store_conformance;
 mod store_memory;
 mod store_parity;

@@ -100,7 +100,7 @@ impl Counter<'_> {
             memo: 0,
         };
         let charges = [charge];
-        let call = Call { charges: &charges, admission: Admission::AllOrNone };
+        let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
         self.bench.clock.set(Timestamp(at));
         let answer: Result<Answer, StoreError> = match &self.bench.store {
             Either::Memory(store) => Ok(store.charge_now(call)),

@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn ask(&self, charges: &[Charge<'_>]) -> Answer {
-        now(self.cached.charge(Call { charges, admission: Admission::AllOrNone }))
+        now(self.cached.charge(Call { charges, admission: Admission::AllOrNone, expenses: &[] }))
     }
 
     fn verdict(&self, charge: Charge<'_>) -> Verdict {
@@ -159,7 +159,7 @@ fn what_another_instance_resets_is_seen_within_a_quarter_of_a_second() {
     let bench = Bench::new();
     bench.fill(take(3));
     let back = Charge { op: Op::GiveBack { units: 3 }, freed_by: FreedBy::Hand, ..take(3) };
-    bench.shared.store.charge_now(Call { charges: &[back], admission: Admission::AllOrNone });
+    bench.shared.store.charge_now(Call { charges: &[back], admission: Admission::AllOrNone, expenses: &[] });
     assert_ne!(bench.verdict(take(3)), Verdict::Admitted);
     bench.pass(250_000);
     assert_eq!(bench.verdict(take(3)), Verdict::Admitted);
@@ -175,7 +175,7 @@ fn another_number_is_another_question() {
 /// Every refusal of `charge` is asked for again.
 fn is_never_remembered(charge: Charge<'_>, admission: Admission) -> bool {
     let bench = Bench::new();
-    let ask = |bench: &Bench| now(bench.cached.charge(Call { charges: &[charge], admission }));
+    let ask = |bench: &Bench| now(bench.cached.charge(Call { charges: &[charge], admission, expenses: &[] }));
     for _ in 0..5 {
         ask(&bench);
     }
@@ -223,7 +223,7 @@ fn a_counter_that_a_call_asks_twice_is_refused_as_the_store_refuses_it() {
     let bench = Bench::new();
     let (once, twice) = ([take(1)], [take(1), take(1)]);
     let of_store = |bench: &Bench, charges: &[Charge<'_>]| {
-        bench.shared.store.charge_now(Call { charges, admission: Admission::AllOrNone })
+        bench.shared.store.charge_now(Call { charges, admission: Admission::AllOrNone, expenses: &[] })
     };
     bench.fill(take(1));
     assert_eq!(bench.ask(&twice), of_store(&bench, &twice));
@@ -270,7 +270,8 @@ fn a_failure_is_not_remembered() {
     }
     let cached = WithRefusals::new(Failing, Clock::manual(START));
     for _ in 0..2 {
-        let answer = now(cached.charge(Call { charges: &[take(0)], admission: Admission::AllOrNone }));
+        let answer =
+            now(cached.charge(Call { charges: &[take(0)], admission: Admission::AllOrNone, expenses: &[] }));
         assert_eq!(answer.degraded, Some(StoreError::Timeout));
     }
 }
@@ -304,7 +305,7 @@ proptest! {
             bench.pass(pause);
             let op = Op::Take { room: units, charge: units };
             let charges = [charge(window as u128, &windows[window], 5, op)];
-            let call = Call { charges: &charges, admission: Admission::AllOrNone };
+            let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
             let expected = plain.store.charge_now(call);
             let answer = if through_the_cache {
                 now(bench.cached.charge(call))

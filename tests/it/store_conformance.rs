@@ -23,7 +23,7 @@ fn day(zone: &str) -> Window {
 
 impl<S: Store> Bench<S> {
     async fn call(&self, admission: Admission, charges: &[Charge<'_>]) -> Vec<Outcome> {
-        self.store.charge(Call { charges, admission }).await.unwrap().outcomes.into_vec()
+        self.store.charge(Call { charges, admission, expenses: &[] }).await.unwrap().outcomes.into_vec()
     }
 
     async fn all(&self, charges: &[Charge<'_>]) -> Vec<Outcome> {
@@ -100,7 +100,7 @@ async fn of_many_at_once_exactly_n_are_admitted<S: Store>(bench: Bench<S>) {
                 let mut admitted = 0;
                 for _ in 0..10 {
                     let charges = [take(id, &window, 100, 1)];
-                    let call = Call { charges: &charges, admission: Admission::AllOrNone };
+                    let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
                     admitted += u64::from(store.charge(call).await.unwrap().outcomes[0].is_admitted());
                 }
                 admitted

@@ -67,7 +67,7 @@ fn store(max_keys: usize, clock: &Clock) -> MemoryStore {
 }
 
 fn outcomes(store: &MemoryStore, charges: &[Charge<'_>]) -> Vec<Outcome> {
-    let call = Call { charges, admission: Admission::Each };
+    let call = Call { charges, admission: Admission::Each, expenses: &[] };
     store.charge_now(call).outcomes.into_vec()
 }
 

@@ -225,8 +225,9 @@ fn histories_come_out_alike(tool: Tool, cases: u32) {
             let charges: Vec<Vec<Charge<'_>>> =
                 moment.calls.iter().map(|asking| charges(&windows, tag, &asking.charges)).collect();
             let calls = charges.iter().zip(&moment.calls);
-            let calls: Vec<Call<'_>> =
-                calls.map(|(charges, asking)| Call { charges, admission: asking.admission }).collect();
+            let calls: Vec<Call<'_>> = calls
+                .map(|(charges, asking)| Call { charges, admission: asking.admission, expenses: &[] })
+                .collect();
             let expected: Vec<Answer> = calls.iter().map(|call| memory.charge_now(*call)).collect();
             let asked = calls.iter().map(|call| script.charge(*call)).collect();
             let answers = runtime.block_on(together(asked));

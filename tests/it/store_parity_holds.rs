@@ -229,7 +229,7 @@ async fn do_both(
         }
         Deed::Charge { charges: asked, admission } => {
             let charges = charges(&limits, tag, asked);
-            let call = Call { charges: &charges, admission: *admission };
+            let call = Call { charges: &charges, admission: *admission, expenses: &[] };
             prop_assert_eq!(script.charge(call).await, Ok(memory.charge_now(call)));
         }
     }

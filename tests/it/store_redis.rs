@@ -44,7 +44,7 @@ fn charge(id: u128, window: &Window, op: Op) -> Charge<'_> {
 
 async fn ask(store: &RedisStore, op: Op) -> Result<Answer, StoreError> {
     let charges = [charge(1, &MINUTE, op)];
-    store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await
+    store.charge(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] }).await
 }
 
 async fn take(store: &RedisStore) -> Result<Answer, StoreError> {
@@ -105,7 +105,10 @@ async fn every_counter_expires_except_a_capacity_that_never_forgets() {
             .zip(&windows)
             .map(|(id, (window, _))| charge(id, window, Op::Take { room: 1, charge: 1 }))
             .collect();
-        let answer = store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+        let answer = store
+            .charge(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] })
+            .await
+            .unwrap();
         let mut connection = server.connection();
         for (id, (window, least)) in windows.iter().enumerate() {
             let key = format!("tollgate:{{000000000000feed}}:{id:032x}");
@@ -134,7 +137,10 @@ async fn what_holds_nothing_is_not_kept() {
     for window in [MINUTE, Window::Total { forget: None }] {
         for op in [Op::Take { room: 2, charge: 2 }, Op::GiveBack { units: 2 }] {
             let charges = [charge(1, &window, op)];
-            store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+            store
+                .charge(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] })
+                .await
+                .unwrap();
         }
     }
     let counters: Vec<String> =
@@ -451,7 +457,10 @@ async fn a_decision_is_one_command_however_many_limits_it_touches() {
     let charges: Vec<Charge<'_>> =
         (0..60).map(|id| charge(id, &MINUTE, Op::Take { room: 1, charge: 1 })).collect();
     for _ in 0..20 {
-        store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+        store
+            .charge(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] })
+            .await
+            .unwrap();
     }
     assert_eq!(scripts_run(&server), 20);
 }
@@ -713,13 +722,8 @@ fn a_run_is_what_its_calls_would_be_one_after_the_other() {
 
 /// What the server has been asked since it was told to forget that.
 fn scripts_run(server: &RedisServer) -> u32 {
-    let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
-    let calls = |command: &str| {
-        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
-    };
-    assert_eq!((calls("eval"), calls("script|load")), (0, 0), "{stats}");
-    calls("evalsha")
+    assert_eq!((server.times_made("eval"), server.times_made("script|load")), (0, 0));
+    server.times_made("evalsha")
 }
 
 /// A store that has looked at the configuration, and will not soon again.
@@ -740,7 +744,10 @@ async fn what_waits_travels_together() {
         tasks.spawn(async move {
             for _ in 0..50 {
                 let charges = [charge(id, &MINUTE, Op::Take { room: 1, charge: 1 })];
-                store.charge(Call { charges: &charges, admission: Admission::AllOrNone }).await.unwrap();
+                store
+                    .charge(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] })
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -808,7 +815,7 @@ fn lanes_share_counters_and_what_is_known_of_them() {
 async fn take_of(store: &RedisStore, most: u64) -> bool {
     let rule = Rule { window: &MINUTE, number: Number::AtMost(most) };
     let charges = [Charge { rule, ..charge(1, &MINUTE, Op::Take { room: 1, charge: 1 }) }];
-    let call = Call { charges: &charges, admission: Admission::AllOrNone };
+    let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
     store.charge(call).await.unwrap().outcomes[0].is_admitted()
 }
 
@@ -826,13 +833,13 @@ async fn what_is_owed_is_kept_until_it_is_paid() {
         let op = Op::Take { room: 0, charge: units };
         let owing =
             Charge { rule: Rule { window: &window, number: Number::AtMost(10) }, ..charge(1, &window, op) };
-        store.charge(Call { charges: &[owing], admission: Admission::Each }).await.unwrap();
+        store.charge(Call { charges: &[owing], admission: Admission::Each, expenses: &[] }).await.unwrap();
         assert!(hours.contains(&left()), "{units} more are kept for {} hours", left());
     }
     let back = Op::GiveBack { units: 45 };
     let given =
         Charge { rule: Rule { window: &window, number: Number::AtMost(10) }, ..charge(1, &window, back) };
-    store.charge(Call { charges: &[given], admission: Admission::Each }).await.unwrap();
+    store.charge(Call { charges: &[given], admission: Admission::Each, expenses: &[] }).await.unwrap();
     assert!(left() <= 1, "nothing is owed any more");
 }
 

@@ -9,8 +9,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
-    Before, Binding, Charge, Due, Expense, FreedBy, Hold, Life, Note, Page, Place, Report, Reserve,
-    Retention, Settle, Spent, Store, Then, Trail,
+    Admission, Before, Binding, Call, Charge, Due, Expense, FreedBy, Hold, Life, Note, Page, Place, Report,
+    Reserve, Retention, Settle, Spent, Store, Then, Trail,
 };
 
 use crate::support::redis::{RedisServer, until_ready};
@@ -206,6 +206,39 @@ async fn what_is_spent_at_once_is_noted_if_it_is_charged<S: Store>(bench: Bench<
     assert_eq!(notes[0].at, Timestamp(START.0 + 1_234_567));
 }
 
+async fn what_a_plain_call_spends_is_noted_if_it_passes<S: Store>(bench: Bench<S>) {
+    let expense = |about, tokens, money| Expense { about, tokens, money };
+    let expenses = [expense(&b"ann"[..], 7, 0), expense(b"", 0, 1 << 52)];
+    let take = |unit, units| Charge { op: Op::Take { room: units, charge: units }, ..hold(unit, 0) };
+    let counted = |unit, units| Charge { binding: Binding::Counted, ..take(unit, units) };
+    let (all, each) = (Admission::AllOrNone, Admission::Each);
+    let plain = Charge { freed_by: FreedBy::Time, ..take(Unit::Tokens, 1) };
+    let calls: [(_, &[Charge<'_>], _, _); 7] = [
+        (all, &[take(Unit::Tokens, 990), take(Unit::Money, 3)], (990, 3), 2),
+        (all, &[take(Unit::Tokens, 9), take(Unit::Money, 998)], (990, 3), 2),
+        (all, &[take(Unit::Tokens, 11)], (990, 3), 2),
+        (all, &[take(Unit::Tokens, 9)], (999, 3), 4),
+        (all, &[counted(Unit::Tokens, 5), take(Unit::Money, 1)], (1004, 4), 6),
+        (each, &[take(Unit::Money, 1)], (1004, 5), 6),
+        (all, &[plain], (1004, 5), 6),
+    ];
+    for (admission, charges, used, notes) in calls {
+        bench.clock.advance(Micros(1_234_567));
+        bench.store.charge(Call { charges, admission, expenses: &expenses }).await.unwrap();
+        let looks = [take(Unit::Tokens, 0), take(Unit::Money, 0)];
+        let look = Call { charges: &looks, admission: each, expenses: &[] };
+        let seen = bench.store.charge(look).await.unwrap().outcomes;
+        assert_eq!((seen[0].standing.used, seen[1].standing.used), used);
+        assert_eq!(bench.notes(Trail::Spent).await.len(), notes);
+    }
+    let (unheld, none) = (Before::Unheld, Vec::new());
+    assert_eq!(bench.spent().await[..2], [(unheld, 7, 0, none.clone()), (unheld, 0, 1 << 52, none)]);
+    let notes = bench.notes(Trail::Spent).await;
+    assert_eq!((&*notes[0].about, &*notes[1].about, &*notes[0].line), (&b"ann"[..], &b""[..], &b"{}"[..]));
+    let passed = [1, 1, 4, 4, 5, 5].map(|calls| Timestamp(START.0 + calls * 1_234_567));
+    assert_eq!(notes.iter().map(|note| note.at).collect::<Vec<_>>(), passed);
+}
+
 async fn a_trail_is_read_page_by_page<S: Store>(bench: Bench<S>) {
     bench.reserve(1, &[hold(Unit::Money, 30)]).await;
     for money in 1..=25 {
@@ -266,6 +299,7 @@ promises!(
     late_and_unheld_usage_is_told_as_such,
     what_spends_nothing_leaves_no_note,
     what_is_spent_at_once_is_noted_if_it_is_charged,
+    what_a_plain_call_spends_is_noted_if_it_passes,
     a_trail_is_read_page_by_page,
     refusals_are_told_apart,
 );

@@ -93,7 +93,7 @@ fn act(store: &MemoryStore, deed: &Deed) {
         }
         Deed::Charge { counter } => {
             let charges = [limit.spend(spread(1000 + counter), 1)];
-            store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone });
+            store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] });
         }
     }
 }
@@ -109,7 +109,7 @@ fn found(store: &MemoryStore, number: u128, then: Then) -> (Before, Vec<(u128, u
 fn used(store: &MemoryStore, id: u128) -> u64 {
     let limit = limit();
     let charges = [limit.spend(spread(id), 0)];
-    let call = Call { charges: &charges, admission: Admission::AllOrNone };
+    let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
     store.charge_now(call).outcomes[0].standing.used
 }
 

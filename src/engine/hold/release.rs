@@ -83,7 +83,7 @@ async fn units<'a, S: Store>(
     if plan.charges.is_empty() {
         return Ok(ReleaseAnswer::untouched());
     }
-    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone, expenses: &[] };
     let unanswered = unanswered(key, amount);
     let (answer, done) = match key {
         b"" => (engine.store.charge(call).await.map_err(unanswered)?, Done::Now),

@@ -230,7 +230,7 @@ pub(in crate::engine) async fn take<S: Store>(
 ) -> Reserved {
     let Terms { name, body, units, life, about, expenses } = terms;
     if engine.settings.enforcement == Enforcement::Enforced && plan.is_refused() {
-        let call = Call { charges: &plan.charges, admission: Admission::AllOrNone };
+        let call = Call { charges: &plan.charges, admission: Admission::AllOrNone, expenses: &[] };
         return Reserved { answer: failure::ask(&engine.store, call).await, hold: Hold::Refused };
     }
     let call = Reserve { name, body, charges: &plan.charges, accepts_less: units, life, about, expenses };

@@ -1,18 +1,13 @@
 //! What a call spends of tokens and money by naming their limits: written down in the step that charges it.
 
 use crate::algorithm::Op;
-use crate::clock::Micros;
 use crate::engine::request::{CheckRequest, Descriptor};
 use crate::engine::{Engine, failure};
 use crate::limits::{Entry, NativeDomain, Unit};
-use crate::store::{Answer, Charge, Expense, Life, Reserve, Store};
+use crate::store::{Admission, Answer, Call, Charge, Expense, Store};
 
 use super::about::about;
 use super::plan::Plan;
-
-/// Nobody comes back to what is spent at once.
-const LIFE: Life = Life { ttl: SECOND, max_age: SECOND, keep: SECOND };
-const SECOND: Micros = Micros::from_secs(1);
 
 /// What one caller spends.
 pub(super) struct Spent<'r, 'd> {
@@ -37,11 +32,10 @@ pub(super) async fn charge<S: Store>(
     request: &CheckRequest<'_>,
     plan: &Plan<'_>,
 ) -> Answer {
-    let (name, spent) = (engine.names.fresh(plan), all_spent(engine, domain, request, plan));
-    let (charges, expenses) = (&plan.charges, expenses(&spent));
-    let (body, accepts_less, about) = (0, None, &[][..]);
-    let call = Reserve { name, body, charges, accepts_less, life: LIFE, about, expenses: &expenses };
-    failure::reserve(&engine.store, call).await.answer
+    let spent = all_spent(engine, domain, request, plan);
+    let expenses = expenses(&spent);
+    let call = Call { charges: &plan.charges, admission: Admission::AllOrNone, expenses: &expenses };
+    failure::ask(&engine.store, call).await
 }
 
 /// What `plan` spends of `request`, each charge once. Descriptors that tell limits apart and nothing else tell of the same

@@ -118,7 +118,7 @@ impl Found<'_> {
 
 /// What the store says of `charges`, if it is the store that says it.
 async fn ask<S: Store>(engine: &Engine<S>, charges: &[Charge<'_>]) -> Result<Answer, BreakerError> {
-    let call = Call { charges, admission: Admission::Each };
+    let call = Call { charges, admission: Admission::Each, expenses: &[] };
     let mut answer = engine.store.charge(call).await.map_err(BreakerError::Unavailable)?;
     match answer.degraded.take() {
         Some(error) => Err(BreakerError::Unavailable(error)),

@@ -12,12 +12,11 @@ use crate::clock::Timestamp;
 use crate::limits::{MAX_AMOUNT, Unit};
 use crate::store::usage::Totals;
 use crate::store::{
-    Admission, Answer, Call, Charge, Expense, FreedBy, Grant, Hold, Outcomes, Reserve, Reserved, StoreError,
+    Admission, Answer, Call, Charge, FreedBy, Grant, Hold, Outcomes, Reserve, Reserved, StoreError,
 };
 
 use super::MemoryStore;
 use super::records::{Record, RecordedPart, Reservation};
-use super::rounds::Round;
 use super::step::{FEW, Step};
 pub(super) use full::full;
 
@@ -51,7 +50,7 @@ impl MemoryStore {
         records.enter(round);
         let is_refused = all_or_none(call.charges).is_refused(&outcomes);
         if !is_refused {
-            self.write_down_expenses(call, at, round);
+            self.trails.spend(at, round, call.expenses);
         }
         step.stand_up();
         let answer = Answer { at, outcomes, degraded: None };
@@ -76,17 +75,10 @@ impl MemoryStore {
         };
         Reserved { answer: answer(outcomes), hold }
     }
-
-    /// Writes down what `call` spends at once.
-    fn write_down_expenses(&self, call: Reserve<'_>, at: Timestamp, round: Round) {
-        for expense in call.expenses {
-            self.trails.write(at, round, Some(expense.spending()), expense.about, Expense::LINE);
-        }
-    }
 }
 
 fn all_or_none<'a>(charges: &'a [Charge<'a>]) -> Call<'a> {
-    Call { charges, admission: Admission::AllOrNone }
+    Call { charges, admission: Admission::AllOrNone, expenses: &[] }
 }
 
 impl Record {

@@ -80,7 +80,8 @@ impl MemoryStore {
         let charges = record.parts.iter().zip(&dues);
         let charges: Few<Charge<'_>> =
             charges.map(|(part, due)| part.charge(*due, before, then, at)).collect();
-        let mut step = Step::begin(self, Call { charges: &charges, admission: Admission::Each }, at, was);
+        let mut step =
+            Step::begin(self, Call { charges: &charges, admission: Admission::Each, expenses: &[] }, at, was);
         if step.loses_charges() {
             step.stand_up();
             return Err(full());

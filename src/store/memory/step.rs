@@ -56,6 +56,9 @@ impl<'m, 'c> Step<'m, 'c> {
             Admission::Each => step.each(|_| true),
             Admission::EachUnlessOver => step.each_unless_over(),
         };
+        if !call.expenses.is_empty() {
+            store.trails.spend(at, step.round, call.spent(&outcomes));
+        }
         step.stand_up();
         outcomes
     }

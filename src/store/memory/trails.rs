@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Micros, Timestamp};
 use crate::store::durable::Track;
-use crate::store::{Note, Page, Place, Retention, Spending, Trail};
+use crate::store::{Expense, Note, Page, Place, Retention, Spending, Trail};
 
 use super::rounds::Round;
 
@@ -89,6 +89,13 @@ impl Trails {
             changed.note_new(place, round);
         }
         ring.forget(self.retention, at);
+    }
+
+    /// Writes a note of each of `expenses`, made at `at` and of `round`.
+    pub(super) fn spend(&self, at: Timestamp, round: Round, expenses: &[Expense<'_>]) {
+        for expense in expenses {
+            self.write(at, round, Some(expense.spending()), expense.about, Expense::LINE);
+        }
     }
 
     /// The notes of `page`, as they are kept at `now`.

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 use crate::limits::CounterKey;
-use crate::store::{Admission, StoreError};
+use crate::store::{Admission, StoreError, Trail};
 
 use super::keys;
 use super::script::{self, Following, PackedCall, PackedCharge, Replied, Terms, Time};
@@ -38,6 +38,8 @@ pub(super) struct Batch {
     calls: Vec<u8>,
     /// Whether some of them are no steps.
     goes_beyond_steps: bool,
+    /// The trail, if some of them spend anything.
+    trail: Option<Trail>,
     /// Of whom the parts of the reply tell.
     replies: Vec<Asker>,
 }
@@ -56,6 +58,7 @@ struct Piece<'c> {
     asker: Asker,
     admission: Admission,
     charges: &'c [PackedCharge],
+    expenses: &'c [u8],
 }
 
 /// Counters that are asked on the same terms and in no other way.
@@ -128,7 +131,7 @@ impl Batch {
 
     fn add_piece(&mut self, piece: &Piece<'_>, counters: &mut Counters, runs: usize) {
         self.goes_beyond_steps |= !piece.is_step();
-        script::pack_head(piece.admission, piece.charges.len(), &mut self.calls);
+        script::pack_head(piece.admission, piece.charges.len(), piece.expenses, &mut self.calls);
         for charge in piece.charges {
             let counter = counters.number(charge.key).get_or_insert_with(|| {
                 self.keys.push(charge.key);
@@ -138,16 +141,21 @@ impl Batch {
             let terms = place_of(&mut self.terms, &charge.terms) + 1;
             self.calls.extend(narrow(terms).to_le_bytes());
         }
+        if !piece.expenses.is_empty() {
+            script::pack_bytes(piece.expenses, &mut self.calls);
+            self.trail = Some(Trail::Spent);
+        }
         self.replies.push(piece.asker);
     }
 
     /// The command that makes the calls, by the script of this hash.
     pub(super) fn command(&self, hash: &str, time: Time) -> Cmd {
         let mut command = Cmd::with_capacity(self.keys.len() + 8, self.keys.len() * 64 + 256);
-        command.arg("EVALSHA").arg(hash).arg(self.keys.len());
+        command.arg("EVALSHA").arg(hash).arg(self.keys.len() + usize::from(self.trail.is_some()));
         for key in &self.keys {
             command.arg(&keys::counter(*key)[..]);
         }
+        command.arg(self.trail.map(keys::trail));
         command.arg(time.pack(Following {
             runs: narrow(self.runs.len()),
             sliding_runs: narrow(self.runs.partition_point(|run| run.terms.is_sliding())),
@@ -222,23 +230,26 @@ impl<'c> Piece<'c> {
             } else {
                 Asker::Call { call, charges: charges.len() }
             };
-            Self { asker, admission: packed.admission, charges }
+            Self { asker, admission: packed.admission, charges, expenses: &packed.expenses }
         })
     }
 
-    /// Whether it takes from sliding windows alone, enforced, all or none, and names no counter twice.
+    /// Whether it takes from sliding windows alone, enforced, all or none, names no counter twice, and spends nothing.
     fn is_step(&self) -> bool {
         let is_together = self.admission == Admission::AllOrNone || self.charges.len() == 1;
         let is_alone =
             |index: usize| self.charges[..index].iter().all(|other| other.key != self.charges[index].key);
         let takes = |charge: &PackedCharge| charge.terms.is_plain() && charge.terms.is_sliding();
-        is_together && self.charges.iter().all(takes) && (0..self.charges.len()).all(is_alone)
+        is_together
+            && self.expenses.is_empty()
+            && self.charges.iter().all(takes)
+            && (0..self.charges.len()).all(is_alone)
     }
 
     /// Its one charge, if it is one that a run can hold.
     fn plain(&self) -> Option<&'c PackedCharge> {
         match self.charges {
-            [charge] if charge.terms.is_plain() => Some(charge),
+            [charge] if self.expenses.is_empty() && charge.terms.is_plain() => Some(charge),
             _ => None,
         }
     }
@@ -330,7 +341,11 @@ mod tests {
             memo: 0,
         };
         let charges: Vec<Charge<'_>> = ids.iter().map(charge).collect();
-        script::pack(&Call { charges: &charges, admission: Admission::Each }, Timestamp::default)
+        script::pack(
+            &Call { charges: &charges, admission: Admission::Each, expenses: &[] },
+            Timestamp::default,
+            0,
+        )
     }
 
     #[test]

@@ -151,8 +151,8 @@ fn rehearsal(op: Op) -> Batch {
             ..rehearsed(id, window, Number::Unlimited, op)
         })
         .collect();
-    let call = Call { charges: &charges, admission: Admission::AllOrNone };
-    Batch::of(&[script::pack(&call, Timestamp::default)])
+    let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
+    Batch::of(&[script::pack(&call, Timestamp::default, 0)])
 }
 
 fn rehearsed(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {

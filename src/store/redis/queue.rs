@@ -183,7 +183,7 @@ mod tests {
     use crate::store::Admission;
 
     fn call() -> PackedCall {
-        PackedCall { admission: Admission::Each, charges: SmallVec::new() }
+        PackedCall { admission: Admission::Each, charges: SmallVec::new(), expenses: Box::default() }
     }
 
     fn taken(queue: &Queue) -> Option<Load> {

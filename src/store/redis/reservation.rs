@@ -79,7 +79,8 @@ impl RedisStore {
             unit: part.unit,
             memo: 0,
         };
-        let answer = self.charge(Call { charges: &[look], admission: Admission::Each }).await?;
+        let answer =
+            self.charge(Call { charges: &[look], admission: Admission::Each, expenses: &[] }).await?;
         part.outcome = answer.outcomes[0];
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The parts of the script, `lua/*.lua`, tell the form at their heads; [`super::batch`] puts calls together. Nothing
 //! here talks to Redis.
 
+mod expense;
 mod info;
 mod reply;
 mod reservation;
@@ -55,6 +56,8 @@ pub(super) struct Following {
 pub(super) struct PackedCall {
     pub(super) admission: Admission,
     pub(super) charges: SmallVec<[PackedCharge; 1]>,
+    /// What it spends; empty if that is nothing.
+    pub(super) expenses: Box<[u8]>,
 }
 
 /// A charge in the script's words.
@@ -110,13 +113,15 @@ impl Time {
 }
 
 /// `call` in the script's words; its caller believes that the store's clock shows `believed`, which is asked for
-/// only when it matters.
-pub(super) fn pack(call: &Call<'_>, believed: impl Fn() -> Timestamp) -> PackedCall {
+/// only when it matters. So many `notes` of usage are kept.
+pub(super) fn pack(call: &Call<'_>, believed: impl Fn() -> Timestamp, notes: usize) -> PackedCall {
     let charges = call
         .charges
         .iter()
         .map(|charge| PackedCharge { key: charge.key, terms: Terms::of(charge, call.admission, &believed) });
-    PackedCall { admission: call.admission, charges: charges.collect() }
+    let spends = call.admission == Admission::AllOrNone && !call.expenses.is_empty();
+    let expenses = if spends { expense::pack(call.expenses, notes).into() } else { Box::default() };
+    PackedCall { admission: call.admission, charges: charges.collect(), expenses }
 }
 
 impl PackedCall {
@@ -127,15 +132,23 @@ impl PackedCall {
     }
 }
 
-/// What stands before so many charges that are made together.
-pub(super) fn pack_head(admission: Admission, charges: usize, packed: &mut Vec<u8>) {
+/// What stands before so many charges that are made together, and spend something or not.
+pub(super) fn pack_head(admission: Admission, charges: usize, expenses: &[u8], packed: &mut Vec<u8>) {
     packed.push(match admission {
+        _ if !expenses.is_empty() => 3,
         Admission::AllOrNone => 0,
         Admission::Each => 1,
         Admission::EachUnlessOver => 2,
     });
     let count = u16::try_from(charges).expect("a call's descriptors and their limits are bounded");
     packed.extend(count.to_le_bytes());
+}
+
+/// Adds `bytes`, with their number before them.
+pub(super) fn pack_bytes(bytes: &[u8], packed: &mut Vec<u8>) {
+    let length = u32::try_from(bytes.len()).expect("what is known of one call is short");
+    packed.extend(length.to_le_bytes());
+    packed.extend(bytes);
 }
 
 impl Terms {
@@ -268,4 +281,10 @@ fn number(packed: &mut Vec<u8>, number: u64) {
 
 fn double(packed: &mut Vec<u8>, double: f64) {
     packed.extend(double.to_le_bytes());
+}
+
+/// Adds a number as text, which is what commands of Redis have.
+fn text(packed: &mut Vec<u8>, number: u64) {
+    packed.extend(number.to_string().into_bytes());
+    packed.push(0);
 }

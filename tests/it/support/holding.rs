@@ -148,7 +148,7 @@ impl<S: Store> Bench<S> {
 
     /// Does `charges` at once, all or none.
     pub(crate) async fn charge(&self, charges: &[Charge<'_>]) -> Vec<bool> {
-        let call = Call { charges, admission: Admission::AllOrNone };
+        let call = Call { charges, admission: Admission::AllOrNone, expenses: &[] };
         let answer = self.store.charge(call).await.unwrap();
         answer.outcomes.iter().map(|outcome| outcome.is_admitted()).collect()
     }
@@ -156,7 +156,7 @@ impl<S: Store> Bench<S> {
     /// Where the counter of `charge` is.
     pub(crate) async fn standing(&self, charge: Charge<'_>) -> Standing {
         let look = Charge { op: Op::Take { room: 0, charge: 0 }, binding: Binding::Counted, ..charge };
-        let call = Call { charges: &[look], admission: Admission::AllOrNone };
+        let call = Call { charges: &[look], admission: Admission::AllOrNone, expenses: &[] };
         self.store.charge(call).await.unwrap().outcomes[0].standing
     }
 

@@ -80,6 +80,13 @@ impl RedisServer {
         client.get_connection().expect("the server is there")
     }
 
+    /// How often `command` was made since it was told to forget that.
+    pub(crate) fn times_made(&self, command: &str) -> u32 {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut self.connection()).unwrap();
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    }
+
     /// The port of its TCP socket.
     pub(crate) fn port(&self) -> u16 {
         self.port

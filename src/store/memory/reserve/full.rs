@@ -35,7 +35,7 @@ impl MemoryStore {
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
         records.enter(step.round);
         if hold == Hold::Unheld {
-            self.write_down_expenses(call, at, step.round);
+            self.trails.spend(at, step.round, call.expenses);
         }
         step.stand_up();
         if hold == Hold::Unheld && records.make_room_beside(self.records_a_shard, at) {

@@ -40,6 +40,19 @@ local function all_or_none(count)
   return true
 end
 
+-- Writes down what a call spends, with its time. The error, if Redis takes no note of it.
+--         text, which ends with 0: how many notes are kept; then of each I4 and bytes  all but the time
+local function spend(expenses, at)
+  local most, note
+  most, at = unpack('s', expenses, at)
+  while at <= #expenses do
+    note, at = unpack('<I4c0', expenses, at)
+    note = sub(note, 1, 2) .. pack('<d', now) .. sub(note, 3)
+    local added = redis.pcall('XADD', KEYS[#KEYS], 'MAXLEN', '~', most, '*', 'e', note)
+    if added.err then return added end
+  end
+end
+
 -- Has Redis have what a call changed, once it is known that it stands.
 local function keep_changes()
   for k, s in pairs(changed) do stored[k], writers[k] = s, s[5] end

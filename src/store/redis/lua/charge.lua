@@ -2,11 +2,15 @@
 --
 -- Calls are decided one after the other, and each sees what those before it did. All is written at the end.
 --
+-- KEYS    last the trail of what is spent, if any call spends something
 -- ARGV    terms, one argument each, as call.lua says; and last all calls: B I2  admission, number of charges; then for
 --         each charge
 --         I2 I2  counter, terms: which of those that are not of a run, counted from 1
+--         of a call that spends something I4 and bytes  what is written down, as all.lua says
+-- Reply   -2^56 in place of all charges of a call to which nothing was done because that cannot be written down
 
-local ALL_OR_NONE, EACH_UNLESS_OVER = 0, 2
+local ALL_OR_NONE, EACH_UNLESS_OVER, SPENDS = 0, 2, 3
+local UNWRITTEN = -2 ^ 56
 
 local terms = {}
 
@@ -44,6 +48,7 @@ local function alone(admission, k, p)
   if stored[k] ~= (before or loaded[k]) then writers[k] = p end
 end
 
+local failure
 while call_at <= #calls do
   local admission, count
   admission, count, call_at = unpack('<BI2', calls, call_at)
@@ -53,7 +58,14 @@ while call_at <= #calls do
     keys[i], by[i] = key_at + k, terms_at(term)
   end
   astray = false
-  if count == 1 then
+  local failed
+  if admission == SPENDS then
+    local expenses
+    expenses, call_at = unpack('<I4c0', calls, call_at)
+    changed = {}
+    if not all_or_none(count) and not astray then failed = spend(expenses, 1) end
+    failure = failure or failed
+  elseif count == 1 then
     alone(admission, keys[1], by[1])
   else
     changed = {}
@@ -63,13 +75,15 @@ while call_at <= #calls do
       each(count, admission == EACH_UNLESS_OVER)
     end
   end
-  if astray then
+  if astray or failed then
     replied = replied + 1
-    reply[replied] = ASTRAY
+    reply[replied] = astray and ASTRAY or UNWRITTEN
   else
-    if count > 1 then keep_changes() end
+    if changed ~= stored then keep_changes() end
     tell(count)
   end
 end
+-- What Redis takes from nobody is told to all.
+if failure and runs == 0 and not next(writers) then return failure end
 write_counters()
 return packed(reply, 1, replied)

@@ -9,8 +9,7 @@
 --         terms, and what stays the same in the record of a counter, in any order
 --         last  I2  number of charges; then for each I2 I2 I2: counter; its terms and what stays the same, as places in ARGV.
 --               Charges of one counter say the same; 0 where nobody has to come back to it. If anything is spent at
---               once, as text that ends with 0 how many notes are kept, and for each I4 and bytes  its note, all but
---               the time
+--               once, what is written down, as all.lua says
 -- Reply   after the time: what became of it; units granted, when it was reserved, when it lapses, of a hold; the charges
 
 local TAKEN, REPLAYED, REFUSED, CONFLICT = 0, 1, 2, 3
@@ -114,13 +113,8 @@ for i = 1, count do
   end
 end
 if call_at <= #calls then
-  local most, note
-  most, call_at = unpack('s', calls, call_at)
-  while call_at <= #calls do
-    note, call_at = unpack('<I4c0', calls, call_at)
-    note = sub(note, 1, 2) .. pack('<d', now) .. sub(note, 3)
-    call('XADD', KEYS[#KEYS], 'MAXLEN', '~', most, '*', 'e', note)
-  end
+  local failure = spend(calls, call_at)
+  if failure then return failure end
 end
 keep_changes()
 write_counters()

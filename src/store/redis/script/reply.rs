@@ -14,6 +14,8 @@ use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
 const NEVER: i64 = -1;
 /// Nothing was done to a call: its calendar does not reach to now.
 pub(super) const ASTRAY: i64 = -(1 << 54);
+/// Nothing was done of a call: what it spends cannot be written down.
+const UNWRITTEN: i64 = -(1 << 56);
 /// What is held follows, before the rest.
 const HELD: i64 = -(1 << 55);
 /// The counter is whole at the end of a period that the script does not know.
@@ -37,6 +39,8 @@ pub(in crate::store::redis) enum Replied {
     Charged(SmallVec<[Charged; 1]>),
     /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time.
     Astray,
+    /// Nothing was done: what it spends cannot be written down.
+    Unwritten,
 }
 
 /// The numbers that the script says: doubles, one after the other.
@@ -56,9 +60,14 @@ fn whole(double: f64) -> Result<i64, StoreError> {
 
 /// Reads off the front of `reply` what was said of a call of so many charges.
 pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
-    if reply.first() == Some(&ASTRAY) {
+    let undone = match reply.first() {
+        Some(&ASTRAY) => Some(Replied::Astray),
+        Some(&UNWRITTEN) => Some(Replied::Unwritten),
+        _ => None,
+    };
+    if let Some(undone) = undone {
         *reply = &reply[1..];
-        return Ok(Replied::Astray);
+        return Ok(undone);
     }
     (0..charges).map(|_| read_charge(reply)).collect::<Result<_, _>>().map(Replied::Charged)
 }

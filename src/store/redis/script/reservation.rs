@@ -9,13 +9,13 @@ use crate::clock::Timestamp;
 use crate::limits::{CounterKey, MAX_AMOUNT, Unit, Window};
 use crate::store::redis::keys;
 use crate::store::{
-    Admission, Answer, Before, Call, Charge, Due, Expense, FreedBy, Grant, Hold, Note, Outcomes, Part, Place,
-    Report, Reserve, Reserved, Settle, Settled, StoreError, Then, Trail,
+    Admission, Answer, Before, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report, Reserve,
+    Reserved, Settle, Settled, StoreError, Then, Trail,
 };
 
 use super::info::{self, Info};
 use super::reply::{ASTRAY, amount, answer, numbers, read_call, read_part};
-use super::{Following, Replied, Terms, Time, double, number};
+use super::{Following, Replied, Terms, Time, double, expense, number, pack_bytes, text};
 
 /// A part of which the script could not tell what is owed: its period began later than the script knows.
 #[derive(Debug, PartialEq)]
@@ -66,9 +66,8 @@ pub(in crate::store::redis) fn reserve(
     }
     let trail = (!call.expenses.is_empty()).then_some(Trail::Spent);
     if trail.is_some() {
-        text(&mut charges, notes as u64);
+        charges.extend(expense::pack(call.expenses, notes));
     }
-    call.expenses.iter().for_each(|expense| spend(&mut charges, expense));
     let mut command = begin(hash, call.name, &counters, trail, time);
     let mut life = Vec::with_capacity(56);
     for part in [call.life.ttl, call.life.max_age, call.life.keep] {
@@ -135,26 +134,13 @@ fn written(due: Due) -> f64 {
     }
 }
 
-/// Adds what is to be written down of `expense`, in the form that `lua/reserve.lua` reads.
-fn spend(said: &mut Vec<u8>, expense: &Expense<'_>) {
-    let (spending, about, line) = (Some(expense.spending()), expense.about.into(), Expense::LINE.into());
-    let note = Note { place: Place::default(), at: Timestamp::default(), spending, about, line };
-    let bytes = note.to_bytes_without_time();
-    said.extend(length(bytes.len()));
-    said.extend(bytes);
-}
-
-fn length(bytes: usize) -> [u8; 4] {
-    u32::try_from(bytes).expect("what is known of one call is short").to_le_bytes()
-}
-
 /// Adds what is to be written down, in the form that `lua/usage.lua` reads.
 fn say(said: &mut Vec<u8>, report: &Report<'_>, notes: usize) {
     number(said, notes as u64);
-    said.extend(length(report.about.len()));
-    said.extend(report.about);
-    said.extend(length(report.classes.len() * size_of::<f64>()));
-    report.classes.iter().for_each(|tokens| number(said, *tokens));
+    pack_bytes(report.about, said);
+    let mut classes = Vec::with_capacity(report.classes.len() * size_of::<f64>());
+    report.classes.iter().for_each(|tokens| number(&mut classes, *tokens));
+    pack_bytes(&classes, said);
     said.extend(report.line);
 }
 
@@ -169,12 +155,6 @@ fn begin(hash: &str, name: CounterKey, counters: &[CounterKey], trail: Option<Tr
     command.arg(trail.map(keys::trail));
     command.arg(time.pack(Following { runs: 0, sliding_runs: 0, are_steps: false }));
     command
-}
-
-/// Adds a number as text, which is what commands of Redis have.
-fn text(packed: &mut Vec<u8>, number: u64) {
-    packed.extend(number.to_string().into_bytes());
-    packed.push(0);
 }
 
 /// Whether somebody has to come back to it.
@@ -226,7 +206,7 @@ pub(in crate::store::redis) fn read_reserved(
             return Err(StoreError::Corrupt);
         };
         let asked = if matches!(hold, Hold::Replayed(_)) { call.looks() } else { call.least() };
-        answer(&Call { charges: &asked, admission: Admission::AllOrNone }, at, &charged)
+        answer(&Call { charges: &asked, admission: Admission::AllOrNone, expenses: &[] }, at, &charged)
     };
     if rest.is_empty() { Ok((at, Some(Reserved { answer, hold }))) } else { Err(StoreError::Corrupt) }
 }
