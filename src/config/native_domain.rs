@@ -67,7 +67,9 @@ fn limit(
     });
     let named = [&*domain.name.value, &*written.name.value];
     let [in_domain, called] = named.map(str::as_bytes);
-    let identity_of = |window: &Window| identity(&[in_domain, called, &window.identity().to_le_bytes()]);
+    let unit = meaning.unit.name().as_bytes();
+    let identity_of =
+        |window: &Window| identity(&[in_domain, called, unit, &window.identity().to_le_bytes()]);
     let anchored =
         anchored(&meaning.window).map(|window| Anchored { identity: identity_of(&window), window });
     Some(Limit {

@@ -85,6 +85,8 @@ mod tests {
             (native("5/1m per user"), native("5/1h per user"), true),
             (native("5/1m per user"), native("5/1m fixed per user"), true),
             (native("5/1m per user"), native("5/1m per ip"), true),
+            (native("5/1m per user"), native("5 tokens/1m per user"), true),
+            (native("5 tokens/1m per user"), native("$5/1m per user"), true),
             (native("5 concurrent per user"), native("6 concurrent per user"), false),
             (
                 native("{limit: 5 concurrent per user, max_age: 1m}"),
