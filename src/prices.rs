@@ -104,6 +104,11 @@ impl PriceTable {
         self.models.get(index)
     }
 
+    /// The name of that model; `name` as it is, if there is none.
+    pub fn name_of<'n>(&'n self, name: &'n [u8]) -> &'n [u8] {
+        self.model(name).map_or(name, |model| model.name.as_bytes())
+    }
+
     /// Since when `tokens` of `model` cost what they cost at `at`, or have no price as they have none then.
     pub fn unchanged_since(&self, model: &[u8], tokens: &Tokens, at: Timestamp) -> Timestamp {
         let own = self.model(model).and_then(|model| model.at(at)).map(|(_, version)| version);

@@ -216,9 +216,7 @@ async fn ask<S: Store>(engine: &Engine<S>, closing: &Closing) -> Said {
     let Ok(settled) = settled else { return Said::Nothing };
     let rules = engine.limits.load();
     closing.heard(engine, &rules, &settled);
-    if let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) {
-        tell(engine, domain, &settled).await;
-    }
+    tell(engine, &rules, &settled).await;
     if settled.before == Before::Unknown { Said::Unknown } else { Said::Done }
 }
 
@@ -252,7 +250,7 @@ impl Closing {
             let unpaid = settled.unpaid();
             let unpriced = bill.unpriced(&rules.prices, *at);
             unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
-            bill.teach(&mut engine.estimates.lock(), settled);
+            bill.teach(&mut engine.estimates.lock(), &rules.prices, settled);
         }
     }
 }

@@ -21,9 +21,14 @@ domains:
     routes:
       chat:   [requests, streams, tokens, spend]
       capped: [cap]
+      POST /v1/{model}/chat: [tokens, spend]
+  other:
+    per: user
+    limits: {words: 10 tokens/1h}
 prices:
   models:
     mini: {input: 1.00, cached_input: 0.50, output: 2.00}
+    maxi: {output: 20.00}
 ";
 
 /// What a limit has used and holds.
@@ -136,6 +141,37 @@ fn a_weight_that_is_no_number_is_none() {
 }
 
 #[test]
+fn a_slot_that_one_descriptor_holds_and_another_takes_is_one() {
+    let service = Embedded::new(FILE);
+    for _ in 0..4 {
+        let plain = "user=ada limit=streams";
+        let (first, second) = (
+            chat("reserve=1").and(plain),
+            ask("limit=streams").and("user=ada route=chat model=mini reserve=1"),
+        );
+        for call in [first, second] {
+            let hold = held(&service, &call);
+            assert_eq!(books(&service, "streams"), (0, 1));
+            answered(&service, &chat(&format!("hold={hold}")).hits(0));
+            assert_eq!(books(&service, "streams"), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn the_model_in_a_path_beats_the_one_that_is_sent() {
+    let service = Embedded::new(FILE);
+    let call = |entries: &str| ask(&format!("method=POST path=/v1/maxi/chat {entries}"));
+    for sent in ["", "model=mini "] {
+        let hold = held(&service, &call(&format!("{sent}reserve=100")));
+        assert_eq!(books(&service, "spend").1, 2_000_000);
+        answered(&service, &call(&format!("{sent}hold={hold} usage=output")).hits(0));
+    }
+    answered(&service, &call("model=mini usage=output").hits(10));
+    assert_eq!(books(&service, "spend"), (200_000, 0));
+}
+
+#[test]
 fn what_is_refused_holds_nothing() {
     let service = Embedded::new(FILE);
     for asked in ["10001", "$1.01", "99999999999999999999999"] {
@@ -227,6 +263,8 @@ fn what_calls_use_is_learned() {
     assert_eq!(books(&service, "tokens"), (20 * 48, 8 + 43), "the steps that 8 and 40 are in");
     held(&service, &chat("reserve=auto").entry(b"x", b"y"));
     assert_eq!(books(&service, "streams"), (0, 2));
+    held(&service, &ask("route=chat model=any/MINI-2025-08-07 reserve=auto"));
+    assert_eq!(books(&service, "tokens").1, 3 * 51, "by whatever name");
 }
 
 #[test]
@@ -307,4 +345,15 @@ fn what_was_used_opens_a_breaker_too() {
     answered(&service, &ask("route=capped model=mini usage=output").hits(1));
     let refused = answered(&service, &ask("limit=spend reserve=$0.01"));
     assert_eq!(refused.code, Code::OverLimit, "nothing is spent while it is open");
+}
+
+#[test]
+fn whoever_settles_a_hold_opens_the_breaker_of_its_own_domain() {
+    let service = Embedded::new(FILE);
+    let hold = held(&service, &ask("route=capped model=mini reserve=$0.10"));
+    answered(
+        &service,
+        &Ask::new("other", &format!("user=ada model=mini hold={hold} usage=output")).hits(250_000),
+    );
+    assert_eq!(answered(&service, &ask("limit=spend reserve=$0.01")).code, Code::OverLimit);
 }

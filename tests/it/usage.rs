@@ -248,6 +248,23 @@ async fn usage_that_nobody_knows_or_reserved_is_an_event_too() {
 }
 
 #[tokio::test]
+async fn no_more_of_a_name_is_kept_than_a_model_could_have() {
+    let bench = Bench::new();
+    let model = "ü".repeat(30_000);
+    for told in [("reserve", "auto"), ("usage", "output")] {
+        bench
+            .call(&[("route", "voice"), ("session", "1"), ("user", "ada"), ("model", &model), told], 1)
+            .await;
+    }
+    let events = bench.usage(&[]).await;
+    assert_eq!(of(&events, "kind"), ["settle", "refusal"]);
+    for event in events {
+        let named = event["named"].as_str().unwrap();
+        assert!(named.starts_with("üüü") && named.len() < 300, "{named}");
+    }
+}
+
+#[tokio::test]
 async fn a_reservation_that_is_refused_tells_what_it_asked_for() {
     let bench = Bench::new();
     for (estimate, limit, reason) in [

@@ -65,18 +65,15 @@ impl<'a> Usage<'a> {
         prices: &PriceTable,
     ) -> Self {
         let bounds = Bounds::of(engine, domain, descriptor);
-        let usage = Self::learned(model, hits, &engine.estimates.lock(), bounds.estimate);
+        let expected = expected(prices.name_of(model), &engine.estimates.lock(), bounds.estimate);
+        let usage = Self::guessed((model, hits), expected);
         usage.within(bounds, prices, engine.store.now())
     }
 
-    /// As `estimates` have learned, or as the limits say.
-    fn learned(model: &'a [u8], hits: u64, estimates: &Estimates, said: Estimate) -> Self {
-        let unlearned = Expected::UNLEARNED;
-        let otherwise = Expected { output: said.output.unwrap_or(unlearned.output), ..unlearned };
-        let expected = estimates.of(model, otherwise);
-        let output = expected.output.min(said.max_output.unwrap_or(u64::MAX));
+    /// Of a call of `model` with so many `hits`, as is `expected`.
+    fn guessed((model, hits): (&'a [u8], u64), expected: Expected) -> Self {
         let mut tokens = Tokens::default();
-        for (class, count) in [(Class::Input, expected.input), (Class::Output, output)] {
+        for (class, count) in [(Class::Input, expected.input), (Class::Output, expected.output)] {
             tokens.add(class, count.min(MAX_AMOUNT - tokens.total())).expect("there is room for so many");
         }
         Self { model, tokens, hits, usd: None }
@@ -95,13 +92,28 @@ impl<'a> Usage<'a> {
     }
 }
 
-/// Has `estimates` learn from a call of `model` that used `tokens`, as it was `settled`.
-pub(in crate::engine) fn teach(estimates: &mut Estimates, model: &[u8], tokens: &Tokens, settled: &Settled) {
-    let input = tokens.input();
+/// What a call of `model` uses, as `estimates` have learned, or as the limits say.
+fn expected(model: &[u8], estimates: &Estimates, said: Estimate) -> Expected {
+    let unlearned = Expected::UNLEARNED;
+    let otherwise = Expected { output: said.output.unwrap_or(unlearned.output), ..unlearned };
+    let expected = estimates.of(model, otherwise);
+    Expected { output: expected.output.min(said.max_output.unwrap_or(u64::MAX)), ..expected }
+}
+
+/// Has `estimates` learn from a call that `used` so much, as it was `settled`. A model is the same by whatever name
+/// `prices` find it.
+pub(in crate::engine) fn teach(
+    estimates: &mut Estimates,
+    prices: &PriceTable,
+    used: &Usage<'_>,
+    settled: &Settled,
+) {
+    let (model, input) = (prices.name_of(used.model), used.tokens.input());
+    let output = used.tokens.total() - input;
     let mut by: SmallVec<[u64; 4]> = settled.parts.iter().filter_map(|part| part.key.root()).collect();
     if by.is_empty() {
         // Nobody's own: all that share its counters speak as one.
         by.extend(settled.parts.iter().map(|part| part.key.tag));
     }
-    estimates.learn(Lesson { model, input, output: tokens.total() - input, by: &by, at: settled.at });
+    estimates.learn(Lesson { model, input, output, by: &by, at: settled.at });
 }

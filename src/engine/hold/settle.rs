@@ -16,7 +16,7 @@ use super::handle::{Handle, Kept};
 use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
-use super::settled::{charged, judged, stopping, tell};
+use super::settled::{charged, domain_of, judged, stopping, tell};
 use super::settlements::{count, unheard};
 use super::told::Told;
 use super::unknown::Unknown;
@@ -181,13 +181,11 @@ impl Ending<'_> {
         let told = Told::of(self.name, used, &rules.prices, at, self.about.to_vec());
         let call = self.call(bill.spent, then(progress), Some(told.report()));
         let settled = engine.store.settle(call).await.map_err(|error| unheard(engine, self.name, error))?;
-        if let Some(domain) = domain_of(rules, &settled) {
-            tell(engine, domain, &settled).await;
-        }
+        tell(engine, rules, &settled).await;
         if settled.before == Before::Unknown {
             return Ok(None);
         }
-        learn(engine, &settled, self.used, progress);
+        learn(engine, rules, &settled, self.used, progress);
         let used = self.used.map_or(&[][..], std::slice::from_ref);
         count(engine, rules, (self.name, &settled, then(progress)), used, at);
         Ok(Some(answer(engine, rules, &settled, bill, progress)))
@@ -248,9 +246,15 @@ impl Ending<'_> {
 }
 
 /// Learns what such a call uses, once it has come to its end.
-fn learn<S: Store>(engine: &Engine<S>, settled: &Settled, used: Option<&Usage<'_>>, progress: Progress) {
+fn learn<S: Store>(
+    engine: &Engine<S>,
+    rules: &RuleSet,
+    settled: &Settled,
+    used: Option<&Usage<'_>>,
+    progress: Progress,
+) {
     if let (Some(used), Progress::Done, true) = (used, progress, settled.before != Before::Settled) {
-        teach(&mut engine.estimates.lock(), used.model, &used.tokens, settled);
+        teach(&mut engine.estimates.lock(), &rules.prices, used, settled);
     }
 }
 
@@ -302,11 +306,6 @@ fn answer<S: Store>(
         done,
         timing: if settled.before == Before::Late { Timing::Late } else { Timing::InTime },
     }
-}
-
-/// The domain of the limits that were settled; `None` if the rules no longer have it.
-fn domain_of<'r>(rules: &'r RuleSet, settled: &Settled) -> Option<&'r NativeDomain> {
-    settled.parts.iter().find_map(|part| rules.domain_of(part.limit))
 }
 
 /// Where the limits stand that were settled. Those that the rules no longer have are left out.

@@ -4,7 +4,7 @@ use crate::algorithm::{Outcome, Retry, Rule, Standing, Verdict};
 use crate::engine::breaker::{Guarded, Looked, trip, trips_at};
 use crate::engine::watch::{self, Grown};
 use crate::engine::{Enforcement, Engine, memo};
-use crate::limits::{Limit, NativeDomain, Number, Unit};
+use crate::limits::{Limit, NativeDomain, Number, RuleSet, Unit};
 use crate::store::{Part, Settled, Store};
 
 use super::answer::LimitStanding;
@@ -15,13 +15,20 @@ const NOTHING_KNOWN: Outcome = Outcome {
     standing: Standing { used: 0, held: 0, remaining: 0, reset_after: None },
 };
 
-/// Tells of what `settled` crossed, and opens the breakers that it trips.
-pub(in crate::engine) async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, settled: &Settled) {
+/// Tells of what `settled` crossed, and opens the breakers that it trips: those of the domain that it was reserved in,
+/// whoever settles it.
+pub(in crate::engine) async fn tell<S: Store>(engine: &Engine<S>, rules: &RuleSet, settled: &Settled) {
+    let Some(domain) = domain_of(rules, settled) else { return };
     let crossings = watch::crossings(engine, settled.parts.iter().filter_map(|part| grown(domain, part)));
     watch::raise(engine, domain, settled.at, &crossings).await;
     let reached: Vec<Guarded<'_>> =
         settled.parts.iter().filter_map(|part| reached(domain, part, settled)).collect();
     trip(engine, domain, settled.at, &reached).await;
+}
+
+/// The domain of the limits that were settled; `None` if the rules no longer have it.
+pub(super) fn domain_of<'r>(rules: &'r RuleSet, settled: &Settled) -> Option<&'r NativeDomain> {
+    settled.parts.iter().find_map(|part| rules.domain_of(part.limit))
 }
 
 /// The limit that `part` is charged to; `None` if that is a breaker, or is looked at for one, or is no longer there.

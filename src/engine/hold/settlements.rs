@@ -16,6 +16,7 @@ use crate::store::{Before, Part, Settled, Store, StoreError, Then};
 use super::HoldError;
 use super::amounts::cost;
 use super::request::Usage;
+use super::settled::domain_of;
 
 /// What models without prices are counted as.
 const OTHER: &str = "other";
@@ -168,7 +169,7 @@ pub(in crate::engine) fn count<S: Store>(
     used: &[Usage<'_>],
     at: Timestamp,
 ) {
-    let Some(domain) = settled.parts.iter().find_map(|part| rules.domain_of(part.limit)) else { return };
+    let Some(domain) = domain_of(rules, settled) else { return };
     let known = &mut *engine.settlements.0.lock();
     let before = known.before(name, settled.before);
     let is_over = then == Then::Done && !matches!(before, Before::Settled | Before::Unknown);

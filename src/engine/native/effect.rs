@@ -4,6 +4,7 @@ use crate::algorithm::Op;
 use crate::engine::request::{Direction, Override};
 use crate::limits::{Limit, MAX_AMOUNT, Number, Unit, Window};
 use crate::money::NANOS_PER_MICRO;
+use crate::store::{Charge, FreedBy};
 
 use super::select::Reached;
 
@@ -53,6 +54,11 @@ pub(super) fn same_kind(one: Op, other: Op) -> bool {
 
 pub(super) fn larger(one: Op, other: Op) -> Op {
     match (one, other) {
+        // A slot that is held is taken.
+        (Op::Hold { fixed, flexible }, Op::Take { charge, .. })
+        | (Op::Take { charge, .. }, Op::Hold { fixed, flexible }) => {
+            Op::Hold { fixed: fixed.max(charge), flexible }
+        }
         (Op::Take { room, charge }, Op::Take { room: other_room, charge: other_charge }) => {
             Op::Take { room: room.max(other_room), charge: charge.max(other_charge) }
         }
@@ -62,6 +68,11 @@ pub(super) fn larger(one: Op, other: Op) -> Op {
         }
         (one, _) => one,
     }
+}
+
+/// Whether it takes or holds slots of a limit of concurrent calls.
+pub(super) fn takes_slots(charge: &Charge<'_>) -> bool {
+    charge.unit == Unit::Hits && charge.freed_by == FreedBy::Holders && charge.op.room().is_some()
 }
 
 pub(super) fn stricter(one: Number, other: Number) -> Number {

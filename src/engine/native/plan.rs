@@ -14,7 +14,7 @@ use crate::prices::Model;
 use crate::store::{Binding, Charge, FreedBy};
 
 use super::breaker::Guard;
-use super::effect::{Asked, is_look, larger, overridden, same_kind, stricter};
+use super::effect::{Asked, is_look, larger, overridden, same_kind, stricter, takes_slots};
 use super::reading::Reading;
 use super::select::{Reached, Selection, anchor};
 use super::{Part, Settled, Touch};
@@ -229,7 +229,8 @@ impl<'a> Plan<'a> {
     /// stands for both.
     pub(super) fn charge(&mut self, charge: Charge<'a>, others: usize) -> usize {
         let same = |other: &Charge<'_>| {
-            other.key == charge.key && (same_kind(other.op, charge.op) || is_look(other.op))
+            let is_of_slots = || takes_slots(other) && takes_slots(&charge);
+            other.key == charge.key && (same_kind(other.op, charge.op) || is_look(other.op) || is_of_slots())
         };
         if let Some(index) = self.charges[..others].iter().position(same) {
             let other = &mut self.charges[index];

@@ -48,7 +48,7 @@ pub(super) async fn check<S: Store>(
     request: &CheckRequest<'_>,
 ) -> Decision {
     let roles: SmallVec<[Role<'_>; 4]> =
-        request.descriptors.iter().map(|descriptor| Role::of(descriptor, &engine.oddities)).collect();
+        request.descriptors.iter().map(|descriptor| Role::of(domain, descriptor, &engine.oddities)).collect();
     let over = end::end(engine, rules, domain, request, &roles).await;
     let mut decision = begin::begin(engine, rules, domain, request, &roles).await;
     end::tell(&mut decision, &over);

@@ -11,7 +11,6 @@ use crate::engine::hold::{
 };
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
-use crate::engine::native::reading::sent;
 use crate::engine::native::spent::{all_spent, expenses};
 use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, refused};
 use crate::engine::request::CheckRequest;
@@ -20,7 +19,7 @@ use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
 use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
 
 use super::follow;
-use super::role::{Asked, Role};
+use super::role::{Asked, Role, model_of};
 
 /// How long a call holds what no limit says more about: nobody can renew it.
 const MAX_AGE: Micros = Micros::from_secs(3600);
@@ -54,7 +53,7 @@ pub(super) async fn begin<S: Store>(
     let name = engine.names.fresh(&plan);
     let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
     let begun = &request.descriptors[first];
-    let model = sent(&begun.entries, b"model").and_then(|name| rules.prices.model(name));
+    let model = rules.prices.model(model_of(domain, begun));
     let about = about(domain, begun, engine.store.key_secret(), model);
     plan.write_memos(domain, model);
     let spent = all_spent(engine, domain, request, &plan);
@@ -111,12 +110,12 @@ fn plan<'a, S: Store>(
 fn usage<'r, S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
-    domain: &NativeDomain,
+    domain: &'r NativeDomain,
     (request, place): (&'r CheckRequest<'_>, usize),
     asked: Asked,
 ) -> Usage<'r> {
     let descriptor = &request.descriptors[place];
-    let model = sent(&descriptor.entries, b"model").unwrap_or_default();
+    let model = model_of(domain, descriptor);
     let hits = request.hits_of(descriptor);
     let expected = || Usage::expected(engine, (model, hits), (domain, descriptor), &rules.prices);
     asked.usage(model, hits, expected)

@@ -70,9 +70,9 @@ impl Bill {
     }
 
     /// Has `estimates` learn from it, as it was `settled`; nothing from a part of what was used.
-    pub(in crate::engine) fn teach(&self, estimates: &mut Estimates, settled: &Settled) {
-        for (model, tokens) in self.of.iter().filter(|_| !self.is_part) {
-            teach(estimates, model, tokens, settled);
+    pub(in crate::engine) fn teach(&self, estimates: &mut Estimates, prices: &PriceTable, settled: &Settled) {
+        for used in self.usages().iter().filter(|_| !self.is_part) {
+            teach(estimates, prices, used, settled);
         }
     }
 }

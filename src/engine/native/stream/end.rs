@@ -135,7 +135,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
             }
         };
         insistence.heard(rules, &settled);
-        tell_of(engine, self.domain, &settled).await;
+        tell_of(engine, rules, &settled).await;
         insistence.done();
         match Ruling::of(&standings(rules, &settled, engine.settings.enforcement)) {
             Ruling::Deny => self.places.clone(),

@@ -2,11 +2,12 @@
 
 use crate::engine::hold::{Handle, Kept, Usage};
 use crate::engine::native::reading::sent;
+use crate::engine::native::select::Selection;
 use crate::engine::odd::{Odd, Oddities};
 use crate::engine::request::{Descriptor, Direction};
-use crate::limits::MAX_AMOUNT;
+use crate::limits::{MAX_AMOUNT, NativeDomain};
 use crate::money::{InvalidMoney, NanoUsd};
-use crate::prices::{Class, Tokens};
+use crate::prices::{Class, MOST_NAME_BYTES, Tokens};
 
 /// What a descriptor has to do with holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(super) enum Asked {
 
 impl<'a> Role<'a> {
     /// Of `descriptor`; what is odd about it is noted. Giving back is what it says, whatever else it does.
-    pub(super) fn of(descriptor: &'a Descriptor<'_>, oddities: &Oddities) -> Self {
+    pub(super) fn of(domain: &'a NativeDomain, descriptor: &'a Descriptor<'_>, oddities: &Oddities) -> Self {
         let value = |key| sent(&descriptor.entries, key);
         if descriptor.direction == Direction::GiveBack {
             return Self::None;
@@ -61,11 +62,20 @@ impl<'a> Role<'a> {
                 told: class.map(|class| {
                     Class::named(class).or_else(|| oddities.none(Odd::Class)).unwrap_or(Class::Output)
                 }),
-                model: value(b"model").unwrap_or_default(),
+                model: model_of(domain, descriptor),
                 key: value(b"idempotency_key").unwrap_or_default(),
             },
         }
     }
+}
+
+/// The model that `descriptor` is about; may be empty. What its path captured beats what was sent. A name that is too
+/// long for any model is cut where it still is: callers choose it, and it is kept.
+pub(super) fn model_of<'a>(domain: &'a NativeDomain, descriptor: &'a Descriptor<'_>) -> &'a [u8] {
+    let captures = Selection::of(domain, descriptor).captures;
+    let captured = captures.iter().find(|(name, _)| **name == *b"model").map(|(_, value)| *value);
+    let name = captured.or_else(|| sent(&descriptor.entries, b"model")).unwrap_or_default();
+    &name[..name.len().min(MOST_NAME_BYTES + 1)]
 }
 
 impl Asked {
