@@ -34,6 +34,7 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
 use self::client::Dial;
+use self::health::Unfinished;
 use self::lane::{Alone, Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
@@ -47,7 +48,7 @@ pub use settings::{InvalidRedis, RedisSettings, Secret};
 
 /// How often the Redis's own configuration is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// How soon it is looked at again when it could not be.
+/// How soon it is looked at again after a look that broke off; each time twice as late, to that at most.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
 /// How often a call is asked that was too late, or whose calendar was that of another time.
 const ASKS: usize = 3;
@@ -213,15 +214,26 @@ fn pool(client: &::redis::Client, patience: Duration) -> Pool {
     builder.build().expect("a runtime is named, which timeouts want")
 }
 
-/// Looks at the Redis's configuration, at start and every minute.
+/// Looks at the Redis's configuration, at start and every minute; sooner after a look that broke off.
 async fn check(pool: Pool, shared: Arc<Shared>) {
+    let mut retry = RECHECK_AFTER;
     loop {
-        let found = health::examine(&pool).await;
-        for finding in found.difference(&shared.findings.load()) {
+        let known = shared.findings.load_full();
+        let (found, pause) = match health::examine(&pool).await {
+            Ok(found) => {
+                retry = RECHECK_AFTER;
+                (found, CHECK_EVERY)
+            }
+            Err(Unfinished) => {
+                let pause = retry;
+                retry = (retry * 2).min(CHECK_EVERY);
+                (known.iter().cloned().chain([Finding::Unfinished]).collect(), pause)
+            }
+        };
+        for finding in found.difference(&known) {
             tracing::warn!("the store: {finding}");
         }
-        let checked = !found.contains(&Finding::Unchecked);
         shared.findings.store(Arc::new(found));
-        sleep(if checked { CHECK_EVERY } else { RECHECK_AFTER }).await;
+        sleep(pause).await;
     }
 }

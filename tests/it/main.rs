@@ -33,6 +33,7 @@ mod limit_lives;
 mod limit_mistakes;
 mod limit_models;
 mod limit_service;
+mod looks;
 mod lost_answers;
 mod native;
 mod oracle;

@@ -1,6 +1,8 @@
 //! What is peculiar to counters in Redis: how it is reached, what it keeps, and what becomes of a decision when
 //! it is away, slow, full, busy, read-only or in bad shape.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use tollgate::store::{
 };
 
 use crate::support::embedded::rules;
-use crate::support::redis::{RedisServer, until_ready};
+use crate::support::redis::{RedisServer, finds, tell, until_ready};
 use crate::support::together::together;
 use crate::support::tools::Tool;
 
@@ -68,17 +70,6 @@ async fn until(store: &RedisStore, wanted: &Result<(), StoreError>) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("never {wanted:?}");
-}
-
-fn tell(server: &RedisServer, words: &[&str]) {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    let _: redis::Value = command.query(&mut server.connection()).unwrap();
-}
-
-fn signal(server: &RedisServer, name: &str) {
-    let done = Command::new("kill").arg(name).arg(server.pid().to_string()).status().unwrap();
-    assert!(done.success());
 }
 
 #[tokio::test]
@@ -296,12 +287,12 @@ async fn of_a_redis_that_hangs_few_decisions_wait() {
     settings.op_timeout = Duration::from_millis(200);
     let store = RedisStore::start(settings, Clock::System).unwrap();
     until(&store, &Ok(())).await;
-    signal(&server, "-STOP");
+    server.signal("STOP");
     let mut answers = Vec::new();
     for _ in 0..40 {
         answers.push(take(&store).await);
     }
-    signal(&server, "-CONT");
+    server.signal("CONT");
     let waited = answers.iter().filter(|answer| **answer == Err(StoreError::Timeout)).count();
     assert!((1..=10).contains(&waited), "{waited} waited: five over each of two connections at most");
     assert!(answers[20..].iter().all(|answer| *answer == Err(StoreError::Unavailable)), "{answers:?}");
@@ -317,7 +308,7 @@ async fn what_nobody_waits_for_any_more_is_not_charged() {
         settings.op_timeout = Duration::from_millis(50);
         let hasty = RedisStore::start(settings, Clock::System).unwrap();
         until_ready(&hasty).await;
-        signal(&server, "-STOP");
+        server.signal("STOP");
         let mut passed = 0;
         let mut waited = 0;
         for _ in 0..12 {
@@ -328,7 +319,7 @@ async fn what_nobody_waits_for_any_more_is_not_charged() {
         assert!(waited > 0);
         // Clocks are given some slack.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        signal(&server, "-CONT");
+        server.signal("CONT");
         for _ in 0..20 {
             let found = peek(&patient).await.unwrap().outcomes[0].standing.used;
             assert_eq!(found, passed, "{tool:?}");
@@ -532,8 +523,7 @@ async fn a_full_redis_holds_nothing_and_half_of_nothing() {
 }
 
 /// Answers every command as a server does that still reads its data.
-fn loading(listener: &std::net::TcpListener) {
-    use std::io::{Read as _, Write as _};
+fn loading(listener: &TcpListener) {
     while let Ok((mut client, _)) = listener.accept() {
         let mut asked = [0; 4096];
         while let Ok(1..) = client.read(&mut asked) {
@@ -546,7 +536,7 @@ fn loading(listener: &std::net::TcpListener) {
 
 #[tokio::test]
 async fn a_redis_that_is_still_loading_has_no_answers() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || loading(&listener));
     let mut settings = RedisSettings::new(url);
@@ -557,61 +547,6 @@ async fn a_redis_that_is_still_loading_has_no_answers() {
         assert_eq!(take(&store).await.unwrap_err(), StoreError::Unavailable, "nobody waits for it");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-#[tokio::test]
-async fn what_would_lose_counts_is_found() {
-    let server = RedisServer::start(Tool::Valkey);
-    tell(&server, &["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
-    let store = server.store(Clock::System).await;
-    finds(&store, |finding| *finding == Finding::Evicts("volatile-ttl".to_owned())).await;
-    finds(&store, |finding| *finding == Finding::NotPersistent).await;
-}
-
-#[tokio::test]
-async fn what_its_user_may_not_do_is_found() {
-    for tool in [Tool::Redis, Tool::Valkey] {
-        let sets = [
-            "-zadd",
-            "-zrem",
-            "-zrange",
-            "-zrangebyscore",
-            "-zremrangebyrank",
-            "-pexpire",
-            "-xadd",
-            "-xrange",
-            "-xtrim",
-        ];
-        for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"].into_iter().chain(sets) {
-            let server = RedisServer::start(tool);
-            let user = ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", command];
-            tell(&server, &user);
-            let mut settings = server.settings();
-            settings.user = Some("tollgate".to_owned());
-            settings.password = Some(Secret::new("swordfish"));
-            let store = RedisStore::start(settings, Clock::System).unwrap();
-            finds(&store, |finding| matches!(finding, Finding::Refuses(_))).await;
-        }
-        let server = RedisServer::start(tool);
-        let store = server.store(Clock::System).await;
-        finds(&store, |finding| *finding == Finding::NotPersistent).await;
-        let refuses = store.findings().iter().any(|finding| matches!(finding, Finding::Refuses(_)));
-        assert!(!refuses, "{tool:?}: {:?}", store.findings());
-        let left: Vec<String> =
-            redis::cmd("KEYS").arg("tollgate:{*").query(&mut server.connection()).unwrap();
-        assert_eq!(left, Vec::<String>::new(), "looking leaves nothing behind");
-    }
-}
-
-async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
-    // A look that finds no connection on a busy machine is made again after a minute.
-    for _ in 0..15_000 {
-        if store.findings().iter().any(&wanted) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("found only {:?}", store.findings());
 }
 
 fn doubles(numbers: &[f64]) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! What several test files share: the programs around the service, started, driven and stopped.
 
 pub(crate) mod bench;
+pub(crate) mod books;
 pub(crate) mod calling;
 pub(crate) mod deciding;
 pub(crate) mod embedded;

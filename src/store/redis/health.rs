@@ -1,33 +1,28 @@
 //! What of a Redis's own configuration would lose counts, found out at start and every minute.
 //!
 //! Asked over a pool of its own, away from decisions. Findings are logged when they change and can be read
-//! at any time; they never stop a decision.
+//! at any time; they never stop a decision. A look that breaks off has found nothing, and is soon made again.
+
+mod rehearsal;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use deadpool_redis::Pool;
-use redis::aio::ConnectionLike;
-use redis::{FromRedisValue, RedisResult, Script};
+use redis::RedisResult;
 
-use crate::algorithm::{Op, Rule};
-use crate::clock::{Micros, Timestamp};
-use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
-use crate::store::{
-    Admission, Binding, Call, Charge, Due, FreedBy, Life, Reserve, Settle, Spent, StoreError, Then,
-};
+use crate::store::StoreError;
 
-use super::batch::Batch;
 use super::errors::{Remedy, classify};
-use super::keys;
-use super::lua;
-use super::script::{self, Time};
-use super::trails;
+
+use rehearsal::rehearse;
 
 /// Something that an operator of this Redis should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
-    /// The check itself could not be made.
+    /// The last look broke off: what is known is older.
+    Unfinished,
+    /// It does not tell its configuration.
     Unchecked,
     /// Older than 6.2, with the version it tells.
     TooOld(String),
@@ -46,6 +41,7 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unfinished => f.write_str("it could not be looked at; that is tried again"),
             Self::Unchecked => f.write_str("its configuration cannot be read"),
             Self::TooOld(version) => write!(f, "version {version} is too old; 6.2 or later is needed"),
             Self::Evicts(policy) => {
@@ -64,114 +60,37 @@ impl fmt::Display for Finding {
     }
 }
 
+/// That a look broke off: nobody knows what else there is to find.
+#[derive(Debug)]
+pub(super) struct Unfinished;
+
 /// What there is to find about the Redis behind `pool`.
-pub(super) async fn examine(pool: &Pool) -> BTreeSet<Finding> {
-    let Some(info) = ask::<String>(pool, redis::cmd("INFO")).await else {
-        return BTreeSet::from([Finding::Unchecked]);
-    };
+pub(super) async fn examine(pool: &Pool) -> Result<BTreeSet<Finding>, Unfinished> {
+    let mut connection = pool.get().await.map_err(|_| Unfinished)?;
+    let info = answered(redis::cmd("INFO").query_async::<String>(&mut connection).await)?;
     let mut save = redis::cmd("CONFIG");
     save.arg("GET").arg("save");
-    let snapshots = ask::<Vec<String>>(pool, save).await.and_then(|reply| reply.into_iter().nth(1));
-    let mut findings = judge(&info, snapshots.as_deref());
-    if let Err(error) = rehearse(pool).await
-        && let (StoreError::Refused { code }, Remedy::Keep) = classify(&error)
-    {
-        findings.insert(Finding::Refuses(code));
-    }
-    findings
-}
-
-/// Does all that decisions do, on keys that nobody counts on, and leaves nothing behind: permissions are given
-/// by command and key, and only this tells whether all of them are.
-async fn rehearse(pool: &Pool) -> RedisResult<()> {
-    let Ok(mut connection) = pool.get().await else { return Ok(()) };
-    let script = Script::new(&lua::CHARGE);
-    script.load_async(&mut connection).await?;
-    // Begun, added to, and given up.
-    let take = Op::Take { room: 1, charge: 1 };
-    for op in [take, take, Op::GiveBack { units: MAX_AMOUNT }] {
-        let command = rehearsal(op).command(script.get_hash(), Time::Redis { until: None });
-        command.query_async::<redis::Value>(&mut connection).await?;
-    }
-    rehearse_reservations(&mut connection).await?;
-    trails::rehearse(&mut connection).await
-}
-
-/// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
-/// is let go.
-async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisResult<()> {
-    let (reserve, settle) = (Script::new(&lua::RESERVE), Script::new(&lua::SETTLE));
-    for script in [&reserve, &settle] {
-        script.load_async(connection).await?;
-    }
-    let (by, believed) = (Time::Redis { until: None }, Timestamp::default);
-    let window = Window::Total { forget: None };
-    let charges = [rehearsed(0, &window, Number::AtMost(1), Op::Hold { fixed: 1, flexible: 0 })];
-    let name = |id| CounterKey { tag: 0, id };
-    let (least, second) = (Micros(1), Micros::from_secs(1));
-    for (id, ttl) in [(1, least), (2, second), (3, least)] {
-        let life = Life { ttl, max_age: ttl, keep: least };
-        let call = Reserve {
-            name: name(id),
-            body: 0,
-            charges: &charges,
-            accepts_less: None,
-            life,
-            about: &[],
-            expenses: &[],
-        };
-        let command = script::reserve(&call, reserve.get_hash(), by, believed, 1);
-        command.query_async::<redis::Value>(connection).await?;
-    }
-    let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
-    let call = Settle {
-        name: name(2),
-        spent: nothing,
-        then: Then::Released,
-        otherwise: &[],
-        keep: least,
-        report: None,
+    let snapshots = answered(save.query_async::<Vec<String>>(&mut connection).await)?;
+    let snapshots = snapshots.ok().and_then(|reply| reply.into_iter().nth(1));
+    let mut findings = match info {
+        Ok(info) => judge(&info, snapshots.as_deref()),
+        Err(_) => BTreeSet::from([Finding::Unchecked]),
     };
-    let command = script::settle(&call, settle.get_hash(), by, believed, 0);
-    command.query_async::<redis::Value>(connection).await?;
-    let mut forget = redis::cmd("DEL");
-    for id in 1..=3 {
-        forget.arg(&keys::record(name(id))[..]);
+    findings.extend(answered(rehearse(&mut connection).await)?.err());
+    Ok(findings)
+}
+
+/// What was answered, or the finding that the refusal is. Without either the look is at its end.
+fn answered<T>(reply: RedisResult<T>) -> Result<Result<T, Finding>, Unfinished> {
+    let error = match reply {
+        Ok(answer) => return Ok(Ok(answer)),
+        Err(error) => error,
+    };
+    match classify(&error) {
+        (StoreError::Refused { code }, Remedy::Keep) => Ok(Err(Finding::Refuses(code))),
+        (StoreError::Refused { code }, _) if code == "READONLY" => Ok(Err(Finding::Replica)),
+        _ => Err(Unfinished),
     }
-    forget.query_async(connection).await
-}
-
-fn rehearsal(op: Op) -> Batch {
-    let windows = [Window::Sliding { length: Micros::from_secs(1) }, Window::Total { forget: None }];
-    let charges: Vec<Charge<'_>> = (0..)
-        .zip(&windows)
-        .map(|(id, window)| Charge {
-            binding: Binding::Counted,
-            freed_by: FreedBy::Hand,
-            ..rehearsed(id, window, Number::Unlimited, op)
-        })
-        .collect();
-    let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
-    Batch::of(&[script::pack(&call, Timestamp::default, 0)])
-}
-
-fn rehearsed(id: u128, window: &Window, number: Number, op: Op) -> Charge<'_> {
-    Charge {
-        key: CounterKey { tag: 0, id },
-        overflow: id,
-        rule: Rule { window, number },
-        op,
-        binding: Binding::Enforced,
-        on_error: OnError::Allow,
-        freed_by: FreedBy::Holders,
-        unit: Unit::Hits,
-        memo: 0,
-    }
-}
-
-async fn ask<T: FromRedisValue>(pool: &Pool, command: redis::Cmd) -> Option<T> {
-    let mut connection = pool.get().await.ok()?;
-    command.query_async(&mut connection).await.ok()
 }
 
 /// Judges a reply to INFO, and the snapshots configured if they are known.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate::clock::Clock;
 use tollgate::store::Store;
-use tollgate::store::redis::{RedisSettings, RedisStore};
+use tollgate::store::redis::{Finding, RedisSettings, RedisStore};
 
 use super::tools::Tool;
 
@@ -97,6 +97,12 @@ impl RedisServer {
         self.child.id()
     }
 
+    /// Sends it the signal of this name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.expect("start kill").success(), "{name}");
+    }
+
     /// Kills it at once.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
@@ -126,6 +132,24 @@ pub(crate) async fn until_ready(store: &impl Store) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the store is not ready");
+}
+
+/// Waits until `store` has found what is wanted.
+pub(crate) async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool) {
+    for _ in 0..2_000 {
+        if store.findings().iter().any(&wanted) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("found only {:?}", store.findings());
+}
+
+/// Has `server` do what `words` say.
+pub(crate) fn tell(server: &RedisServer, words: &[&str]) {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    let _: redis::Value = command.query(&mut server.connection()).expect("the server does as it is told");
 }
 
 fn free_port() -> u16 {
