@@ -6,6 +6,7 @@
 
 pub mod durable;
 pub mod fallback;
+mod layer;
 pub mod memory;
 pub mod redis;
 pub mod refusals;
@@ -14,7 +15,6 @@ mod usage;
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -22,6 +22,7 @@ use crate::algorithm::{Op, Outcome, Overrun, Retry, Rule, Share, Standing, Verdi
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 
+pub use layer::Layer;
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };
@@ -169,40 +170,6 @@ pub trait Lanes: Store {
     /// whatever is needed to reach them, so that a decision never crosses threads. All that is known about them
     /// is shared. The store is ready once all lanes are.
     fn lane(&self) -> Self;
-}
-
-impl<S: Store> Store for Arc<S> {
-    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        S::charge(self, call).await
-    }
-
-    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        S::reserve(self, call).await
-    }
-
-    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        S::settle(self, call).await
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        S::note_refusal(self, at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        S::notes(self, page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        S::now(self)
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        S::key_secret(self)
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        S::ready(self).await
-    }
 }
 
 impl Answer {

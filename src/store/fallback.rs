@@ -13,13 +13,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Overrun, Rule, Verdict};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::limits::{KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
 use super::{
-    Admission, Answer, Before, Binding, Call, Charge, Hold, Lanes, Note, Page, Reserve, Reserved, Settle,
-    Settled, Store, StoreError,
+    Admission, Answer, Before, Binding, Call, Charge, Hold, Lanes, Layer, Reserve, Reserved, Settle, Settled,
+    Store, StoreError,
 };
 
 /// A store that always has an answer.
@@ -196,7 +196,13 @@ fn made<'a>(call: Call<'a>, answer: &'a Answer) -> impl Iterator<Item = usize> +
     })
 }
 
-impl<S: Store> Store for WithFallback<S> {
+impl<S: Store> Layer for WithFallback<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.store
+    }
+
     /// Never fails.
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         match self.store.charge(call).await {
@@ -240,26 +246,6 @@ impl<S: Store> Store for WithFallback<S> {
             self.settle_here(call);
         }
         settled
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
     }
 }
 

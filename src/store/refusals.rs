@@ -15,12 +15,9 @@ use parking_lot::Mutex;
 
 use crate::algorithm::{Op, Outcome, Overrun, Retry, Share, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{KeySecret, Number};
+use crate::limits::Number;
 
-use super::{
-    Admission, Answer, Call, Charge, FreedBy, Lanes, Note, Outcomes, Page, Reserve, Reserved, Settle,
-    Settled, Store, StoreError,
-};
+use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Layer, Outcomes, Store, StoreError};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -42,7 +39,13 @@ impl<S: Store> WithRefusals<S> {
     }
 }
 
-impl<S: Store> Store for WithRefusals<S> {
+impl<S: Store> Layer for WithRefusals<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.store
+    }
+
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         let asked = self.clock.steady();
         if let Some(answer) = self.refusals.answer(call, asked) {
@@ -51,34 +54,6 @@ impl<S: Store> Store for WithRefusals<S> {
         let answer = self.store.charge(call).await?;
         self.refusals.learn(call, &answer, asked);
         Ok(answer)
-    }
-
-    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.store.reserve(call).await
-    }
-
-    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        self.store.settle(call).await
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
     }
 }
 

@@ -8,8 +8,8 @@ use tollgate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Answer, Binding, Call, Charge, Due, FreedBy, Life, Note, Page, Reserve, Reserved, Settle,
-    Settled, Spent, Store, StoreError, Then,
+    self, Admission, Answer, Binding, Call, Charge, Due, FreedBy, Life, Reserve, Reserved, Settle, Settled,
+    Spent, Store, StoreError, Then,
 };
 
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -22,40 +22,33 @@ struct Switched {
     failure: Mutex<Option<StoreError>>,
 }
 
-impl Store for Switched {
+impl Switched {
+    fn failure(&self) -> Option<StoreError> {
+        self.failure.lock().unwrap().clone()
+    }
+}
+
+impl store::Layer for Switched {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        let failure = self.failure.lock().unwrap().clone();
-        failure.map_or_else(|| Ok(self.store.charge_now(call)), Err)
+        self.failure().map_or_else(|| Ok(self.store.charge_now(call)), Err)
     }
 
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        let failure = self.failure.lock().unwrap().clone();
-        failure.map_or_else(|| self.store.reserve_now(call), Err)
+        self.failure().map_or_else(|| self.store.reserve_now(call), Err)
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        let failure = self.failure.lock().unwrap().clone();
-        failure.map_or_else(|| self.store.settle_now(call), Err)
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
+        self.failure().map_or_else(|| self.store.settle_now(call), Err)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.failure.lock().unwrap().clone().map_or(Ok(()), Err)
+        self.failure().map_or(Ok(()), Err)
     }
 }
 

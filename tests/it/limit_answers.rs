@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::Code;
 
-use tollgate::clock::{Clock, Timestamp};
+use tollgate::clock::Clock;
 use tollgate::engine::{Engine, EngineSettings};
-use tollgate::limits::{KeySecret, LimitsHandle};
+use tollgate::limits::LimitsHandle;
 use tollgate::store::memory::MemoryStore;
-use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use tollgate::store::{self, Answer, Call, Reserve, Reserved, Settle, Settled, Store, StoreError};
 use tollgate::transport::grpc::proto::tollgate::v1::{
     Decision, ReleaseRequest, ReserveRequest, SettleRequest, Subject, Usage,
 };
@@ -187,40 +187,26 @@ impl Halting {
     }
 }
 
-impl Store for Halting {
+impl store::Layer for Halting {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        let done = self.store.charge(call).await;
+        let done = self.inner().charge(call).await;
         self.tell(done).await
     }
 
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        let done = self.store.reserve(call).await;
+        let done = self.inner().reserve(call).await;
         self.tell(done).await
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        let done = self.store.settle(call).await;
+        let done = self.inner().settle(call).await;
         self.tell(done).await
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tollgate::clock::{Clock, Timestamp};
+use tollgate::clock::Clock;
 use tollgate::engine::{
     Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReserveRequest,
     Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use tollgate::store::{self, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 use crate::support::embedded::{Ask, NOON, rules};
 
@@ -55,9 +55,11 @@ impl Mute {
     }
 }
 
-impl Store for Mute {
-    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        self.store.charge(call).await
+impl store::Layer for Mute {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
     }
 
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
@@ -70,26 +72,6 @@ impl Store for Mute {
         self.settling.fetch_sub(1, Ordering::Relaxed);
         self.settles.fetch_add(1, Ordering::Relaxed);
         self.tell(self.store.settle(call).await)
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
     }
 }
 

@@ -12,10 +12,9 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::refusals::WithRefusals;
-use tollgate::store::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Note, Page, Reserve, Reserved, Settle, Settled, Store,
-    StoreError,
-};
+use tollgate::store::{self, Admission, Answer, Binding, Call, Charge, FreedBy, Store, StoreError};
+
+use crate::support::gone::Gone;
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
 const MINUTE: Window = Window::Sliding { length: Micros::from_secs(60) };
@@ -35,38 +34,16 @@ impl Shared {
     }
 }
 
-impl Store for Shared {
+impl store::Layer for Shared {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Ok(self.store.charge_now(call))
-    }
-
-    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.store.reserve_now(call)
-    }
-
-    async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        self.store.settle_now(call)
-    }
-
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.store.note_refusal(at, about, line);
-    }
-
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.store.notes(page).await
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
-    }
-
-    fn key_secret(&self) -> KeySecret {
-        self.store.key_secret()
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 
@@ -235,8 +212,14 @@ fn a_counter_that_a_call_asks_twice_is_refused_as_the_store_refuses_it() {
 
 #[test]
 fn a_failure_is_not_remembered() {
-    struct Failing;
-    impl Store for Failing {
+    struct Failing(Gone);
+    impl store::Layer for Failing {
+        type Inner = Gone;
+
+        fn inner(&self) -> &Gone {
+            &self.0
+        }
+
         async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
             let refused = Outcome { verdict: Verdict::Refused(Retry::Never), ..call.charges[0].stand_in() };
             Ok(Answer {
@@ -245,30 +228,8 @@ fn a_failure_is_not_remembered() {
                 degraded: Some(StoreError::Timeout),
             })
         }
-        async fn reserve(&self, _: Reserve<'_>) -> Result<Reserved, StoreError> {
-            Err(StoreError::Timeout)
-        }
-
-        async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
-            Err(StoreError::Timeout)
-        }
-        fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
-
-        async fn notes(&self, _: Page) -> Result<Vec<Note>, StoreError> {
-            Err(StoreError::Timeout)
-        }
-
-        fn now(&self) -> Timestamp {
-            START
-        }
-        fn key_secret(&self) -> KeySecret {
-            KeySecret([0; 16])
-        }
-        async fn ready(&self) -> Result<(), StoreError> {
-            Ok(())
-        }
     }
-    let cached = WithRefusals::new(Failing, Clock::manual(START));
+    let cached = WithRefusals::new(Failing(Gone::default()), Clock::manual(START));
     for _ in 0..2 {
         let answer =
             now(cached.charge(Call { charges: &[take(0)], admission: Admission::AllOrNone, expenses: &[] }));

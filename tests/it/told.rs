@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, Code, Decision, Engine, EngineSettings, Inspect, Odd, Unclaimed};
 use tollgate::limits::{KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{
-    Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError, Trail,
-};
+use tollgate::store::{self, Page, Settle, Settled, Store, StoreError, Trail};
 
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::{Ask, NOON, rules};
@@ -371,33 +369,18 @@ async fn what_is_spent_beside_a_hold_is_an_event_of_its_own<S: Store>(bench: Ben
 /// A store whose next settles get lost on their way there.
 struct Deaf(MemoryStore, AtomicU32);
 
-impl Store for Deaf {
-    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        self.0.charge(call).await
+impl store::Layer for Deaf {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
     }
-    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.0.reserve(call).await
-    }
+
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lost| lost.checked_sub(1)).is_ok() {
             return Err(StoreError::Unavailable);
         }
         self.0.settle(call).await
-    }
-    fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {
-        self.0.note_refusal(at, about, line);
-    }
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.0.notes(page).await
-    }
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-    fn key_secret(&self) -> KeySecret {
-        self.0.key_secret()
-    }
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate::alerts::{AlertSettings, Delivery};
-use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
     BreakerError, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Named,
     Operate, Progress, ReserveRequest, Ruling, SetBreaker, Setting, SettleRequest, SubjectOf, UsageOf,
 };
 use tollgate::limits::{Alerted, BreakerState, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{
-    Answer, Call, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError, Trail,
-};
+use tollgate::store::{self, Note, Page, Place, Settle, Settled, Store, StoreError, Trail};
 
 use crate::support::embedded::{Ask, NOON, rules};
 
@@ -225,32 +223,19 @@ async fn a_breaker_is_set_by_hand_for_one_subject() {
 /// A store whose answers to settlements are lost: done, and not told.
 struct Lossy(Arc<MemoryStore>, AtomicBool);
 
-impl Store for Lossy {
-    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
-        self.0.charge(call).await
+impl store::Layer for Lossy {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
     }
-    async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.0.reserve(call).await
-    }
+
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        let settled = self.0.settle(call).await;
+        let settled = self.0.settle_now(call);
         if self.1.swap(false, Ordering::Relaxed) {
             return Err(StoreError::Timeout);
         }
         settled
-    }
-    fn note_refusal(&self, _: Timestamp, _: &[u8], _: &[u8]) {}
-    async fn notes(&self, page: Page) -> Result<Vec<Note>, StoreError> {
-        self.0.notes(page).await
-    }
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-    fn key_secret(&self) -> KeySecret {
-        self.0.key_secret()
-    }
-    async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 
