@@ -162,6 +162,12 @@ impl<S: Lanes> App<S> {
             stop: stopping.clone(),
         };
         let inboxes = staff(settings.threads, &desk, &mut parts)?;
+        // Who was served before would be answered by policy, although the store is there.
+        let stop = stop.shared();
+        tokio::select! {
+            () = engine.store().tried() => {}
+            () = stop.clone() => {}
+        }
         parts.add(accept(bound.grpc, inboxes, stopping.clone()));
         let http = http::serve(bound.http, engine, health.clone(), HttpSettings::default(), stopping.asked());
         parts.add(http.map(Ok));

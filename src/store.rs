@@ -170,6 +170,9 @@ pub trait Lanes: Store {
     /// whatever is needed to reach them, so that a decision never crosses threads. All that is known about them
     /// is shared. The store is ready once all lanes are.
     fn lane(&self) -> Self;
+
+    /// Waits until each lane has found its way, or has tried once in vain: from then on it waits for nothing.
+    fn tried(&self) -> impl Future<Output = ()> + Send;
 }
 
 impl Answer {

@@ -253,4 +253,8 @@ impl<S: Lanes> Lanes for WithFallback<S> {
     fn lane(&self) -> Self {
         Self { store: self.store.lane(), local: self.local.clone(), instances: self.instances }
     }
+
+    async fn tried(&self) {
+        self.store.tried().await;
+    }
 }

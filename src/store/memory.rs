@@ -288,6 +288,8 @@ impl Lanes for Arc<MemoryStore> {
     fn lane(&self) -> Self {
         self.clone()
     }
+
+    async fn tried(&self) {}
 }
 
 impl Op {

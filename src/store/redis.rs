@@ -33,7 +33,7 @@ use tokio::time::sleep;
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::KeySecret;
 
-use self::client::Dial;
+use self::client::{Dial, FirstTries};
 use self::health::Unfinished;
 use self::lane::{Alone, Lane, Plan, Tracks};
 use self::offset::Offset;
@@ -93,6 +93,7 @@ impl RedisStore {
             clock,
             offset: Offset::default(),
             tracks: Tracks::default(),
+            first_tries: FirstTries::default(),
         });
         Ok(Self { lane: Lane::open(&plan), plan, shared, trails, checks: Arc::new(checks) })
     }
@@ -199,6 +200,10 @@ impl Lanes for RedisStore {
             trails: self.trails.clone(),
             checks: self.checks.clone(),
         }
+    }
+
+    async fn tried(&self) {
+        self.plan.first_tries.done().await;
     }
 }
 

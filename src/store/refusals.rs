@@ -61,6 +61,10 @@ impl<S: Lanes> Lanes for WithRefusals<S> {
     fn lane(&self) -> Self {
         Self { store: self.store.lane(), refusals: self.refusals.clone(), clock: self.clock.clone() }
     }
+
+    async fn tried(&self) {
+        self.store.tried().await;
+    }
 }
 
 /// What is known, each refusal in the place of its key.

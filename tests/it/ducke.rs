@@ -21,7 +21,7 @@ use crate::support::bench::{Bench, promises};
 use crate::support::embedded::rules;
 use crate::support::http;
 use crate::support::limit_calls::{DOLLAR, amounts, done, more, standing, subject, tokens, usd};
-use crate::support::process::{Tollgate, until_ready};
+use crate::support::process::Tollgate;
 use crate::support::redis::RedisServer;
 use crate::support::server::TestServer;
 use crate::support::tools::Tool;
@@ -280,7 +280,6 @@ fn told(service: &Tollgate, path: &str) -> Value {
 /// A breaker that is open is so in the next process as well, until it is reset.
 async fn outlives(start: impl Fn() -> Tollgate) {
     let service = start();
-    until_ready(&service, "store: ready").await;
     let caller = Caller::at(service.grpc()).await;
     let ReserveRequest { subject, .. } = ask("llm", "s", Usage::default());
     let spent = SettleRequest {
@@ -295,7 +294,6 @@ async fn outlives(start: impl Fn() -> Tollgate) {
     assert_eq!(status.code(), Some(0), "{log}");
 
     let service = start();
-    until_ready(&service, "store: ready").await;
     let caller = Caller::at(service.grpc()).await;
     let open = caller.refused(voice("next")).await;
     assert!(open.contains(&("breaker".to_owned(), "breaker_open".to_owned())), "{open:?}");

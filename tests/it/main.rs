@@ -52,6 +52,7 @@ mod replay;
 mod settings;
 mod settles;
 mod spending;
+mod starts;
 mod store_conformance;
 mod store_memory;
 mod store_parity;

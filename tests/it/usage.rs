@@ -506,11 +506,9 @@ async fn a_service_that_is_killed_over_redis_has_an_event_for_each_charge_and_no
     let mut next = 1;
     for round in 0..6 {
         let service = start();
-        until_ready(&service).await;
         next += settle_until_killed(&service, next, 5 + round).await;
     }
     let service = start();
-    until_ready(&service).await;
     // The last one may have been done, and told to nobody.
     let total = i64::try_from(next * (next + 1) / 2).unwrap();
     assert_eq!(used(&service, next).await, total);
@@ -548,14 +546,4 @@ async fn events_survive_in_the_data_directory() {
     assert!(told >= u64::try_from(charged).unwrap(), "{charged} is charged, and {told} told");
     let ids: std::collections::BTreeSet<&str> = of(&events, "id").into_iter().collect();
     assert_eq!(ids.len(), events.len());
-}
-
-async fn until_ready(service: &Tollgate) {
-    for _ in 0..1_000 {
-        if http(service.admin(), "GET", "/readyz", b"").await.body.contains("store: ready") {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("the store is not ready");
 }

@@ -171,8 +171,10 @@ fn store(reader: &mut Reader<'_>, key_secret: Option<KeySecret>) -> StoreSetting
         Place::Memory => StoreSettings::Memory(memory),
         Place::Redis(url) => {
             let (user, password) = login.map_or((None, None), |(user, password)| (user, Some(password)));
-            let redis =
+            let mut redis =
                 RedisSettings { user, password, ca, op_timeout, key_secret, ..RedisSettings::new(url) };
+            // What takes many questions may take as long as one.
+            redis.connect_timeout = redis.connect_timeout.max(op_timeout);
             StoreSettings::Redis(Box::new(redis), fallback)
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -68,13 +68,24 @@ pub(super) struct Dial {
     pub(super) heartbeat: Step,
 }
 
+/// Those connections whose first try has not ended: each keeps a receiver until then.
+#[derive(Default)]
+pub(super) struct FirstTries(watch::Sender<()>);
+
+impl FirstTries {
+    /// Waits until each has ended, well or not.
+    pub(super) async fn done(&self) {
+        self.0.closed().await;
+    }
+}
+
 impl Connections {
     /// Keeps `count` connections open, beginning now, in the background.
-    pub(super) fn keep(count: usize, dial: &Dial) -> Self {
+    pub(super) fn keep(count: usize, dial: &Dial, first_tries: &FirstTries) -> Self {
         let slots: Vec<Arc<Slot>> = (0..count.max(1)).map(|_| Arc::default()).collect();
         let mut keepers = JoinSet::new();
         for slot in &slots {
-            keepers.spawn(keep(slot.clone(), dial.clone()));
+            keepers.spawn(keep(slot.clone(), dial.clone(), first_tries.0.subscribe()));
         }
         Self { slots, _keepers: keepers }
     }
@@ -115,36 +126,53 @@ impl Slot {
     }
 }
 
+/// How the tries to open a connection have gone so far.
+struct Tries {
+    /// Kept until the first has ended.
+    first: Option<watch::Receiver<()>>,
+    /// Why the last failed; it is logged once.
+    problem: Option<String>,
+}
+
+impl Tries {
+    fn failed(&mut self, reason: String) {
+        self.first = None;
+        if self.problem.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "no connection to the store; trying again until there is one");
+            self.problem = Some(reason);
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.first = None;
+        if self.problem.take().is_some() {
+            tracing::info!("the store is back");
+        }
+    }
+}
+
 /// Keeps one connection open, for ever.
-async fn keep(slot: Arc<Slot>, dial: Dial) {
-    let mut told = None;
+async fn keep(slot: Arc<Slot>, dial: Dial, first_try: watch::Receiver<()>) {
+    let mut tries = Tries { first: Some(first_try), problem: None };
     loop {
-        let connection = patiently(&dial, &mut told).await;
+        let connection = patiently(&dial, &mut tries).await;
         let open = Arc::new(Open { connection, silences: AtomicU32::new(0), heard: AtomicBool::new(false) });
         slot.open.store(Some(open.clone()));
-        watch(&slot, &open, &dial).await;
+        tries.succeeded();
+        look_after(&slot, &open, &dial).await;
         slot.close(&open);
     }
 }
 
-/// A connection that is ready for use, however long it takes; what stands in the way is logged once.
-async fn patiently(dial: &Dial, told: &mut Option<String>) -> MultiplexedConnection {
+/// A connection that is ready for use, however long it takes.
+async fn patiently(dial: &Dial, tries: &mut Tries) -> MultiplexedConnection {
     let mut pause = FIRST_PAUSE;
     loop {
-        let reason = match timeout(dial.timeout, connect(dial)).await {
-            Ok(Ok(connection)) => {
-                if told.take().is_some() {
-                    tracing::info!("the store is back");
-                }
-                return connection;
-            }
+        tries.failed(match timeout(dial.timeout, connect(dial)).await {
+            Ok(Ok(connection)) => return connection,
             Ok(Err(error)) => classify(&error).0.to_string(),
             Err(_) => "the store did not answer in time".to_owned(),
-        };
-        if told.as_ref() != Some(&reason) {
-            tracing::warn!(reason, "no connection to the store; trying again until there is one");
-            *told = Some(reason);
-        }
+        });
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -159,7 +187,7 @@ async fn connect(dial: &Dial) -> RedisResult<MultiplexedConnection> {
 }
 
 /// Returns once the connection was closed, or is no good any more.
-async fn watch(slot: &Slot, open: &Arc<Open>, dial: &Dial) {
+async fn look_after(slot: &Slot, open: &Arc<Open>, dial: &Dial) {
     loop {
         tokio::select! {
             () = slot.closed.notified() => {}

@@ -20,7 +20,7 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::store::StoreError;
 
 use super::batch::Batch;
-use super::client::{Connections, Dial, Open};
+use super::client::{Connections, Dial, FirstTries, Open};
 use super::errors::{Failure, Remedy, classify};
 use super::lua;
 use super::offset::Offset;
@@ -49,6 +49,7 @@ pub(super) struct Plan {
     pub(super) clock: Clock,
     pub(super) offset: Offset,
     pub(super) tracks: Tracks,
+    pub(super) first_tries: FirstTries,
 }
 
 /// Those of the lanes there are.
@@ -71,7 +72,7 @@ impl Lane {
     pub(super) fn open(plan: &Arc<Plan>) -> Self {
         let track = Arc::new(Track {
             queue: Queue::default(),
-            connections: Connections::keep(plan.connections, &plan.dial),
+            connections: Connections::keep(plan.connections, &plan.dial, &plan.first_tries),
             script: Script::new(&lua::CHARGE),
             scripts: Scripts { reserve: Script::new(&lua::RESERVE), settle: Script::new(&lua::SETTLE) },
             alone: Semaphore::new(alone::MOST),

@@ -12,7 +12,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use super::limit_calls::{amounts, subject, tokens};
-use super::process::{Tollgate, until_ready};
+use super::process::Tollgate;
 use super::redis::RedisServer;
 
 const LIMITS: &str = "
@@ -62,9 +62,7 @@ impl Limits {
     /// A Tollgate that waits no longer than `patience` for an answer of `redis`.
     pub(crate) async fn waiting(&self, redis: &RedisServer, patience: &str) -> Service {
         let arguments = [&self.path, "--store", &redis.url(), "--threads", "1"];
-        let service = Tollgate::with(&arguments, &[("TOLLGATE_STORE_TIMEOUT", patience)]);
-        until_ready(&service, "store: ready").await;
-        Service::of(service).await
+        Service::of(Tollgate::with(&arguments, &[("TOLLGATE_STORE_TIMEOUT", patience)])).await
     }
 
     /// A Tollgate that keeps its books itself.
