@@ -21,6 +21,7 @@ mod exactness;
 mod fallback;
 mod files;
 mod grpc;
+mod hiccups;
 mod holds;
 mod holds_in_memory;
 mod holds_in_time;

@@ -8,8 +8,8 @@ use tollgate::transport::grpc::proto::tollgate::v1::limit_service_client::LimitS
 use tollgate::transport::grpc::proto::tollgate::v1::{
     Decision, ReserveRequest, ReserveResponse, SettleRequest, SettleResponse, Standing, Usage,
 };
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response};
 
 use super::limit_calls::{amounts, subject, tokens};
 use super::process::Tollgate;
@@ -88,9 +88,12 @@ impl Service {
     /// Reserves what there is room for, however often it has to be asked before the store answers.
     pub(crate) async fn reserve(&self, request: ReserveRequest) -> ReserveResponse {
         for _ in 0..ATTEMPTS {
-            let answer = self.client.clone().reserve(request.clone()).await.unwrap().into_inner();
-            if answer.decision() == Decision::Allow && !answer.reservation.is_empty() {
-                return answer;
+            match self.client.clone().reserve(request.clone()).await.map(Response::into_inner) {
+                Ok(answer) if answer.decision() == Decision::Allow && !answer.reservation.is_empty() => {
+                    return answer;
+                }
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.code(), Code::DeadlineExceeded, "{error}"),
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -101,7 +104,9 @@ impl Service {
     pub(crate) async fn settle(&self, request: SettleRequest) -> SettleResponse {
         for _ in 0..ATTEMPTS {
             match self.client.clone().settle(request.clone()).await {
-                Err(error) if error.code() == Code::Unavailable => tokio::time::sleep(PAUSE).await,
+                Err(error) if matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) => {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 answer => return answer.unwrap().into_inner(),
             }
         }
