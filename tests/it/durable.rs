@@ -20,7 +20,7 @@ use tollgate::store::{
     Then,
 };
 
-use crate::support::process::{Tollgate, metric, run};
+use crate::support::process::{Tollgate, metric, run, until_ready};
 use crate::support::raw;
 
 const START: Timestamp = Timestamp(1_795_262_400_000_000);
@@ -498,4 +498,30 @@ async fn a_disk_that_cannot_be_written_stops_nobody_and_is_tried_again() {
     let again = place.start();
     assert_eq!(remaining(&again, "total", 0).await, 997);
     assert!(remaining(&again, "many", 0).await <= many);
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_is_put_back_unless_there_is_another() {
+    let place = Place::new();
+    let mut service = place.start();
+    remaining(&service, "total", 1).await;
+    until_flushed(&service).await;
+    fs::remove_dir_all(&place.data).unwrap();
+    service.logs("the data file was taken away");
+    remaining(&service, "streams", 1).await;
+    until_flushed(&service).await;
+    let another = place.folder.path().join("another");
+    fs::write(&another, "another").unwrap();
+    fs::rename(&another, place.file()).unwrap();
+    until_ready(&service, "data: cannot be written, trying again: another file is in its place").await;
+    assert_eq!(remaining(&service, "total", 1).await, 998);
+    assert!(metric(&service, "flush_failures").await > 0);
+    fs::remove_file(place.file()).unwrap();
+    until_ready(&service, "data: ready").await;
+    until_flushed(&service).await;
+    service.kill();
+    let again = place.start();
+    assert_eq!([remaining(&again, "total", 0).await, remaining(&again, "streams", 0).await], [998, 999]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(Path::new(&place.data)), mode(&place.file())), (0o700, 0o600));
 }

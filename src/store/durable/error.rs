@@ -87,6 +87,9 @@ pub(super) enum WriteError {
     /// The database broke off.
     #[error("the database broke off; what it holds may be damaged")]
     BrokeOff,
+    /// What is written would not be found again.
+    #[error("another file is in its place; move that away, and this one is written there again")]
+    Displaced,
 }
 
 impl WriteError {

@@ -4,11 +4,11 @@
 //! trusts what it reads from then on: a file that was damaged is not used.
 
 mod meta;
+mod place;
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, Error, ReadableDatabase, ReadableTable, TableDefinition};
@@ -17,6 +17,8 @@ use crate::limits::KeySecret;
 
 use super::error::WriteError;
 use super::{Changes, DataError, DataSettings, Kept, Restored, Track};
+
+use place::{Place, Seen};
 
 /// Its name in the data directory.
 const NAME: &str = "tollgate.redb";
@@ -29,7 +31,7 @@ const SMALL_BYTES: u64 = 16 << 20;
 /// The file of a data directory, held by this process.
 #[derive(Debug)]
 pub struct DataFile {
-    path: PathBuf,
+    place: Place,
     /// `None` after an error: it takes no more until it is opened again.
     database: Option<Database>,
 }
@@ -55,20 +57,17 @@ impl DataFile {
     ///
     /// [`DataError`], where it cannot be used.
     pub fn open(settings: &DataSettings, given: Option<KeySecret>) -> Result<(Self, KeySecret), DataError> {
-        let dir = &settings.dir;
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(DataError::io(dir))?;
-        let path = dir.join(NAME);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(DataError::io(&path))?;
-        let database = open(file).map_err(DataError::of(&path))?;
-        let secret = meta::agree(&database, &path, given)?;
-        Ok((Self { path, database: Some(database) }, secret))
+        let place = Place::take(&settings.dir, NAME)?;
+        let path = place.path();
+        let database = place.to_write().map_err(DataError::io(path))?;
+        let database = open(database).map_err(DataError::of(path))?;
+        let secret = meta::agree(&database, path, given)?;
+        Ok((Self { place, database: Some(database) }, secret))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Takes `kinds` into memory again, and makes the file smaller if much of it is empty.
@@ -77,10 +76,12 @@ impl DataFile {
     ///
     /// [`DataError`], where it cannot be read.
     pub fn load(&mut self, kinds: &[impl AsRef<dyn Kept>]) -> Result<(), DataError> {
-        let path = self.path.clone();
+        let path = self.path().to_owned();
         let failed = |error: WriteError| match error {
             WriteError::Database(error) => DataError::of(&path)(error),
-            WriteError::BrokeOff => DataError::Damaged { path: path.clone(), problem: error.to_string() },
+            WriteError::BrokeOff | WriteError::Displaced => {
+                DataError::Damaged { path: path.clone(), problem: error.to_string() }
+            }
         };
         let mut bytes = 0;
         for kind in kinds {
@@ -107,25 +108,26 @@ impl DataFile {
     }
 
     fn shrink(&mut self, bytes: u64) -> Result<(), WriteError> {
-        let length = self.path.metadata()?.len();
+        let length = self.path().metadata()?.len();
         if length <= SMALL_BYTES + SPARSE * bytes {
             return Ok(());
         }
         let database = self.database.as_mut().ok_or_else(not_open)?;
         database.compact().map_err(Error::from)?;
-        let after = self.path.metadata()?.len();
-        tracing::info!(path = %self.path.display(), before = length, after, "the data file was mostly empty");
+        let after = self.path().metadata()?.len();
+        tracing::info!(path = %self.path().display(), before = length, after, "the data file was mostly empty");
         Ok(())
     }
 
     /// Writes what has changed of each kind, all of it or nothing. What is to be written twice is, in its order.
     pub(super) fn write(&mut self, kinds: &[(&dyn Kept, Changes)]) -> Result<(), WriteError> {
-        if kinds.iter().all(|(_, changes)| changes.is_empty()) {
+        let seen = self.place.look()?;
+        if seen == Seen::Ours && kinds.iter().all(|(_, changes)| changes.is_empty()) {
             return Ok(());
         }
-        let database = match self.database.take() {
+        let database = match self.database.take().filter(|_| seen == Seen::Ours) {
             Some(database) => database,
-            None => open(OpenOptions::new().read(true).write(true).open(&self.path)?)?,
+            None => self.reopen(seen)?,
         };
         let writing = database.begin_write()?;
         for (kind, changes) in kinds {
@@ -146,6 +148,16 @@ impl DataFile {
         writing.commit()?;
         self.database = Some(database);
         Ok(())
+    }
+
+    /// Opens the file again, of which that is `seen`. One that was taken away is copied back: it is open still.
+    fn reopen(&mut self, seen: Seen) -> Result<Database, WriteError> {
+        match seen {
+            Seen::Ours => {}
+            Seen::Nothing => self.place.fill()?,
+            Seen::Another => return Err(WriteError::Displaced),
+        }
+        Ok(open(self.place.to_write()?)?)
     }
 
     /// Lets go of the file, whatever became of it.

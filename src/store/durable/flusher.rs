@@ -110,7 +110,6 @@ impl Writer {
         let written = catch_unwind(AssertUnwindSafe(|| self.file.write(&changes)));
         let written = written.unwrap_or(Err(WriteError::BrokeOff));
         match &written {
-            Ok(()) if count == 0 => {}
             Ok(()) => self.status.succeeded(count),
             Err(error) => {
                 changes.iter().for_each(|(kind, changes)| kind.put_back(changes));

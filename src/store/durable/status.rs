@@ -35,7 +35,9 @@ impl FlushStatus {
     }
 
     pub(super) fn succeeded(&self, changes: usize) {
-        self.flushes.fetch_add(1, Ordering::Relaxed);
+        if changes > 0 {
+            self.flushes.fetch_add(1, Ordering::Relaxed);
+        }
         self.written.fetch_add(changes as u64, Ordering::Relaxed);
         *self.problem.lock() = None;
     }
