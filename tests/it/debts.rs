@@ -4,7 +4,7 @@ use tollgate::algorithm::{Retry, Verdict};
 use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::Micros;
 use tollgate::limits::{Debt, Number, Window};
-use tollgate::store::{Before, Settle, Store, Then};
+use tollgate::store::{Before, Charge, FreedBy, Settle, Store, Then};
 
 use crate::support::bench::{Bench, START, promises};
 use crate::support::holding::{Limited, is_taken, name, part, tokens};
@@ -147,10 +147,27 @@ async fn a_period_pays_the_largest_number_it_was_charged_by<S: Store>(bench: Ben
     }
 }
 
+async fn what_was_forgiven_meanwhile_pays_by_what_it_is_charged_by_since<S: Store>(bench: Bench<S>) {
+    let windows = periods(Debt::Carried).into_iter().zip(periods(Debt::Forgiven));
+    for (id, ((carried, _), (forgiven, _))) in (1..).zip(windows) {
+        for (id, freed_by) in [(id, FreedBy::Holders), (100 + id, FreedBy::Time)] {
+            bench.clock.set(START);
+            charge(&bench, id, &carried.window, &[(carried.number, 50)]).await;
+            bench.charge(&[Charge { freed_by, ..forgiven.spend(id, 10) }]).await;
+            // A second later its settle has another name.
+            bench.pass(1);
+            charge(&bench, id, &carried.window, &[(Number::AtMost(10), 1)]).await;
+            bench.pass(PERIOD_ENDS);
+            assert_eq!(bench.used_and_held(carried.hold(id, 0)).await, (51, 0), "{carried:?} {freed_by:?}");
+        }
+    }
+}
+
 promises!(of [memory, redis]: {
     each_period_pays_what_it_allows,
     a_period_pays_the_largest_number_it_was_charged_by,
     what_is_forgiven_is_forgotten,
+    what_was_forgiven_meanwhile_pays_by_what_it_is_charged_by_since,
     a_period_that_is_over_is_charged_no_more,
     who_settles_days_later_is_told_what_is_owed,
 });

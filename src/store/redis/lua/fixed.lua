@@ -17,8 +17,11 @@ for run = sliding_runs + 2, runs + 1 do
     if state then
       local kept_from, kept_stop, kept = unpack('<ddd', state)
       -- Time before a period is taken to be in it.
-      in_place = now < kept_stop
-      if in_place then from, stop, used = kept_from, kept_stop, kept end
+      if now < kept_stop then
+        from, stop, used = kept_from, kept_stop, kept
+        -- One that is longer is of a limit that carried its debt: from here on that is forgiven.
+        in_place = #state == 24
+      end
     end
 
     local reset, changed = stop - now, false
