@@ -32,6 +32,8 @@ promises!(of [memory, redis]: {
     holds_alone_open_one,
     a_key_that_is_taken_is_a_conflict_beside_breakers_too,
     an_operator_sees_how_each_is,
+    a_reason_is_one_line_of_a_log,
+    a_breaker_tells_of_the_counter_of_the_anchor_that_is_asked_for,
     a_reset_says_that_it_will_not_last,
     what_is_cleared_may_be_spent_again,
 });
@@ -499,6 +501,51 @@ async fn an_operator_sees_how_each_is<S: Store>(bench: Bench<S>) {
     );
     let request = SetBreaker { which, to: Setting::Open, reason: "a test" };
     assert_eq!(shop.engine.set_breaker(request).await, Err(nobody));
+}
+
+async fn a_reason_is_one_line_of_a_log<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    let long = "\u{e9}".repeat(513);
+    for (reason, expected) in [
+        (&long[..1024], None),
+        (&long[..], Some(BreakerError::LongReason(1026))),
+        (" \t", Some(BreakerError::NoReason)),
+    ] {
+        let which = BreakerOf { domain: None, limit: b"stop", subject: Vec::new() };
+        let set = shop.engine.set_breaker(SetBreaker { which, to: Setting::Open, reason }).await;
+        assert_eq!(set.err(), expected);
+        let state = if expected.is_none() { BreakerState::Open } else { BreakerState::Closed };
+        assert_eq!(shop.state("stop").await, state);
+        shop.set("stop", Setting::Closed).await;
+    }
+}
+
+async fn a_breaker_tells_of_the_counter_of_the_anchor_that_is_asked_for<S: Store>(bench: Bench<S>) {
+    let document = "
+domains:
+  shop:
+    per: user
+    limits: {month: {limit: $20.00/month per all, on_limit: trip, reset: manual}, day: {limit: $1.00/day per all, on_limit: trip}}
+    routes: {llm: month}
+";
+    let shop = Shop::of(&bench, LimitsHandle::new(rules(document)));
+    let anchor = |value: &'static [u8]| Entry { key: b"anchor", value };
+    let mut subject = Shop::<S>::subject("llm");
+    subject.entries.push(anchor(b"15"));
+    let request = SettleRequest {
+        reserved: Named::Key { subject, idempotency_key: b"k" },
+        used: Some(UsageOf { usd: b"7.00", ..UsageOf::default() }),
+        progress: Progress::Done,
+        used_at: None,
+    };
+    shop.engine.settle(request).await.unwrap();
+    for (subject, used) in [(vec![], 0), (vec![anchor(b"15")], 7 * DOLLAR), (vec![anchor(b"16")], 0)] {
+        let which = BreakerOf { domain: None, limit: b"month", subject };
+        assert_eq!(shop.engine.breaker(which).await.unwrap().standing.used, used);
+    }
+    let which = BreakerOf { domain: None, limit: b"day", subject: vec![anchor(b"15")] };
+    let found = shop.engine.breaker(which).await;
+    assert!(matches!(found, Err(BreakerError::NotASubject { .. })), "a day has no anchor: {found:?}");
 }
 
 fn to_seconds(at: Option<Timestamp>) -> Option<u64> {

@@ -213,8 +213,8 @@ pub(in crate::engine) fn breaker_of<'a>(
     }
     let whose = subject.hashed(secret);
     let number = limit.number(domain.tiers.of(|key| reading.value_of(key)));
-    let rule = Rule { window: &limit.window, number };
+    let (window, identity) = limit.window_on(|| anchor(descriptor));
     let one_left = Op::Take { room: 1, charge: 0 };
-    let own = charge(limit, whose.counter(limit.identity), limit.identity, rule, one_left);
+    let own = charge(limit, whose.counter(identity), identity, Rule { window, number }, one_left);
     Some((Guarded::of(limit, whose)?, Charge { binding: Binding::Counted, ..own }))
 }

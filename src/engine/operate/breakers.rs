@@ -137,7 +137,11 @@ fn find<'r, S: Store>(
     if limit.breaker.is_none() {
         return Err(BreakerError::NoBreaker(limit.name.clone()));
     }
-    let is_unread = |key: &[u8]| limit.subjects.parts.iter().flatten().all(|part| **part != *key);
+    let is_anchored = !limit.anchored.is_empty();
+    let is_unread = |key: &[u8]| {
+        let is_subject = limit.subjects.parts.iter().flatten().any(|part| **part == *key);
+        !(is_subject || is_anchored && key == b"anchor")
+    };
     if let Some(entry) = which.subject.iter().find(|entry| is_unread(entry.key)) {
         let subjects = limit.subjects.to_string();
         return Err(BreakerError::NotASubject { key: text(entry.key), subjects });
