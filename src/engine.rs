@@ -27,7 +27,7 @@ pub use decision::{
     AddedHeaders, Code, CurrentLimit, Decision, DescriptorStatus, Header, HeaderValue, Statuses,
 };
 pub use hold::{
-    Amount, Counts, Done, Ended, Granted, Handle, Hold, HoldEnd, HoldError, InvalidHold, InvalidUsage,
+    Amount, Counts, Done, Ended, Granted, Handle, Hold, HoldEnd, HoldError, InvalidHold, InvalidUsage, Known,
     LimitStanding, Named, Partial, Progress, Ratios, Reason, ReleaseAnswer, ReleaseRequest, ReserveAnswer,
     ReserveRequest, Ruling, SettleAnswer, SettleRequest, Spending, SubjectOf, Timing, UsageOf,
 };

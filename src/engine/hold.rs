@@ -21,7 +21,9 @@ mod told;
 mod unknown;
 
 pub use amounts::Granted;
-pub use answer::{Done, LimitStanding, Reason, ReleaseAnswer, ReserveAnswer, Ruling, SettleAnswer, Timing};
+pub use answer::{
+    Done, Known, LimitStanding, Reason, ReleaseAnswer, ReserveAnswer, Ruling, SettleAnswer, Timing,
+};
 pub use handle::Handle;
 pub use request::{
     Amount, InvalidHold, InvalidUsage, Named, Partial, Progress, ReleaseRequest, ReserveRequest,

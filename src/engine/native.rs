@@ -133,6 +133,11 @@ async fn charge<S: Store>(
 }
 
 impl Touch<'_> {
+    /// Whether any counter says where its limit stands.
+    pub(super) fn is_asked(&self) -> bool {
+        !matches!(self.part, Part::Unnamed | Part::Unpriced)
+    }
+
     /// Which charge is made to it, if one is.
     fn charge(&self) -> Option<usize> {
         match self.part {

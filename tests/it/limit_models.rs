@@ -60,6 +60,7 @@ async fn what_has_no_price_is_refused_or_charged_as_it_was_held<S: Store>(bench:
     let spend = standing(&refused.standings, "spend");
     assert_eq!((refused.decision(), spend.reason.as_str()), (Decision::Deny, "unpriced_model"));
     assert_eq!(spend.retry_after, None);
+    assert_eq!((amounts(&refused.standings, "spend"), spend.max), ([0; 3], 5 * DOLLAR), "nobody asked");
     assert_eq!(amounts(&refused.standings, "words"), [0, 0, 1_000]);
     let refused = service.reserve(reserve("both", tokens(&[("image", 10)]))).await.unwrap();
     assert_eq!(standing(&refused.standings, "spend").reason, "unpriced_model");

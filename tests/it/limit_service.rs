@@ -234,6 +234,7 @@ async fn every_standing_says_what_it_is<S: Store>(bench: Bench<S>) {
     let refused = service.reserve(reserve("named", usd("0.10"))).await.unwrap();
     let named = standing(&refused.standings, "named");
     assert_eq!((refused.decision(), named.reason.as_str()), (Decision::Deny, "missing_subject"));
+    assert_eq!(amounts(&refused.standings, "named"), [0; 3], "it has no counter to tell of");
     assert_eq!(standing(&refused.standings, "words").decision(), Decision::Allow);
 
     let held = service.held(reserve("free", tokens(&[("output", 1 << 40)]))).await;

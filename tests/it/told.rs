@@ -154,6 +154,7 @@ promises!(of [memory, redis]: {
     descriptors_of_several_limits_are_one_event_and_of_several_subjects_several,
     what_is_refused_is_an_event_however_its_limit_was_reached,
     what_is_spent_beside_a_hold_is_an_event_of_its_own,
+    a_limit_that_is_not_asked_tells_no_amounts,
 });
 
 async fn what_nobody_held_is_one_event_with_its_price<S: Store>(bench: Bench<S>) {
@@ -352,6 +353,21 @@ async fn what_is_refused_is_an_event_however_its_limit_was_reached<S: Store>(ben
     let by = json!([{"limit": "tokens", "reason": "over_limit"}]);
     assert!(refusals.iter().all(|event| event["refused_by"] == by), "{events:#?}");
     assert_eq!((service.books("ada").await[1], service.books("bob").await[0]), ((0, 0), (0, 0)));
+}
+
+async fn a_limit_that_is_not_asked_tells_no_amounts<S: Store>(bench: Bench<S>) {
+    let service = Service::over(bench);
+    let decision = service.ask(&chat("ada", "model=else reserve=10")).await;
+    let Some(Metadata::Map(standings)) = decision.metadata.as_ref().map(|all| &all["standings"]) else {
+        panic!("{decision:?}")
+    };
+    let told = |limit: &str| match &standings[limit] {
+        Metadata::Map(standing) => standing.keys().map(|name| name.to_string()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(decision.code, Code::OverLimit);
+    assert_eq!(told("spend"), ["limit", "refused"]);
+    assert_eq!(told("tokens"), ["held", "limit", "refused", "remaining", "used"]);
 }
 
 async fn what_is_spent_beside_a_hold_is_an_event_of_its_own<S: Store>(bench: Bench<S>) {

@@ -101,6 +101,8 @@ pub struct LimitStanding {
     pub unit: Unit,
     /// The most that may be used and held at once.
     pub most: Number,
+    /// What is known of its counter.
+    pub known: Known,
     /// Used.
     pub used: u64,
     /// Held.
@@ -111,6 +113,15 @@ pub struct LimitStanding {
     pub retry_after: Option<Micros>,
     /// Why it refuses, or what is odd about what it was charged.
     pub reason: Option<Reason>,
+}
+
+/// What is known of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// What is used and held.
+    Amounts,
+    /// Nothing: it was not asked, or has no answer.
+    Nothing,
 }
 
 /// Why a limit refuses.
@@ -204,6 +215,7 @@ impl LimitStanding {
             ruling,
             unit: limit.unit,
             most,
+            known: Known::Amounts,
             used: standing.used,
             held: standing.held,
             // Its holders bring the room of a concurrent limit back, whenever they do.
@@ -261,6 +273,9 @@ impl LimitStanding {
             // A policy may know no better than to come back soon.
             standing.retry_after = standing.retry_after.filter(|_| reason != Reason::TooLarge);
             standing.reason = Some(reason);
+        }
+        if !touch.is_asked() || standing.reason == Some(Reason::StoreUnavailable) {
+            (standing.known, standing.used, standing.held) = (Known::Nothing, 0, 0);
         }
         standing
     }

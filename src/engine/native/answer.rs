@@ -80,14 +80,18 @@ fn standings<'s>(settled: impl Iterator<Item = Settled<'s>>) -> BTreeMap<Box<str
     let number = |amount: u64| Metadata::Number(amount as f64);
     let standing = |settled: Settled<'_>| {
         let standing = settled.outcome.standing;
-        let mut fields = BTreeMap::from([
-            ("used".into(), number(standing.used)),
-            ("held".into(), number(standing.held)),
-            ("refused".into(), Metadata::Bool(settled.refusal().is_some())),
-        ]);
+        let is_asked = settled.touch.is_asked();
+        let refused = Metadata::Bool(settled.refusal().is_some());
+        let mut fields: BTreeMap<Box<str>, Metadata> = BTreeMap::from([("refused".into(), refused)]);
+        if is_asked {
+            fields.insert("used".into(), number(standing.used));
+            fields.insert("held".into(), number(standing.held));
+        }
         if let Some((most, left)) = settled.amounts() {
             fields.insert("limit".into(), number(most));
-            fields.insert("remaining".into(), number(left));
+            if is_asked {
+                fields.insert("remaining".into(), number(left));
+            }
         }
         Metadata::Map(fields)
     };

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::clock::{Micros, Timestamp};
 use crate::engine::{
-    Amount, Done, Granted, Hold, InvalidHold, LimitStanding, Named, Partial, Progress, Reason,
+    Amount, Done, Granted, Hold, InvalidHold, Known, LimitStanding, Named, Partial, Progress, Reason,
     ReleaseRequest, ReserveRequest, Ruling, SettleRequest, SubjectOf, Timing, UsageOf,
 };
 use crate::limits::{Entry, Number, Unit};
@@ -187,9 +187,12 @@ fn granted(granted: &Granted) -> wire::Usage {
 fn standing(standing: &LimitStanding) -> wire::Standing {
     let amount = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
     let (used, held) = (amount(standing.used), amount(standing.held));
-    let (max, remaining) = match standing.most {
-        Number::Unlimited => (-1, -1),
-        Number::AtMost(most) => (amount(most), amount(most).saturating_sub(used).saturating_sub(held)),
+    let (max, remaining) = match (standing.most, standing.known) {
+        (Number::Unlimited, _) => (-1, -1),
+        (Number::AtMost(most), Known::Nothing) => (amount(most), 0),
+        (Number::AtMost(most), Known::Amounts) => {
+            (amount(most), amount(most).saturating_sub(used).saturating_sub(held))
+        }
     };
     wire::Standing {
         limit: standing.limit.to_string(),
