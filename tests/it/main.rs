@@ -8,6 +8,7 @@ mod alerts;
 mod algorithm;
 mod allocations;
 mod architecture;
+mod bills;
 mod breakers;
 mod clients;
 mod config;
