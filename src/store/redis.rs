@@ -35,11 +35,10 @@ use crate::limits::KeySecret;
 
 use self::client::{Dial, FirstTries};
 use self::health::Unfinished;
-use self::lane::{Alone, Lane, Plan, Tracks};
+use self::lane::{Lane, Plan, Tracks};
 use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
-use self::reservation::Asked;
-use self::script::{Answered, Replied, Unsure};
+use self::script::Replied;
 use self::trails::Trails;
 use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
@@ -108,21 +107,6 @@ impl RedisStore {
         Micros(self.plan.clock.steady().0.saturating_add(Micros::of(self.plan.patience).0))
     }
 
-    /// Asks again what was not done, with the time that the reply has told.
-    async fn ask_alone<C: Copy, T>(&self, call: C) -> Result<T, StoreError>
-    where
-        Asked<C>: Alone<Said = Option<T>>,
-    {
-        let until = self.until();
-        for _ in 0..ASKS {
-            let asked = Asked { call, believed: self.believed(), notes: self.trails.most() };
-            if let Some(said) = self.lane.ask_alone(&asked, until).await? {
-                return Ok(said);
-            }
-        }
-        Err(StoreError::Timeout)
-    }
-
     /// What the store's clock probably shows.
     fn believed(&self) -> Timestamp {
         let now = self.plan.clock.now();
@@ -151,18 +135,11 @@ impl Store for RedisStore {
     }
 
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.ask_alone(call).await
+        self.ask_to_reserve(call).await
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        let (mut settled, unsure): Answered = self.ask_alone(call).await?;
-        for Unsure { place, window } in &unsure {
-            // What is done is told, even if nobody knows better what is owed than the script.
-            if let Err(error) = self.look_again(&mut settled.parts[*place], window).await {
-                tracing::debug!(%error, "a counter cannot be looked at again");
-            }
-        }
-        Ok(settled)
+        self.ask_to_settle(call).await
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tollgate::algorithm::{Op, Rule};
 use tollgate::calendar::{Calendar, Period};
-use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Debt, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
 use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
@@ -776,26 +776,4 @@ async fn what_is_owed_is_kept_until_it_is_paid() {
         Charge { rule: Rule { window: &window, number: Number::AtMost(10) }, ..charge(1, &window, back) };
     store.charge(Call { charges: &[given], admission: Admission::Each, expenses: &[] }).await.unwrap();
     assert!(left() <= 1, "nothing is owed any more");
-}
-
-#[tokio::test]
-async fn what_is_settled_is_told_even_if_its_counter_cannot_be_looked_at_again() {
-    let server = RedisServer::start(Tool::Redis);
-    let clock = Clock::manual(Timestamp(1_795_262_400_000_000));
-    let store = server.store(clock.clone()).await;
-    let window = Window::Calendar(Calendar::new(Period::Day, "UTC", 1).unwrap(), Debt::Carried);
-    let rule = Rule { window: &window, number: Number::AtMost(1) };
-    let nothing = Op::Take { room: 0, charge: 0 };
-    let owing = [Charge { rule, unit: Unit::Tokens, ..charge(1, &window, nothing) }];
-    let days = |days: u64| Micros::from_secs(days * 86_400);
-    let call = Settle { otherwise: &owing, keep: days(30), ..settle(1, Then::Done) };
-    assert_eq!(store.settle(call).await.unwrap().before, Before::Unheld);
-    // By then its record knows no period of now, and the script of charges is one that nobody can load.
-    clock.advance(days(5));
-    tell(&server, &["SCRIPT", "FLUSH"]);
-    tell(&server, &["SCRIPT", "LOAD", &lua::SETTLE]);
-    tell(&server, &["ACL", "SETUSER", "default", "-script"]);
-    let again = store.settle(call).await.unwrap();
-    assert_eq!((again.before, again.parts[0].paid), (Before::Settled, 3));
-    assert!(take(&store).await.is_err(), "nobody could look");
 }

@@ -2,23 +2,19 @@
 
 use redis::{Cmd, Script};
 
-use crate::algorithm::{Op, Rule};
 use crate::clock::Timestamp;
-use crate::limits::{OnError, Window};
-use crate::store::{
-    Admission, Binding, Call, Charge, FreedBy, Part, Reserve, Reserved, Settle, Store, StoreError,
-};
+use crate::store::{Reserve, Reserved, Settle, Settled, StoreError};
 
-use super::RedisStore;
 use super::lane::{Alone, Scripts};
 use super::script::{self, Answered, Time};
+use super::{ASKS, RedisStore};
 
 /// A call, and what its caller believes that the store's clock shows.
 pub(super) struct Asked<C> {
-    pub(super) call: C,
-    pub(super) believed: Timestamp,
+    call: C,
+    believed: Timestamp,
     /// How many notes of usage are kept.
-    pub(super) notes: usize,
+    notes: usize,
 }
 
 impl Alone for Asked<Reserve<'_>> {
@@ -43,16 +39,24 @@ impl Alone for Asked<Reserve<'_>> {
     }
 }
 
-impl Alone for Asked<Settle<'_>> {
+/// A settle, and the boundaries of calendars that the store has asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Settling<'a> {
+    call: Settle<'a>,
+    boundaries: &'a [u8],
+}
+
+impl Alone for Asked<Settling<'_>> {
     type Reply = Vec<Vec<u8>>;
-    type Said = Option<Answered>;
+    type Said = Answered;
 
     fn script(scripts: &Scripts) -> &Script {
         &scripts.settle
     }
 
     fn command(&self, hash: &str, time: Time) -> Cmd {
-        script::settle(&self.call, hash, time, || self.believed, self.notes)
+        let Settling { call, boundaries } = &self.call;
+        script::settle((call, boundaries), hash, time, || self.believed, self.notes)
     }
 
     fn read(&self, reply: &Vec<Vec<u8>>) -> Result<(Timestamp, Self::Said), StoreError> {
@@ -66,22 +70,31 @@ impl Alone for Asked<Settle<'_>> {
 }
 
 impl RedisStore {
-    /// Looks at the counter of `part`, of `window`, with the boundaries of now.
-    pub(super) async fn look_again(&self, part: &mut Part, window: &Window) -> Result<(), StoreError> {
-        let look = Charge {
-            key: part.key,
-            overflow: part.limit,
-            rule: Rule { window, number: part.number },
-            op: Op::Take { room: 0, charge: 0 },
-            binding: Binding::Counted,
-            on_error: OnError::Deny,
-            freed_by: FreedBy::Holders,
-            unit: part.unit,
-            memo: 0,
-        };
-        let answer =
-            self.charge(Call { charges: &[look], admission: Admission::Each, expenses: &[] }).await?;
-        part.outcome = answer.outcomes[0];
-        Ok(())
+    /// Reserves; asks again what was not done, with the time that the reply has told.
+    pub(super) async fn ask_to_reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
+        let until = self.until();
+        for _ in 0..ASKS {
+            if let Some(reserved) = self.lane.ask_alone(&self.asked(call), until).await? {
+                return Ok(reserved);
+            }
+        }
+        Err(StoreError::Timeout)
+    }
+
+    /// Settles, in the same way. A record knows few boundaries of its calendars: much later, it asks for those of then.
+    pub(super) async fn ask_to_settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
+        let (until, mut boundaries) = (self.until(), Vec::new());
+        for _ in 0..ASKS {
+            let asked = self.asked(Settling { call, boundaries: &boundaries });
+            boundaries = match self.lane.ask_alone(&asked, until).await? {
+                Answered::Done(settled) => return Ok(settled),
+                Answered::Astray(boundaries) => boundaries,
+            };
+        }
+        Err(StoreError::Timeout)
+    }
+
+    fn asked<C>(&self, call: C) -> Asked<C> {
+        Asked { call, believed: self.believed(), notes: self.trails.most() }
     }
 }

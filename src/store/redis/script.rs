@@ -16,7 +16,7 @@ use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
 pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
-pub(super) use reservation::{Answered, Unsure, read_reserved, read_settled, reserve, settle};
+pub(super) use reservation::{Answered, read_reserved, read_settled, reserve, settle};
 
 const SLIDING: u8 = 1;
 const CONCURRENT: u8 = 2;

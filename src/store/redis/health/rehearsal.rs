@@ -61,7 +61,7 @@ async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisRes
         keep: least,
         report: None,
     };
-    let command = script::settle(&call, settle.get_hash(), by, believed, 0);
+    let command = script::settle((&call, &[]), settle.get_hash(), by, believed, 0);
     command.query_async::<redis::Value>(connection).await?;
     let mut forget = redis::cmd("DEL");
     for id in 1..=3 {

@@ -9,8 +9,8 @@
 --   nano-USD, each class
 --   then of each counter
 --   d  the end of the period that it belongs to    d  granted, paid, hits taken    d  what is held now, -1 for no hold
---   I2 and bytes  what never changes, as it was asked: I2 and bytes  what src/store/redis/script/info.rs says of it: B the
---   unit; the counter's name, 60 bytes; the rest    then its terms
+--   I2 and bytes  what stays as it was asked: I2 and bytes  what src/store/redis/script/info.rs says of it: B the unit; the
+--   counter's name, 60 bytes; the rest    then its terms, with boundaries around when it was asked or settled
 
 local OPEN, SETTLED, RELEASED, UNHELD = 0, 1, 2, 3
 local HITS, TOKENS, MONEY = 0, 1, 2
@@ -19,7 +19,7 @@ local NO_HOLD = -1
 -- Of a record, in order, its parts first; and of a part.
 local PARTS, STATE, BEGAN, LAPSES, TTL, AGED, SHARE, COUNTS, ASKED, ABOUT, TOTALS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 local CLOSES, GRANTED, PAID, GIVEN, ON_HOLD, STAYS = 1, 2, 3, 4, 5, 6
--- Where the unit is in what never changes.
+-- Where the unit is in what stays.
 local UNIT_AT = 3
 
 -- Writes the record under `key`, for so many milliseconds.

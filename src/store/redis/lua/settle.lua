@@ -6,21 +6,50 @@
 --               counts, and what nobody has reserved is held on; tokens and nano-USD spent so far, -1 - n for what was
 --               held and at least n; its name; as text that ends with 0, for how many milliseconds the record is kept if
 --               it counts for that long; then what is to be written down, if anything is
+--         [3]   of each calendar of whose boundaries the caller was told to send others: I2 and bytes  what
+--               src/store/redis/script/info.rs says of its counter; c32  the boundaries, as terms have them
 --         then  for each counter to charge if there is no record: what stays the same in the record
 -- Reply   after the time: how it was found; the time that it went by; when what is held lapses, -1 if nothing is; when it
---         was reserved; then of each counter: granted; paid in all; charged now; 1 if what it owes is not known; what came
---         of it. Beside that string what stays the same in the record of each, in the same order. A reset of -2 is the end
---         of a period that the record does not know.
+--         was reserved; then of each counter: granted; paid in all; charged now; what came of it. Beside that string what
+--         stays the same in the record of each, in the same order.
+--         Or -2^54 and the time that it went by, if nothing was done because calendars do not reach to then; beside
+--         that what stays the same in the record of each counter whose boundaries are to be sent
 
 local MORE, DONE, RELEASE, LOOK = 0, 1, 2, 3
 local FOUND_HELD, FOUND_LATE, FOUND_SETTLED, FOUND_UNHELD, FOUND_UNKNOWN = 0, 1, 2, 3, 4
-local NOBODY_KNOWS = -2
+-- Where the boundaries of a calendar are in terms, and bytes of them.
+local BOUNDARIES_AT, BOUNDARIES = 32, 32
 
 local and_then, otherwise, keep, tokens, money, name, kept, report_at = unpack('<BBdddc16s', ARGV[2])
 local report = read_report(ARGV[2], report_at)
 
--- The terms of a part.
-local function terms_of(stays) return read_terms(stays, unpack('<I2', stays) + 3) end
+-- The boundaries that are sent of the calendar of a counter.
+local function sent(info)
+  local at, of, boundaries = 1, nil, nil
+  while at <= #ARGV[3] do
+    of, boundaries, at = unpack('<I2c0c32', ARGV[3], at)
+    if of == info then return boundaries end
+  end
+end
+
+-- The terms of a part; nothing if its calendar does not reach to now. What was sent of that is kept from then on.
+local function terms_of(part)
+  local stays = part[STAYS]
+  local at = unpack('<I2', stays) + 3
+  local p = read_terms(stays, at)
+  if p[KIND] ~= CALENDAR or now >= p[BEFORE] and now < p[BEYOND] then return p end
+  local boundaries = sent(sub(stays, 3, at - 1))
+  if not boundaries then return nil end
+  part[STAYS] = sub(stays, 1, at + BOUNDARIES_AT - 1) .. boundaries .. sub(stays, at + BOUNDARIES_AT + BOUNDARIES)
+  p = read_terms(part[STAYS], at)
+  return now >= p[BEFORE] and now < p[BEYOND] and p or nil
+end
+
+-- Has the caller send boundaries of the calendars of these counters, which stand from the second place on.
+local function ask_for_boundaries(counters)
+  counters[1] = packed({ reply[1], ASTRAY, now }, 1, 3)
+  return counters
+end
 
 local record
 local raw = call('GET', KEYS[1])
@@ -38,15 +67,24 @@ if not record or now >= record[COUNTS] then
   if otherwise == 0 then return { packed({ now, FOUND_UNKNOWN, now, -1, now }, 1, 5) } end
   -- What nobody reserved: all of it is still to be paid.
   local parts = {}
-  for at = 3, #ARGV do
-    local ends = period_end(terms_of(ARGV[at]))
-    if not ends then return { packed({ now, ASTRAY }, 1, 2) } end
-    parts[at - 2] = { ends, 0, 0, 0, NO_HOLD, ARGV[at] }
+  for at = 4, #ARGV do
+    local part = { 0, 0, 0, 0, NO_HOLD, ARGV[at] }
+    local p = terms_of(part)
+    -- The time alone tells the caller which boundaries to send.
+    if not p then return ask_for_boundaries({ '' }) end
+    part[CLOSES] = period_end(p)
+    parts[at - 3] = part
   end
   record = { parts, UNHELD, now, now, keep, huge, 0, 0, ('\0'):rep(8), report and report.about or '', '' }
 end
 -- Time that runs backwards stands still: nothing is settled before it was reserved.
 now = max(now, record[BEGAN])
+local terms, astray_ones = {}, { '' }
+for k, part in ipairs(record[PARTS]) do
+  terms[k] = terms_of(part)
+  if not terms[k] then astray_ones[#astray_ones + 1] = part[STAYS] end
+end
+if #astray_ones > 1 then return ask_for_boundaries(astray_ones) end
 
 local before, state = FOUND_HELD, record[STATE]
 if state == UNHELD then
@@ -69,11 +107,11 @@ end
 changed = stored
 names = {}
 -- With the places of one part from the start.
-reply, replied = { reply[1], before, now, is_held_on and till or -1, record[BEGAN], 0, 0, 0, 0, 0, 0, 0, 0 }, 5
+reply, replied = { reply[1], before, now, is_held_on and till or -1, record[BEGAN], 0, 0, 0, 0, 0, 0, 0 }, 5
 local replies = { '' }
 for k, part in ipairs(record[PARTS]) do
   local stays, paid, charged = part[STAYS], part[PAID], 0
-  local p, unit = terms_of(stays), stays:byte(UNIT_AT)
+  local p, unit, is_closed = terms[k], stays:byte(UNIT_AT), now >= part[CLOSES]
   names[k] = sub(stays, UNIT_AT + 1, UNIT_AT + 60)
   if unit ~= HITS and goes_on and and_then ~= RELEASE then
     local due = unit == TOKENS and tokens or money
@@ -81,17 +119,10 @@ for k, part in ipairs(record[PARTS]) do
     if due > paid then
       part[PAID] = due
       -- What belongs to a period that is over was charged to it, or never is.
-      if now < part[CLOSES] then charged = due - paid end
+      if not is_closed then charged = due - paid end
     end
   end
-  -- No later period than the next is known: all that is left to say is whether what was counted is of one before, and
-  -- whether anything is owed.
-  local may_owe = false
-  if p[KIND] == CALENDAR and now >= p[BEYOND] then
-    may_owe = p[EXPIRY] ~= ''
-    p[STOP], p[BEYOND], p[EXPIRY] = now, huge, ''
-  end
-  local h, is_closed = p[BESIDE] and goes_on and beside(k, names[k]), now >= part[CLOSES]
+  local h = p[BESIDE] and goes_on and beside(k, names[k])
   local was_open = h and h[COUNT] > 0 and call('ZREM', names[k] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
   if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, true end
   if gives_back and part[GIVEN] > 0 and not is_closed then
@@ -109,11 +140,8 @@ for k, part in ipairs(record[PARTS]) do
     charge(k, p, SPEND, 0, charged, true, 1)
   end
   part[ON_HOLD] = h and h[PUT] or NO_HOLD
-  if told[3] == huge then told[3] = NOBODY_KNOWS end
   reply[replied + 1], reply[replied + 2], reply[replied + 3] = part[GRANTED], part[PAID], charged
-  local is = stored[k]
-  reply[replied + 4] = may_owe and is[4] > 0 and is[3] > is[4] and 1 or 0
-  replied = replied + 4
+  replied = replied + 3
   tell(1)
   replies[k + 1] = stays
 end

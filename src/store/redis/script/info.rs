@@ -3,6 +3,7 @@
 
 use crate::algorithm::Rule;
 use crate::calendar::{Calendar, Period};
+use crate::clock::Timestamp;
 use crate::limits::{CounterKey, Debt, Number, Unit, Window};
 use crate::store::redis::keys;
 use crate::store::{Charge, StoreError};
@@ -54,6 +55,23 @@ pub(super) fn write(charge: &Charge<'_>, terms: &[u8]) -> Vec<u8> {
     info[..LENGTH].copy_from_slice(&length.to_le_bytes());
     info.extend(terms);
     info
+}
+
+/// The boundaries around `at` of the calendar of a counter of which the record says `info`, in the form that
+/// `lua/settle.lua` reads.
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`], if it has none.
+pub(super) fn write_boundaries(info: &[u8], at: Timestamp) -> Result<Vec<u8>, StoreError> {
+    let Some(Window::Calendar(calendar, _)) = read(info)?.calendar() else {
+        return Err(StoreError::Corrupt);
+    };
+    let (length, rest) = info.split_first_chunk().ok_or(StoreError::Corrupt)?;
+    let mut written = Vec::from(*length);
+    written.extend(&rest[..u16::from_le_bytes(*length).into()]);
+    calendar.boundaries(at).iter().for_each(|boundary| super::number(&mut written, boundary.0));
+    Ok(written)
 }
 
 /// What was written.

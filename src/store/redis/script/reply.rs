@@ -18,8 +18,6 @@ pub(super) const ASTRAY: i64 = -(1 << 54);
 const UNWRITTEN: i64 = -(1 << 56);
 /// What is held follows, before the rest.
 const HELD: i64 = -(1 << 55);
-/// The counter is whole at the end of a period that the script does not know.
-const NOBODY_KNOWS: i64 = -2;
 
 /// What the script said of a charge.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,24 +72,6 @@ pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> 
 
 /// Reads off the front of `reply` what was said of a charge.
 pub(in crate::store::redis) fn read_charge(reply: &mut &[i64]) -> Result<Charged, StoreError> {
-    read(reply, after)
-}
-
-/// The same, of a counter that may be whole after `beyond`, which only the caller knows.
-pub(super) fn read_part(
-    reply: &mut &[i64],
-    beyond: impl FnOnce() -> Option<Micros>,
-) -> Result<Charged, StoreError> {
-    read(reply, |reset| match reset {
-        NOBODY_KNOWS => beyond().map(Some).ok_or(StoreError::Corrupt),
-        reset => after(reset),
-    })
-}
-
-fn read(
-    reply: &mut &[i64],
-    reset_after: impl FnOnce(i64) -> Result<Option<Micros>, StoreError>,
-) -> Result<Charged, StoreError> {
     let held = match **reply {
         [HELD, held, ref rest @ ..] => {
             *reply = rest;
@@ -108,7 +88,7 @@ fn read(
         _ => return Err(StoreError::Corrupt),
     };
     *reply = rest;
-    Ok(Charged { spent: amount(spent)?, held, verdict, reset_after: reset_after(reset)? })
+    Ok(Charged { spent: amount(spent)?, held, verdict, reset_after: after(reset)? })
 }
 
 /// A span; `None` for never.

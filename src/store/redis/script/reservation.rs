@@ -4,9 +4,8 @@
 
 use redis::Cmd;
 
-use crate::algorithm::Span;
 use crate::clock::Timestamp;
-use crate::limits::{CounterKey, MAX_AMOUNT, Unit, Window};
+use crate::limits::{CounterKey, MAX_AMOUNT, Unit};
 use crate::store::redis::keys;
 use crate::store::{
     Admission, Answer, Before, Call, Charge, Due, FreedBy, Grant, Hold, Outcomes, Part, Report, Reserve,
@@ -14,19 +13,17 @@ use crate::store::{
 };
 
 use super::info::{self, Info};
-use super::reply::{ASTRAY, amount, answer, numbers, read_call, read_part};
+use super::reply::{ASTRAY, amount, answer, numbers, read_call, read_charge};
 use super::{Following, Replied, Terms, Time, double, expense, number, pack_bytes, text};
 
-/// A part of which the script could not tell what is owed: its period began later than the script knows.
+/// What was said of a settle.
 #[derive(Debug, PartialEq)]
-pub(in crate::store::redis) struct Unsure {
-    /// Which part.
-    pub(in crate::store::redis) place: usize,
-    pub(in crate::store::redis) window: Window,
+pub(in crate::store::redis) enum Answered {
+    /// What became of it.
+    Done(Settled),
+    /// Nothing was done: calendars do not reach to the store's time. To be asked again, with these boundaries.
+    Astray(Vec<u8>),
 }
-
-/// What became of a settle, and what has to be asked beside it.
-pub(in crate::store::redis) type Answered = (Settled, Vec<Unsure>);
 
 /// The place of the first argument to which others lead, as the script counts.
 const FIRST_PLACE: usize = 3;
@@ -87,9 +84,10 @@ pub(in crate::store::redis) fn reserve(
     command
 }
 
-/// The command that does `call`, as [`reserve`]. So many `notes` of usage are kept.
+/// The command that does `call`, as [`reserve`], with the `boundaries` that were asked for, if any were. So many `notes`
+/// of usage are kept.
 pub(in crate::store::redis) fn settle(
-    call: &Settle<'_>,
+    (call, boundaries): (&Settle<'_>, &[u8]),
     hash: &str,
     time: Time,
     believed: impl Fn() -> Timestamp,
@@ -112,7 +110,7 @@ pub(in crate::store::redis) fn settle(
     if let Some(report) = &call.report {
         say(&mut spent, report, notes);
     }
-    command.arg(spent);
+    command.arg(spent).arg(boundaries);
     let mut known: Vec<CounterKey> = Vec::new();
     for charge in call.otherwise.iter().filter(|charge| is_recorded(charge)) {
         if !known.contains(&charge.key) {
@@ -211,14 +209,16 @@ pub(in crate::store::redis) fn read_reserved(
     if rest.is_empty() { Ok((at, Some(Reserved { answer, hold }))) } else { Err(StoreError::Corrupt) }
 }
 
-/// The store's time, and what became of a [`Settle`], as [`read_reserved`].
-pub(in crate::store::redis) fn read_settled(
-    reply: &[Vec<u8>],
-) -> Result<(Timestamp, Option<Answered>), StoreError> {
+/// The store's time, and what was said of a [`Settle`].
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`], if this is no reply to it.
+pub(in crate::store::redis) fn read_settled(reply: &[Vec<u8>]) -> Result<(Timestamp, Answered), StoreError> {
     let (said, infos) = reply.split_first().ok_or(StoreError::Corrupt)?;
     let (now, numbers) = begun(said)?;
     let (before, at, until, began, mut rest) = match &numbers[..] {
-        [] | [ASTRAY] => return Ok((now, None)),
+        [ASTRAY, at] => return Ok((now, Answered::Astray(boundaries(infos, Timestamp(amount(*at)?))?))),
         [before, at, until, began, rest @ ..] => {
             (*before, Timestamp(amount(*at)?), *until, Timestamp(amount(*began)?), rest)
         }
@@ -233,33 +233,34 @@ pub(in crate::store::redis) fn read_settled(
         _ => return Err(StoreError::Corrupt),
     };
     let until = if until < 0 { None } else { Some(Timestamp(amount(until)?)) };
-    let (mut parts, mut unsure) = (Vec::with_capacity(infos.len()), Vec::new());
-    for (place, info) in infos.iter().enumerate() {
-        let info = info::read(info)?;
-        let (part, is_owed) = part(&info, at, &mut rest)?;
-        parts.push(part);
-        if is_owed {
-            unsure.push(Unsure { place, window: info.calendar().ok_or(StoreError::Corrupt)? });
-        }
-    }
+    let parts = infos.iter().map(|info| part(&info::read(info)?, at, &mut rest)).collect::<Result<_, _>>()?;
     if !rest.is_empty() {
         return Err(StoreError::Corrupt);
     }
-    Ok((now, Some((Settled { at, before, began, until, parts }, unsure))))
+    Ok((now, Answered::Done(Settled { at, before, began, until, parts })))
 }
 
-/// What was said of the counter of `info`, and whether it owes what the script could not tell.
-fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<(Part, bool), StoreError> {
-    let [granted, paid, charged, owed, ref rest @ ..] = **said else {
+/// The boundaries around `at` of the calendars of the counters of which the record says `infos`.
+fn boundaries(infos: &[Vec<u8>], at: Timestamp) -> Result<Vec<u8>, StoreError> {
+    let mut all = Vec::new();
+    for info in infos {
+        all.extend(info::write_boundaries(info, at)?);
+    }
+    Ok(all)
+}
+
+/// What was said of the counter of `info`.
+fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<Part, StoreError> {
+    let [granted, paid, charged, ref rest @ ..] = **said else {
         return Err(StoreError::Corrupt);
     };
     *said = rest;
-    let calendar = info.calendar();
-    let left = || calendar.as_ref().map(|calendar| Span::holding(calendar, at).end.since(at));
-    let charged_now = read_part(said, left)?;
-    let charged_now = calendar.iter().fold(charged_now, |charged, window| charged.at_boundary(window, at));
-    let outcome = charged_now.outcome(info.only_holds(), info.most);
-    let part = Part {
+    let charged_now = read_charge(said)?;
+    let charged_now = match info.calendar() {
+        Some(window) => charged_now.at_boundary(&window, at),
+        None => charged_now,
+    };
+    Ok(Part {
         key: info.key,
         limit: info.limit,
         memo: info.memo,
@@ -268,9 +269,8 @@ fn part(info: &Info<'_>, at: Timestamp, said: &mut &[i64]) -> Result<(Part, bool
         granted: amount(granted)?,
         paid: amount(paid)?,
         charged: amount(charged)?,
-        outcome,
-    };
-    Ok((part, owed > 0))
+        outcome: charged_now.outcome(info.only_holds(), info.most),
+    })
 }
 
 /// The store's time, and the numbers after it.
