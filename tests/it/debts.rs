@@ -63,13 +63,46 @@ async fn what_is_forgiven_is_forgotten<S: Store>(bench: Bench<S>) {
     }
 }
 
-async fn a_period_that_is_over_is_charged_no_more<S: Store>(bench: Bench<S>) {
-    for (id, (limit, _)) in (1..).zip(periods(Debt::Carried)) {
+async fn what_is_spent_beyond_a_grant_of_before_is_owed_from_now_on<S: Store>(bench: Bench<S>) {
+    for (id, (limit, period)) in (1..).zip(periods(Debt::Carried)) {
         bench.clock.set(START);
         bench.reserve(id, &[limit.hold(id, 60)]).await;
         bench.pass(PERIOD_ENDS);
         let late = bench.settle(id, tokens(350), Then::Done).await;
-        assert_eq!((late.before, part(&late)), (Before::Late, (0, 350, 0, 0)), "{limit:?}");
+        assert_eq!((late.before, part(&late)), (Before::Late, (290, 350, 290, 0)), "{limit:?}");
+        assert!(!late.parts[0].outcome.is_admitted(), "{limit:?}");
+        bench.pass(period);
+        assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (190, 0), "{limit:?}");
+    }
+}
+
+/// A store may know no more of a reservation's calendar than the periods around the last settle.
+async fn what_is_spent_days_later_is_charged_to_the_period_of_then<S: Store>(bench: Bench<S>) {
+    for (first, debt) in [(1, Debt::Carried), (11, Debt::Forgiven)] {
+        for (id, (limit, period)) in (first..).zip(periods(debt)) {
+            bench.clock.set(START);
+            bench.reserve(id, &[limit.hold(id, 60)]).await;
+            let settle = |total, then| {
+                let keep = Micros::from_secs(30 * A_DAY);
+                Settle { name: name(id), spent: tokens(total), then, otherwise: &[], report: None, keep }
+            };
+            let settled = async |total, then| bench.store.settle(settle(total, then)).await.unwrap();
+            assert_eq!(part(&settled(10, Then::More).await), (10, 10, 10, 50), "{limit:?}");
+            let mut at = 0;
+            for (periods, total, charged) in [(5, 60, 0), (5, 90, 30), (6, 100, 10), (9, 300, 200)] {
+                bench.pass((periods - at) * period);
+                at = periods;
+                let used = if periods == 5 { total - 60 } else { charged };
+                let told = settled(total, Then::More).await;
+                assert_eq!(part(&told), (charged, total, used, 0), "{limit:?} after {periods}");
+                assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (used, 0), "{limit:?}");
+            }
+            let end = settled(300, Then::Done).await;
+            assert_eq!((end.before, part(&end)), (Before::Late, (0, 300, 200, 0)), "{limit:?}");
+            bench.pass(period);
+            let owed = if debt == Debt::Carried { 100 } else { 0 };
+            assert_eq!(bench.used_and_held(limit.hold(id, 0)).await, (owed, 0), "{limit:?}");
+        }
     }
 }
 
@@ -168,6 +201,7 @@ promises!(of [memory, redis]: {
     a_period_pays_the_largest_number_it_was_charged_by,
     what_is_forgiven_is_forgotten,
     what_was_forgiven_meanwhile_pays_by_what_it_is_charged_by_since,
-    a_period_that_is_over_is_charged_no_more,
+    what_is_spent_beyond_a_grant_of_before_is_owed_from_now_on,
+    what_is_spent_days_later_is_charged_to_the_period_of_then,
     who_settles_days_later_is_told_what_is_owed,
 });

@@ -39,6 +39,7 @@ mod looks;
 mod lost_answers;
 mod native;
 mod oracle;
+mod overspent;
 mod paths;
 mod prices;
 mod process;

@@ -301,7 +301,7 @@ impl RecordedPart {
         Rule { window: &self.window, number: self.number }
     }
 
-    /// Whether its period is over at `now`: what it charges belongs to that one, and no later one knows of it.
+    /// Whether its period is over at `now`: what was granted belongs to that one, and no later one knows of it.
     pub(super) fn is_closed(&self, now: Timestamp) -> bool {
         now >= self.ends
     }

@@ -236,14 +236,20 @@ impl Record {
 }
 
 impl RecordedPart {
+    /// What is charged now, when `due` is due in all. A period that is over had room for what was granted: only what is
+    /// beyond that is for the one of now.
+    fn unpaid(&self, due: u64, at: Timestamp) -> u64 {
+        let settled = if self.is_closed(at) { self.paid.max(self.granted) } else { self.paid };
+        due.saturating_sub(settled)
+    }
+
     /// What is done to its counter when `due` is due in all.
     fn charge(&self, due: u64, before: Before, then: Then, at: Timestamp) -> Charge<'_> {
-        let op = match then {
-            _ if self.is_closed(at) => NOTHING,
-            Then::Released if matches!(before, Before::Held | Before::Late) => {
-                Op::GiveBack { units: self.taken }
-            }
-            _ => Op::Take { room: 0, charge: due - self.paid },
+        let gives_back = then == Then::Released && matches!(before, Before::Held | Before::Late);
+        let op = if gives_back && !self.is_closed(at) {
+            Op::GiveBack { units: self.taken }
+        } else {
+            Op::Take { room: 0, charge: self.unpaid(due, at) }
         };
         Charge {
             key: self.key,

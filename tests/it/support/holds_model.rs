@@ -384,7 +384,9 @@ impl Model {
         let was_held = counter.end_hold(at, name);
         let is_over = at >= part.ends;
         let due = if going == Going::Released { 0 } else { spent.unwrap_or(part.granted) }.max(part.paid);
-        let charged = if is_over { 0 } else { due - part.paid };
+        // Of what was granted, a period that is over knows; all else is charged when it is told.
+        let known = |total: u64| if is_over { total.max(part.granted) } else { total };
+        let charged = known(due) - known(part.paid);
         counter.charged.push((at, charged));
         counter.beyond.push((at, charged.saturating_sub(was_held.unwrap_or(0))));
         if going == Going::Released {

@@ -118,8 +118,8 @@ for k, part in ipairs(record[PARTS]) do
     if due < 0 then due = max(part[GRANTED], -1 - due) end
     if due > paid then
       part[PAID] = due
-      -- What belongs to a period that is over was charged to it, or never is.
-      if not is_closed then charged = due - paid end
+      -- A period that is over had room for what was granted: only what is beyond that is for the one of now.
+      charged = max(due - (is_closed and max(paid, part[GRANTED]) or paid), 0)
     end
   end
   local h = p[BESIDE] and goes_on and beside(k, names[k])
