@@ -100,7 +100,7 @@ pub enum Op {
     },
     /// Sets what is used to the true count, as time counts from then on. Always admitted, above the number too.
     Set {
-        /// So many.
+        /// So many. Of concurrent calls, what is held by name is of them: the others are what is left.
         units: u64,
     },
     /// Is admitted as what takes as much, and then holds it instead of spending it.
@@ -256,6 +256,13 @@ impl State {
         overrun: Overrun,
         now: Timestamp,
     ) -> Outcome {
+        let op = match (op, rule.window) {
+            // Slots that are held by name are there too, and end by themselves.
+            (Op::Set { units }, Window::Concurrent { .. }) => {
+                Op::Set { units: units.saturating_sub(holds.held()) }
+            }
+            (op, _) => op,
+        };
         let ask = Ask { most: rule.most(), op, overrun, now, holds: Some(holds) };
         let mut outcome = self.ask(rule, ask);
         if let Op::Hold { fixed, flexible } = op

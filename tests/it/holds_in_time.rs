@@ -237,6 +237,28 @@ async fn what_has_lapsed_can_still_be_released<S: Store>(bench: Bench<S>) {
     assert_eq!(bench.used_and_held(assets.take(2, 0)).await, (0, 0));
 }
 
+async fn the_true_count_of_slots_is_that_of_the_named_ones_too<S: Store>(bench: Bench<S>) {
+    let streams = Limited::new(Window::Concurrent { max_age: Micros::from_secs(3600) }, 5);
+    let anonymous = |op| Charge { op, ..streams.slot(1) };
+    let held = async || bench.used_and_held(streams.slot(1)).await;
+    for id in 1..=3 {
+        assert!(is_taken(&bench.reserve(id, &[streams.slot(1)]).await));
+    }
+    let taken = [anonymous(Op::Take { room: 1, charge: 1 })];
+    assert_eq!((bench.charge(&taken).await, held().await), (vec![true], (0, 4)));
+    for (units, left) in [(5, 5), (4, 4), (7, 7), (3, 3), (2, 3), (0, 3)] {
+        let set = [anonymous(Op::Set { units })];
+        assert_eq!((bench.charge(&set).await, held().await), (vec![true], (0, left)), "{units}");
+    }
+    bench.settle(1, tokens(0), Then::Done).await;
+    let set = [anonymous(Op::Set { units: 4 }), anonymous(Op::Take { room: 1, charge: 1 })];
+    assert_eq!((bench.charge(&set).await, held().await), (vec![true, true], (0, 5)), "two are named");
+    bench.pass(300);
+    assert_eq!(held().await, (0, 3), "those have lapsed");
+    let set = [anonymous(Op::Set { units: 2 })];
+    assert_eq!((bench.charge(&set).await, held().await), (vec![true], (0, 2)));
+}
+
 async fn a_slot_is_free_when_its_holder_lets_go<S: Store>(bench: Bench<S>) {
     let streams = Limited::new(Window::Concurrent { max_age: Micros::from_secs(3600) }, 3);
     let anonymous = |op| Charge { op, ..streams.slot(1) };
@@ -361,6 +383,7 @@ promises!(of [memory, redis, valkey]: {
     what_is_released_is_given_back_once,
     what_has_lapsed_can_still_be_released,
     a_slot_is_free_when_its_holder_lets_go,
+    the_true_count_of_slots_is_that_of_the_named_ones_too,
     what_nobody_reserved_is_charged_after_the_fact,
     a_reservation_is_forgotten_when_it_was_kept,
     time_that_runs_backwards_lets_nothing_go,

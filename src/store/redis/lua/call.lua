@@ -57,6 +57,8 @@ local function charge(k, p, op, room, amount, overrun, at)
   if op == GIVE_BACK then
     a, b, c, d = give_back(p, amount, a, b, c, d)
   elseif op == SET then
+    -- Slots that have names are there too, and end by themselves.
+    if kind == CONCURRENT then amount = max(amount - (held or 0), 0) end
     units = spent(kind, a, b, c)
     a, b, c, d = advance(p, give_back(p, units, a, b, c, d))
     units = max(units, amount)
