@@ -9,6 +9,7 @@ mod amounts;
 mod answer;
 mod estimate;
 mod handle;
+mod heard;
 mod life;
 mod name;
 mod release;
@@ -51,7 +52,7 @@ pub(super) use request::Usage;
 pub(super) use reserve::{Terms, take};
 pub(super) use settle::standings;
 pub(super) use settled::tell;
-pub(super) use settlements::{Settlements, count};
+pub(super) use settlements::{Settlements, count, make};
 pub(super) use told::{Told, asked};
 pub(super) use unknown::Unknown;
 

@@ -21,7 +21,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, OnError, RuleSet, Unit, Window};
 use crate::store::{Before, Binding, Charge, Due, FreedBy, Settle, Settled, Spent, Store, StoreError, Then};
 
-use super::hold::{Told, count, tell};
+use super::hold::{Told, count, make, tell};
 use super::native::Bill;
 use super::unclaimed::Unclaimed;
 use super::{Engine, unpriced};
@@ -235,15 +235,14 @@ impl Closing {
         let otherwise: SmallVec<[Charge<'_>; 2]> = self.otherwise.iter().map(Owed::charge).collect();
         let Self { name, spent, then, keep, ref told, .. } = *self;
         let report = told.as_ref().map(Told::report);
-        let settled =
-            engine.store.settle(Settle { name, spent, then, otherwise: &otherwise, keep, report }).await;
-        settled.inspect_err(|_| engine.settlements.unheard(name))
+        make(engine, Settle { name, spent, then, otherwise: &otherwise, keep, report }).await
     }
 
     /// Has the counts of `engine`, its estimates and alerts know what it came to once it is `settled`.
     fn heard<S: Store>(&self, engine: &Engine<S>, rules: &RuleSet, settled: &Settled) {
         let Some((bill, at)) = &self.priced else {
-            return count(engine, rules, (self.name, settled, self.then), &[], settled.at);
+            count(engine, rules, (self.name, settled, self.then), &[], settled.at);
+            return;
         };
         count(engine, rules, (self.name, settled, self.then), &bill.usages(), *at);
         if !matches!(settled.before, Before::Settled | Before::Unknown) {

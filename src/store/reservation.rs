@@ -126,7 +126,7 @@ pub enum Due {
 }
 
 /// How a reservation goes on once it is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Then {
     /// What is not spent is held on, for as long as it was at first: another [`Life::ttl`].
     More,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tollgate::clock::Clock;
 use tollgate::engine::{
-    Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReserveRequest,
-    Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
+    Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReleaseRequest,
+    ReserveAnswer, ReserveRequest, Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -75,13 +75,13 @@ impl store::Layer for Mute {
     }
 }
 
-struct Service(Arc<Engine<Mute>>);
+struct Service(Arc<Engine<Arc<Mute>>>);
 
 impl Service {
     fn new() -> Self {
         let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
         let [lost, settling, most, settles] = [const { AtomicU32::new(0) }; 4];
-        let mute = Mute { store, lost, settling, most, settles };
+        let mute = Arc::new(Mute { store, lost, settling, most, settles });
         let limits = LimitsHandle::new(rules(FILE));
         Self(Arc::new(Engine::new(limits, mute, EngineSettings::default())))
     }
@@ -106,6 +106,10 @@ impl Service {
 
     /// Reserves 600 tokens of `route`: what is answered.
     async fn reserve(&self, route: &str, idempotency_key: &str) -> Ruling {
+        self.held(route, idempotency_key).await.ruling
+    }
+
+    async fn held(&self, route: &str, idempotency_key: &str) -> ReserveAnswer {
         let entries = [("user", "ada"), ("route", route)];
         let entry =
             |(key, value): (&'static str, _)| Entry { key: key.as_bytes(), value: str::as_bytes(value) };
@@ -117,7 +121,12 @@ impl Service {
         };
         let answer = self.0.reserve(request).await.unwrap();
         answer.unclaimed.iter().for_each(Unclaimed::claim);
-        answer.ruling
+        answer
+    }
+
+    /// What was spent on model `plain`.
+    fn spent(&self) -> u128 {
+        self.0.settlements().spending["llm"]["plain"].nanos
     }
 }
 
@@ -205,9 +214,73 @@ async fn what_is_done_and_not_heard_of_is_counted_once() {
     }
     for _ in 0..2 {
         assert_eq!(service.0.settle(settle("k", used())).await.unwrap().done, Done::Before);
-        let spent = service.0.settlements().spending["llm"]["plain"].nanos;
-        assert_eq!(spent, 2 * 200_000, "once each");
+        assert_eq!(service.spent(), 2 * 200_000, "once each");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_is_not_counted_again_when_a_later_answer_is_lost() {
+    let service = Service::new();
+    let used = || output("plain", 100);
+    let told = service.held("strict", "").await.handle.expect("it is held").to_string();
+    let let_go = || service.0.release(ReleaseRequest::Held(told.as_bytes()));
+    service.0.settle(settle("k", used())).await.unwrap();
+    let_go().await.unwrap();
+    for silence in 1..=3 {
+        service.lose(2);
+        service.0.settle(settle("k", used())).await.unwrap_err();
+        let_go().await.unwrap_err();
+        assert_eq!(service.0.settle(settle("k", used())).await.unwrap().done, Done::Before);
+        assert_eq!(let_go().await.unwrap().done, Done::Before);
+        let released = service.0.settlements().ended["llm"]["strict"].of(HoldEnd::Released);
+        assert_eq!((service.spent(), released), (200_000, 1), "silence {silence}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_elsewhere_is_not_counted_again_when_a_later_answer_is_lost() {
+    let service = Service::new();
+    let elsewhere = Arc::new(Engine::new(
+        LimitsHandle::new(rules(FILE)),
+        service.0.store().clone(),
+        EngineSettings::default(),
+    ));
+    let used = || output("plain", 100);
+    elsewhere.settle(settle("k", used())).await.unwrap();
+    assert_eq!(service.0.settle(settle("k", used())).await.unwrap().done, Done::Before);
+    service.lose(1);
+    service.0.settle(settle("k", used())).await.unwrap_err();
+    assert_eq!(service.0.settle(settle("k", used())).await.unwrap().done, Done::Before);
+    assert!(service.0.settlements().spending.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_is_not_counted_as_its_end_when_its_answer_is_lost() {
+    let service = Service::new();
+    let elsewhere = Arc::new(Engine::new(
+        LimitsHandle::new(rules(FILE)),
+        service.0.store().clone(),
+        EngineSettings::default(),
+    ));
+    let more = || SettleRequest { progress: Progress::More, ..settle("k", output("plain", 50)) };
+    service.reserve("paid", "k").await;
+    service.lose(1);
+    service.0.settle(more()).await.unwrap_err();
+    elsewhere.settle(settle("k", output("plain", 100))).await.unwrap();
+    service.0.settle(settle("k", output("plain", 100))).await.unwrap();
+    assert!(service.0.settlements().spending.is_empty(), "who ended it has counted it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_not_heard_of_is_counted_whatever_is_asked_between() {
+    let service = Service::new();
+    let more = || SettleRequest { progress: Progress::More, ..settle("k", output("plain", 50)) };
+    service.reserve("paid", "k").await;
+    service.lose(1);
+    service.0.settle(settle("k", output("plain", 100))).await.unwrap_err();
+    service.0.settle(more()).await.unwrap();
+    service.0.settle(settle("k", output("plain", 100))).await.unwrap();
+    assert_eq!(service.spent(), 200_000);
 }
 
 #[tokio::test(start_paused = true)]

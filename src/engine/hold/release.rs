@@ -17,7 +17,7 @@ use super::life::{KEPT_SETTLED, keep};
 use super::name::{self, Purpose};
 use super::request::{self, Amount, InvalidHold, ReleaseRequest, SubjectOf};
 use super::settle::standings;
-use super::settlements::{count, unheard};
+use super::settlements::{count, make};
 use super::{HoldError, handle, native, refuse_unnamed};
 
 /// How long something lives that holds nothing.
@@ -48,7 +48,7 @@ async fn held<S: Store>(engine: &Engine<S>, handle: Handle) -> Result<ReleaseAns
         keep: KEPT_SETTLED,
         report: None,
     };
-    let settled = engine.store.settle(call).await.map_err(|error| unheard(engine, handle.name, error))?;
+    let settled = make(engine, call).await.map_err(HoldError::Unavailable)?;
     let done = match settled.before {
         Before::Unknown => return Err(HoldError::UnknownReservation),
         Before::Settled => Done::Before,

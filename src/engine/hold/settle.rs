@@ -17,7 +17,7 @@ use super::life::{KEPT_SETTLED, oldest};
 use super::name::{self, Purpose};
 use super::request::{self, InvalidHold, Named, Progress, SettleRequest, SubjectOf, Usage};
 use super::settled::{charged, domain_of, judged, stopping, tell};
-use super::settlements::{count, unheard};
+use super::settlements::{count, make};
 use super::told::Told;
 use super::unknown::Unknown;
 use super::{HoldError, handle, native, refuse_misnamed, refuse_unnamed, reserve};
@@ -179,15 +179,16 @@ impl Ending<'_> {
         let (at, bill) = self.priced(engine, rules).await?;
         let used = self.used.map_or(&[][..], std::slice::from_ref);
         let told = Told::of(self.name, used, &rules.prices, at, self.about.to_vec());
-        let call = self.call(bill.spent, then(progress), Some(told.report()));
-        let settled = engine.store.settle(call).await.map_err(|error| unheard(engine, self.name, error))?;
+        let then = then(progress);
+        let call = self.call(bill.spent, then, Some(told.report()));
+        let settled = make(engine, call).await.map_err(HoldError::Unavailable)?;
         tell(engine, rules, &settled).await;
         if settled.before == Before::Unknown {
             return Ok(None);
         }
         learn(engine, rules, &settled, self.used, progress);
         let used = self.used.map_or(&[][..], std::slice::from_ref);
-        count(engine, rules, (self.name, &settled, then(progress)), used, at);
+        count(engine, rules, (self.name, &settled, then), used, at);
         Ok(Some(answer(engine, rules, &settled, bill, progress)))
     }
 

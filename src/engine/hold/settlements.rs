@@ -3,7 +3,7 @@
 //! They begin with the process and decide nothing. A call is counted once, when it has ended: until then what it uses is
 //! told as a total that grows. A model that has no prices is `other`, since callers could make up names without end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
@@ -11,10 +11,10 @@ use crate::clock::Timestamp;
 use crate::engine::{Engine, memo};
 use crate::limits::{CounterKey, RuleSet, Unit};
 use crate::prices::{Class, PriceTable};
-use crate::store::{Before, Part, Settled, Store, StoreError, Then};
+use crate::store::{Before, Part, Settle, Settled, Store, StoreError, Then};
 
-use super::HoldError;
 use super::amounts::cost;
+use super::heard::Heard;
 use super::request::Usage;
 use super::settled::domain_of;
 
@@ -69,18 +69,14 @@ pub struct Counts {
 
 /// All counts, for those who add to them.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Settlements(Mutex<Known>);
+pub(in crate::engine) struct Settlements(Mutex<Ledger>);
 
-/// The counts, and what may have been done and is not in them yet.
+/// The counts, and what is in them.
 #[derive(Debug, Default)]
-struct Known {
+struct Ledger {
     counts: Counts,
-    /// The names of what the store had no answer to when it was settled, the latest last.
-    unheard: VecDeque<u128>,
+    heard: Heard,
 }
-
-/// How many names are known at most of what the store had no answer to.
-const MOST_UNHEARD: usize = 1024;
 
 impl HoldEnd {
     /// Every end.
@@ -136,44 +132,34 @@ impl Settlements {
     pub(in crate::engine) fn counts(&self) -> Counts {
         self.0.lock().counts.clone()
     }
-
-    /// Has what the store had no answer to be counted when it is asked again, even if it is found to be done by then.
-    pub(in crate::engine) fn unheard(&self, name: CounterKey) {
-        let Known { unheard, .. } = &mut *self.0.lock();
-        unheard.retain(|known| *known != name.id);
-        unheard.push_back(name.id);
-        unheard.drain(..unheard.len().saturating_sub(MOST_UNHEARD));
-    }
 }
 
-impl Known {
-    /// How the reservation `name` was found, as counts see it: what was done and not heard of is done now.
-    fn before(&mut self, name: CounterKey, before: Before) -> Before {
-        let place = self.unheard.iter().position(|known| *known == name.id);
-        if before != Before::Unknown
-            && let Some(place) = place
-        {
-            self.unheard.remove(place);
-            return if before == Before::Settled { Before::Held } else { before };
-        }
-        before
-    }
+/// Has the store do `call`. What it has no answer to is counted when it is asked again, even if it is found to be done by
+/// then.
+pub(in crate::engine) async fn make<S: Store>(
+    engine: &Engine<S>,
+    call: Settle<'_>,
+) -> Result<Settled, StoreError> {
+    let (name, then) = (call.name, call.then);
+    let settled = engine.store.settle(call).await;
+    settled.inspect_err(|_| engine.settlements.0.lock().heard.lose(name, then, engine.store.now()))
 }
 
 /// Counts what the reservation `name` came to once `settled`, which goes on as `then` says, and what was `used` in all by the
-/// prices of `at`; nothing if nobody told. What is told again is counted once.
+/// prices of `at`; nothing if nobody told. What is told again is counted once. How the reservation was found, as counts see
+/// it: what was done and not heard of is done now.
 pub(in crate::engine) fn count<S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
     (name, settled, then): (CounterKey, &Settled, Then),
     used: &[Usage<'_>],
     at: Timestamp,
-) {
-    let Some(domain) = domain_of(rules, settled) else { return };
-    let known = &mut *engine.settlements.0.lock();
-    let before = known.before(name, settled.before);
+) -> Before {
+    let domain = domain_of(rules, settled);
+    let Ledger { counts, heard } = &mut *engine.settlements.0.lock();
+    let before = heard.found(name, then, settled.before, settled.at);
+    let Some(domain) = domain else { return before };
     let is_over = then == Then::Done && !matches!(before, Before::Settled | Before::Unknown);
-    let counts = &mut known.counts;
     if let Some(end) = HoldEnd::of(before, then) {
         let held = settled.parts.iter().filter(|part| part.granted > 0);
         for limit in held.filter_map(|part| domain.of_identity(part.limit)) {
@@ -187,12 +173,7 @@ pub(in crate::engine) fn count<S: Store>(
             counts.ratios.entry(model.into()).or_default().add(ratio);
         }
     }
-}
-
-/// That the store had no answer when the reservation `name` was settled, which may be done.
-pub(super) fn unheard<S: Store>(engine: &Engine<S>, name: CounterKey, error: StoreError) -> HoldError {
-    engine.settlements.unheard(name);
-    HoldError::Unavailable(error)
+    before
 }
 
 impl Counts {
