@@ -127,7 +127,7 @@ impl Store for RedisStore {
             let packed = script::pack(&call, || self.believed(), self.trails.most());
             match self.lane.ask(packed, until).await? {
                 (at, Replied::Charged(charged)) => return Ok(script::answer(&call, at, &charged)),
-                (_, Replied::Unwritten) => return Err(StoreError::Refused { code: "XADD".to_owned() }),
+                (_, Replied::Unwritten(error)) => return Err(error),
                 (_, Replied::Astray) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What plain calls spend of tokens and money over Redis: charged and written down in one step, together with others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tollgate::algorithm::{Op, Rule};
 use tollgate::clock::Clock;
@@ -12,7 +13,7 @@ use tollgate::store::{
 };
 
 use crate::support::embedded::rules;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, tell};
 use crate::support::together::together;
 use crate::support::tools::Tool;
 
@@ -58,13 +59,18 @@ async fn what_is_spent_at_the_same_time_is_charged_and_noted_together() {
     }
 }
 
-/// Takes one token from counter `id`, and has that noted if it is to be.
-async fn take(store: &RedisStore, id: u128, expenses: &[Expense<'_>]) -> Result<Answer, StoreError> {
+/// Asks for room for one token of counter `id`, of which there are 100, and takes `tokens`; has that noted if it is to be.
+async fn ask(
+    store: &RedisStore,
+    id: u128,
+    tokens: u64,
+    expenses: &[Expense<'_>],
+) -> Result<Answer, StoreError> {
     let charge = Charge {
         key: CounterKey { tag: 1, id },
         overflow: id,
         rule: Rule { window: &Window::Total { forget: None }, number: Number::AtMost(100) },
-        op: Op::Take { room: 1, charge: 1 },
+        op: Op::Take { room: tokens.max(1), charge: tokens },
         binding: Binding::Enforced,
         on_error: OnError::Deny,
         freed_by: FreedBy::Holders,
@@ -74,30 +80,98 @@ async fn take(store: &RedisStore, id: u128, expenses: &[Expense<'_>]) -> Result<
     store.charge(Call { charges: &[charge], admission: Admission::AllOrNone, expenses }).await
 }
 
+const SPENT: [Expense<'static>; 1] = [Expense { about: b"", tokens: 1, money: 0 }];
+
+fn used(answer: &Result<Answer, StoreError>) -> Result<u64, StoreError> {
+    answer.as_ref().map(|answer| answer.outcomes[0].standing.used).map_err(Clone::clone)
+}
+
+fn refused<T>(code: &str) -> Result<T, StoreError> {
+    Err(StoreError::Refused { code: code.to_owned() })
+}
+
 #[tokio::test]
 async fn what_cannot_be_noted_is_not_charged_and_hinders_nobody_else() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let store = server.store(Clock::System).await;
-        let expense = [Expense { about: b"", tokens: 1, money: 0 }];
-        let used = |answer: &Result<Answer, StoreError>| {
-            answer.as_ref().map(|answer| answer.outcomes[0].standing.used).map_err(Clone::clone)
-        };
-        take(&store, 1, &expense).await.unwrap();
-        let told = |value: &str| {
-            redis::cmd("DEL").arg(TRAIL).exec(&mut server.connection()).unwrap();
-            redis::cmd("SET").arg(TRAIL).arg(value).exec(&mut server.connection()).unwrap();
-        };
-        told("no stream");
-        let mixed: [&[Expense<'_>]; 4] = [&expense, &[], &expense, &[]];
-        let answers = together(mixed.map(|expenses| take(&store, 1, expenses)).into()).await;
-        let refused = |code: &str| Err(StoreError::Refused { code: code.to_owned() });
-        let undone = refused("XADD");
-        assert_eq!(answers.iter().map(used).collect::<Vec<_>>(), [undone.clone(), Ok(2), undone, Ok(3)]);
-        let alone = take(&store, 1, &expense).await;
-        assert_eq!(used(&alone), refused("WRONGTYPE"), "{tool:?}");
-        redis::cmd("DEL").arg(TRAIL).exec(&mut server.connection()).unwrap();
-        assert_eq!(used(&take(&store, 1, &expense).await), Ok(4));
+        ask(&store, 1, 1, &SPENT).await.unwrap();
+        ask(&store, 2, 99, &[]).await.unwrap();
+        tell(&server, &["DEL", TRAIL]);
+        tell(&server, &["SET", TRAIL, "no stream"]);
+        let mixed: [&[Expense<'_>]; 4] = [&SPENT, &[], &SPENT, &[]];
+        let answers = together(mixed.map(|expenses| ask(&store, 1, 1, expenses)).into()).await;
+        let undone = refused("WRONGTYPE");
+        let each = answers.iter().map(used).collect::<Vec<_>>();
+        assert_eq!(each, [undone.clone(), Ok(2), undone.clone(), Ok(3)], "{tool:?}");
+        assert_eq!(used(&ask(&store, 1, 1, &SPENT).await), undone, "{tool:?}");
+        // Beside it who writes nothing: one who looks, and some who are refused, also of what they would spend.
+        let asked: [(u64, &[Expense<'_>]); 5] = [(1, &SPENT), (0, &[]), (2, &[]), (1, &SPENT), (2, &SPENT)];
+        let answers = together(asked.map(|(tokens, expenses)| ask(&store, 2, tokens, expenses)).into()).await;
+        let each = answers.iter().map(used).collect::<Vec<_>>();
+        assert_eq!(each, [undone.clone(), Ok(99), Ok(99), undone, Ok(99)], "{tool:?}");
+        let passed = [1, 2, 4].map(|place: usize| answers[place].as_ref().unwrap().outcomes[0].is_admitted());
+        assert_eq!(passed, [true, false, false], "{tool:?}");
+        tell(&server, &["DEL", TRAIL]);
+        assert_eq!(used(&ask(&store, 1, 1, &SPENT).await), Ok(4));
         assert_eq!(noted(&store).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_spent_is_not_noted_beside_a_counter_that_nobody_can_read() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        tell(&server, &["LPUSH", &format!("tollgate:{{{:016x}}}:{:032x}", 1, 9), "no counter"]);
+        let answers = together([1, 9].map(|id| ask(&store, id, 1, &SPENT)).into()).await;
+        assert!(answers.iter().all(Result::is_err), "{tool:?}");
+        assert_eq!(used(&ask(&store, 1, 0, &[]).await), Ok(0), "{tool:?}");
+        assert_eq!(noted(&store).await, 0, "{tool:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_full_redis_those_hear_who_would_write() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        ask(&store, 1, 99, &[]).await.unwrap();
+        tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+        let full = refused("OOM");
+        for first in [&[][..], &SPENT] {
+            let asked: [(u64, &[Expense<'_>]); 5] = [(1, first), (0, &[]), (2, &SPENT), (1, &[]), (2, &[])];
+            let answers =
+                together(asked.map(|(tokens, expenses)| ask(&store, 1, tokens, expenses)).into()).await;
+            let each = answers.iter().map(used).collect::<Vec<_>>();
+            assert_eq!(each, [full.clone(), Ok(99), Ok(99), full.clone(), Ok(99)], "{tool:?}");
+            let passed =
+                [1, 2, 4].map(|place: usize| answers[place].as_ref().unwrap().outcomes[0].is_admitted());
+            assert_eq!(passed, [true, false, false], "{tool:?}");
+        }
+        tell(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(used(&ask(&store, 1, 1, &SPENT).await), Ok(100), "what failed was not counted");
+        assert_eq!(noted(&store).await, 1, "{tool:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_is_left_also_by_those_who_only_look() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        tell(&server, &["REPLICAOF", "127.0.0.1", "1"]);
+        let asked: [(u64, &[Expense<'_>]); 2] = [(1, &SPENT), (0, &[])];
+        let mut heard = Vec::new();
+        for _ in 0..2000 {
+            let asks = asked.map(|(tokens, expenses)| ask(&store, 1, tokens, expenses));
+            heard.push(together(asks.into()).await.iter().map(used).collect::<Vec<_>>());
+            if heard.last() == Some(&vec![Err(StoreError::Unavailable); 2]) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(heard.pop(), Some(vec![Err(StoreError::Unavailable); 2]), "{tool:?} is left");
+        assert_eq!(heard[0], [refused("READONLY"), refused("READONLY")], "{tool:?}");
     }
 }

@@ -179,12 +179,16 @@ impl Batch {
         command
     }
 
-    /// The store's time, and what was said of each call.
+    /// The store's time, and what was said of each call; `refusal` is what is told to those of whom Redis takes nothing.
     ///
     /// # Errors
     ///
     /// [`StoreError::Corrupt`], if this is no reply to these calls.
-    pub(super) fn read(&self, reply: &[u8]) -> Result<(Timestamp, Vec<(usize, Replied)>), StoreError> {
+    pub(super) fn read(
+        &self,
+        reply: &[u8],
+        refusal: Option<&StoreError>,
+    ) -> Result<(Timestamp, Vec<(usize, Replied)>), StoreError> {
         let numbers = script::numbers(reply)?;
         let (now, mut rest) = numbers.split_first().ok_or(StoreError::Corrupt)?;
         let at = Timestamp(script::amount(*now)?);
@@ -194,7 +198,9 @@ impl Batch {
         let (mut said, mut pieces) = (Vec::with_capacity(self.replies.len()), Vec::new());
         for asker in &self.replies {
             match *asker {
-                Asker::Call { call, charges } => said.push((call, script::read_call(&mut rest, charges)?)),
+                Asker::Call { call, charges } => {
+                    said.push((call, script::read_call(&mut rest, charges, refusal)?));
+                }
                 Asker::Charge { call, place } => pieces.push((call, place, script::read_charge(&mut rest)?)),
             }
         }
@@ -352,6 +358,6 @@ mod tests {
     fn a_call_hears_once_that_it_is_too_late_also_when_it_fell_apart() {
         let batch = Batch::of(&[call(&[1, 2]), call(&[3])]);
         let said = vec![(0, Replied::Astray), (1, Replied::Astray)];
-        assert_eq!(batch.read(&7_f64.to_le_bytes()), Ok((Timestamp(7), said)));
+        assert_eq!(batch.read(&7_f64.to_le_bytes(), None), Ok((Timestamp(7), said)));
     }
 }

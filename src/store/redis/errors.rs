@@ -83,13 +83,22 @@ fn remedy(code: &str) -> Remedy {
     REMEDIES.iter().find(|(known, _)| *known == code).map_or(Remedy::Keep, |(_, remedy)| *remedy)
 }
 
-/// Redis 6 wraps an error that a command of a script met: "ERR Error running script (…): -OOM …".
+/// What it means for the calls of a script that Redis said `text` to a command of it.
+pub(super) fn told_to_script(text: &str) -> Failure {
+    let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+    let code = code_within(code, detail);
+    Failure { error: StoreError::Refused { code: code.to_owned() }, remedy: remedy(code) }
+}
+
+/// Redis 6 wraps an error that a command of a script met: "ERR Error running script (…): -OOM …", and to the script
+/// itself "@user_script: 9: -OOM …".
 fn code_within<'a>(code: &'a str, detail: &'a str) -> &'a str {
-    if code != "ERR" || !detail.contains("user_script") {
+    let is_wrapped = code == "ERR" && detail.contains("user_script") || code.starts_with("@user_script");
+    if !is_wrapped {
         return code;
     }
     let words = detail.split([' ', ':', '-']);
-    words.into_iter().find(|word| REMEDIES.iter().any(|(known, _)| known == word)).unwrap_or(code)
+    words.into_iter().find(|word| REMEDIES.iter().any(|(known, _)| known == word)).unwrap_or("ERR")
 }
 
 #[cfg(test)]
@@ -123,6 +132,24 @@ mod tests {
             (refused, found),
             (StoreError::Refused { code: "READONLY".to_owned() }, Remedy::Reconnect)
         );
+    }
+
+    #[test]
+    fn what_a_script_is_told_is_told_as_if_nobody_had_heard_it_before() {
+        let told = |text: &str| {
+            let Failure { error, remedy } = told_to_script(text);
+            (error, remedy)
+        };
+        for (text, code, remedy) in [
+            ("OOM command not allowed", "OOM", Remedy::Keep),
+            ("@user_script: 51: -OOM command not allowed", "OOM", Remedy::Keep),
+            ("@user_script: 51: -READONLY You can't write.", "READONLY", Remedy::Reconnect),
+            ("@user_script: 51: Unknown Redis command", "ERR", Remedy::Keep),
+            ("WRONGTYPE Operation against a key", "WRONGTYPE", Remedy::Keep),
+        ] {
+            let expected = (StoreError::Refused { code: code.to_owned() }, remedy);
+            assert_eq!((told(text), classify(&error(text))), (expected.clone(), expected), "{text}");
+        }
     }
 
     #[test]

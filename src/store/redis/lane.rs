@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::Script;
+use redis::{Script, Value};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -21,11 +21,11 @@ use crate::store::StoreError;
 
 use super::batch::Batch;
 use super::client::{Connections, Dial, FirstTries, Open};
-use super::errors::{Failure, Remedy, classify};
+use super::errors::{Failure, Remedy, classify, told_to_script};
 use super::lua;
 use super::offset::Offset;
 use super::queue::{Load, Queue, Reply};
-use super::script::{PackedCall, Replied, Time};
+use super::script::{self, PackedCall, Replied, Time};
 
 pub(super) use alone::{Alone, Scripts};
 
@@ -185,14 +185,21 @@ impl Track {
         for _ in 0..3 {
             let asked = self.plan.clock.now();
             let command = batch.command(self.script.get_hash(), self.time(asked, Some(until)));
-            let reply = match command.query_async::<Vec<u8>>(&mut connection).await {
+            let reply = match command.query_async::<Value>(&mut connection).await {
                 Err(error) if classify(&error).1 == Remedy::Load => {
                     self.script.load_async(&mut connection).await?;
                     continue;
                 }
                 reply => reply?,
             };
-            let (at, said) = batch.read(&reply)?;
+            let (numbers, refusal) = script::take_apart(reply)?;
+            let refusal = refusal.map(|text| told_to_script(&String::from_utf8_lossy(&text)));
+            // On a server that nobody may write to, looks are out of date too.
+            let refusal = match refusal {
+                Some(failure) if failure.remedy == Remedy::Reconnect => return Err(failure),
+                refusal => refusal.map(|failure| failure.error),
+            };
+            let (at, said) = batch.read(&numbers, refusal.as_ref())?;
             self.plan.offset.learn(asked, at, self.plan.clock.now());
             return Ok((at, said));
         }

@@ -15,7 +15,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, Window};
 use crate::store::{Admission, Binding, Call, Charge};
 
-pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge};
+pub(super) use reply::{Replied, amount, answer, numbers, read_call, read_charge, take_apart};
 pub(super) use reservation::{Answered, read_reserved, read_settled, reserve, settle};
 
 const SLIDING: u8 = 1;

@@ -83,7 +83,7 @@ local function charge(k, p, op, room, amount, overrun, at)
       used = nil
     end
   end
-  if units > 0 and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
+  if units > 0 and kind ~= REQUEST and (wait == ADMITTED or overrun) then changed[k] = { a, b, c, d, p } end
   told[at], told[at + 1] = used or spent(kind, a, b, c), wait
   told[at + 2] = kind ~= TOTAL and idle_after(p, a, b, c, d) or -1
   told[at + 3] = held

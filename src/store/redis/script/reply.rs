@@ -3,6 +3,7 @@
 //! Whatever is not of the form that `lua/head.lua` tells is [`StoreError::Corrupt`]. Nothing here knows how a call
 //! was asked.
 
+use redis::Value;
 use smallvec::SmallVec;
 
 use crate::algorithm::{Outcome, Retry, Share, Span, Standing, Verdict, boundary_near, carried_every};
@@ -14,7 +15,7 @@ use crate::store::{Answer, Call, Charge, Outcomes, StoreError};
 const NEVER: i64 = -1;
 /// Nothing was done to a call: its calendar does not reach to now.
 pub(super) const ASTRAY: i64 = -(1 << 54);
-/// Nothing was done of a call: what it spends cannot be written down.
+/// Nothing was done of a call: Redis takes nothing of it.
 const UNWRITTEN: i64 = -(1 << 56);
 /// What is held follows, before the rest.
 const HELD: i64 = -(1 << 55);
@@ -37,8 +38,21 @@ pub(in crate::store::redis) enum Replied {
     Charged(SmallVec<[Charged; 1]>),
     /// Nothing was done: it is too late, or the boundaries that were sent do not hold the store's time.
     Astray,
-    /// Nothing was done: what it spends cannot be written down.
-    Unwritten,
+    /// Nothing was done: Redis refuses what would have to be written.
+    Unwritten(StoreError),
+}
+
+/// Takes apart what the script of charges replied: its numbers, and what Redis said of what it refused to write, if it did.
+pub(in crate::store::redis) fn take_apart(reply: Value) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+    let both = match reply {
+        Value::BulkString(numbers) => return Ok((numbers, None)),
+        Value::Array(both) => <[Value; 2]>::try_from(both).map_err(|_| StoreError::Corrupt)?,
+        _ => return Err(StoreError::Corrupt),
+    };
+    match both {
+        [Value::BulkString(numbers), Value::BulkString(refusal)] => Ok((numbers, Some(refusal))),
+        _ => Err(StoreError::Corrupt),
+    }
 }
 
 /// The numbers that the script says: doubles, one after the other.
@@ -56,11 +70,16 @@ fn whole(double: f64) -> Result<i64, StoreError> {
     if whole as f64 == double { Ok(whole) } else { Err(StoreError::Corrupt) }
 }
 
-/// Reads off the front of `reply` what was said of a call of so many charges.
-pub(in crate::store::redis) fn read_call(reply: &mut &[i64], charges: usize) -> Result<Replied, StoreError> {
+/// Reads off the front of `reply` what was said of a call of so many charges; `refusal` is what is told to those of whom
+/// Redis takes nothing.
+pub(in crate::store::redis) fn read_call(
+    reply: &mut &[i64],
+    charges: usize,
+    refusal: Option<&StoreError>,
+) -> Result<Replied, StoreError> {
     let undone = match reply.first() {
         Some(&ASTRAY) => Some(Replied::Astray),
-        Some(&UNWRITTEN) => Some(Replied::Unwritten),
+        Some(&UNWRITTEN) => Some(Replied::Unwritten(refusal.ok_or(StoreError::Corrupt)?.clone())),
         _ => None,
     };
     if let Some(undone) = undone {
@@ -220,16 +239,27 @@ mod tests {
         ];
         for (reply, charged) in replies {
             let mut rest = reply;
-            assert_eq!(read_call(&mut rest, 1), Ok(Replied::Charged([charged].into_iter().collect())));
+            assert_eq!(read_call(&mut rest, 1, None), Ok(Replied::Charged([charged].into_iter().collect())));
             assert!(rest.is_empty(), "{reply:?}");
         }
         let mut both = &[2, 9, ASTRAY][..];
-        assert!(matches!(read_call(&mut both, 1), Ok(Replied::Charged(_))));
-        assert_eq!(read_call(&mut both, 7), Ok(Replied::Astray));
-        for nonsense in
-            [&[][..], &[7], &[7, -2], &[-7, 1], &[-7, -2, 1], &[-7, 1, -2], &[HELD, 1, 7], &[HELD, -1, 7, 1]]
-        {
-            assert_eq!(read_call(&mut &*nonsense, 1), Err(StoreError::Corrupt), "{nonsense:?}");
+        assert!(matches!(read_call(&mut both, 1, None), Ok(Replied::Charged(_))));
+        assert_eq!(read_call(&mut both, 7, None), Ok(Replied::Astray));
+        let full = StoreError::Refused { code: "OOM".to_owned() };
+        let unwritten = Ok(Replied::Unwritten(full.clone()));
+        assert_eq!(read_call(&mut &[UNWRITTEN][..], 7, Some(&full)), unwritten);
+        for nonsense in [
+            &[][..],
+            &[7],
+            &[7, -2],
+            &[-7, 1],
+            &[-7, -2, 1],
+            &[-7, 1, -2],
+            &[HELD, 1, 7],
+            &[HELD, -1, 7, 1],
+            &[UNWRITTEN],
+        ] {
+            assert_eq!(read_call(&mut &*nonsense, 1, None), Err(StoreError::Corrupt), "{nonsense:?}");
         }
     }
 }

@@ -200,7 +200,7 @@ pub(in crate::store::redis) fn read_reserved(
     let answer = if hold == Hold::Conflict {
         Answer { at, outcomes: Outcomes::new(), degraded: None }
     } else {
-        let Replied::Charged(charged) = read_call(&mut rest, call.charges.len())? else {
+        let Replied::Charged(charged) = read_call(&mut rest, call.charges.len(), None)? else {
             return Err(StoreError::Corrupt);
         };
         let asked = if matches!(hold, Hold::Replayed(_)) { call.looks() } else { call.least() };
