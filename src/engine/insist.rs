@@ -244,9 +244,9 @@ impl Closing {
             count(engine, rules, (self.name, settled, self.then), &[], settled.at);
             return;
         };
-        count(engine, rules, (self.name, settled, self.then), &bill.usages(), *at);
-        if !matches!(settled.before, Before::Settled | Before::Unknown) {
-            let unpaid = settled.unpaid();
+        let before = count(engine, rules, (self.name, settled, self.then), &bill.usages(), *at);
+        if !matches!(before, Before::Settled | Before::Unknown) {
+            let unpaid = settled.unheld_money();
             let unpriced = bill.unpriced(&rules.prices, *at);
             unpriced.for_each(|model| unpriced::raise(engine, rules, settled.at, &unpaid, model));
             bill.teach(&mut engine.estimates.lock(), &rules.prices, settled);

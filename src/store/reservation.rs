@@ -215,9 +215,9 @@ impl<'a> Reserve<'a> {
 
 impl Settled {
     /// The limits of money of which nothing was held, if that is all of them.
-    pub fn unpaid(&self) -> Vec<u128> {
+    pub fn unheld_money(&self) -> Vec<u128> {
         let money = || self.parts.iter().filter(|part| part.unit == Unit::Money);
-        let is_held = self.before == Before::Settled || money().any(|part| part.granted > 0);
+        let is_held = money().any(|part| part.granted > 0);
         if is_held { Vec::new() } else { money().map(|part| part.limit).collect() }
     }
 }

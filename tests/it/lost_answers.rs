@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tollgate::clock::Clock;
+use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
     Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReleaseRequest,
     ReserveAnswer, ReserveRequest, Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
@@ -75,15 +75,16 @@ impl store::Layer for Mute {
     }
 }
 
-struct Service(Arc<Engine<Arc<Mute>>>);
+struct Service(Arc<Engine<Arc<Mute>>>, Clock);
 
 impl Service {
     fn new() -> Self {
-        let store = MemoryStore::new(MemorySettings::default(), Clock::manual(NOON), KeySecret([7; 16]));
+        let clock = Clock::manual(NOON);
+        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
         let [lost, settling, most, settles] = [const { AtomicU32::new(0) }; 4];
         let mute = Arc::new(Mute { store, lost, settling, most, settles });
         let limits = LimitsHandle::new(rules(FILE));
-        Self(Arc::new(Engine::new(limits, mute, EngineSettings::default())))
+        Self(Arc::new(Engine::new(limits, mute, EngineSettings::default())), clock)
     }
 
     /// Has so many of the next answers get lost.
@@ -301,4 +302,33 @@ async fn what_is_asked_again_for_envoy_is_counted_once() {
     assert_eq!(counts.spending["llm"]["plain"].nanos, 140_000);
     assert_eq!(counts.ended["llm"]["budget"].of(HoldEnd::Settled), 1);
     assert_eq!(counts.ratios["plain"].counts.iter().sum::<u64>(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_heard_of_is_learned_from_once_it_is_asked_again() {
+    let told = || Ask::new("llm", "user=ada route=paid model=plain usage=output").hits(100);
+    let by_key = async |service: &Service, key: &str| {
+        service.0.settle(settle(key, output("plain", 100))).await.unwrap_err();
+        service.0.settle(settle(key, output("plain", 100))).await.unwrap();
+    };
+    let by_envoy = async |service: &Service| {
+        service.0.check(told().request()).await.unwrap();
+        wait().await;
+    };
+    for is_envoy in [false, true] {
+        let service = Service::new();
+        for call in 0..20 {
+            service.lose(1);
+            if is_envoy {
+                by_envoy(&service).await;
+            } else {
+                by_key(&service, &call.to_string()).await;
+            }
+            service.1.advance(Micros::from_secs(60));
+        }
+        let begun = Ask::new("llm", "user=ada route=strict model=plain reserve=auto");
+        let begun = service.0.check(begun.request()).await.unwrap();
+        begun.unclaimed.iter().for_each(Unclaimed::claim);
+        assert_eq!(service.books("strict").await, (0, 103), "the end of the step that 100 is in");
+    }
 }

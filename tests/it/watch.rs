@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tollgate::alerts::{AlertSettings, Delivery};
 use tollgate::clock::{Clock, Micros};
@@ -38,7 +39,7 @@ domains:
 ";
 
 struct Bench {
-    engine: Arc<Engine<MemoryStore>>,
+    engine: Arc<Engine<Lossy>>,
     limits: LimitsHandle,
     delivery: Delivery,
     clock: Clock,
@@ -54,8 +55,14 @@ impl Bench {
         let delivery = Delivery::new(limits.clone(), AlertSettings::default());
         let clock = Clock::manual(NOON);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let store = Lossy(store, AtomicBool::new(false));
         let engine = Engine::new(limits.clone(), store, EngineSettings::default()).telling(delivery.alerts());
         Self { engine: Arc::new(engine), limits, delivery, clock }
+    }
+
+    /// Has the next answer to a settlement get lost.
+    fn lose_one(&self) {
+        self.engine.store().1.store(true, Ordering::Relaxed);
     }
 
     /// Charges `usd` of `user` on `route` after the fact; what is said to who goes on.
@@ -220,8 +227,8 @@ async fn a_breaker_is_set_by_hand_for_one_subject() {
     assert_eq!(set(None, Setting::Closed).await, Err(nobody));
 }
 
-/// A store whose answers to settlements are lost: done, and not told.
-struct Lossy(Arc<MemoryStore>, AtomicBool);
+/// A store whose next answer to a settlement may be lost: done, and not told.
+struct Lossy(MemoryStore, AtomicBool);
 
 impl store::Layer for Lossy {
     type Inner = MemoryStore;
@@ -241,13 +248,7 @@ impl store::Layer for Lossy {
 
 #[tokio::test]
 async fn a_lost_answer_loses_no_alert_and_no_breaker() {
-    let limits = LimitsHandle::new(rules(SPENDING));
-    let delivery = Delivery::new(limits.clone(), AlertSettings::default());
-    let clock = Clock::manual(NOON);
-    let store = Arc::new(MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16])));
-    let lossy = Lossy(store.clone(), AtomicBool::new(true));
-    let engine =
-        Arc::new(Engine::new(limits.clone(), lossy, EngineSettings::default()).telling(delivery.alerts()));
+    let bench = Bench::new();
     let subject = || SubjectOf {
         domain: b"shop",
         entries: [Entry { key: b"route", value: b"stops" }, Entry { key: b"user", value: b"v" }]
@@ -260,10 +261,11 @@ async fn a_lost_answer_loses_no_alert_and_no_breaker() {
         progress: Progress::Done,
         used_at: None,
     };
-    assert!(engine.settle(settle()).await.is_err());
-    assert_eq!(engine.settle(settle()).await.unwrap().charged.unwrap().0, 20_000_000_000);
+    bench.lose_one();
+    assert!(bench.engine.settle(settle()).await.is_err());
+    assert_eq!(bench.engine.settle(settle()).await.unwrap().charged.unwrap().0, 20_000_000_000);
     // A day later the sliding window has forgotten; a breaker that opened stays open until it is reset.
-    clock.advance(Micros::from_secs(2 * 86_400));
+    bench.clock.advance(Micros::from_secs(2 * 86_400));
     let other = ReserveRequest {
         subject: SubjectOf {
             domain: b"shop",
@@ -274,6 +276,7 @@ async fn a_lost_answer_loses_no_alert_and_no_breaker() {
         estimate: UsageOf { usd: b"1.00", ..UsageOf::default() },
         ..ReserveRequest::default()
     };
+    let Bench { engine, limits, delivery, .. } = bench;
     let ruling = engine.reserve(other).await.unwrap().ruling;
     delivery.run(std::future::ready(())).await;
     let rules = limits.load();
@@ -318,5 +321,15 @@ async fn usage_without_a_price_that_envoy_tells_is_told_of_beside_what_has_one()
     assert!(spent.iter().all(|spent| (spent.tokens, spent.money) == (12, 50_000)), "{spent:?}");
     assert_eq!(spent.len(), 2);
     assert_eq!(bench.engine.store().notes(page(Trail::Refused)).await.unwrap(), []);
+    assert_eq!(bench.told().await, [("budget".to_owned(), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_without_a_price_is_told_of_though_an_answer_is_lost() {
+    let bench = Bench::new();
+    bench.lose_one();
+    let call = Ask::new("shop", "route=llm user=u usage=output model=else").hits(7);
+    bench.engine.check(call.request()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.told().await, [("budget".to_owned(), 1)]);
 }

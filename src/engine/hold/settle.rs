@@ -182,13 +182,14 @@ impl Ending<'_> {
         let then = then(progress);
         let call = self.call(bill.spent, then, Some(told.report()));
         let settled = make(engine, call).await.map_err(HoldError::Unavailable)?;
-        tell(engine, rules, &settled).await;
         if settled.before == Before::Unknown {
             return Ok(None);
         }
-        learn(engine, rules, &settled, self.used, progress);
-        let used = self.used.map_or(&[][..], std::slice::from_ref);
-        count(engine, rules, (self.name, &settled, then), used, at);
+        let before = count(engine, rules, (self.name, &settled, then), used, at);
+        if let (Some(used), Then::Done, true) = (self.used, then, before != Before::Settled) {
+            teach(&mut engine.estimates.lock(), &rules.prices, used, &settled);
+        }
+        tell(engine, rules, &settled).await;
         Ok(Some(answer(engine, rules, &settled, bill, progress)))
     }
 
@@ -228,7 +229,9 @@ impl Ending<'_> {
         let money = self.otherwise.iter().filter(|charge| charge.unit == Unit::Money);
         match found.before {
             Before::Unknown => money.map(|charge| charge.overflow).collect(),
-            _ => found.unpaid(),
+            // Nothing more is charged.
+            Before::Settled => Vec::new(),
+            Before::Held | Before::Late | Before::Unheld => found.unheld_money(),
         }
     }
 
@@ -243,19 +246,6 @@ impl Ending<'_> {
         let cost = known_cost(used, &rules.prices, at);
         let money = if cost.unpriced.is_none() { Due::Exactly } else { Due::AtLeast }(cost.nanos);
         Bill { spent: Spent { tokens: Due::Exactly(used.tokens.total()), money }, unpriced: cost.unpriced }
-    }
-}
-
-/// Learns what such a call uses, once it has come to its end.
-fn learn<S: Store>(
-    engine: &Engine<S>,
-    rules: &RuleSet,
-    settled: &Settled,
-    used: Option<&Usage<'_>>,
-    progress: Progress,
-) {
-    if let (Some(used), Progress::Done, true) = (used, progress, settled.before != Before::Settled) {
-        teach(&mut engine.estimates.lock(), &rules.prices, used, settled);
     }
 }
 
