@@ -24,13 +24,15 @@ local UNIT_AT = 3
 
 -- Writes the record under `key`, for so many milliseconds.
 local function write_record(key, r, kept)
-  local text = pack('<Bddddddc8I4c0I4c0', r[STATE], r[BEGAN], r[LAPSES], r[TTL], r[AGED], r[SHARE],
-    r[COUNTS], r[ASKED], #r[ABOUT], r[ABOUT], #r[TOTALS], r[TOTALS])
-  for _, part in ipairs(r[PARTS]) do
+  local texts = { pack('<Bddddddc8I4c0I4c0', r[STATE], r[BEGAN], r[LAPSES], r[TTL], r[AGED], r[SHARE],
+    r[COUNTS], r[ASKED], #r[ABOUT], r[ABOUT], #r[TOTALS], r[TOTALS]) }
+  for i, part in ipairs(r[PARTS]) do
     local stays = part[STAYS]
-    text = text .. pack('<dddddI2c0', part[CLOSES], part[GRANTED], part[PAID], part[GIVEN], part[ON_HOLD], #stays, stays)
+    texts[i + 1] =
+      pack('<dddddI2c0', part[CLOSES], part[GRANTED], part[PAID], part[GIVEN], part[ON_HOLD], #stays, stays)
   end
-  call('PSETEX', key, kept, text)
+  -- At once: a text that grows is copied whenever it does.
+  call('PSETEX', key, kept, table.concat(texts))
 end
 
 -- Milliseconds until an instant, and a little.
