@@ -19,7 +19,7 @@ use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
 use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
 
 use super::follow;
-use super::role::{Asked, Role, model_of};
+use super::role::{Asked, Role};
 
 /// How long a call holds what no limit says more about: nobody can renew it.
 const MAX_AGE: Micros = Micros::from_secs(3600);
@@ -38,23 +38,25 @@ pub(super) async fn begin<S: Store>(
 ) -> Decision {
     let mut plan = plan(engine, rules, domain, request, roles);
     let asked = |place: usize, line: &mut Object| {
-        if let Role::Begins(asked) = roles[place] {
-            let usage = usage(engine, rules, domain, (request, place), asked);
+        if let Role::Begins { asked, model } = roles[place] {
+            let usage = usage(engine, rules, domain, (request, place), (asked, model));
             tell_asked(line, &usage, &rules.prices, engine.store.now());
         }
     };
-    let begins = roles.iter().position(|role| matches!(role, Role::Begins(_)));
+    let begins = roles.iter().enumerate().find_map(|(place, role)| match role {
+        Role::Begins { model, .. } => Some((place, *model)),
+        Role::None | Role::Ends { .. } => None,
+    });
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
-    let Some(first) = begins.filter(|_| holds) else {
+    let Some((first, model)) = begins.filter(|_| holds) else {
         let mut answer = charge(engine, domain, request, &plan).await;
         return conclude(engine, domain, request, &mut plan, &mut answer, asked).await;
     };
     let life = life(&plan);
     let name = engine.names.fresh(&plan);
     let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
-    let begun = &request.descriptors[first];
-    let model = rules.prices.model(model_of(domain, begun));
-    let about = about(domain, begun, engine.store.key_secret(), model);
+    let model = rules.prices.model(model);
+    let about = about(domain, &request.descriptors[first], engine.store.key_secret(), model);
     plan.write_memos(domain, model);
     let spent = all_spent(engine, domain, request, &plan);
     let expenses = &expenses(&spent)[..];
@@ -95,8 +97,8 @@ fn plan<'a, S: Store>(
             Role::None => plan.add(domain, descriptor, |limit, number, reached| {
                 op(limit, number, reached, descriptor.direction, hits).map(Ask::Op)
             }),
-            Role::Begins(asked) => {
-                let usage = usage(engine, rules, domain, (request, place), *asked);
+            Role::Begins { asked, model } => {
+                let usage = usage(engine, rules, domain, (request, place), (*asked, *model));
                 let amounts = Amounts::of(&usage, Partial::Refused, &rules.prices, engine.store.now());
                 plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
             }
@@ -106,16 +108,15 @@ fn plan<'a, S: Store>(
     plan
 }
 
-/// What the descriptor at `place` has `asked` for.
-fn usage<'r, S: Store>(
+/// What the descriptor at `place` has `asked` for, of `model`.
+fn usage<'m, S: Store>(
     engine: &Engine<S>,
     rules: &RuleSet,
-    domain: &'r NativeDomain,
-    (request, place): (&'r CheckRequest<'_>, usize),
-    asked: Asked,
-) -> Usage<'r> {
+    domain: &NativeDomain,
+    (request, place): (&CheckRequest<'_>, usize),
+    (asked, model): (Asked, &'m [u8]),
+) -> Usage<'m> {
     let descriptor = &request.descriptors[place];
-    let model = model_of(domain, descriptor);
     let hits = request.hits_of(descriptor);
     let expected = || Usage::expected(engine, (model, hits), (domain, descriptor), &rules.prices);
     asked.usage(model, hits, expected)

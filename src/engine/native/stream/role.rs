@@ -15,7 +15,12 @@ pub(super) enum Role<'a> {
     /// Nothing.
     None,
     /// It holds what a call may use.
-    Begins(Asked),
+    Begins {
+        /// How much.
+        asked: Asked,
+        /// Of which model; may be empty.
+        model: &'a [u8],
+    },
     /// It tells what one has used, or that it has ended.
     Ends {
         /// The hold that it settles; `None`, if there is none or none that can be read.
@@ -49,10 +54,13 @@ impl<'a> Role<'a> {
         }
         match (value(b"hold"), value(b"usage"), value(b"reserve")) {
             (None, None, None) => Self::None,
-            (None, None, Some(asked)) => Self::Begins(Asked::read(asked).unwrap_or_else(|| {
-                oddities.note(Odd::Reserve);
-                Asked::Estimate
-            })),
+            (None, None, Some(asked)) => Self::Begins {
+                asked: Asked::read(asked).unwrap_or_else(|| {
+                    oddities.note(Odd::Reserve);
+                    Asked::Estimate
+                }),
+                model: model_of(domain, descriptor),
+            },
             (hold, class, _) => Self::Ends {
                 hold: hold.and_then(|hold| {
                     let settled = |handle: &Handle| handle.kept != Kept::Nothing;
@@ -71,7 +79,7 @@ impl<'a> Role<'a> {
 
 /// The model that `descriptor` is about; may be empty. What its path captured beats what was sent. A name that is too
 /// long for any model is cut where it still is: callers choose it, and it is kept.
-pub(super) fn model_of<'a>(domain: &'a NativeDomain, descriptor: &'a Descriptor<'_>) -> &'a [u8] {
+fn model_of<'a>(domain: &'a NativeDomain, descriptor: &'a Descriptor<'_>) -> &'a [u8] {
     let captures = Selection::of(domain, descriptor).captures;
     let captured = captures.iter().find(|(name, _)| **name == *b"model").map(|(_, value)| *value);
     let name = captured.or_else(|| sent(&descriptor.entries, b"model")).unwrap_or_default();
