@@ -52,9 +52,12 @@ impl Period {
     }
 }
 
-/// A recurring period in a zone.
+/// A recurring period in a zone. All clones are one, and as small as a pointer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Calendar {
+pub struct Calendar(Arc<Periods>);
+
+#[derive(Debug, PartialEq)]
+struct Periods {
     period: Period,
     zone: TimeZone,
     zone_name: Arc<str>,
@@ -81,40 +84,45 @@ impl Calendar {
             return Err(InvalidCalendar::Anchor(anchor));
         }
         let found = TimeZone::get(zone).map_err(|_| InvalidCalendar::Zone(zone.to_owned()))?;
-        Ok(Self { period, zone: found, zone_name: zone.into(), anchor, last: LastPeriod::default() })
+        let (zone_name, last) = (zone.into(), LastPeriod::default());
+        Ok(Self(Arc::new(Periods { period, zone: found, zone_name, anchor, last })))
     }
 
     /// The same periods, begun on every day of the month in turn; none for days and weeks, which have no anchor.
     pub fn on_every_anchor(&self) -> impl Iterator<Item = Self> {
-        let on = |anchor| Self { anchor, last: LastPeriod::default(), ..self.clone() };
+        let Periods { period, zone, zone_name, .. } = &*self.0;
+        let on = |anchor| {
+            let (zone, zone_name, last) = (zone.clone(), zone_name.clone(), LastPeriod::default());
+            Self(Arc::new(Periods { period: *period, zone, zone_name, anchor, last }))
+        };
         (1..=31).filter(|_| self.has_anchor()).map(on)
     }
 
     /// How long a period is.
     pub fn period(&self) -> Period {
-        self.period
+        self.0.period
     }
 
     /// The zone's IANA name, as configured.
     pub fn zone_name(&self) -> &str {
-        &self.zone_name
+        &self.0.zone_name
     }
 
     /// The day of the month on which months and years begin.
     pub fn anchor(&self) -> u8 {
-        self.anchor
+        self.0.anchor
     }
 
     /// The period and, where it makes one begin on another day than the first, the anchor: `month anchor 15`.
     pub fn in_words(&self) -> String {
-        match self.anchor {
-            anchor if self.has_anchor() && anchor != 1 => format!("{} anchor {anchor}", self.period.name()),
-            _ => self.period.name().to_owned(),
+        match self.0.anchor {
+            anchor if self.has_anchor() && anchor != 1 => format!("{} anchor {anchor}", self.0.period.name()),
+            _ => self.0.period.name().to_owned(),
         }
     }
 
     fn has_anchor(&self) -> bool {
-        matches!(self.period, Period::Month | Period::Year)
+        matches!(self.0.period, Period::Month | Period::Year)
     }
 
     /// Four boundaries around `at`: the starts of the previous period, of the one that holds `at`,
@@ -131,10 +139,10 @@ impl Calendar {
 
     /// The starts of the period that holds `at` and of the next.
     pub fn period_of(&self, at: Timestamp) -> [Timestamp; 2] {
-        self.last.holding(at).unwrap_or_else(|| {
+        self.0.last.holding(at).unwrap_or_else(|| {
             let current = self.current(at);
             let period = [current, self.neighbour(current, 1)].map(|start| self.instant(start));
-            self.last.keep(period);
+            self.0.last.keep(period);
             period
         })
     }
@@ -143,7 +151,7 @@ impl Calendar {
     /// year.
     pub fn name_of(&self, at: Timestamp) -> String {
         let date = self.current(at).to_string();
-        let parts = match self.period {
+        let parts = match self.0.period {
             Period::Day | Period::Week => 3,
             Period::Month => 2,
             Period::Year => 1,
@@ -158,11 +166,11 @@ impl Calendar {
     }
 
     fn local_date(&self, at: Timestamp) -> Date {
-        self.zone.to_datetime(instant_of(at)).date()
+        self.0.zone.to_datetime(instant_of(at)).date()
     }
 
     fn period_start(&self, date: Date) -> Date {
-        match self.period {
+        match self.0.period {
             Period::Day => date,
             Period::Week => shift(date, i64::from(date.weekday().since(Weekday::Monday)).days().negate()),
             Period::Month => {
@@ -177,7 +185,7 @@ impl Calendar {
     }
 
     fn neighbour(&self, start: Date, steps: i64) -> Date {
-        match self.period {
+        match self.0.period {
             Period::Day => shift(start, steps.days()),
             Period::Week => shift(start, steps.weeks()),
             Period::Month => self.anchored(shift(start.first_of_month(), steps.months())),
@@ -187,12 +195,13 @@ impl Calendar {
 
     /// The anchor day in the month that begins on `first`.
     fn anchored(&self, first: Date) -> Date {
-        let day = i64::from(self.anchor).min(i64::from(first.days_in_month()));
+        let day = i64::from(self.0.anchor).min(i64::from(first.days_in_month()));
         shift(first, (day - 1).days())
     }
 
     fn instant(&self, date: Date) -> Timestamp {
         let micros = self
+            .0
             .zone
             .to_zoned(date.at(0, 0, 0, 0))
             .map_or(i64::MAX, |midnight| midnight.timestamp().as_microsecond());

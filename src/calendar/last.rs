@@ -3,17 +3,16 @@
 //!
 //! Only saves work: what it tells is what would be worked out. It must not decide which period holds an instant.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
 
 const SECOND: u64 = 1_000_000;
 
-/// A period, known to all clones. One word holds both boundaries, so nobody reads halves of two: in seconds, the first
+/// A period. One word holds both boundaries, so nobody reads halves of two: in seconds, the first
 /// in the upper half; 0 before anything is known.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastPeriod(Arc<AtomicU64>);
+#[derive(Debug, Default)]
+pub(super) struct LastPeriod(AtomicU64);
 
 impl LastPeriod {
     /// The starts of the period and of the next, if it holds `at`.
@@ -51,7 +50,7 @@ mod tests {
         let last = LastPeriod::default();
         assert_eq!(last.holding(Timestamp(0)), None);
         let period = [3, 5].map(|second| Timestamp(second * SECOND));
-        last.clone().keep(period);
+        last.keep(period);
         let known = [period[0].0 - 1, period[0].0, period[1].0 - 1, period[1].0]
             .map(|at| last.holding(Timestamp(at)));
         assert_eq!(known, [None, Some(period), Some(period), None]);
