@@ -34,7 +34,7 @@ impl Collector for Settled {
 
 impl Settled {
     fn ended(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Holds of a limit that were settled, released, or settled after they had lapsed";
+        let help = "Holds of a limit whose end was told: settled, released, or settled after they had lapsed";
         let mut family = encoder.encode_descriptor("holds_ended", help, None, MetricType::Counter)?;
         for (domain, limits) in &self.0.ended {
             for (limit, ended) in limits {
