@@ -24,6 +24,7 @@ mod bytes;
 mod cells;
 mod counter;
 mod debt;
+mod held;
 mod holds;
 mod period;
 mod total;
@@ -38,11 +39,12 @@ pub use bucket::{Bucket, Refill};
 pub use bytes::{Unreadable, read_number, write_number};
 pub use cells::{CELLS, Cells};
 pub use debt::{Indebted, boundary_near, carried_every};
+pub use held::Held;
 pub use holds::{HoldId, Holder, Holds, Share};
 pub use period::{PeriodCount, Span};
 pub use total::Capacity;
 
-/// What a counter remembers. 24 bytes; only a window with many cells has more, on the heap.
+/// What a counter remembers. 24 bytes; only a window with many cells has more, on the heap, and one that is held of.
 #[derive(Clone, Debug)]
 pub enum State {
     /// Of a sliding window, or of anonymous holds.
@@ -55,6 +57,8 @@ pub enum State {
     Indebted(Box<Indebted>),
     /// Of a capacity.
     Total(Capacity),
+    /// Of a counter that is held of, and what is held.
+    Held(Box<Held>),
     /// Of a limit on the size of one call: nothing.
     Nothing,
 }
@@ -293,20 +297,11 @@ impl State {
             (Self::Period(count), window) if window.debt() == Debt::Forgiven => {
                 counter::charge(count, window, ask)
             }
-            (state @ Self::Period(_), _) => state.indebted().ask(rule, ask),
+            (state @ (Self::Period(_) | Self::Held(_)), _) => state.charged().ask(rule, ask),
             (Self::Indebted(count), _) => counter::charge(&mut **count, rule, ask),
             (Self::Total(capacity), Window::Total { forget }) => counter::charge(capacity, *forget, ask),
             _ => counter::charge(&mut Nothing, (), ask),
         }
-    }
-
-    /// The same state of a limit that has come to carry debt.
-    #[cold]
-    fn indebted(&mut self) -> &mut Self {
-        if let Self::Period(count) = self {
-            *self = Self::Indebted(Box::new(Indebted { count: *count, pays: 0 }));
-        }
-        self
     }
 
     /// The instant from which the state is as good as fresh; `None` if it never is by itself.
@@ -318,6 +313,7 @@ impl State {
             (Self::Bucket(bucket), window) => bucket.idle_from(Refill::of(window, rule.number)),
             (Self::Period(count), _) => Some(count.idle_from()),
             (Self::Indebted(count), window) => Some(count.idle_from(window)),
+            (Self::Held(held), _) => held.idle_from(rule),
             (Self::Total(capacity), Window::Total { forget }) => capacity.idle_from(*forget),
             _ => Some(Timestamp(0)),
         }

@@ -32,21 +32,24 @@ pub enum Unreadable {
 }
 
 impl State {
-    /// Writes the state behind what stands in `bytes`.
+    /// Writes the state behind what stands in `bytes`; of what is held its holders know.
     pub fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.push(if matches!(self, Self::Indebted(_)) { VERSION_WITH_DEBT } else { VERSION });
         let (kind, amount, instant) = match self {
+            Self::Held(held) => return held.counted().write(bytes),
             Self::Cells(cells) => {
-                bytes.push(CELLS);
+                bytes.extend([VERSION, CELLS]);
                 return cells.write(bytes);
             }
-            Self::Nothing => return bytes.push(NOTHING),
-            Self::Indebted(indebted) => return indebted.write(bytes),
+            Self::Nothing => return bytes.extend([VERSION, NOTHING]),
+            Self::Indebted(indebted) => {
+                bytes.push(VERSION_WITH_DEBT);
+                return indebted.write(bytes);
+            }
             Self::Bucket(Bucket { level, at }) => (BUCKET, level, at),
             Self::Period(PeriodCount { end, used }) => (PERIOD, used, end),
             Self::Total(Capacity { used, touched }) => (TOTAL, used, touched),
         };
-        bytes.push(kind);
+        bytes.extend([VERSION, kind]);
         write_number(bytes, *amount);
         write_number(bytes, instant.0);
     }

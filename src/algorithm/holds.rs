@@ -72,6 +72,11 @@ impl Holds {
         self.open.last()
     }
 
+    /// Whether they take more room than most do. Then someone has to look after them once they have lapsed.
+    pub fn are_many(&self) -> bool {
+        self.open.is_long()
+    }
+
     /// Lets go of what has lapsed by `now`, at most [`LET_GO_AT_ONCE`]: the rest is held until this is asked again. Tells
     /// how many.
     pub fn lapse(&mut self, now: Timestamp) -> usize {

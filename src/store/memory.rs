@@ -8,8 +8,8 @@
 //! Most calls make one charge. Such a call is done in place; several take [`step`]s that can be taken back.
 
 mod changed;
+mod crowded;
 mod kept;
-mod open;
 mod records;
 mod reserve;
 mod rounds;
@@ -33,7 +33,6 @@ use super::{
     Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
     Settle, Settled, Store, StoreError,
 };
-use open::Open;
 use records::Records;
 use rounds::Rounds;
 use shard::{Places, Shard};
@@ -78,13 +77,8 @@ pub struct MemoryStore {
 #[repr(align(128))]
 struct Aligned(Mutex<Shard>);
 
-/// Counters that newcomers share, and what is held of them, by their limits. They have places of their own, beyond the
-/// bound.
-#[derive(Debug, Default)]
-struct Shared {
-    states: HashMap<u128, State>,
-    open: Open,
-}
+/// Counters that newcomers share, by their limits. They have places of their own, beyond the bound.
+type Shared = HashMap<u128, State>;
 
 /// How a memory store is set up.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +143,7 @@ impl MemoryStore {
     /// How many counters are kept, idle ones included.
     pub fn len(&self) -> usize {
         let in_shards: usize = self.shards.iter().map(|shard| shard.0.lock().len()).sum();
-        in_shards + self.shared.lock().states.len()
+        in_shards + self.shared.lock().len()
     }
 
     /// How many records of reservations were forgotten while they might still have been asked for, since there were too
@@ -218,7 +212,7 @@ impl MemoryStore {
         match charge.on_error {
             OnError::Local => {
                 let mut newcomers = self.shared.lock();
-                ask(shared(&mut newcomers.states, charge), charge.rule, charge.op, overrun, at)
+                ask(shared(&mut newcomers, charge), charge.rule, charge.op, overrun, at)
             }
             OnError::Allow | OnError::Deny => charge.stand_in(),
         }
@@ -237,7 +231,7 @@ fn ask(state: &mut State, rule: Rule<'_>, op: Op, overrun: Overrun, at: Timestam
 }
 
 /// The counter that newcomers of the limit of `charge` share.
-fn shared<'s>(states: &'s mut HashMap<u128, State>, charge: &Charge<'_>) -> &'s mut State {
+fn shared<'s>(states: &'s mut Shared, charge: &Charge<'_>) -> &'s mut State {
     states.entry(charge.overflow).or_insert_with(|| State::fresh(charge.rule.window))
 }
 

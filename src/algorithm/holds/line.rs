@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Timestamp;
 
-use super::{HoldId, Holder};
+use super::Holder;
 
 /// How many stand in a row at most: moving them is quicker than finding one in a tree.
 const FEW: usize = 16;
@@ -24,8 +24,12 @@ pub(super) struct Line {
     tree: BTreeMap<Place, u64>,
 }
 
-/// When somebody lapses, and who that is.
-type Place = (Timestamp, HoldId);
+/// When somebody lapses, and who that is: as bytes, since a number would leave gaps.
+type Place = (Timestamp, [u8; 16]);
+
+fn place(holder: Holder) -> Place {
+    (holder.until, holder.id.0.to_be_bytes())
+}
 
 impl Line {
     /// How many there are.
@@ -37,6 +41,11 @@ impl Line {
     pub(super) fn last(&self) -> Option<Timestamp> {
         let place = self.row.last().map(|(place, _)| place);
         place.or_else(|| self.tree.last_key_value().map(|(place, _)| place)).map(|(until, _)| *until)
+    }
+
+    /// Whether they take more room than a line has by itself.
+    pub(super) fn is_long(&self) -> bool {
+        self.row.spilled() || !self.tree.is_empty()
     }
 
     /// When each of them lapses and how much it is, in their order.
@@ -58,7 +67,7 @@ impl Line {
 
     /// Adds `amount` to what `holder` has.
     pub(super) fn add(&mut self, holder: Holder, amount: u64) {
-        let place = (holder.until, holder.id);
+        let place = place(holder);
         if !self.tree.is_empty() {
             *self.tree.entry(place).or_default() += amount;
             return;
@@ -75,7 +84,7 @@ impl Line {
 
     /// Takes away what `holder` has; `None` if it has nothing.
     pub(super) fn take(&mut self, holder: Holder) -> Option<u64> {
-        let place = (holder.until, holder.id);
+        let place = place(holder);
         match self.find(place) {
             Ok(index) => Some(self.row.remove(index).1),
             Err(_) => self.tree.remove(&place),
@@ -93,6 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::algorithm::HoldId;
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
@@ -104,7 +114,7 @@ mod tests {
             let (mut line, mut all) = (Line::default(), BTreeMap::<Place, u64>::new());
             for (until, id, amount, what) in steps {
                 let holder = Holder { id: HoldId(id), until: Timestamp(until) };
-                let place = (holder.until, holder.id);
+                let place = place(holder);
                 match what {
                     0..6 => {
                         line.add(holder, amount);
@@ -132,6 +142,8 @@ mod tests {
         for id in 0..BY_ITSELF as u128 {
             line.add(Holder { id: HoldId(id), until: Timestamp(1) }, 1);
         }
-        assert!(!line.row.spilled());
+        assert!(!line.is_long());
+        line.add(Holder { id: HoldId(9), until: Timestamp(1) }, 1);
+        assert!(line.is_long());
     }
 }

@@ -7,7 +7,7 @@
 mod bytes;
 mod changed;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -28,11 +28,8 @@ const BESIDE: usize = 8;
 /// Records by name.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    by_name: HashMap<u128, Lined, RandomState>,
-    /// Those that may hold something, in the order in which they lapse.
-    open: BTreeSet<(Timestamp, u128)>,
-    /// The others, in the order in which they are forgotten.
-    over: BTreeSet<(Timestamp, u128)>,
+    by_name: HashMap<u128, Box<Lined>, RandomState>,
+    lines: Lines,
     /// How many went before their time.
     forgotten: u64,
     /// Which have changed, where somebody keeps track of it.
@@ -46,11 +43,63 @@ struct Lined {
     line: Line,
 }
 
-/// A line of records, and the instant by which one stands there.
+/// Names of records in lines.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Of those that may hold something, in the order in which they lapse.
+    open: BTreeMap<Turn, u128>,
+    /// Of the others, in the order in which they are forgotten.
+    over: BTreeMap<Turn, u128>,
+    /// How many have ever come.
+    turns: u64,
+}
+
+/// By which instant, and after how many others: whoever comes last mostly stands last, beside those who came just before.
+type Turn = (Timestamp, u64);
+
+/// Where a record stands.
 #[derive(Clone, Copy, Debug)]
 enum Line {
-    Open(Timestamp),
-    Over(Timestamp),
+    Open(Turn),
+    Over(Turn),
+}
+
+impl Lines {
+    /// Has the `record` of this name stand in line.
+    fn stand(&mut self, name: u128, record: &Record) -> Line {
+        match record.state {
+            Reservation::Open => {
+                let turn = self.turn(record.until);
+                self.open.insert(turn, name);
+                Line::Open(turn)
+            }
+            _ => self.stand_over(name, record.kept_until),
+        }
+    }
+
+    /// Has the record of this name stand with those that are over, until then.
+    fn stand_over(&mut self, name: u128, until: Timestamp) -> Line {
+        let turn = self.turn(until);
+        self.over.insert(turn, name);
+        Line::Over(turn)
+    }
+
+    fn leave(&mut self, line: Line) {
+        match line {
+            Line::Open(turn) => self.open.remove(&turn),
+            Line::Over(turn) => self.over.remove(&turn),
+        };
+    }
+
+    fn turn(&mut self, until: Timestamp) -> Turn {
+        self.turns += 1;
+        (until, self.turns)
+    }
+}
+
+/// The first name of a line, if it stands there until `then` at most.
+fn first_by(line: &BTreeMap<Turn, u128>, then: Timestamp) -> Option<u128> {
+    line.first_key_value().filter(|((until, _), _)| *until <= then).map(|(_, name)| *name)
 }
 
 /// What is known of a reservation.
@@ -127,7 +176,7 @@ impl Records {
             return true;
         }
         self.let_lapse(now);
-        self.open.len() < most && self.forget_first(now)
+        self.lines.open.len() < most && self.forget_first(now)
     }
 
     /// Whether there is a place for one more that holds nothing, where there are at most so many that hold something, at
@@ -147,8 +196,9 @@ impl Records {
 
     /// Forgets the first of those that hold nothing. Whether there was one.
     fn forget_first(&mut self, now: Timestamp) -> bool {
-        let Some((until, name)) = self.over.first().copied() else { return false };
-        self.forgotten += u64::from(until > now);
+        let Some(((until, _), name)) = self.lines.over.first_key_value() else { return false };
+        let name = *name;
+        self.forgotten += u64::from(*until > now);
         self.remove(name);
         true
     }
@@ -156,22 +206,19 @@ impl Records {
     /// Keeps `record` under `name`, in place of any other.
     pub(super) fn insert(&mut self, name: u128, record: Record) {
         self.tell_before(name);
-        let line = record.line();
-        if let Some(before) = self.by_name.insert(name, Lined { record, line }) {
-            self.leave(name, before.line);
+        let line = self.lines.stand(name, &record);
+        if let Some(before) = self.by_name.insert(name, Box::new(Lined { record, line })) {
+            self.lines.leave(before.line);
         }
-        self.stand(name, line);
         self.note_changed(name);
     }
 
     /// Keeps the record under `name`, which has changed and was told before, until then.
     pub(super) fn keep(&mut self, name: u128, until: Timestamp) {
-        if let Some(Lined { record, line }) = self.by_name.get_mut(&name) {
-            record.kept_until = until;
-            let (was, is) = (*line, record.line());
-            *line = is;
-            self.leave(name, was);
-            self.stand(name, is);
+        if let Some(lined) = self.by_name.get_mut(&name) {
+            lined.record.kept_until = until;
+            self.lines.leave(lined.line);
+            lined.line = self.lines.stand(name, &lined.record);
         }
         self.note_changed(name);
     }
@@ -180,9 +227,7 @@ impl Records {
     fn forget(&mut self, then: Timestamp) {
         self.let_lapse(then);
         for _ in 0..LET_GO_AT_ONCE {
-            let Some((_, name)) = self.over.first().copied().filter(|(until, _)| *until <= then) else {
-                break;
-            };
+            let Some(name) = first_by(&self.lines.over, then) else { break };
             self.remove(name);
         }
     }
@@ -190,35 +235,18 @@ impl Records {
     /// Has those that have lapsed by `now` stand with those that are over; the rest of very many with later calls.
     fn let_lapse(&mut self, now: Timestamp) {
         for _ in 0..LET_GO_AT_ONCE {
-            let Some((_, name)) = self.open.first().copied().filter(|(until, _)| *until <= now) else {
-                break;
-            };
-            self.open.pop_first();
-            if let Some(Lined { record, line }) = self.by_name.get_mut(&name) {
-                *line = Line::Over(record.kept_until);
-                self.over.insert((record.kept_until, name));
+            let Some(name) = first_by(&self.lines.open, now) else { break };
+            self.lines.open.pop_first();
+            if let Some(lined) = self.by_name.get_mut(&name) {
+                lined.line = self.lines.stand_over(name, lined.record.kept_until);
             }
         }
-    }
-
-    fn stand(&mut self, name: u128, line: Line) {
-        match line {
-            Line::Open(until) => self.open.insert((until, name)),
-            Line::Over(until) => self.over.insert((until, name)),
-        };
-    }
-
-    fn leave(&mut self, name: u128, line: Line) {
-        match line {
-            Line::Open(until) => self.open.remove(&(until, name)),
-            Line::Over(until) => self.over.remove(&(until, name)),
-        };
     }
 
     fn remove(&mut self, name: u128) {
         self.tell_before(name);
         if let Some(lined) = self.by_name.remove(&name) {
-            self.leave(name, lined.line);
+            self.lines.leave(lined.line);
         }
         self.note_changed(name);
     }
@@ -281,14 +309,6 @@ impl Records {
 }
 
 impl Record {
-    /// Where it stands, whatever the time.
-    fn line(&self) -> Line {
-        match self.state {
-            Reservation::Open => Line::Open(self.until),
-            _ => Line::Over(self.kept_until),
-        }
-    }
-
     /// Whether nothing is held any more at `now`.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.state != Reservation::Open || now >= self.until

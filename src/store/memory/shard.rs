@@ -8,14 +8,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::algorithm::State;
+use crate::algorithm::{Holder, Holds, State};
 use crate::clock::Timestamp;
 use crate::store::durable::Changes;
 
 use super::changed::{Changed, Ended, Keys};
-use super::open::Open;
+use super::crowded::Crowded;
 use super::rounds::Round;
 use super::table::{NEVER, Place, Slot, Table};
+use super::{LET_GO_AT_ONCE, long_before};
 
 /// How many more counters the store may keep.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(super) struct Shard {
     table: Table,
     /// Of each stretch, the instant before which nothing in it is idle: until then nobody has to look.
     live_until: Vec<Timestamp>,
-    /// What is held beside the counters.
-    pub(super) open: Open,
+    /// Those of which many holds are open.
+    crowded: Crowded,
 }
 
 impl Places {
@@ -51,7 +52,7 @@ impl Places {
 impl Shard {
     /// With nothing in it, to hold about so many counters at last.
     pub(super) fn for_up_to(counters: usize) -> Self {
-        Self { table: Table::for_up_to(counters), live_until: Vec::new(), open: Open::default() }
+        Self { table: Table::for_up_to(counters), live_until: Vec::new(), crowded: Crowded::default() }
     }
 
     /// How many counters are kept, idle ones included.
@@ -70,9 +71,57 @@ impl Shard {
         self.table.find(id)
     }
 
-    /// What the counter at `place` remembers, and where what is held beside it stands.
-    pub(super) fn state_and_open(&mut self, place: Place) -> (&mut State, &mut Open) {
-        (&mut self.table.at(place).state, &mut self.open)
+    /// What the counter at `place` remembers.
+    pub(super) fn state(&mut self, place: Place) -> &mut State {
+        &mut self.table.at(place).state
+    }
+
+    /// Holds `amount` for `holder` of the counter `id`, which is `fresh` if it is not there and there is a place for it.
+    pub(super) fn hold(
+        &mut self,
+        id: u128,
+        fresh: State,
+        (holder, amount): (Holder, u64),
+        at: Timestamp,
+        places: &Places,
+    ) {
+        let Some(place) = self.find(id).or_else(|| self.insert(id, fresh, holder.until, at, places)) else {
+            return;
+        };
+        let slot = self.table.at(place);
+        slot.idle_from = slot.idle_from.max(holder.until);
+        let (_, holds) = slot.state.counted_and_held();
+        let were_many = holds.are_many();
+        holds.put(holder, amount);
+        if holds.are_many() && !were_many {
+            self.crowded.note(id, holds);
+        }
+    }
+
+    /// The counter at `place` has come to have many holds.
+    #[cold]
+    pub(super) fn note_crowded(&mut self, place: Place) {
+        let slot = self.table.at(place);
+        if let Some(holds) = slot.state.holds() {
+            self.crowded.note(slot.id, holds);
+        }
+    }
+
+    /// Lets go of what lapsed long before `now` where many holds are open; the rest of very much with later calls.
+    pub(super) fn let_go(&mut self, now: Timestamp) {
+        let (then, mut gone) = (long_before(now), 0);
+        while gone < LET_GO_AT_ONCE
+            && let Some(id) = self.crowded.take_next(then)
+        {
+            gone += 1;
+            let Some(holds) = self.table.get(id).and_then(|slot| slot.state.holds()) else { continue };
+            gone += holds.lapse(then);
+            if holds.is_empty() {
+                *holds = Holds::default();
+            } else {
+                self.crowded.note(id, holds);
+            }
+        }
     }
 
     /// Notes from when on the counter at `place` is idle; tells what was noted before.
@@ -237,10 +286,13 @@ fn live_until(table: &Table, stretch: usize) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEVER, Ordering, Places, Shard};
-    use crate::algorithm::State;
+    use super::{LET_GO_AT_ONCE, NEVER, Ordering, Places, Shard};
+    use crate::algorithm::{HoldId, Holder, State};
     use crate::clock::Timestamp;
     use crate::limits::Window;
+    use crate::store::memory::STANDSTILL;
+
+    const FOREVER: Window = Window::Total { forget: None };
 
     /// A key as uniform as real ones are.
     fn key(number: usize) -> u128 {
@@ -248,7 +300,7 @@ mod tests {
     }
 
     fn insert(shard: &mut Shard, places: &Places, number: usize, idle_from: u64, at: u64) -> bool {
-        let fresh = State::fresh(&Window::Total { forget: None });
+        let fresh = State::fresh(&FOREVER);
         shard.insert(key(number), fresh, Timestamp(idle_from), Timestamp(at), places).is_some()
     }
 
@@ -306,5 +358,54 @@ mod tests {
             assert_eq!(shard.find(key(number)), None);
             assert_eq!(shard.len(), all);
         }
+    }
+
+    /// Holds 1 of counter `number` until then, for so many holders.
+    fn hold(shard: &mut Shard, places: &Places, number: usize, until: u64, holders: u128) {
+        for id in 0..holders {
+            let holder = Holder { id: HoldId(id), until: Timestamp(until) };
+            shard.hold(key(number), State::fresh(&FOREVER), (holder, 1), Timestamp(0), places);
+        }
+    }
+
+    fn held(shard: &mut Shard, number: usize) -> u64 {
+        let counter = shard.get(key(number)).unwrap();
+        counter.state.holds().unwrap().held()
+    }
+
+    #[test]
+    fn many_holds_that_lapsed_long_ago_are_let_go_whoever_asks() {
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(1000));
+        (0..100).for_each(|number| hold(&mut shard, &places, number, 10 + number as u64, 100));
+        hold(&mut shard, &places, 100, 10, 2);
+        let mut after = |at: u64| {
+            (0..100).for_each(|_| shard.let_go(Timestamp(at + STANDSTILL.0)));
+            [9, 50, 99, 100].map(|number| held(&mut shard, number))
+        };
+        assert_eq!(after(9), [100, 100, 100, 2]);
+        assert_eq!(after(59), [0, 100, 100, 2], "few take little, and wait for whoever asks");
+        assert_eq!(after(200), [0, 0, 0, 2]);
+        assert_eq!(shard.crowded.take_next(NEVER), None);
+    }
+
+    #[test]
+    fn of_very_many_holds_some_are_let_go_at_a_time() {
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(1000));
+        hold(&mut shard, &places, 1, 10, 1000);
+        let mut left = || {
+            shard.let_go(Timestamp(10 + STANDSTILL.0));
+            held(&mut shard, 1)
+        };
+        assert_eq!([left(), left()], [1000 - LET_GO_AT_ONCE as u64, 0]);
+    }
+
+    #[test]
+    fn what_is_held_keeps_the_place_of_its_counter() {
+        let (mut shard, places) = (Shard::for_up_to(0), Places::new(1));
+        hold(&mut shard, &places, 1, 10, 1);
+        assert!(!insert(&mut shard, &places, 2, 90, 9));
+        assert!(insert(&mut shard, &places, 2, 90, 10));
+        hold(&mut shard, &places, 3, 50, 1);
+        assert_eq!((shard.find(key(1)), shard.find(key(3))), (None, None), "there is no place for another");
     }
 }

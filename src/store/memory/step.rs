@@ -14,7 +14,7 @@ use crate::store::{Admission, Binding, Call, Charge, Outcomes};
 use super::rounds::Round;
 use super::shard::Shard;
 use super::{MemoryStore, Shared, ask, idle_from};
-use seats::{At, Hand, Seat};
+use seats::{At, Seat};
 
 /// How many charges most calls have at most.
 pub(super) const FEW: usize = 8;
@@ -35,8 +35,6 @@ pub(super) struct Step<'m, 'c> {
     shared: Option<MutexGuard<'m, Shared>>,
     /// One a charge.
     seats: SmallVec<[Seat; FEW]>,
-    /// What is held beside each of its counters.
-    hands: SmallVec<[Hand; FEW]>,
     /// What was before each change, and to whose seat it belongs; only kept while the call may be refused.
     undo: SmallVec<[(usize, State); 4]>,
 }
@@ -69,9 +67,9 @@ impl<'m, 'c> Step<'m, 'c> {
         // Only now: see there.
         let round = store.rounds.now();
         shards.iter_mut().for_each(|(_, shard)| shard.enter(round));
-        let (seats, hands, undo) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
+        let (seats, undo) = (SmallVec::new(), SmallVec::new());
         let mut step =
-            Self { store, call, at, round, holder, share: Share::WHOLE, shards, shared, seats, hands, undo };
+            Self { store, call, at, round, holder, share: Share::WHOLE, shards, shared, seats, undo };
         step.sit_down();
         step
     }
@@ -122,7 +120,7 @@ impl<'m, 'c> Step<'m, 'c> {
         let call = self.call;
         let charge = &call.charges[index];
         if charge.op.changes() && call.admission == Admission::AllOrNone {
-            let before = self.state(index).map(|state| state.clone());
+            let before = self.state(index).map(|state| state.counted().clone());
             self.undo.extend(before.map(|state| (index, state)));
         }
         self.ask(index, charge.op.granted(self.share), charge.overrun(call.admission), self.holder)
@@ -142,27 +140,42 @@ impl<'m, 'c> Step<'m, 'c> {
 
     /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.
     pub(super) fn ask(&mut self, index: usize, op: Op, overrun: Overrun, holder: Holder) -> Outcome {
-        let (charge, at, holder) = (&self.call.charges[index], self.at, self.holder_at(index, holder));
-        let Self { shards, shared, seats, hands, .. } = self;
+        let (charge, at) = (&self.call.charges[index], self.at);
+        if matches!(op, Op::Hold { .. }) && matches!(self.seats[index].at, At::Fresh) && charge.has_holds() {
+            self.welcome_late(index, op, overrun);
+        }
+        let holder = self.holder_at(index, holder);
+        let Self { shards, shared, seats, .. } = self;
         let seat = &mut seats[index];
         if matches!(seat.at, At::Nowhere) {
             return Charge { op, ..*charge }.stand_in();
         }
-        let (state, open) = seat.state(shards, shared, charge);
         let mut fresh = State::Nothing;
-        let state = state.unwrap_or_else(|| {
+        let state = seat.state(shards, shared, charge).unwrap_or_else(|| {
             fresh = State::fresh(charge.rule.window);
             &mut fresh
         });
-        let (outcome, lapse) = match seat.hand {
-            None => (ask(state, charge.rule, op, overrun, at), None),
-            Some(hand) => hands[hand]
-                .act(open, at, |holds| state.charge_beside(holds, holder, charge.rule, op, overrun, at)),
-        };
+        // Few counters are ever held of, and only those have something beside them.
+        let has_holds = matches!(op, Op::Hold { .. }) || matches!(state, State::Held(_));
+        if !charge.has_holds() || !has_holds {
+            let outcome = ask(state, charge.rule, op, overrun, at);
+            if op.is_made(&outcome, overrun) {
+                seat.charged(idle_from(&outcome, state, charge.rule, at));
+            }
+            return outcome;
+        }
+        let (state, holds) = state.counted_and_held();
+        let were_many = holds.are_many();
+        holds.lapse(at);
+        let outcome = state.charge_beside(holds, holder, charge.rule, op, overrun, at);
+        let is_crowded = holds.are_many() && !were_many;
         if op.is_made(&outcome, overrun) {
             // What is held is spent sooner or later: the place is kept for that.
-            let idle_from = idle_from(&outcome, state, charge.rule, at);
-            seat.charged(lapse.map_or(idle_from, |lapse| lapse.max(idle_from)));
+            let lapse = holds.last_lapse().unwrap_or_default();
+            seat.charged(lapse.max(idle_from(&outcome, state, charge.rule, at)));
+        }
+        if is_crowded {
+            seat.note_crowded(shards);
         }
         outcome
     }
@@ -170,10 +183,10 @@ impl<'m, 'c> Step<'m, 'c> {
     /// Ends the hold of `holder` at the counter of the charge at `index`. Tells whether it was open.
     pub(super) fn end_hold(&mut self, index: usize, holder: Holder) -> bool {
         let holder = self.holder_at(index, holder);
-        let Self { shards, shared, seats, hands, .. } = self;
-        let Some(hand) = seats[index].hand else { return false };
-        let (_, open) = seats[index].state(shards, shared, &self.call.charges[index]);
-        hands[hand].act(open, self.at, |holds| holds.take(holder).is_some()).0
+        let at = self.at;
+        let Some(holds) = self.state(index).and_then(State::holds) else { return false };
+        holds.lapse(at);
+        holds.take(holder).is_some()
     }
 
     /// Who holds what `holder` holds by the charge at `index`: newcomers hold their own of what they share.
@@ -186,13 +199,13 @@ impl<'m, 'c> Step<'m, 'c> {
 
     /// The counter that the charge at `index` is made to, if it is kept.
     fn state(&mut self, index: usize) -> Option<&mut State> {
-        self.seats[index].state(&mut self.shards, &mut self.shared, &self.call.charges[index]).0
+        self.seats[index].state(&mut self.shards, &mut self.shared, &self.call.charges[index])
     }
 
     fn take_back(&mut self) {
         for (index, before) in std::mem::take(&mut self.undo).into_iter().rev() {
             if let Some(state) = self.state(index) {
-                *state = before;
+                *state.counted() = before;
             }
         }
         self.seats.iter_mut().for_each(Seat::uncharged);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::algorithm::{HoldId, Holder, Unreadable};
+use crate::algorithm::{HoldId, Holder, State, Unreadable};
 use crate::clock::Timestamp;
 use crate::store::durable::{Changes, Kept, Restored, Track};
 use crate::store::memory::MemoryStore;
@@ -91,7 +91,8 @@ impl Reservations {
             let Some(held) = part.held else { continue };
             let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
             let mut shard = self.0.shard_at(part.key.id).lock();
-            shard.open.hold(part.key.id, holder, held);
+            let fresh = State::fresh(&part.window);
+            shard.hold(part.key.id, fresh, (holder, held), at, &self.0.places);
         }
     }
 }

@@ -1,19 +1,18 @@
 //! Where the charges of a step are made: every charge gets a seat, at its counter.
 //!
 //! A counter that a call sits at is not let go before the call is over, however idle it is: the place of one charge must
-//! not go to the newcomer of another. What is held beside the counters is in hand until then.
+//! not go to the newcomer of another.
 
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use crate::algorithm::{Holds, State};
+use crate::algorithm::{Op, Overrun, State};
 use crate::clock::Timestamp;
 use crate::limits::{OnError, Window};
 use crate::store::Charge;
-use crate::store::memory::open::{self, Open};
 use crate::store::memory::shard::Shard;
 use crate::store::memory::table::{NEVER, Place};
-use crate::store::memory::{MemoryStore, Shared, ask, shared};
+use crate::store::memory::{MemoryStore, Shared, ask, long_before, shared};
 
 use super::{FEW, Step};
 
@@ -22,8 +21,6 @@ pub(super) struct Seat {
     /// The number of its shard among those that are locked.
     shard: usize,
     pub(super) at: At,
-    /// The number of what is held beside its counter, where anything may be.
-    pub(super) hand: Option<usize>,
 }
 
 /// Where in or beside a shard.
@@ -44,15 +41,6 @@ pub(super) enum At {
     Nowhere,
 }
 
-/// What is held beside a counter.
-pub(super) struct Hand {
-    id: u128,
-    /// Whether it is held beside a counter that newcomers share.
-    is_shared: bool,
-    /// Where it stands, if there is any.
-    place: Option<open::Place>,
-}
-
 /// The shards that a call touches, in ascending order.
 type Locked<'m> = SmallVec<[(usize, MutexGuard<'m, Shard>); FEW]>;
 
@@ -65,24 +53,25 @@ pub(super) fn lock<'m>(store: &'m MemoryStore, charges: &[Charge<'_>]) -> Locked
 }
 
 impl Seat {
-    /// The counter that `charge` is made to here, if it is kept, and where what is held beside it stands.
+    /// The counter that `charge` is made to here, if it is kept.
     pub(super) fn state<'s>(
         &self,
         shards: &'s mut [(usize, MutexGuard<'_, Shard>)],
         newcomers: &'s mut Option<MutexGuard<'_, Shared>>,
         charge: &Charge<'_>,
-    ) -> (Option<&'s mut State>, &'s mut Open) {
-        let shard = &mut *shards[self.shard].1;
+    ) -> Option<&'s mut State> {
         match (&self.at, newcomers) {
-            (At::Kept { place, .. }, _) => {
-                let (state, open) = shard.state_and_open(*place);
-                (Some(state), open)
-            }
-            (At::Shared, Some(newcomers)) => {
-                let Shared { states, open } = &mut **newcomers;
-                (Some(shared(states, charge)), open)
-            }
-            _ => (None, &mut shard.open),
+            (At::Kept { place, .. }, _) => Some(shards[self.shard].1.state(*place)),
+            (At::Shared, Some(newcomers)) => Some(shared(newcomers, charge)),
+            _ => None,
+        }
+    }
+
+    /// Its counter has come to have many holds.
+    #[cold]
+    pub(super) fn note_crowded(&self, shards: &mut [(usize, MutexGuard<'_, Shard>)]) {
+        if let At::Kept { place, .. } = self.at {
+            shards[self.shard].1.note_crowded(place);
         }
     }
 
@@ -101,31 +90,8 @@ impl Seat {
     }
 }
 
-impl Hand {
-    /// Has `act` act on the holds, which stand in `open`, without those that have lapsed by `now`. Tells when the last of
-    /// them lapses then.
-    pub(super) fn act<T>(
-        &mut self,
-        open: &mut Open,
-        now: Timestamp,
-        act: impl FnOnce(&mut Holds) -> T,
-    ) -> (T, Option<Timestamp>) {
-        if let Some(place) = self.place {
-            let holds = open.at(place);
-            holds.lapse(now);
-            return (act(holds), holds.last_lapse());
-        }
-        let mut holds = Holds::default();
-        let (done, last_lapse) = (act(&mut holds), holds.last_lapse());
-        if last_lapse.is_some() {
-            self.place = open.keep(self.id, holds);
-        }
-        (done, last_lapse)
-    }
-}
-
 impl Step<'_, '_> {
-    /// Seats every charge, those first whose counters are there, and takes in hand what is held beside them.
+    /// Seats every charge, those first whose counters are there.
     pub(super) fn sit_down(&mut self) {
         for charge in self.call.charges {
             let seat = self.seat(charge);
@@ -136,14 +102,14 @@ impl Step<'_, '_> {
             if matches!(self.seats[index].at, At::Fresh) && !matches!(charge.rule.window, Window::Request) {
                 // Another charge of the call may have brought the counter.
                 self.seats[index] = self.seat(charge);
-                self.welcome(index);
+                self.welcome(index, charge.op, charge.overrun(self.call.admission));
                 newcomers = true;
             }
         }
         if newcomers {
             self.sit_closer();
         }
-        self.take_in_hand();
+        self.let_go();
     }
 
     /// Finds all counters once more: newcomers have moved others.
@@ -168,16 +134,25 @@ impl Step<'_, '_> {
             }
             None => At::Fresh,
         };
-        Seat { shard, at, hand: None }
+        Seat { shard, at }
     }
 
-    /// Finds a place for the charge at `index`, if its counter is not there. What cannot change it needs no place.
-    fn welcome(&mut self, index: usize) {
+    /// Finds a place for the charge at `index`, which asked for none at first, now that it comes to hold something.
+    #[cold]
+    pub(super) fn welcome_late(&mut self, index: usize, op: Op, overrun: Overrun) {
+        self.seats[index] = self.seat(&self.call.charges[index]);
+        self.welcome(index, op, overrun);
+        self.sit_closer();
+    }
+
+    /// Finds a place for the charge at `index` to do `op`, if its counter is not there. What cannot change it needs no
+    /// place.
+    fn welcome(&mut self, index: usize, op: Op, overrun: Overrun) {
         let Seat { shard, at: At::Fresh, .. } = self.seats[index] else { return };
         let (charge, at) = (&self.call.charges[index], self.at);
-        let (mut fresh, overrun) = (State::fresh(charge.rule.window), charge.overrun(self.call.admission));
-        let outcome = ask(&mut fresh, charge.rule, charge.op.peek(), overrun, at);
-        if !charge.op.is_made(&outcome, overrun) {
+        let mut fresh = State::fresh(charge.rule.window);
+        let outcome = ask(&mut fresh, charge.rule, op.peek(), overrun, at);
+        if !op.is_made(&outcome, overrun) {
             return;
         }
         let counters = &mut self.shards[shard].1;
@@ -192,26 +167,14 @@ impl Step<'_, '_> {
         };
     }
 
-    /// Finds what is held beside the counters, of each once.
-    fn take_in_hand(&mut self) {
+    /// Lets go of what lapsed long ago, where holds are asked for.
+    fn let_go(&mut self) {
         if !self.call.charges.iter().any(Charge::has_holds) {
             return;
         }
-        // Places are good only once nobody else is let go.
-        self.shards.iter_mut().for_each(|(_, shard)| shard.open.let_go(self.at));
-        self.shared.iter_mut().for_each(|shared| shared.open.let_go(self.at));
-        for (seat, charge) in self.seats.iter_mut().zip(self.call.charges) {
-            if !charge.has_holds() {
-                continue;
-            }
-            let is_shared = matches!(seat.at, At::Shared);
-            let id = if is_shared { charge.overflow } else { charge.key.id };
-            let known = self.hands.iter().position(|hand| hand.id == id && hand.is_shared == is_shared);
-            seat.hand = known.or(Some(self.hands.len()));
-            if known.is_none() {
-                let (_, open) = seat.state(&mut self.shards, &mut self.shared, charge);
-                self.hands.push(Hand { id, is_shared, place: open.find(id) });
-            }
+        self.shards.iter_mut().for_each(|(_, shard)| shard.let_go(self.at));
+        for state in self.shared.iter_mut().flat_map(|shared| shared.values_mut()) {
+            state.holds().map(|holds| holds.lapse(long_before(self.at)));
         }
     }
 
