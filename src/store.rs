@@ -112,7 +112,8 @@ pub struct Answer {
     pub at: Timestamp,
     /// One outcome a charge, in their order.
     pub outcomes: Outcomes,
-    /// Why it is a stand-in, made by each limit's failure policy; `None` where the store itself answered.
+    /// Why it is a stand-in, or some of its refusals are, made by each limit's failure policy; `None` where the store
+    /// itself answered.
     pub degraded: Option<StoreError>,
 }
 
@@ -176,9 +177,11 @@ pub trait Lanes: Store {
 }
 
 impl Answer {
-    /// Whether a limit with this policy that refuses does so because the store has no answer.
-    pub fn is_policy_of(&self, on_error: OnError) -> bool {
-        self.degraded.is_some() && on_error == OnError::Deny
+    /// Whether a limit with this policy that refuses by `standing` does so because the store has no answer. A counter
+    /// of which nothing is used or held has room.
+    pub fn is_policy_of(&self, on_error: OnError, standing: Standing) -> bool {
+        let is_counted = standing.used > 0 || standing.held > 0;
+        self.degraded.is_some() && on_error == OnError::Deny && !is_counted
     }
 }
 

@@ -1,12 +1,14 @@
 //! Reservations in the embedded store alone: what it does when it is full, and when many threads ask at once.
 
-use tollgate::algorithm::{Op, Standing};
+use std::num::NonZeroU64;
+
+use tollgate::algorithm::{Op, Outcome, Standing};
 use tollgate::clock::{Clock, Micros};
-use tollgate::limits::{KeySecret, MAX_AMOUNT, Number, OnError, Window};
+use tollgate::limits::{KeySecret, MAX_AMOUNT, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
-    Admission, Before, Call, Charge, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Store, StoreError,
-    Then,
+    Admission, Before, Call, Charge, Due, Hold, Life, Page, Part, Place, Report, Reserve, Reserved, Settle,
+    Settled, Spent, Store, StoreError, Then, Trail,
 };
 
 use crate::support::bench::START;
@@ -142,6 +144,83 @@ fn what_was_spent_at_once_is_spent_once_and_settled_for_the_rest() {
     assert_eq!(settle(30, Then::More), (Before::Unheld, (0, 40, 40, 0)));
     assert_eq!(settle(45, Then::Done), (Before::Held, (5, 45, 45, 0)));
     assert_eq!(settle(45, Then::Done), (Before::Settled, (0, 45, 45, 0)));
+}
+
+#[tokio::test]
+async fn what_was_spent_at_once_is_written_down_as_it_is_charged() {
+    let store = full_of_reservations(&Clock::manual(START));
+    let limit = Limited::new(CAPACITY, 100);
+    let money = Charge { unit: Unit::Money, ..limit.hold(4, 30) };
+    let charges = [limit.hold(2, 40), limit.hold(3, 40), money, limit.slot(5)];
+    let (life, expenses) = (LIFE, &[][..]);
+    let call = Reserve {
+        name: name(1),
+        body: 1,
+        charges: &charges,
+        accepts_less: None,
+        about: b"me",
+        life,
+        expenses,
+    };
+    for _ in 0..3 {
+        assert_eq!(store.reserve_now(call).unwrap().hold, Hold::Unheld);
+    }
+    let spent = Spent { tokens: Due::Exactly(45), money: Due::Exactly(20) };
+    let report = Some(Report { about: b"me", line: b"", classes: &[] });
+    let settle = Settle { name: name(1), spent, then: Then::Done, otherwise: &[], report, keep: KEEP };
+    let paid: Vec<u64> = store.settle_now(settle).unwrap().parts.iter().map(|part| part.paid).collect();
+    assert_eq!(paid, [45, 45, 30, 1]);
+    let page = Page { trail: Trail::Spent, from: Place::default(), most: 10 };
+    let slots = Reserve { name: name(2), charges: &charges[3..], ..call };
+    assert_eq!(store.reserve_now(slots).unwrap().hold, Hold::Unheld, "and no tokens and no money");
+    let notes = store.notes(page).await.unwrap();
+    let mine = notes.iter().filter(|note| *note.about == *b"me").filter_map(|note| note.spending.as_ref());
+    assert_eq!(mine.map(|spent| (spent.tokens, spent.money)).collect::<Vec<_>>(), [(40, 30), (5, 0)]);
+}
+
+#[test]
+fn who_is_refused_for_want_of_a_place_is_told_so() {
+    let clock = Clock::manual(START);
+    let store = store(2, &clock);
+    let limit = Limited::new(CAPACITY, 10);
+    let refused = |number, charges: &[Charge<'_>]| {
+        let reserved = reserve(&store, number, charges).unwrap();
+        let answer = reserved.answer;
+        let by_policy = |outcome: &Outcome| answer.is_policy_of(OnError::Deny, outcome.standing);
+        (reserved.hold == Hold::Refused, answer.outcomes.iter().map(by_policy).collect::<Vec<_>>())
+    };
+    assert_eq!(refused(1, &[limit.hold(1, 10)]), (false, vec![false]));
+    assert_eq!(refused(2, &[limit.hold(1, 1)]), (true, vec![false]), "it has no room");
+    assert_eq!(refused(3, &[limit.hold(2, 1)]), (false, vec![false]));
+    assert_eq!(refused(4, &[limit.hold(3, 1)]), (true, vec![true]));
+    assert_eq!(refused(5, &[limit.hold(1, 1), limit.hold(3, 1)]), (true, vec![false, true]));
+}
+
+#[test]
+fn what_comes_to_be_held_late_is_held_at_a_counter_that_is_kept() {
+    let clock = Clock::manual(START);
+    let store = store(4, &clock);
+    let limit = Limited::new(Window::Sliding { length: Micros::from_secs(1) }, 10);
+    let held = |id| {
+        let peek = [limit.spend(id, 0)];
+        let call = Call { charges: &peek, admission: Admission::AllOrNone, expenses: &[] };
+        store.charge_now(call).outcomes[0].standing.held
+    };
+    let (charges, life) = ([limit.hold_flexibly(1, 0, 20)], LIFE);
+    let accepts_less = NonZeroU64::new(20);
+    let call =
+        Reserve { name: name(1), body: 1, charges: &charges, accepts_less, about: &[], expenses: &[], life };
+    assert!(is_taken(&store.reserve_now(call).unwrap()));
+    assert_eq!(held(1), 10, "less than was asked, of a counter that was not there");
+    clock.advance(LIFE.ttl);
+    for id in 100..104 {
+        let charges = [limit.spend(id, 1)];
+        store.charge_now(Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] });
+    }
+    assert_eq!((store.len(), held(1)), (4, 0), "its place is another's");
+    clock.advance(LIFE.ttl);
+    assert_eq!(part(&settle(&store, 1, 0, Then::More)), (0, 0, 0, 10));
+    assert_eq!(held(1), 10, "held on, of a counter that was let go");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::algorithm::{Outcome, Retry, Rule, Verdict};
 use crate::clock::{Micros, Timestamp};
 use crate::engine::Enforcement;
-use crate::engine::native::{Part, Settled, Touch};
+use crate::engine::native::{Part, Settled};
 use crate::engine::unclaimed::Unclaimed;
 use crate::limits::{BreakerStanding, Limit, Mode, Number, Unit, Window};
 use crate::money::NanoUsd;
@@ -147,7 +147,8 @@ pub enum Reason {
 
 impl Reason {
     /// Of a limit that refuses by `answer` when it is asked for `room`.
-    pub(in crate::engine) fn of(touch: &Touch<'_>, room: Option<u64>, answer: &Answer) -> Self {
+    pub(in crate::engine) fn of(settled: &Settled<'_>, room: Option<u64>, answer: &Answer) -> Self {
+        let (touch, standing) = (settled.touch, settled.outcome.standing);
         match (touch.part, Rule { window: &touch.limit.window, number: touch.number }.most()) {
             (Part::Unnamed, _) => Self::MissingSubject,
             (Part::Unpriced, _) => Self::UnpricedModel,
@@ -156,7 +157,7 @@ impl Reason {
             (Part::Charged(_), Number::AtMost(most)) if room.is_some_and(|room| room > most) => {
                 Self::TooLarge
             }
-            _ if answer.is_policy_of(touch.limit.on_error) => Self::StoreUnavailable,
+            _ if answer.is_policy_of(touch.limit.on_error, standing) => Self::StoreUnavailable,
             (Part::Charged(_), _) => Self::OverLimit,
         }
     }
@@ -269,7 +270,7 @@ impl LimitStanding {
         let touch = settled.touch;
         let mut standing = Self::new(touch.limit, touch.number, settled.outcome, answer.at, enforcement);
         if standing.reason.is_some() {
-            let reason = Reason::of(touch, room, answer);
+            let reason = Reason::of(&settled, room, answer);
             // A policy may know no better than to come back soon.
             standing.retry_after = standing.retry_after.filter(|_| reason != Reason::TooLarge);
             standing.reason = Some(reason);

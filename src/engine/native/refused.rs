@@ -48,7 +48,7 @@ pub(in crate::engine) fn refused_by<'s>(
     let told = spent.map(|each| {
         let mut refusal = Object::new();
         refusal.text("limit", &each.touch.limit.name);
-        refusal.text("reason", Reason::of(each.touch, room(&each), answer).name());
+        refusal.text("reason", Reason::of(&each, room(&each), answer).name());
         refusal
     });
     told.collect()

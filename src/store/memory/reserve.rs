@@ -46,14 +46,14 @@ impl MemoryStore {
             step.share = step.fitting(call.whole());
         }
         let outcomes = step.all_or_none();
-        let (share, round) = (step.share, step.round);
+        let (share, round, degraded) = (step.share, step.round, step.wants_places(&outcomes));
         records.enter(round);
         let is_refused = all_or_none(call.charges).is_refused(&outcomes);
         if !is_refused {
             self.trails.spend(at, round, call.expenses);
         }
         step.stand_up();
-        let answer = Answer { at, outcomes, degraded: None };
+        let answer = Answer { at, outcomes, degraded };
         if is_refused {
             return Ok(Reserved { answer, hold: Hold::Refused });
         }

@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 use crate::algorithm::{HoldId, Holder, Op, Outcome, Overrun, Share, State};
 use crate::clock::Timestamp;
 use crate::limits::OnError;
-use crate::store::{Admission, Binding, Call, Charge, Outcomes};
+use crate::store::{Admission, Binding, Call, Charge, Outcomes, StoreError};
 
+use super::reserve::full;
 use super::rounds::Round;
 use super::shard::Shard;
 use super::{MemoryStore, Shared, ask, idle_from};
@@ -136,6 +137,12 @@ impl<'m, 'c> Step<'m, 'c> {
         let is_lost = |charge: &Charge<'_>| charge.op.changes() && charge.on_error == OnError::Deny;
         let charges = self.seats.iter().zip(self.call.charges);
         charges.into_iter().any(|(seat, charge)| matches!(seat.at, At::Nowhere) && is_lost(charge))
+    }
+
+    /// Why some of `outcomes` are refusals of no counter: there is no place for one.
+    pub(super) fn wants_places(&self, outcomes: &[Outcome]) -> Option<StoreError> {
+        let mut refused = self.seats.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_admitted());
+        refused.any(|(seat, _)| matches!(seat.at, At::Nowhere)).then(full)
     }
 
     /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.

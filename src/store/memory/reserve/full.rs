@@ -1,12 +1,13 @@
 //! What is done when no more reservations can be kept.
 
-use crate::algorithm::Share;
+use crate::algorithm::{Op, Share};
 use crate::clock::Timestamp;
+use crate::limits::Unit;
 use crate::store::memory::records::{Record, RecordedPart, Records, Reservation};
 use crate::store::memory::step::{NOBODY, Step};
 use crate::store::memory::{MemoryStore, reserve::Few};
 use crate::store::usage::Totals;
-use crate::store::{Answer, Charge, Hold, Reserve, Reserved, StoreError};
+use crate::store::{Answer, Charge, Expense, Hold, Reserve, Reserved, StoreError};
 
 use super::all_or_none;
 
@@ -33,22 +34,38 @@ impl MemoryStore {
         let mut step = Step::begin(self, spent, at, NOBODY);
         let outcomes = step.all_or_none();
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
+        let degraded = step.wants_places(&outcomes);
         records.enter(step.round);
         if hold == Hold::Unheld {
             self.trails.spend(at, step.round, call.expenses);
+            let expense = spent_at_once(call);
+            if !expense.spending().is_nothing() {
+                self.trails.spend(at, step.round, &[expense]);
+            }
         }
         step.stand_up();
         if hold == Hold::Unheld && records.make_room_beside(self.records_a_shard, at) {
             records.insert(call.name.id, Record::spent(call, at));
         }
-        Ok(Reserved { answer: Answer { at, outcomes, degraded: None }, hold })
+        Ok(Reserved { answer: Answer { at, outcomes, degraded }, hold })
     }
+}
+
+/// What `call` spends that it would have held. Several limits of one unit count the same usage.
+fn spent_at_once(call: Reserve<'_>) -> Expense<'_> {
+    let most = |unit| {
+        let holds = call.charges.iter().filter(|charge| charge.unit == unit);
+        let held = holds.filter(|charge| matches!(charge.op, Op::Hold { .. }));
+        held.filter_map(|charge| charge.op.room()).max().unwrap_or(0)
+    };
+    Expense { about: call.about, tokens: most(Unit::Tokens), money: most(Unit::Money) }
 }
 
 impl Record {
     /// Of what was spent at once: all that would be held is paid.
     fn spent(call: Reserve<'_>, at: Timestamp) -> Self {
         let parts = RecordedPart::all_of(call.charges, Share::WHOLE, at);
+        let Expense { tokens, money, .. } = spent_at_once(call);
         let paid = |part: RecordedPart| RecordedPart { held: None, paid: part.granted, ..part };
         Self {
             body: call.body,
@@ -60,7 +77,7 @@ impl Record {
             units: 0,
             kept_until: at.plus(call.life.keep),
             about: call.about.into(),
-            totals: Totals::default(),
+            totals: Totals::of(tokens, money, Vec::new()),
             parts: parts.into_iter().map(paid).collect(),
         }
     }
