@@ -137,6 +137,13 @@ pub enum StoreError {
     Corrupt,
 }
 
+impl StoreError {
+    /// Whether it says that nothing was done, nor will be.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
 /// Counters, and the only owner of their time.
 pub trait Store: Send + Sync + 'static {
     /// Does all that `call` asks, in one step that no other call sees half done.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    Check, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress, ReleaseRequest,
-    ReserveAnswer, ReserveRequest, Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
+    Check, Code, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress,
+    ReleaseRequest, ReserveAnswer, ReserveRequest, Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, Metadata};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
@@ -79,8 +79,12 @@ struct Service(Arc<Engine<Arc<Mute>>>, Clock);
 
 impl Service {
     fn new() -> Self {
+        Self::with(MemorySettings::default())
+    }
+
+    fn with(settings: MemorySettings) -> Self {
         let clock = Clock::manual(NOON);
-        let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
+        let store = MemoryStore::new(settings, clock.clone(), KeySecret([7; 16]));
         let [lost, settling, most, settles] = [const { AtomicU32::new(0) }; 4];
         let mute = Arc::new(Mute { store, lost, settling, most, settles });
         let limits = LimitsHandle::new(rules(FILE));
@@ -107,11 +111,12 @@ impl Service {
 
     /// Reserves 600 tokens of `route`: what is answered.
     async fn reserve(&self, route: &str, idempotency_key: &str) -> Ruling {
-        self.held(route, idempotency_key).await.ruling
+        self.held("ada", route, idempotency_key).await.ruling
     }
 
-    async fn held(&self, route: &str, idempotency_key: &str) -> ReserveAnswer {
-        let entries = [("user", "ada"), ("route", route)];
+    /// The same for `user`: all that is answered.
+    async fn held(&self, user: &str, route: &str, idempotency_key: &str) -> ReserveAnswer {
+        let entries = [("user", user), ("route", route)];
         let entry =
             |(key, value): (&'static str, _)| Entry { key: key.as_bytes(), value: str::as_bytes(value) };
         let request = ReserveRequest {
@@ -163,6 +168,23 @@ async fn what_nobody_hears_of_and_nobody_can_settle_is_let_go() {
         wait().await;
         assert_eq!(service.books(route).await, (0, 600), "who hears of it has it, {route}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_let_go_that_a_full_store_has_refused() {
+    let service = Service::with(MemorySettings { max_keys: 8 });
+    let mut refused = 0;
+    for number in 0..200 {
+        let user = format!("user-{number}");
+        refused += u32::from(service.held(&user, "strict", "").await.ruling == Ruling::Deny);
+        let ask = Ask::new("llm", &format!("user={user} route=strict model=plain reserve=600"));
+        let decision = service.0.check(ask.request()).await.unwrap();
+        decision.unclaimed.iter().for_each(Unclaimed::claim);
+        refused += u32::from(decision.code == Code::OverLimit);
+    }
+    assert!(refused > 200, "{refused} had no place");
+    wait().await;
+    assert_eq!(service.0.store().settles.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +245,7 @@ async fn what_is_done_and_not_heard_of_is_counted_once() {
 async fn what_was_counted_is_not_counted_again_when_a_later_answer_is_lost() {
     let service = Service::new();
     let used = || output("plain", 100);
-    let told = service.held("strict", "").await.handle.expect("it is held").to_string();
+    let told = service.held("ada", "strict", "").await.handle.expect("it is held").to_string();
     let let_go = || service.0.release(ReleaseRequest::Held(told.as_bytes()));
     service.0.settle(settle("k", used())).await.unwrap();
     let_go().await.unwrap();

@@ -101,8 +101,8 @@ pub(super) async fn reserve<S: Store>(
 fn unclaimed<S: Store>(giving_back: Insistence<S>, reserved: &Reserved) -> Option<Unclaimed> {
     match (reserved.hold, &reserved.answer.degraded) {
         (Hold::Taken(_) | Hold::Replayed(_), _) => return Some(giving_back.unless_claimed()),
-        (_, None) => giving_back.done(),
-        (_, Some(_)) => drop(giving_back),
+        (_, Some(error)) if !error.is_definite() => drop(giving_back),
+        _ => giving_back.done(),
     }
     None
 }

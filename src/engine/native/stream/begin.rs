@@ -16,7 +16,7 @@ use crate::engine::native::{Asked as Ask, about, answer as answers, charge, op, 
 use crate::engine::request::CheckRequest;
 use crate::engine::usage::Object;
 use crate::limits::{Limit, Metadata, NativeDomain, RuleSet};
-use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store};
+use crate::store::{Answer, FreedBy, Hold, Life, Reserved, Store, StoreError};
 
 use super::follow;
 use super::role::{Asked, Role};
@@ -68,7 +68,7 @@ pub(super) async fn begin<S: Store>(
         // The store may come to it yet, or has to be told what was used without it.
         Hold::Unheld => engine.store.now(),
         Hold::Refused | Hold::Conflict => {
-            if answer.degraded.is_none() {
+            if answer.degraded.as_ref().is_none_or(StoreError::is_definite) {
                 giving_back.done();
             }
             return decision;
