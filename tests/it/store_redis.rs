@@ -703,7 +703,56 @@ async fn what_a_batch_meets_all_of_it_hear_of() {
     let used: Vec<u64> =
         answers.into_iter().map(|answer| answer.unwrap().outcomes[0].standing.used).collect();
     assert_eq!(used, (1..=20).collect::<Vec<_>>(), "each its own standing, in order");
-    assert_eq!(scripts_run(&server), 2);
+    assert_eq!(scripts_run(&server), 3, "once more for those who write nothing");
+}
+
+#[tokio::test]
+async fn who_writes_nothing_is_answered_by_a_full_redis_beside_those_who_write() {
+    let fixed = Window::Fixed { length: Micros::from_secs(366 * 86_400), debt: Debt::Forgiven };
+    let take = Op::Take { room: 1, charge: 1 };
+    let of = |id, window, op| {
+        let rule = Rule { window, number: Number::AtMost(1) };
+        Charge { rule, ..charge(id, window, op) }
+    };
+    let ids = [1, 2, 3, 4];
+    // One counter of each window is full, the other is not.
+    let [sliding, full_sliding, other, full_other] =
+        ids.map(|id| of(id, if id < 3 { &MINUTE } else { &fixed }, take));
+    let look = of(2, &MINUTE, Op::Take { room: 0, charge: 0 });
+    let (all, each) = (Admission::AllOrNone, Admission::Each);
+    let calls: [(&[Charge<'_>], _, Option<&[bool]>); 9] = [
+        (&[sliding], all, None),
+        (&[full_sliding], all, Some(&[false])),
+        (&[full_sliding], all, Some(&[false])),
+        (&[other], all, None),
+        (&[full_other], all, Some(&[false])),
+        (&[sliding, full_sliding], all, Some(&[true, false])),
+        (&[full_sliding, full_sliding], each, Some(&[false, false])),
+        (&[sliding, full_sliding], each, None),
+        (&[look, full_sliding], each, Some(&[true, false])),
+    ];
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let store = server.store(Clock::System).await;
+        for full in [full_sliding, full_other] {
+            let call = Call { charges: &[full], admission: all, expenses: &[] };
+            assert!(store.charge(call).await.unwrap().outcomes[0].is_admitted());
+        }
+        tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+        let asked =
+            calls.map(|(charges, admission, _)| store.charge(Call { charges, admission, expenses: &[] }));
+        for (answer, (_, _, passed)) in together(asked.into()).await.iter().zip(calls) {
+            let admitted = answer.as_ref().map_err(Clone::clone).map(|answer| {
+                answer.outcomes.iter().map(|outcome| outcome.is_admitted()).collect::<Vec<_>>()
+            });
+            assert_eq!(admitted, passed.map(<[bool]>::to_vec).ok_or_else(|| refused("OOM")), "{tool:?}");
+        }
+        tell(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+        for free in [sliding, other] {
+            let call = Call { charges: &[free], admission: all, expenses: &[] };
+            assert_eq!(store.charge(call).await.unwrap().outcomes[0].standing.used, 1, "{tool:?}");
+        }
+    }
 }
 
 #[tokio::test]

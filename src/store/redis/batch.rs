@@ -104,6 +104,19 @@ impl Batch {
         batch
     }
 
+    /// The same, but each call by itself and in order, so that each is told its own where Redis takes no writes.
+    pub(super) fn one_by_one(calls: &[PackedCall]) -> Self {
+        let pieces: Vec<Piece<'_>> =
+            calls.iter().enumerate().map(|(call, packed)| Piece::whole(call, packed)).collect();
+        let mut counters = Counters::for_pieces(pieces.len());
+        pieces.iter().for_each(|piece| counters.keep_apart(piece));
+        let mut batch = Self { goes_beyond_steps: true, ..Self::default() };
+        for piece in &pieces {
+            batch.add_piece(piece, &mut counters, 0);
+        }
+        batch
+    }
+
     fn add_runs(&mut self, counters: &Counters) {
         let mut alike: Vec<(usize, &[Asker], CounterKey)> = counters
             .asked
@@ -240,6 +253,12 @@ impl<'c> Piece<'c> {
         })
     }
 
+    /// All of `packed`, the call at the place `call`.
+    fn whole(call: usize, packed: &'c PackedCall) -> Self {
+        let asker = Asker::Call { call, charges: packed.charges.len() };
+        Self { asker, admission: packed.admission, charges: &packed.charges, expenses: &packed.expenses }
+    }
+
     /// Whether it takes from sliding windows alone, enforced, all or none, names no counter twice, and spends nothing.
     fn is_step(&self) -> bool {
         let is_together = self.admission == Admission::AllOrNone || self.charges.len() == 1;
@@ -270,10 +289,7 @@ impl Counters {
     /// Notes what `piece` asks; where its counter is noted, if a run can hold it.
     fn ask(&mut self, piece: &Piece<'_>) -> Option<usize> {
         let Some(charge) = piece.plain() else {
-            for charge in piece.charges {
-                let place = self.place(charge.key);
-                self.asked[place].1 = Asked::Otherwise { number: None };
-            }
+            self.keep_apart(piece);
             return None;
         };
         let run = place_of(&mut self.runs, &charge.terms);
@@ -286,6 +302,14 @@ impl Counters {
             asked => *asked = Asked::Otherwise { number: None },
         }
         Some(place)
+    }
+
+    /// Keeps the counters of `piece` out of runs.
+    fn keep_apart(&mut self, piece: &Piece<'_>) {
+        for charge in piece.charges {
+            let place = self.place(charge.key);
+            self.asked[place].1 = Asked::Otherwise { number: None };
+        }
     }
 
     /// Where what is asked of a counter is noted; at first nothing is.

@@ -1,7 +1,7 @@
 //! What an error of Redis means for the call, and for the connection that it came over.
 //!
-//! One table, by the code that an error begins with. A call is asked again only after NOSCRIPT, which says
-//! that nothing ran; never after silence or a broken connection, when it may have been counted.
+//! One table, by the code that an error begins with. A call is asked again only after what says
+//! that nothing was done; never after silence or a broken connection, when it may have been counted.
 
 use redis::{ErrorKind, RedisError};
 
@@ -43,11 +43,21 @@ const REMEDIES: &[(&str, Remedy)] = &[
     ("CLUSTERDOWN", Remedy::Keep),
 ];
 
+/// Codes of a server that takes no writes of anybody: of what brought them nothing was done.
+const NO_WRITES: &[&str] = &["OOM", "MISCONF", "NOREPLICAS"];
+
 /// Why there is no answer, and what is to be done about it.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
     pub(super) remedy: Remedy,
+}
+
+impl Failure {
+    /// Whether it came of writing, and who writes nothing would have an answer.
+    pub(super) fn is_of_writes(&self) -> bool {
+        matches!(&self.error, StoreError::Refused { code } if NO_WRITES.contains(&code.as_str()))
+    }
 }
 
 impl From<RedisError> for Failure {

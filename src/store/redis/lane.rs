@@ -2,7 +2,7 @@
 //!
 //! Whatever waits leaves together as soon as there is a place for it: two batches are on their way at most, and
 //! none waits to become fuller. Each call keeps its own deadline; a batch is made only before the first of them.
-//! Nothing that may have run is sent again.
+//! Nothing that may have written anything is sent again.
 
 mod alone;
 
@@ -148,21 +148,34 @@ impl Track {
         let Some(open) = self.connections.pick() else {
             return load.fail(&StoreError::Unavailable);
         };
-        let batch = Batch::of(&load.calls);
-        let mut asking = pin!(self.ask(&open, &batch, self.left(&load)));
+        let mut answer = self.answer(&open, &Batch::of(&load.calls), &mut load).await;
+        let is_of_writes = matches!(&answer, Some(Err(failure)) if failure.is_of_writes());
+        if is_of_writes && load.calls.len() > 1 {
+            answer = self.answer(&open, &Batch::one_by_one(&load.calls), &mut load).await;
+        }
+        match answer.map(|answer| self.judge(&open, answer)) {
+            Some(Ok((at, said))) => load.tell(at, said),
+            Some(Err(error)) => load.fail(&error),
+            None => self.connections.silent(&open),
+        }
+    }
+
+    /// What becomes of `batch`, which `load` is; nothing if nobody waits for it any more.
+    async fn answer(
+        &self,
+        open: &Open,
+        batch: &Batch,
+        load: &mut Load,
+    ) -> Option<Result<(Timestamp, Vec<(usize, Replied)>), Failure>> {
+        let mut asking = pin!(self.ask(open, batch, self.left(load)));
         while let Some(first) = load.until() {
             tokio::select! {
                 biased;
-                answer = &mut asking => {
-                    return match self.judge(&open, answer) {
-                        Ok((at, said)) => load.tell(at, said),
-                        Err(error) => load.fail(&error),
-                    };
-                }
-                () = sleep(self.left(&load)) => load.expire(first.max(self.plan.clock.steady())),
+                answer = &mut asking => return Some(answer),
+                () = sleep(self.left(load)) => load.expire(first.max(self.plan.clock.steady())),
             }
         }
-        self.connections.silent(&open);
+        None
     }
 
     /// How long the first of those may still wait who wait for `load`.
