@@ -26,6 +26,7 @@ mod hiccups;
 mod holds;
 mod holds_in_memory;
 mod holds_in_time;
+mod holds_of_periods;
 mod holds_oracle;
 mod http;
 mod keys;
