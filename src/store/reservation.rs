@@ -186,8 +186,8 @@ pub struct Part {
     pub granted: u64,
     /// What is paid in all.
     pub paid: u64,
-    /// What was charged to the counter now: what is due and was not paid. Once its period is over, which had room for what
-    /// was granted, only what is due beyond that, to the period of now.
+    /// What was charged to the counter now: what is due and was not paid. Once its period is over that is charged to the one
+    /// of now; if what was granted was held to the end, the period had room for it, and only what is due beyond it is.
     pub charged: u64,
     /// The counter now; refused, if what is used and held is above the number, or what was to be held on found no
     /// room.

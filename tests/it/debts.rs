@@ -66,8 +66,9 @@ async fn what_is_forgiven_is_forgotten<S: Store>(bench: Bench<S>) {
 async fn what_is_spent_beyond_a_grant_of_before_is_owed_from_now_on<S: Store>(bench: Bench<S>) {
     for (id, (limit, period)) in (1..).zip(periods(Debt::Carried)) {
         bench.clock.set(START);
+        bench.pass(PERIOD_ENDS - 60);
         bench.reserve(id, &[limit.hold(id, 60)]).await;
-        bench.pass(PERIOD_ENDS);
+        bench.pass(300);
         let late = bench.settle(id, tokens(350), Then::Done).await;
         assert_eq!((late.before, part(&late)), (Before::Late, (290, 350, 290, 0)), "{limit:?}");
         assert!(!late.parts[0].outcome.is_admitted(), "{limit:?}");
@@ -81,6 +82,7 @@ async fn what_is_spent_days_later_is_charged_to_the_period_of_then<S: Store>(ben
     for (first, debt) in [(1, Debt::Carried), (11, Debt::Forgiven)] {
         for (id, (limit, period)) in (first..).zip(periods(debt)) {
             bench.clock.set(START);
+            bench.pass(PERIOD_ENDS - 60);
             bench.reserve(id, &[limit.hold(id, 60)]).await;
             let settle = |total, then| {
                 let keep = Micros::from_secs(30 * A_DAY);

@@ -3,7 +3,7 @@
 
 use tollgate::algorithm::{Retry, Verdict};
 use tollgate::calendar::{Calendar, Period};
-use tollgate::clock::Micros;
+use tollgate::clock::{Micros, Timestamp};
 use tollgate::limits::{Debt, Window};
 use tollgate::store::{Before, Store, Then};
 
@@ -96,8 +96,111 @@ async fn what_is_spent_beyond_a_grant_after_its_period_is_charged_to_the_one_of_
     }
 }
 
+/// Whoever came after a hold had lapsed may have had its room.
+async fn what_lapsed_in_its_period_is_charged_to_the_one_of_now<S: Store>(bench: Bench<S>) {
+    for (first, limit) in [10, 20].into_iter().zip(periods(100)) {
+        bench.clock.set(START);
+        for id in 0..4 {
+            assert!(is_taken(&bench.reserve(first + id, &[limit.hold(first, 100)]).await), "{limit:?}");
+            bench.pass(300);
+        }
+        bench.pass(PERIOD_ENDS - 1200 + 60);
+        for (id, used) in [(0, 100), (1, 200), (2, 300)] {
+            let settled = bench.settle(first + id, tokens(100), Then::Done).await;
+            let charged = (Before::Late, (100, 100, used, 0));
+            assert_eq!((settled.before, part(&settled)), charged, "{limit:?}");
+        }
+        for (before, total, used) in [(Before::Late, 40, 340), (Before::Held, 100, 400)] {
+            let settled = bench.settle(first + 3, tokens(total), Then::More).await;
+            let charged = used - if before == Before::Late { 300 } else { 340 };
+            let told = (before, (charged, total, used, 0));
+            assert_eq!((settled.before, part(&settled)), told, "it is never had again, {limit:?}");
+        }
+    }
+}
+
+async fn what_was_held_to_the_end_of_its_period_is_covered<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(periods(100)) {
+        bench.clock.set(START);
+        bench.pass(PERIOD_ENDS - 300);
+        bench.clock.set(Timestamp(bench.clock.now().0 - 1));
+        bench.reserve(10 + id, &[limit.hold(id, 40)]).await;
+        bench.clock.advance(Micros(1));
+        bench.reserve(20 + id, &[limit.hold(id, 40)]).await;
+        bench.pass(400);
+        let settled = bench.settle(10 + id, tokens(40), Then::Done).await;
+        assert_eq!(part(&settled), (40, 40, 40, 0), "it lapsed a microsecond before, {limit:?}");
+        let settled = bench.settle(20 + id, tokens(40), Then::Done).await;
+        assert_eq!(part(&settled), (0, 40, 40, 0), "it lapsed as its period ended, {limit:?}");
+    }
+}
+
+async fn what_is_released_has_no_room_in_a_period_that_is_over<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(periods(100)) {
+        bench.clock.set(START);
+        bench.pass(PERIOD_ENDS - 60);
+        bench.reserve(10 + id, &[limit.hold(id, 60)]).await;
+        bench.settle(10 + id, tokens(0), Then::Released).await;
+        bench.reserve(20 + id, &[limit.hold(id, 100)]).await;
+        bench.settle(20 + id, tokens(30), Then::More).await;
+        bench.pass(120);
+        bench.settle(20 + id, tokens(0), Then::Released).await;
+        let settled = bench.settle(10 + id, tokens(60), Then::Done).await;
+        assert_eq!((settled.before, part(&settled)), (Before::Late, (60, 60, 60, 0)), "{limit:?}");
+        let settled = bench.settle(20 + id, tokens(100), Then::Done).await;
+        assert_eq!((settled.before, part(&settled)), (Before::Late, (70, 100, 130, 0)), "{limit:?}");
+    }
+}
+
+async fn what_went_on_late_is_covered_where_it_found_room<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(periods(100)) {
+        bench.clock.set(START);
+        bench.pass(PERIOD_ENDS - 500);
+        bench.reserve(10 + id, &[limit.hold(id, 60)]).await;
+        bench.pass(300);
+        bench.reserve(20 + id, &[limit.hold(id, 90)]).await;
+        let late = bench.settle(10 + id, tokens(10), Then::More).await;
+        assert_eq!((late.before, part(&late)), (Before::Late, (10, 10, 10, 90)), "{limit:?}");
+        bench.settle(20 + id, tokens(20), Then::Done).await;
+        bench.reserve(30 + id, &[limit.hold(id, 20)]).await;
+        bench.pass(250);
+        for (total, charged, used) in [(30, 20, 20), (60, 30, 50)] {
+            let settled = bench.settle(10 + id, tokens(total), Then::More).await;
+            assert_eq!(part(&settled), (charged, total, used, 0), "it found no room, {limit:?}");
+        }
+        let settled = bench.settle(30 + id, tokens(25), Then::Done).await;
+        assert_eq!(part(&settled), (5, 25, 55, 0), "{limit:?}");
+    }
+}
+
+async fn what_was_held_again_is_covered<S: Store>(bench: Bench<S>) {
+    for (id, limit) in (1..).zip(periods(100)) {
+        bench.clock.set(START);
+        bench.pass(PERIOD_ENDS - 500);
+        bench.reserve(10 + id, &[limit.hold(id, 60)]).await;
+        bench.reserve(20 + id, &[limit.hold(id, 40)]).await;
+        bench.settle(20 + id, tokens(0), Then::Released).await;
+        bench.pass(300);
+        for (number, total, used) in [(10 + id, 10, 10), (20 + id, 20, 30)] {
+            let late = bench.settle(number, tokens(total), Then::More).await;
+            assert_eq!((late.before, late.parts[0].outcome.standing.used), (Before::Late, used), "{limit:?}");
+        }
+        bench.pass(250);
+        for (number, total, charged, used) in [(10 + id, 60, 0, 0), (20 + id, 40, 0, 0), (20 + id, 45, 5, 5)]
+        {
+            let settled = bench.settle(number, tokens(total), Then::More).await;
+            assert_eq!(part(&settled), (charged, total, used, 0), "{limit:?}");
+        }
+    }
+}
+
 promises!(of [memory, redis, valkey]: {
     a_hold_is_room_of_its_period,
     what_is_spent_beyond_a_grant_after_its_period_is_charged_to_the_one_of_now,
     hits_of_a_period_that_is_over_are_not_given_back,
+    what_lapsed_in_its_period_is_charged_to_the_one_of_now,
+    what_was_held_to_the_end_of_its_period_is_covered,
+    what_is_released_has_no_room_in_a_period_that_is_over,
+    what_went_on_late_is_covered_where_it_found_room,
+    what_was_held_again_is_covered,
 });

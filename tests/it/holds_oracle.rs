@@ -2,7 +2,8 @@
 //!
 //! After every step what is told, of every counter that is touched, is what the model tells: verdicts, what is used
 //! and held, and to the microsecond when there is room again. What is used and held is never above a number, but for
-//! what was spent beyond a hold or after it. When all is over, nothing is held.
+//! what was spent beyond a hold or after it, and so is what a period that is over was charged and covers of what was
+//! settled since. When all is over, nothing is held.
 
 use std::num::NonZeroU64;
 
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 use tollgate::algorithm::{Op, Outcome};
+use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Micros, Timestamp};
 use tollgate::limits::{CounterKey, Debt, Window};
 use tollgate::store::{
@@ -22,16 +24,19 @@ use crate::support::holds_model::{Ask, Going, Kind, Lasting, Model, Reserving, S
 use crate::support::tools::Tool;
 
 const SECOND: u64 = 1_000_000;
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::Sliding(60 * SECOND),
     Kind::Fixed(60 * SECOND),
+    Kind::Daily,
     Kind::Total,
     Kind::Concurrent(100 * SECOND),
     Kind::Total,
 ];
-/// The first three count tokens, then there are slots, and last what is owned.
-const SLOTS: usize = 3;
-const OWNED: usize = 4;
+/// The first four count tokens, then there are slots, and last what is owned.
+const SLOTS: usize = 4;
+const OWNED: usize = 5;
+/// How long it is from the start of a bench's time to midnight.
+const MIDNIGHT: u64 = 107 * 60 * SECOND;
 
 /// What one caller does.
 #[derive(Clone, Debug)]
@@ -112,9 +117,10 @@ fn gap() -> impl Strategy<Value = u64> {
 
 /// What may be used and held of each counter, and what happens after which time.
 fn history() -> impl Strategy<Value = (Vec<u64>, u64, Vec<(u64, Step)>)> {
-    let most = vec![1..40_u64, 1..40, 1..40, 1..4, 1..6];
+    let most = vec![1..40_u64, 1..40, 1..40, 1..40, 1..4, 1..6];
     let step = prop_oneof![2 => charge(), 4 => reserve(), 5 => settle()];
-    (most, 0..120 * SECOND, prop::collection::vec((gap(), step), 1..80))
+    let start = prop_oneof![0..120 * SECOND, MIDNIGHT - 120 * SECOND..MIDNIGHT];
+    (most, start, prop::collection::vec((gap(), step), 1..80))
 }
 
 /// The counters of one history in a store.
@@ -129,6 +135,7 @@ impl Counters {
         let window = |kind| match kind {
             Kind::Sliding(length) => Window::Sliding { length: Micros(length) },
             Kind::Fixed(length) => Window::Fixed { length: Micros(length), debt: Debt::Forgiven },
+            Kind::Daily => Window::Calendar(Calendar::new(Period::Day, "UTC", 1).unwrap(), Debt::Forgiven),
             Kind::Total => Window::Total { forget: None },
             Kind::Concurrent(max_age) => Window::Concurrent { max_age: Micros(max_age) },
         };

@@ -1,9 +1,12 @@
 //! A call that goes on beyond the period it reserved in, as callers of the limit service see it: up to what was granted the
 //! period before had room, and what is used beyond that is charged to the one of now.
 
+use prost_types::Duration;
 use tollgate::engine::EngineSettings;
 use tollgate::store::Store;
-use tollgate::transport::grpc::proto::tollgate::v1::{Decision, ReserveRequest, SettleResponse};
+use tollgate::transport::grpc::proto::tollgate::v1::{
+    Decision, ReleaseRequest, ReserveRequest, SettleResponse,
+};
 
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::NOON;
@@ -29,6 +32,7 @@ const BEFORE_MIDNIGHT: u64 = 11 * 3600 + 59 * 60;
 promises!(of [memory, redis]: {
     a_period_that_is_over_had_room_for_what_was_granted,
     what_is_told_late_is_charged_alike,
+    what_nobody_held_when_its_period_ended_is_charged_to_the_one_of_now,
     a_breaker_opens_when_that_reaches_its_number,
 });
 
@@ -103,6 +107,33 @@ async fn what_is_told_late_is_charged_alike<S: Store>(bench: Bench<S>) {
         let late = service.settle(done(&held, usd("1.50"))).await.unwrap();
         assert_eq!((late.late, late.charged_usd.as_str()), (true, "1.50"), "{limit}");
         assert_eq!(told(&late, limit), (Decision::Allow, DOLLAR / 2, 0), "{limit}");
+        service.clock.set(NOON);
+        service.pass(BEFORE_MIDNIGHT);
+    }
+    service.stop().await;
+}
+
+/// Four have the same dollar one after the other; a fifth lets go of it.
+async fn what_nobody_held_when_its_period_ended_is_charged_to_the_one_of_now<S: Store>(bench: Bench<S>) {
+    let service = service(&bench).await;
+    for limit in LIMITS {
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let ttl = Some(Duration { seconds: 1, nanos: 0 });
+            held.push(service.held(ReserveRequest { ttl, ..reserve(limit, "bea") }).await);
+            service.pass(2);
+        }
+        let released = service.held(reserve(limit, "bea")).await;
+        let reservation = released.reservation.clone().into();
+        service.release(ReleaseRequest { reservation, ..ReleaseRequest::default() }).await.unwrap();
+        held.push(released);
+        service.pass(120);
+        for (held, used) in held.iter().zip(1_i64..) {
+            let late = service.settle(done(held, usd("1.00"))).await.unwrap();
+            let decision = if used == 1 { Decision::Allow } else { Decision::Deny };
+            assert!(late.late, "{limit}");
+            assert_eq!(told(&late, limit), (decision, used * DOLLAR, 0), "{limit}");
+        }
         service.clock.set(NOON);
         service.pass(BEFORE_MIDNIGHT);
     }

@@ -153,7 +153,8 @@ pub(super) struct RecordedPart {
     pub(super) ends: Timestamp,
     /// What was held at first.
     pub(super) granted: u64,
-    /// What is held until the reservation lapses or its period ends; `None` if nothing is, not even a hold of nothing.
+    /// What is held until the reservation lapses or its period ends, and stays written down once that has ended; `None` if
+    /// nothing is, not even a hold of nothing.
     pub(super) held: Option<u64>,
     /// What was paid so far.
     pub(super) paid: u64,
@@ -321,7 +322,7 @@ impl RecordedPart {
         Rule { window: &self.window, number: self.number }
     }
 
-    /// Whether its period is over at `now`: what was granted belongs to that one, and no later one knows of it.
+    /// Whether its period is over at `now`: what was held belongs to that one, and no later one knows of it.
     pub(super) fn is_closed(&self, now: Timestamp) -> bool {
         now >= self.ends
     }

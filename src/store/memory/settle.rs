@@ -79,7 +79,7 @@ impl MemoryStore {
         let will = until.map(|until| Holder { until, ..was });
         let charges = record.parts.iter().zip(&dues);
         let charges: Few<Charge<'_>> =
-            charges.map(|(part, due)| part.charge(*due, before, then, at)).collect();
+            charges.map(|(part, due)| part.charge(*due, before, then, (at, was.until))).collect();
         let mut step =
             Step::begin(self, Call { charges: &charges, admission: Admission::Each, expenses: &[] }, at, was);
         if step.loses_charges() {
@@ -144,7 +144,8 @@ impl Settling {
     }
 }
 
-/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on. Tells how much it holds.
+/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on. Tells how much it holds, or
+/// held to the end of its period.
 fn settle_part(
     step: &mut Step<'_, '_>,
     index: usize,
@@ -166,7 +167,11 @@ fn settle_part(
             .and_then(|outcome| outcome.looked_at(charge.rule))
             .unwrap_or_else(|| step.ask(index, NOTHING, Overrun::Refuse, was)),
     };
-    let is_held = goes_on.is_some() && (was_open || outcome.is_admitted());
+    let held = if part.is_closed(step.at) {
+        part.held.filter(|_| part.is_covered(was.until))
+    } else {
+        goes_on.filter(|_| was_open || outcome.is_admitted()).map(|_| rest)
+    };
     let charged = match charge.op {
         Op::Take { charge, .. } => charge,
         _ => 0,
@@ -182,7 +187,7 @@ fn settle_part(
         charged,
         outcome,
     };
-    (part, is_held.then_some(rest))
+    (part, held)
 }
 
 fn unknown(at: Timestamp) -> Settled {
@@ -230,26 +235,51 @@ impl Record {
         self.until = until.unwrap_or(self.until);
         for (part, (due, held)) in self.parts.iter_mut().zip(dues.iter().zip(held)) {
             (part.paid, part.held) = (*due, *held);
-            part.taken = if then == Then::Released { 0 } else { part.taken };
+            if then == Then::Released {
+                (part.held, part.taken) = (None, 0);
+            }
         }
     }
 }
 
 impl RecordedPart {
-    /// What is charged now, when `due` is due in all. A period that is over had room for what was granted: only what is
-    /// beyond that is for the one of now.
-    fn unpaid(&self, due: u64, at: Timestamp) -> u64 {
-        let settled = if self.is_closed(at) { self.paid.max(self.granted) } else { self.paid };
-        due.saturating_sub(settled)
+    /// Whether its period, which is over, covers all that was granted, of a reservation that lapsed at `until` or will. It
+    /// does if nobody else could have had that room by then. By what was last done to the reservation:
+    ///
+    /// | last | covered of what is due |
+    /// |------|------------------------|
+    /// | it was reserved or went on, and was held to the end of the period, whenever it lapsed since | what was granted |
+    /// | the same, and it went on since | what was granted, still |
+    /// | it lapsed before the end | what was paid by then: others could have had the rest |
+    /// | the same, and it went on since | the same: what it holds since is room of no earlier period |
+    /// | it went on after it had lapsed, and found no room before the end | what was paid by then |
+    /// | it was released, before the end or after | what was paid by then: it had let go of the rest |
+    /// | nothing was held | what was paid, if that was spent at once |
+    /// | it was settled | nothing more is due |
+    fn is_covered(&self, until: Timestamp) -> bool {
+        self.held.is_some() && until >= self.ends
     }
 
-    /// What is done to its counter when `due` is due in all.
-    fn charge(&self, due: u64, before: Before, then: Then, at: Timestamp) -> Charge<'_> {
+    /// What is charged now, when `due` is due in all: all that is not paid. Once its period is over and covers what was
+    /// granted, only what is beyond that.
+    fn due_now(&self, due: u64, (at, until): (Timestamp, Timestamp)) -> u64 {
+        let is_covered = self.is_closed(at) && self.is_covered(until);
+        due.saturating_sub(if is_covered { self.paid.max(self.granted) } else { self.paid })
+    }
+
+    /// What is done to its counter at `at` when `due` is due in all, of a reservation that lapsed at `until` or will.
+    fn charge(
+        &self,
+        due: u64,
+        before: Before,
+        then: Then,
+        (at, until): (Timestamp, Timestamp),
+    ) -> Charge<'_> {
         let gives_back = then == Then::Released && matches!(before, Before::Held | Before::Late);
         let op = if gives_back && !self.is_closed(at) {
             Op::GiveBack { units: self.taken }
         } else {
-            Op::Take { room: 0, charge: self.unpaid(due, at) }
+            Op::Take { room: 0, charge: self.due_now(due, (at, until)) }
         };
         Charge {
             key: self.key,

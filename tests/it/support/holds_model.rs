@@ -14,6 +14,8 @@ use tollgate::store::Before;
 pub(crate) enum Kind {
     Sliding(u64),
     Fixed(u64),
+    /// Days of UTC.
+    Daily,
     Total,
     /// Of hits: what is charged is held by nobody in particular.
     Concurrent(u64),
@@ -75,6 +77,8 @@ struct Counter {
     held: Vec<(u128, u64, u64)>,
     /// Of what was charged, what was spent beyond a hold or after it.
     beyond: Vec<(u64, u64)>,
+    /// The end of a period, and what was paid after that and charged to nobody, since the period had room for it.
+    covered: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,14 +124,19 @@ impl Kind {
     fn forgotten(self, at: u64) -> u64 {
         match self {
             Self::Sliding(length) | Self::Concurrent(length) => (at / (length / 50) + 51) * (length / 50),
-            Self::Fixed(_) => self.period_ends(at),
+            Self::Fixed(_) | Self::Daily => self.period_ends(at),
             Self::Total => u64::MAX,
         }
     }
 
     /// The first instant that does not belong to the period of `at`.
     fn period_ends(self, at: u64) -> u64 {
-        if let Self::Fixed(length) = self { (at / length + 1) * length } else { u64::MAX }
+        let length = match self {
+            Self::Fixed(length) => length,
+            Self::Daily => 86_400_000_000,
+            _ => return u64::MAX,
+        };
+        (at / length + 1) * length
     }
 }
 
@@ -196,10 +205,29 @@ impl Counter {
         self.held.push((name, until.min(self.kind.period_ends(at)), units));
     }
 
+    /// Whether each period that is over had room for all that is of it: what was charged in it and what was covered by it
+    /// afterwards, but for what was spent beyond a hold or after it.
+    fn had_room_for_all(&self) -> bool {
+        self.covered.iter().all(|(ends, _)| {
+            let of_it = |list: &[(u64, u64)]| -> u64 {
+                let charged = list.iter().filter(|(at, _)| self.kind.period_ends(*at) == *ends);
+                charged.map(|(_, units)| units).sum()
+            };
+            let covered: u64 =
+                self.covered.iter().filter(|(whose, _)| whose == ends).map(|(_, units)| units).sum();
+            of_it(&self.charged) + covered <= self.most + of_it(&self.beyond)
+        })
+    }
+
     /// Ends the hold of `name`. Tells how much was held.
     fn end_hold(&mut self, at: u64, name: u128) -> Option<u64> {
-        let open = self.held.iter().find(|(whose, until, _)| *whose == name && *until > at);
-        let units = open.map(|(_, _, units)| *units);
+        self.take_hold(name, |until| until > at)
+    }
+
+    /// Takes away what `name` holds, or held. Tells how much that is, if it is the one whose end is `meant`.
+    fn take_hold(&mut self, name: u128, meant: impl Fn(u64) -> bool) -> Option<u64> {
+        let found = self.held.iter().find(|(whose, until, _)| *whose == name && meant(*until));
+        let units = found.map(|(_, _, units)| *units);
         self.held.retain(|(whose, ..)| *whose != name);
         units
     }
@@ -209,16 +237,23 @@ impl Model {
     /// Fresh counters, of which so much may be used and held.
     pub(crate) fn new(limits: &[(Kind, u64)]) -> Self {
         let none = Vec::new;
-        let counter =
-            |&(kind, most)| Counter { kind, most, charged: none(), held: Vec::new(), beyond: none() };
+        let counter = |&(kind, most)| Counter {
+            kind,
+            most,
+            charged: none(),
+            held: Vec::new(),
+            beyond: none(),
+            covered: none(),
+        };
         Self { counters: limits.iter().map(counter).collect(), records: BTreeMap::new() }
     }
 
-    /// Checks that what is used and held is within every number, but for what was spent beyond a hold or after it.
+    /// Checks that what is used and held is within every number, and so is what is of a period that is over, but for what
+    /// was spent beyond a hold or after it.
     pub(crate) fn is_within_bounds(&self, at: u64) -> bool {
         self.counters.iter().all(|counter| {
             let beyond = counter.counted(&counter.beyond, at);
-            counter.used(at) + counter.held(at) <= counter.most + beyond
+            counter.used(at) + counter.held(at) <= counter.most + beyond && counter.had_room_for_all()
         })
     }
 
@@ -381,14 +416,19 @@ impl Model {
         until: Option<u64>,
     ) -> (u64, u64, u64, Told) {
         let counter = &mut self.counters[part.counter];
-        let was_held = counter.end_hold(at, name);
         let is_over = at >= part.ends;
         let due = if going == Going::Released { 0 } else { spent.unwrap_or(part.granted) }.max(part.paid);
-        // Of what was granted, a period that is over knows; all else is charged when it is told.
-        let known = |total: u64| if is_over { total.max(part.granted) } else { total };
-        let charged = known(due) - known(part.paid);
+        // The room that it had when its period ended was nobody else's: what is of that is charged to nobody.
+        let room = if is_over { counter.take_hold(name, |until| until == part.ends) } else { None };
+        let was_held = counter.end_hold(at, name);
+        let covered = (due - part.paid).min(room.unwrap_or(0));
+        if let Some(left) = room.filter(|_| going != Going::Released) {
+            counter.held.push((name, part.ends, left - covered));
+        }
+        let charged = due - part.paid - covered;
         counter.charged.push((at, charged));
         counter.beyond.push((at, charged.saturating_sub(was_held.unwrap_or(0))));
+        counter.covered.extend((covered > 0).then_some((part.ends, covered)));
         if going == Going::Released {
             counter.give_back(at, if is_over { 0 } else { std::mem::take(&mut part.taken) });
         }

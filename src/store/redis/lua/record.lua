@@ -8,7 +8,8 @@
 --   I4 and bytes  whose it is, as it is written down    I4 and bytes  doubles, what it was told to have used: of tokens,
 --   nano-USD, each class
 --   then of each counter
---   d  the end of the period that it belongs to    d  granted, paid, hits taken    d  what is held now, -1 for no hold
+--   d  the end of the period that it belongs to    d  granted, paid, hits taken    d  what is held, or was
+--   when its period ended, -1 for no hold
 --   I2 and bytes  what stays as it was asked: I2 and bytes  what src/store/redis/script/info.rs says of it: B the unit; the
 --   counter's name, 60 bytes; the rest    then its terms, with boundaries around when it was asked or settled
 

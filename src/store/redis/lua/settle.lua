@@ -112,14 +112,15 @@ local replies = { '' }
 for k, part in ipairs(record[PARTS]) do
   local stays, paid, charged = part[STAYS], part[PAID], 0
   local p, unit, is_closed = terms[k], stays:byte(UNIT_AT), now >= part[CLOSES]
+  -- A period that is over had room for what was granted if that was held to its end. If not, that is never so again.
+  local is_covered = is_closed and part[ON_HOLD] ~= NO_HOLD and record[LAPSES] >= part[CLOSES]
   names[k] = sub(stays, UNIT_AT + 1, UNIT_AT + 60)
   if unit ~= HITS and goes_on and and_then ~= RELEASE then
     local due = unit == TOKENS and tokens or money
     if due < 0 then due = max(part[GRANTED], -1 - due) end
     if due > paid then
       part[PAID] = due
-      -- A period that is over had room for what was granted: only what is beyond that is for the one of now.
-      charged = max(due - (is_closed and max(paid, part[GRANTED]) or paid), 0)
+      charged = max(due - (is_covered and max(paid, part[GRANTED]) or paid), 0)
     end
   end
   local h = p[BESIDE] and goes_on and beside(k, names[k])
@@ -139,7 +140,11 @@ for k, part in ipairs(record[PARTS]) do
   else
     charge(k, p, SPEND, 0, charged, true, 1)
   end
-  part[ON_HOLD] = h and h[PUT] or NO_HOLD
+  if not is_closed then
+    part[ON_HOLD] = h and h[PUT] or NO_HOLD
+  elseif not is_covered or and_then == RELEASE then
+    part[ON_HOLD] = NO_HOLD
+  end
   reply[replied + 1], reply[replied + 2], reply[replied + 3] = part[GRANTED], part[PAID], charged
   replied = replied + 3
   tell(1)
