@@ -147,6 +147,8 @@ fn a_data_directory_is_for_counters_in_memory() {
     assert_eq!((data.dir.to_str(), data.flush_interval), (Some("/d"), Duration::from_millis(100)));
     let redis = with(&["TOLLGATE_DATA_DIR=/d", "REDIS_URL=r:1"]);
     assert_eq!((redis.data, redis.warnings.len()), (None, 1));
+    let by_flag = resolve(&["limits.yaml", "--data-dir", "d"], &["REDIS_URL=r:1"]).unwrap().warnings;
+    assert_eq!(by_flag, ["--data-dir is not used, because Redis keeps the counters"]);
     let none = with(&["TOLLGATE_FLUSH_INTERVAL=2s"]);
     let odd = ["TOLLGATE_FLUSH_INTERVAL is not used, because TOLLGATE_DATA_DIR names no directory"];
     assert_eq!((none.data, none.warnings), (None, odd.map(str::to_owned).into()));

@@ -49,6 +49,12 @@ impl Reader<'_> {
         self.merged.get(key.path).is_some_and(|found| found.origin.is_some())
     }
 
+    /// What to call `key`: the flag that gave it its value, or its name in the environment.
+    pub(super) fn name_of(&self, key: &Key) -> String {
+        let origin = self.merged.get(key.path).and_then(|found| found.origin.as_deref());
+        origin.filter(|origin| origin.starts_with("--")).unwrap_or(key.env).to_owned()
+    }
+
     /// Collects that the value of `key` has `problem`.
     pub(super) fn reject(&mut self, key: &Key, problem: String) {
         let Some(Found { texts, origin }) = self.merged.get(key.path) else { return };

@@ -188,7 +188,8 @@ fn data(reader: &mut Reader<'_>, store: &StoreSettings, warnings: &mut Vec<Strin
     match (dir, store) {
         (Some(dir), StoreSettings::Memory(_)) => Some(DataSettings { dir, flush_interval }),
         (Some(_), StoreSettings::Redis(..)) => {
-            warnings.push(format!("{} is not used, because Redis keeps the counters", keys::DATA_DIR.env));
+            let name = reader.name_of(&keys::DATA_DIR);
+            warnings.push(format!("{name} is not used, because Redis keeps the counters"));
             None
         }
         (None, _) => {
