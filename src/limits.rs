@@ -30,7 +30,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::prices::PriceTable;
 
 pub use alerted::{AlertTally, Alerted};
-pub use breaker::{Breaker, BreakerStanding, BreakerState, BreakerTally, Reset};
+pub use breaker::{Breaker, BreakerStanding, BreakerState, BreakerTally, Closing, Reset};
 pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};

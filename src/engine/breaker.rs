@@ -8,8 +8,8 @@ use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::calendar;
 use crate::clock::Timestamp;
 use crate::limits::{
-    Breaker, BreakerStanding, BreakerState, CounterKey, Limit, Mode, NativeDomain, Number, Subjects, Unit,
-    Whose, Window,
+    Breaker, BreakerStanding, BreakerState, Closing, CounterKey, Limit, Mode, NativeDomain, Number, Subjects,
+    Unit, Whose, Window,
 };
 use crate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, Store};
 
@@ -110,40 +110,54 @@ impl<'a> Guarded<'a> {
         outcomes[0].is_admitted() && outcomes[1].standing.used > 0
     }
 
-    /// Remembers what a look at it came to by a call that is no probe, and tells when it has stopped calls and stops none now.
-    pub(super) fn remember(self, domain: &NativeDomain, looked: Looked) {
-        let was_closed = match looked {
-            Looked::Stopped(standing) => self.see(standing),
-            Looked::Passed => self.see(BreakerStanding::CLOSED),
-            Looked::Unknown => false,
+    /// Remembers what a look at one came to at `at` that all share, and tells when it was open and is closed now.
+    pub(super) fn remember(self, domain: &NativeDomain, looking: Looking, looked: Looked, at: Timestamp) {
+        if *self.limit.subjects != Subjects::ALL {
+            return;
+        }
+        let tally = &self.breaker.tally;
+        let closing = match (looked, looking) {
+            (Looked::Passed, Looking::Plain) => tally.saw_closed(at),
+            (Looked::Passed, Looking::Probe) => tally.passed_probe(at),
+            (Looked::Stopped(standing), _) => return tally.saw_open(standing.closes_at),
+            (Looked::Unknown, _) => return,
         };
-        if was_closed {
-            let (domain, limit) = (&*domain.name, &*self.limit.name);
-            tracing::warn!(domain, limit, "a breaker stops nothing any more");
+        let (domain, limit) = (&*domain.name, &*self.limit.name);
+        match closing {
+            Some(Closing::ByItself) => tracing::warn!(domain, limit, "a breaker has closed by itself"),
+            Some(Closing::ByHand) => tracing::warn!(domain, limit, "a breaker was closed by hand"),
+            None => {}
         }
     }
 
-    /// Remembers how one is that all share. Whether it has closed meanwhile.
-    pub(super) fn see(self, standing: BreakerStanding) -> bool {
-        let is_shared = *self.limit.subjects == Subjects::ALL;
-        if standing.state == BreakerState::Closed {
-            return is_shared && self.breaker.tally.saw_closed();
+    /// Remembers how one is at `at` that all share.
+    pub(super) fn see(self, standing: BreakerStanding, at: Timestamp) {
+        if *self.limit.subjects != Subjects::ALL {
+            return;
         }
-        if is_shared {
-            self.breaker.tally.saw_open();
+        let tally = &self.breaker.tally;
+        match standing.state {
+            BreakerState::Closed => _ = tally.saw_closed(at),
+            BreakerState::Open | BreakerState::HalfOpen => tally.saw_open(standing.closes_at),
         }
-        false
+    }
+
+    /// Whose it is, as alerts name them: `None` of one that all share.
+    pub(super) fn subject(self) -> Option<String> {
+        let of_one = *self.limit.subjects != Subjects::ALL;
+        of_one.then(|| format!("{:032x}", self.key.id ^ self.breaker.identity))
     }
 
     /// Tells that it was opened at `since`.
     fn tell(self, domain: &NativeDomain, since: Timestamp) {
         self.breaker.tally.count();
         let standing = self.breaker.standing(Some(since), since);
-        self.see(standing);
+        self.see(standing, since);
         let BreakerStanding { half_open_at, closes_at, .. } = standing;
         tracing::warn!(
             domain = &*domain.name,
             limit = &*self.limit.name,
+            subject = self.subject(),
             half_open_at = half_open_at.map(calendar::in_utc),
             closes_at = closes_at.map(calendar::in_utc),
             "a breaker has opened: what spends money in the domain is refused"

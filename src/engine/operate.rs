@@ -78,6 +78,17 @@ pub enum Setting {
     Cleared,
 }
 
+impl Setting {
+    /// As the log writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
 /// A breaker, and the limit that opens it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerStatus {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{Micros, Timestamp};
 
@@ -69,8 +69,17 @@ pub struct BreakerStanding {
 #[derive(Debug, Default)]
 pub struct BreakerTally {
     trips: AtomicU64,
-    /// Of a limit that all share: whether it was seen open, and not closed since.
-    is_open: AtomicBool,
+    /// Of a limit that all share: until when it is open, as it was seen open and not closed since; 0 otherwise.
+    open_until: AtomicU64,
+}
+
+/// How a breaker came to be closed that was open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Its time was over.
+    ByItself,
+    /// It was not: somebody closed it, here or beside another instance.
+    ByHand,
 }
 
 impl Breaker {
@@ -151,14 +160,27 @@ impl BreakerTally {
         self.trips.load(Ordering::Relaxed)
     }
 
-    /// Notes that the one that all share was seen open.
-    pub fn saw_open(&self) {
-        self.is_open.store(true, Ordering::Relaxed);
+    /// Notes that the one that all share was seen open, and when it closes by itself, if ever.
+    pub fn saw_open(&self, closes_at: Option<Timestamp>) {
+        self.open_until.store(closes_at.map_or(u64::MAX, |at| at.0), Ordering::Relaxed);
     }
 
-    /// Notes that it was seen closed. Whether that is news.
-    pub fn saw_closed(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed) && self.is_open.swap(false, Ordering::Relaxed)
+    /// Notes that it was seen closed at `at`. How that is news, if it is.
+    pub fn saw_closed(&self, at: Timestamp) -> Option<Closing> {
+        if self.open_until.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        match self.open_until.swap(0, Ordering::Relaxed) {
+            0 => None,
+            until if until <= at.0 => Some(Closing::ByItself),
+            _ => Some(Closing::ByHand),
+        }
+    }
+
+    /// Notes that a probe passed at `at`, as it does while it is half-open. Whether that tells news of its end.
+    pub fn passed_probe(&self, at: Timestamp) -> Option<Closing> {
+        let until = self.open_until.load(Ordering::Relaxed);
+        if until <= at.0 { self.saw_closed(at) } else { None }
     }
 }
 
@@ -228,9 +250,26 @@ mod tests {
 
     #[test]
     fn what_is_seen_to_be_closed_is_news_once() {
+        let (tally, early) = (BreakerTally::default(), Timestamp(SINCE.0 - 1));
+        assert_eq!(tally.saw_closed(SINCE), None, "it never was open");
+        for (closes_at, at, how) in [
+            (Some(SINCE), SINCE, Closing::ByItself),
+            (Some(SINCE), early, Closing::ByHand),
+            (None, SINCE, Closing::ByHand),
+        ] {
+            tally.saw_open(closes_at);
+            assert_eq!([tally.saw_closed(at), tally.saw_closed(at)], [Some(how), None]);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_passes_tells_of_the_end_once_its_time_is_over() {
         let tally = BreakerTally::default();
-        assert!(!tally.saw_closed(), "it never was open");
-        tally.saw_open();
-        assert_eq!([tally.saw_closed(), tally.saw_closed()], [true, false]);
+        assert_eq!(tally.passed_probe(SINCE), None, "it never was open");
+        tally.saw_open(Some(SINCE));
+        let told = [SINCE.0 - 1, SINCE.0, SINCE.0 + 1].map(|at| tally.passed_probe(Timestamp(at)));
+        assert_eq!(told, [None, Some(Closing::ByItself), None]);
+        tally.saw_open(None);
+        assert_eq!(tally.passed_probe(SINCE), None, "nothing but a hand closes it");
     }
 }

@@ -166,8 +166,8 @@ impl<'a> Plan<'a> {
     }
 
     fn remember(&self, domain: &NativeDomain, answer: &Answer) {
-        for guard in self.guards.iter().filter(|guard| guard.looking == Looking::Plain) {
-            guard.guarded.remember(domain, guard.looked(answer));
+        for guard in &self.guards {
+            guard.guarded.remember(domain, guard.looking, guard.looked(answer), answer.at);
         }
     }
 }

@@ -35,14 +35,14 @@ pub(super) async fn set<S: Store>(
     let found = find(engine, &rules, &request.which)?;
     let outcome = found.set(engine, request.to).await;
     let (domain, limit) = (&*found.domain.name, &*found.guarded.limit.name);
-    let (to, reason) = (request.to, request.reason);
+    let (subject, to, reason) = (found.guarded.subject(), request.to.name(), request.reason);
     match &outcome {
         Ok(status) => {
-            let before = status.breaker.state;
-            tracing::warn!(domain, limit, ?before, ?to, reason, "a breaker was set by hand");
+            let before = status.breaker.state.name();
+            tracing::warn!(domain, limit, subject, before, to, reason, "a breaker was set by hand");
         }
         Err(error) => {
-            tracing::warn!(domain, limit, %error, ?to, reason, "a breaker may have been set by hand");
+            tracing::warn!(domain, limit, subject, %error, to, reason, "a breaker may have been set by hand");
         }
     }
     outcome
@@ -94,7 +94,7 @@ impl Found<'_> {
         } else {
             BreakerStanding::CLOSED
         };
-        guarded.see(after);
+        guarded.see(after, at);
         Ok(self.status(engine, at, &outcomes[0], &outcomes[3]))
     }
 
