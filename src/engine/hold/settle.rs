@@ -214,12 +214,12 @@ impl Ending<'_> {
             _ => (at, bill),
         };
         if let (Some(error), Some(used)) = (bill.unpriced, self.used) {
-            engine.oddities.note(Odd::Model);
             let unpaid = self.unpaid(&found);
             if !unpaid.is_empty() {
                 unpriced::write_down(engine, rules, found.at, &unpaid, (self.about, self.name, used));
                 return Err(HoldError::Unpriced(error));
             }
+            engine.oddities.note(Odd::Model);
         }
         Ok((at, bill))
     }
