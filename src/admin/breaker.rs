@@ -22,8 +22,8 @@ use super::usage::pairs;
 const JSON: &str = "application/json";
 
 /// What a body has to look like.
-const SHAPE: &str = "the body must be {\"open\": false, \"reason\": \"...\"}, \
-    and may say \"clear\": true to forget what is used of the limit";
+const SHAPE: &str = "the body must be {\"open\": true or false, \"reason\": \"...\"}, \
+    and beside false may say \"clear\": true to forget what is used of the limit";
 
 /// What is said of a limit that would open its breaker again.
 const NO_ROOM: &str = "the limit has no room: the next call that asks it opens the breaker again, \

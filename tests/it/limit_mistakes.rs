@@ -208,7 +208,11 @@ async fn what_a_caller_gets_wrong_is_said_and_charges_nothing<S: Store>(bench: B
             Code::FailedPrecondition,
             "limit: 'calls' takes nothing back; write 'refundable: true' into it",
         ),
-        (give_back("", 1, ""), invalid, "limit: must not be empty without a reservation"),
+        (
+            give_back("", 1, ""),
+            invalid,
+            "limit: must not be empty without a reservation; a hold is released by its reservation",
+        ),
         (give_back("kits", 1 << 53, ""), invalid, "hits: 9007199254740992 is above the largest amount"),
         (
             ReleaseRequest {

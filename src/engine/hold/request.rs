@@ -187,7 +187,7 @@ pub enum InvalidHold {
     #[error("used: must be given where nothing was reserved: nothing says how much is due")]
     NoUsage,
     /// No limit where there is no reservation.
-    #[error("limit: must not be empty without a reservation")]
+    #[error("limit: must not be empty without a reservation; a hold is released by its reservation")]
     NoLimit,
     /// More units than anything counts.
     #[error("{field}: {units} is above the largest amount, 9007199254740991")]
