@@ -86,6 +86,7 @@ impl RedisStore {
                 timeout: settings.connect_timeout,
                 opening: step(&shared, open),
                 heartbeat: step(&shared, beat),
+                losses: Arc::default(),
             },
             connections: settings.connections,
             patience: settings.op_timeout,

@@ -268,6 +268,7 @@ async fn starts_without_its_redis_and_answers_by_policy() {
     assert_eq!(raw::http(service.admin(), "GET", "/livez", b"").await.status, 200);
     let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
     assert_eq!((ready.status, ready.body.contains("by policy")), (200, true), "{ready:?}");
+    assert_eq!(service.log().matches("no connection to the store").count(), 1, "{}", service.log());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! finds a connection bad closes it, and its task opens another, first at once and then with pauses. What is to
 //! be done before a connection is used, and now and then while it is, others say. Nothing is ever sent twice here.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 use tokio::sync::{Notify, watch};
@@ -66,6 +68,8 @@ pub(super) struct Dial {
     pub(super) opening: Step,
     /// Every second while it is; the connection is left when this fails or takes too long.
     pub(super) heartbeat: Step,
+    /// What all connections that are made so have lost.
+    pub(super) losses: Arc<Losses>,
 }
 
 /// Those connections whose first try has not ended: each keeps a receiver until then.
@@ -126,34 +130,79 @@ impl Slot {
     }
 }
 
+/// Which connections are missing, and what the log was told of that: they fail together, and are one loss.
+#[derive(Default)]
+pub(super) struct Losses(Mutex<Lost>);
+
+#[derive(Default)]
+struct Lost {
+    missing: usize,
+    /// Why, each reason once until all are back.
+    told: BTreeSet<String>,
+}
+
+impl Losses {
+    /// One more is missing.
+    fn begin(&self) {
+        self.0.lock().missing += 1;
+    }
+
+    /// One cannot be opened for this `reason`. Whether that is news.
+    fn is_news(&self, reason: &str) -> bool {
+        self.0.lock().told.insert(reason.to_owned())
+    }
+
+    /// One is missing no longer. Whether it was the last.
+    fn end(&self) -> bool {
+        let mut lost = self.0.lock();
+        lost.missing -= 1;
+        let are_back = lost.missing == 0;
+        if are_back {
+            lost.told.clear();
+        }
+        are_back
+    }
+}
+
 /// How the tries to open a connection have gone so far.
 struct Tries {
     /// Kept until the first has ended.
     first: Option<watch::Receiver<()>>,
-    /// Why the last failed; it is logged once.
-    problem: Option<String>,
+    losses: Arc<Losses>,
+    is_missing: bool,
 }
 
 impl Tries {
-    fn failed(&mut self, reason: String) {
+    fn failed(&mut self, reason: &str) {
         self.first = None;
-        if self.problem.as_ref() != Some(&reason) {
+        if !std::mem::replace(&mut self.is_missing, true) {
+            self.losses.begin();
+        }
+        if self.losses.is_news(reason) {
             tracing::warn!(reason, "no connection to the store; trying again until there is one");
-            self.problem = Some(reason);
         }
     }
 
     fn succeeded(&mut self) {
         self.first = None;
-        if self.problem.take().is_some() {
+        if std::mem::take(&mut self.is_missing) && self.losses.end() {
             tracing::info!("the store is back");
+        }
+    }
+}
+
+impl Drop for Tries {
+    /// Nobody wants the connection any more.
+    fn drop(&mut self) {
+        if self.is_missing {
+            self.losses.end();
         }
     }
 }
 
 /// Keeps one connection open, for ever.
 async fn keep(slot: Arc<Slot>, dial: Dial, first_try: watch::Receiver<()>) {
-    let mut tries = Tries { first: Some(first_try), problem: None };
+    let mut tries = Tries { first: Some(first_try), losses: dial.losses.clone(), is_missing: false };
     loop {
         let connection = patiently(&dial, &mut tries).await;
         let open = Arc::new(Open { connection, silences: AtomicU32::new(0), heard: AtomicBool::new(false) });
@@ -168,7 +217,7 @@ async fn keep(slot: Arc<Slot>, dial: Dial, first_try: watch::Receiver<()>) {
 async fn patiently(dial: &Dial, tries: &mut Tries) -> MultiplexedConnection {
     let mut pause = FIRST_PAUSE;
     loop {
-        tries.failed(match timeout(dial.timeout, connect(dial)).await {
+        tries.failed(&match timeout(dial.timeout, connect(dial)).await {
             Ok(Ok(connection)) => return connection,
             Ok(Err(error)) => classify(&error).0.to_string(),
             Err(_) => "the store did not answer in time".to_owned(),
@@ -213,4 +262,22 @@ async fn is_alive(open: &Open, dial: &Dial) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Losses;
+
+    #[test]
+    fn one_loss_of_many_connections_is_told_once_and_ends_with_the_last() {
+        let losses = Losses::default();
+        for round in 0..2 {
+            let news = ["gone", "gone", "late", "gone"].map(|reason| {
+                losses.begin();
+                losses.is_news(reason)
+            });
+            assert_eq!(news, [true, false, true, false], "round {round}");
+            assert_eq!([(); 4].map(|()| losses.end()), [false, false, false, true], "round {round}");
+        }
+    }
 }
