@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    Check, Code, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Progress,
+    Check, Code, Done, Engine, EngineSettings, Hold, HoldEnd, HoldError, Inspect, Named, Odd, Progress,
     ReleaseRequest, ReserveAnswer, ReserveRequest, Ruling, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{Entry, KeySecret, LimitsHandle, Metadata};
@@ -353,4 +353,11 @@ async fn what_nobody_heard_of_is_learned_from_once_it_is_asked_again() {
         begun.unclaimed.iter().for_each(Unclaimed::claim);
         assert_eq!(service.books("strict").await, (0, 103), "the end of the step that 100 is in");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settle_that_is_refused_for_want_of_a_price_is_not_counted_as_odd() {
+    let service = Service::new();
+    service.0.settle(settle("k", output("unknown", 100))).await.unwrap_err();
+    assert_eq!(service.0.times(Odd::Model), 0);
 }
