@@ -72,9 +72,10 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow
         StoreSettings::Redis(redis, fallback) => {
             let redis = RedisSettings { usage: settings.usage, ..*redis };
             let store = RedisStore::start(redis, Clock::System)?;
+            let probes = vec![probes::answers(&store)];
             let store = WithRefusals::new(store, Clock::System);
             let store = WithFallback::new(store, fallback, Clock::System);
-            App::build(settings, loaded, store).await?.run(stop, Vec::new()).await
+            App::build(settings, loaded, store).await?.run(stop, probes).await
         }
     }
 }

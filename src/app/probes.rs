@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::admin::{Probe, State};
 use crate::config::reload::ReloadStatus;
 use crate::store::memory::MemoryStore;
+use crate::store::redis::RedisStore;
 use crate::transport::health::{Health, Serving};
 
 /// Not ready before calls are wanted, and once they no longer are.
@@ -40,5 +41,19 @@ pub(super) fn reservations(store: &Arc<MemoryStore>) -> Probe {
         "reservations_forgotten",
         "Reservations that were forgotten before their time, since there were too many",
         move || count.forgotten(),
+    )
+}
+
+/// Whether Redis has answered in time, of late.
+pub(super) fn answers(store: &RedisStore) -> Probe {
+    let is_late = store.lateness();
+    Probe::new("answers of the store", move || match is_late() {
+        false => State::Ready,
+        true => State::Degraded("some come too late: TOLLGATE_STORE_TIMEOUT gives them longer".to_owned()),
+    })
+    .counting(
+        "store_unanswered",
+        "Calls to the store that it had no answer to in time: what begins goes by on_error, a settle is told again",
+        store.unanswered(),
     )
 }

@@ -99,7 +99,7 @@ pub(super) async fn check<S: Store>(
     let mut answer = charge(engine, domain, request, &plan).await;
     let reached = plan.stop(domain, &mut answer);
     let (at, outcomes) = (answer.at, &answer.outcomes);
-    let decision = answer::decide(domain, engine.settings.enforcement, at, &plan, outcomes);
+    let decision = answer::decide(domain, engine.settings.enforcement, &plan, &answer);
     plan.settled(outcomes).for_each(|each| each.tally(decision.code));
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});

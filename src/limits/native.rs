@@ -100,9 +100,16 @@ impl Default for Headers {
             reset: ResetForm::Seconds,
             ietf: false,
             standings: false,
-            body: r#"{"error":"Rate limit exceeded: {what}"}"#.into(),
+            body: Self::BODY.into(),
         }
     }
+}
+
+impl Headers {
+    /// The body of a refusal, unless it is written.
+    pub const BODY: &str = r#"{"error":"Rate limit exceeded: {what}"}"#;
+    /// The same by a limit that nobody could look at.
+    pub const UNCHECKED_BODY: &str = r#"{"error":"Rate limit cannot be checked: {what}"}"#;
 }
 
 impl Tiers {

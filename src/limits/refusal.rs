@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::limit::Limit;
-use super::native::{TierId, Tiers};
+use super::native::{Headers, TierId, Tiers};
 
 /// The bodies of all refusals by one limit.
 #[derive(Clone, Debug)]
@@ -56,6 +56,15 @@ impl Refusal {
     pub fn new(template: &str, what: &str, limit: &Limit) -> Self {
         let filled = template.replace("{what}", &escaped(what)).replace("{limit}", &escaped(&limit.name));
         Self(filled.split("{retry_after}").map(Arc::from).collect())
+    }
+
+    /// As [`Refusal::new`], where nobody could look whether `what` is exceeded: the default says no more than that. A
+    /// template of somebody's own may begin with any words, so there `what` says it.
+    pub fn unchecked(template: &str, what: &str, limit: &Limit) -> Self {
+        if template == Headers::BODY {
+            return Self::new(Headers::UNCHECKED_BODY, what, limit);
+        }
+        Self::new(template, &format!("{what} cannot be checked now"), limit)
     }
 
     /// The whole body, with the seconds to wait filled in; `None` says that waiting does not help.

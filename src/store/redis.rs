@@ -20,6 +20,7 @@ mod script;
 mod secret;
 mod settings;
 mod trails;
+mod unanswered;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, Runtime};
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -40,6 +42,7 @@ use self::offset::Offset;
 use self::opening::{Shared, beat, open, step};
 use self::script::Replied;
 use self::trails::Trails;
+use self::unanswered::Unanswered;
 use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 pub use health::Finding;
@@ -94,6 +97,7 @@ impl RedisStore {
             offset: Offset::default(),
             tracks: Tracks::default(),
             first_tries: FirstTries::default(),
+            unanswered: Unanswered::default(),
         });
         Ok(Self { lane: Lane::open(&plan), plan, shared, trails, checks: Arc::new(checks) })
     }
@@ -101,6 +105,24 @@ impl RedisStore {
     /// What was found about the Redis's own configuration when it was last looked at.
     pub fn findings(&self) -> Arc<BTreeSet<Finding>> {
         self.shared.findings.load_full()
+    }
+
+    /// How many calls it had no answer to; tells that as long as anybody asks.
+    pub fn unanswered(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let plan = self.plan.clone();
+        move || plan.unanswered.times()
+    }
+
+    /// Whether answers came too late within about a minute; tells that as long as anybody asks.
+    pub fn lateness(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let plan = self.plan.clone();
+        move || plan.unanswered.is_late(plan.clock.steady())
+    }
+
+    /// What was `said` to a call; that nothing was is counted.
+    fn heard<T>(&self, said: Result<T, StoreError>) -> Result<T, StoreError> {
+        let plan = &self.plan;
+        said.inspect_err(|error| plan.unanswered.note(error, plan.patience, plan.clock.steady()))
     }
 
     /// Until when whoever asks now waits, by the steady clock.
@@ -116,10 +138,9 @@ impl RedisStore {
             Clock::System => self.plan.offset.theirs(now),
         }
     }
-}
 
-impl Store for RedisStore {
-    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+    /// Charges; asks again what was not done, with the time that the reply has told.
+    async fn ask_to_charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         if call.charges.is_empty() {
             return Ok(script::answer(&call, self.believed(), &[]));
         }
@@ -134,13 +155,20 @@ impl Store for RedisStore {
         }
         Err(StoreError::Timeout)
     }
+}
+
+impl Store for RedisStore {
+    // No more waits than there have to be: each would make every waiting call larger.
+    fn charge(&self, call: Call<'_>) -> impl Future<Output = Result<Answer, StoreError>> + Send {
+        self.ask_to_charge(call).map(|said| self.heard(said))
+    }
 
     async fn reserve(&self, call: Reserve<'_>) -> Result<Reserved, StoreError> {
-        self.ask_to_reserve(call).await
+        self.heard(self.ask_to_reserve(call).await)
     }
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
-        self.ask_to_settle(call).await
+        self.heard(self.ask_to_settle(call).await)
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

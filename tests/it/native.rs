@@ -1,9 +1,12 @@
 //! What a call of a native domain is charged, and what its answer says.
 
-use tollgate::engine::{Code, Enforcement, EngineSettings, InvalidRequest, Switch};
-use tollgate::limits::{Metadata, WireUnit};
+use std::sync::Arc;
 
-use crate::support::embedded::{Ask, Embedded, NOON, header};
+use tollgate::engine::{Check, Code, Decision, Enforcement, Engine, EngineSettings, InvalidRequest, Switch};
+use tollgate::limits::{LimitsHandle, Metadata, WireUnit};
+
+use crate::support::embedded::{Ask, Embedded, NOON, header, rules};
+use crate::support::gone::Gone;
 
 const SHOP: &str = "
 domains:
@@ -798,4 +801,35 @@ fn a_breaker_on_trial_stops_nothing() {
     let spend = Ask::new("spending", "limit=stop user=u").hits(3_000_000);
     assert_eq!(spending.passes(&spend, 2), 2);
     assert_eq!(spending.passes(&Ask::new("spending", "route=other user=v"), 1), 1);
+}
+
+/// What a call is told that tokens and money refuse because the store is gone.
+async fn told_without_a_store(headers: &str, entries: &str) -> Decision {
+    let rules = rules(&format!("{SHOP}    headers: {headers}\n"));
+    let engine = Engine::new(LimitsHandle::new(rules), Gone::default(), EngineSettings::default());
+    Arc::new(engine).check(ask(entries).request()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_the_store_says_nothing_that_nobody_knows() {
+    let headers = "{ietf: true, standings: true}";
+    let unchecked = told_without_a_store(headers, "limit=money user=u").await;
+    let body = r#"{"error":"Rate limit cannot be checked: $1.00 per day"}"#;
+    assert_eq!((unchecked.code, unchecked.body.as_deref()), (Code::OverLimit, Some(body)));
+    let told: Vec<_> = unchecked.headers.iter().map(|header| &*header.name).collect();
+    let known = ["X-RateLimit-Limit", "RateLimit-Policy", "Retry-After", "X-Tollgate-Limit", "Content-Type"];
+    assert_eq!(told, known, "what remains is not known");
+    let standings = format!("{:?}", unchecked.metadata);
+    assert!(!["\"remaining\"", "\"used\""].iter().any(|known| standings.contains(known)), "{standings}");
+    let own = told_without_a_store("{body: 'Too much: {what}'}", "limit=money user=u").await;
+    assert_eq!(own.body.as_deref(), Some("Too much: $1.00 per day cannot be checked now"));
+    for (entries, what) in [
+        ("method=POST path=/bulk user=u", None),
+        ("limit=session user=u", Some("Rate limit exceeded: session needs session")),
+        ("limit=month ip=1.2.3.4", Some("Rate limit exceeded: not available on tier guest")),
+    ] {
+        let decided = told_without_a_store(headers, entries).await;
+        let body = what.map(|what| format!(r#"{{"error":"{what}"}}"#));
+        assert_eq!(decided.body.as_deref(), body.as_deref(), "{entries}: no store is needed for that");
+    }
 }

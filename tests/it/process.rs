@@ -17,9 +17,9 @@ use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::RateLimitRe
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_response::Code;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 
-use crate::support::process::{Tollgate, run, until_ready};
+use crate::support::process::{Tollgate, metric, run, until_ready};
 use crate::support::raw;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, tell};
 use crate::support::tools::Tool;
 
 const TWO_AN_HOUR: &str = "
@@ -269,6 +269,24 @@ async fn starts_without_its_redis_and_answers_by_policy() {
     let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
     assert_eq!((ready.status, ready.body.contains("by policy")), (200, true), "{ready:?}");
     assert_eq!(service.log().matches("no connection to the store").count(), 1, "{}", service.log());
+}
+
+#[tokio::test]
+async fn answers_that_come_too_late_are_counted_and_said() {
+    let (_folder, limits) = file("limits.yaml", TWO_AN_HOUR);
+    let redis = RedisServer::start(Tool::Redis);
+    let environment = [("REDIS_URL", redis.url()), ("TOLLGATE_STORE_TIMEOUT", "300ms".to_owned())];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let service = Tollgate::with(&[&limits], &environment);
+    until_ready(&service, "store: ready\nhealth: ready\nfiles: ready\nanswers of the store: ready\n").await;
+    assert_eq!(metric(&service, "store_unanswered").await, 0);
+    tell(&redis, &["CLIENT", "PAUSE", "20000"]);
+    assert_eq!(codes(&service, 3).await, [Code::Ok, Code::Ok, Code::OverLimit], "rates are enforced locally");
+    assert!(metric(&service, "store_unanswered").await >= 2);
+    until_ready(&service, "answers of the store: some come too late").await;
+    let told = "the store did not answer within 300ms: such calls go by on_error";
+    service.logs(told);
+    assert_eq!(service.log().matches(told).count(), 1, "once a minute");
 }
 
 #[tokio::test]

@@ -2,26 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::algorithm::{Outcome, Retry};
-use crate::clock::{Micros, Timestamp};
+use crate::algorithm::Retry;
+use crate::clock::Micros;
 use crate::engine::Enforcement;
 use crate::engine::decision::{AddedHeaders, Code, Decision, DescriptorStatus, Statuses};
 use crate::engine::text::Text;
 use crate::limits::{Metadata, NativeDomain, Refusal};
+use crate::store::Answer;
 
 use super::headers::{self, Whole, seconds_until};
 use super::plan::Plan;
 use super::shown::shown;
 use super::{Part, Settled, Touch};
 
-/// Decides over `outcomes`, what came of the charges of `plan`, at the store's `at`.
+/// Decides over `answer`, what came of the charges of `plan`.
 pub(super) fn decide(
     domain: &NativeDomain,
     enforcement: Enforcement,
-    at: Timestamp,
     plan: &Plan<'_>,
-    outcomes: &[Outcome],
+    answer: &Answer,
 ) -> Decision {
+    let (at, outcomes) = (answer.at, &answer.outcomes[..]);
     let whole = match plan.settled(outcomes).filter_map(Settled::refusal).max() {
         Some(retry) if enforcement == Enforcement::Enforced => Whole::Refused(retry),
         _ => Whole::Passed,
@@ -33,6 +34,10 @@ pub(super) fn decide(
         statuses.push(of_descriptor.map_or(DescriptorStatus::UNLIMITED, status));
         of_call = shown(of_call.into_iter().chain(of_descriptor));
     }
+    let whole = match (whole, of_call) {
+        (Whole::Refused(retry), Some(shown)) if shown.is_unchecked(plan, answer) => Whole::Unchecked(retry),
+        (whole, _) => whole,
+    };
     Decision {
         code: if whole == Whole::Passed { Code::Ok } else { Code::OverLimit },
         statuses,
@@ -40,9 +45,10 @@ pub(super) fn decide(
             .map_or_else(AddedHeaders::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
         body: match (whole, of_call) {
             (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry)),
+            (Whole::Unchecked(retry), Some(shown)) => Some(unchecked_body(domain, shown, retry)),
             _ => None,
         },
-        metadata: domain.headers.standings.then(|| standings(plan.settled(outcomes))),
+        metadata: domain.headers.standings.then(|| standings(plan, answer)),
         unclaimed: None,
     }
 }
@@ -74,13 +80,21 @@ fn body(domain: &NativeDomain, shown: Settled<'_>, retry: Retry) -> Text {
     })
 }
 
+/// The body of a refusal by a limit that nobody could look at.
+#[cold]
+fn unchecked_body(domain: &NativeDomain, shown: Settled<'_>, retry: Retry) -> Text {
+    let Touch { limit, tier, number, .. } = *shown.touch;
+    let what = limit.exceeded(number, &domain.tiers, tier);
+    Text::Shared(Refusal::unchecked(&domain.headers.body, &what, limit).body(seconds_until(retry)))
+}
+
 /// Every standing by the name of its limit, for the caller's filters and logs.
-fn standings<'s>(settled: impl Iterator<Item = Settled<'s>>) -> BTreeMap<Box<str>, Metadata> {
+fn standings(plan: &Plan<'_>, answer: &Answer) -> BTreeMap<Box<str>, Metadata> {
     #[expect(clippy::cast_precision_loss, reason = "amounts are below 2^53, which a double holds")]
     let number = |amount: u64| Metadata::Number(amount as f64);
     let standing = |settled: Settled<'_>| {
         let standing = settled.outcome.standing;
-        let is_asked = settled.touch.is_asked();
+        let is_asked = settled.touch.is_asked() && !settled.is_unchecked(plan, answer);
         let refused = Metadata::Bool(settled.refusal().is_some());
         let mut fields: BTreeMap<Box<str>, Metadata> = BTreeMap::from([("refused".into(), refused)]);
         if is_asked {
@@ -95,6 +109,7 @@ fn standings<'s>(settled: impl Iterator<Item = Settled<'s>>) -> BTreeMap<Box<str
         }
         Metadata::Map(fields)
     };
+    let settled = plan.settled(&answer.outcomes);
     let by_name = settled.map(|each| (Box::from(&*each.touch.limit.name), standing(each))).collect();
     BTreeMap::from([("standings".into(), Metadata::Map(by_name))])
 }

@@ -14,6 +14,8 @@ pub(super) enum Whole {
     Passed,
     /// It may not, and may come back then.
     Refused(Retry),
+    /// It may not, since nobody knows how the limit stands that is shown, and may come back then.
+    Unchecked(Retry),
 }
 
 /// The headers of an answer that shows `shown`, decided at `at`.
@@ -27,16 +29,21 @@ pub(super) fn headers(settings: &Headers, shown: Settled<'_>, whole: Whole, at: 
     };
     if let Some((most, left)) = shown.amounts().filter(|_| sent) {
         add("X-RateLimit-Limit", most.into());
-        add("X-RateLimit-Remaining", left.into());
+        let is_known = !matches!(whole, Whole::Unchecked(_));
+        if is_known {
+            add("X-RateLimit-Remaining", left.into());
+        }
         if let Some(reset_after) = shown.outcome.standing.reset_after {
             add("X-RateLimit-Reset", reset(settings.reset, reset_after, at).into());
         }
         if settings.ietf {
             add("RateLimit-Policy", ietf_policy(shown, most).into());
-            add("RateLimit", ietf_standing(shown, left).into());
+            if is_known {
+                add("RateLimit", ietf_standing(shown, left).into());
+            }
         }
     }
-    if let Whole::Refused(retry) = whole {
+    if let Whole::Refused(retry) | Whole::Unchecked(retry) = whole {
         if sent {
             if let Some(seconds) = seconds_until(retry) {
                 add("Retry-After", seconds.into());

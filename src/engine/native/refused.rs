@@ -11,6 +11,24 @@ use super::about::about;
 use super::plan::Plan;
 use super::{Part, Settled};
 
+impl Settled<'_> {
+    /// How much room its limit was asked for by `plan`.
+    fn room(&self, plan: &Plan<'_>) -> Option<u64> {
+        match self.touch.part {
+            Part::Charged(index) => plan.charges[index].op.room(),
+            Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
+        }
+    }
+
+    /// Whether its limit refuses by its policy: by `answer`, nobody could look at it.
+    #[inline]
+    pub(super) fn is_unchecked(&self, plan: &Plan<'_>, answer: &Answer) -> bool {
+        answer.degraded.is_some()
+            && self.refusal().is_some()
+            && Reason::of(self, self.room(plan), answer) == Reason::StoreUnavailable
+    }
+}
+
 /// Writes down that limits of tokens or money refused a call, if any did: whose the first descriptor is that met one,
 /// and which ones refused. `asked` adds what the descriptor at that place asked for.
 #[cold]
@@ -23,10 +41,7 @@ pub(super) fn write_down<S: Store>(
     answer: &Answer,
     asked: impl FnOnce(usize, &mut Object),
 ) {
-    let room = |settled: &Settled<'_>| match settled.touch.part {
-        Part::Charged(index) => plan.charges[index].op.room(),
-        Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
-    };
+    let room = |settled: &Settled<'_>| settled.room(plan);
     let refusing =
         plan.settled_by_descriptor(&answer.outcomes).map(|settled| refused_by(settled, room, answer));
     let Some((place, by)) = refusing.enumerate().find(|(_, by)| !by.is_empty()) else { return };

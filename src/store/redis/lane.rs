@@ -26,6 +26,7 @@ use super::lua;
 use super::offset::Offset;
 use super::queue::{Load, Queue, Reply};
 use super::script::{self, PackedCall, Replied, Time};
+use super::unanswered::Unanswered;
 
 pub(super) use alone::{Alone, Scripts};
 
@@ -50,6 +51,7 @@ pub(super) struct Plan {
     pub(super) offset: Offset,
     pub(super) tracks: Tracks,
     pub(super) first_tries: FirstTries,
+    pub(super) unanswered: Unanswered,
 }
 
 /// Those of the lanes there are.
