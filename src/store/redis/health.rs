@@ -9,11 +9,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use deadpool_redis::Pool;
-use redis::RedisResult;
 
 use crate::store::StoreError;
 
-use super::errors::{Remedy, classify};
+use super::errors::{Failure, Remedy};
 
 use rehearsal::rehearse;
 
@@ -81,15 +80,16 @@ pub(super) async fn examine(pool: &Pool) -> Result<BTreeSet<Finding>, Unfinished
 }
 
 /// What was answered, or the finding that the refusal is. Without either the look is at its end.
-fn answered<T>(reply: RedisResult<T>) -> Result<Result<T, Finding>, Unfinished> {
-    let error = match reply {
-        Ok(answer) => return Ok(Ok(answer)),
-        Err(error) => error,
-    };
-    match classify(&error) {
-        (StoreError::Refused { code }, Remedy::Keep) => Ok(Err(Finding::Refuses(code))),
-        (StoreError::Refused { code }, _) if code == "READONLY" => Ok(Err(Finding::Replica)),
-        _ => Err(Unfinished),
+fn answered<T>(reply: Result<T, impl Into<Failure>>) -> Result<Result<T, Finding>, Unfinished> {
+    match reply.map_err(Into::into) {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(Failure { error: StoreError::Refused { code }, remedy: Remedy::Keep }) => {
+            Ok(Err(Finding::Refuses(code)))
+        }
+        Err(Failure { error: StoreError::Refused { code }, .. }) if code == "READONLY" => {
+            Ok(Err(Finding::Replica))
+        }
+        Err(_) => Err(Unfinished),
     }
 }
 

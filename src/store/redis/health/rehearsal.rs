@@ -8,22 +8,26 @@ use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
 use crate::store::redis::batch::Batch;
+use crate::store::redis::errors::{Failure, told_to_script};
 use crate::store::redis::script::{self, Time};
 use crate::store::redis::{keys, lua, trails};
 use crate::store::{Admission, Binding, Call, Charge, Due, FreedBy, Life, Reserve, Settle, Spent, Then};
 
 /// Does all of it, and leaves nothing behind.
-pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> Result<(), Failure> {
     let script = Script::new(&lua::CHARGE);
     script.load_async(connection).await?;
     // Begun, added to, and given up: cells are so long that none ends meanwhile, on however busy a machine.
     let take = Op::Take { room: 1, charge: 1 };
     for op in [take, take, Op::GiveBack { units: MAX_AMOUNT }] {
         let command = rehearsal(op).command(script.get_hash(), Time::Redis { until: None });
-        command.query_async::<redis::Value>(connection).await?;
+        let (_, refusal) = script::take_apart(command.query_async(connection).await?)?;
+        if let Some(refusal) = refusal {
+            return Err(told_to_script(&String::from_utf8_lossy(&refusal)));
+        }
     }
     rehearse_reservations(connection).await?;
-    trails::rehearse(connection).await
+    Ok(trails::rehearse(connection).await?)
 }
 
 /// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
