@@ -13,6 +13,7 @@ mod key;
 mod limit;
 mod native;
 mod number;
+mod overlay;
 mod reference;
 mod refusal;
 mod route;
@@ -38,6 +39,7 @@ pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MOST_LIMITS, Number};
+pub use overlay::{ALL_TIERS, Overlay, Placed, SubjectId, Target, Value};
 pub use reference::{
     Metadata, Node, PathValues, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };
