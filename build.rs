@@ -10,7 +10,10 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 2] = ["proto/envoy/service/ratelimit/v3/rls.proto", "proto/tollgate/v1/limit.proto"];
+/// What callers are served, and what operators are.
+const CALLS: [&str; 2] = ["proto/envoy/service/ratelimit/v3/rls.proto", "proto/tollgate/v1/limit.proto"];
+const ADMIN: [&str; 1] = ["proto/tollgate/v1/admin.proto"];
+/// Texts that are read as bytes. Operators send text, but for subjects, which are the callers'.
 const BYTES: [(&str, &[&str]); 8] = [
     ("RateLimitRequest", &["domain"]),
     ("Entry", &["key", "value"]),
@@ -24,16 +27,23 @@ const BYTES: [(&str, &[&str]); 8] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let mut protos = protox::compile(PROTOS, ["proto"])?;
-    let mut shown = protos.clone();
-    shown.file.iter_mut().for_each(|file| file.source_code_info = None);
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("descriptors.bin"), shown.encode_to_vec())?;
+    show(&CALLS, "descriptors.bin")?;
+    show(&ADMIN, "admin_descriptors.bin")?;
+    let mut protos = protox::compile(CALLS.iter().chain(&ADMIN), ["proto"])?;
     read_as_bytes(&mut protos);
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")
         .include_file("protos.rs")
         .compile_fds(protos)?;
+    Ok(())
+}
+
+/// Writes down what `protos` look like to those who are served.
+fn show(protos: &[&str], name: &str) -> Result<(), Box<dyn Error>> {
+    let mut shown = protox::compile(protos, ["proto"])?;
+    shown.file.iter_mut().for_each(|file| file.source_code_info = None);
+    fs::write(Path::new(&env::var("OUT_DIR")?).join(name), shown.encode_to_vec())?;
     Ok(())
 }
 

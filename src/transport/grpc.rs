@@ -44,6 +44,9 @@ pub mod proto {
 /// The descriptors of `proto/` as callers see them, with keys, values and domains as `string`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The same of what operators are served.
+pub const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
+
 /// How long after GOAWAY was sent calls may still arrive: their callers have yet to read it.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
