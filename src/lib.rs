@@ -15,8 +15,8 @@
 //! | [`estimates`] | how many of them a call will use, as learned |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
-//! listener, [`alerts`] tells people of limits that are nearly used up, [`telemetry`] is the log, [`app`] builds
-//! everything and is the only room that knows every other. [`clock`], [`calendar`] and [`money`] are values that all
+//! listener, [`auth`] tells who may ask it what and [`audit`] names that, [`alerts`] tells people of limits that are nearly
+//! used up, [`telemetry`] is the log, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and [`money`] are values that all
 //! may use.
 //!
 //! # Invariants
@@ -32,6 +32,8 @@ pub mod admin;
 pub mod alerts;
 pub mod algorithm;
 pub mod app;
+pub mod audit;
+pub mod auth;
 pub mod calendar;
 pub mod clock;
 pub mod config;

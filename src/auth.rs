@@ -1,0 +1,23 @@
+//! Who asks, and what they may: tokens, certificates, roles.
+//!
+//! A token is drawn at random and never kept: what is configured is its SHA-256, and what is asked is compared with that in
+//! constant time. Nothing here logs or repeats a token or a digest, and no `Debug` shows one. Whoever is refused is
+//! counted by address, and told of as a [`Denial`], for the records; nobody who has the right token is ever kept out by
+//! what others send.
+//!
+//! It knows no wire: a [`Caller`] is made of what a request said about itself, by whoever has read it.
+
+mod denials;
+mod gate;
+mod permission;
+mod refusal;
+mod token;
+mod tokens;
+mod url;
+
+pub use denials::{Denial, Denials};
+pub use gate::{Caller, Gate};
+pub use permission::least_role;
+pub use refusal::Refusal;
+pub use token::{NoRandomness, Token};
+pub use tokens::{MalformedEntry, TokenEntry};

@@ -1,0 +1,141 @@
+//! The gate: lets in who is known, and tells what they may.
+//!
+//! It takes what a request said about itself and knows no wire. Tokens may be exchanged while it works.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::denials::{self, Counts, Denial, Denials, Noted, Who};
+use super::permission::least_role;
+use super::refusal::Refusal;
+use super::token::Presented;
+use super::tokens::{TokenEntry, Tokens};
+use super::url;
+use crate::audit::{Action, Actor};
+use crate::clock::{Clock, Micros};
+
+/// What a request said about who sends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Caller<'a> {
+    /// Every header `authorization`, as it was sent.
+    pub authorization: &'a [&'a [u8]],
+    /// The path and query, as they were sent.
+    pub target: &'a str,
+    /// Where it came from.
+    pub from: Option<IpAddr>,
+}
+
+/// Lets in who is known. All clones are one.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    tokens: ArcSwap<Tokens>,
+    counts: Mutex<Counts>,
+    denials: mpsc::Sender<Denial>,
+    clock: Clock,
+}
+
+impl Gate {
+    /// A gate for those who have one of `tokens`, and what it tells of those it refuses.
+    pub fn new(tokens: impl IntoIterator<Item = TokenEntry>, clock: Clock) -> (Self, Denials) {
+        let (sender, denials) = mpsc::channel(denials::WAITING);
+        let tokens = ArcSwap::from_pointee(Tokens::new(tokens));
+        (Self(Arc::new(Inner { tokens, counts: Mutex::default(), denials: sender, clock })), denials)
+    }
+
+    /// From now on, those who have one of `tokens` are let in.
+    pub fn exchange(&self, tokens: impl IntoIterator<Item = TokenEntry>) {
+        self.0.tokens.store(Arc::new(Tokens::new(tokens)));
+    }
+
+    /// Who it is.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not let in.
+    pub fn admit(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
+        self.known(caller).map_err(|refusal| self.refused(Who::at(caller.from), refusal))
+    }
+
+    /// Whether `actor` may do `action`.
+    ///
+    /// # Errors
+    ///
+    /// Which role it needs.
+    pub fn permit(&self, actor: &Actor, action: Action) -> Result<(), Refusal> {
+        let needs = least_role(action);
+        if actor.role >= needs {
+            return Ok(());
+        }
+        let Actor { name, role, .. } = actor.clone();
+        let refusal = Refusal::Forbidden { name, role, action, needs };
+        // To wait would help nobody who may not; only what is written down is bounded.
+        self.note(Who::Known(actor.clone(), action), &refusal);
+        Err(refusal)
+    }
+
+    /// Tells of refusals that were counted and not told of, once their minute is over. To be called now and then.
+    pub fn sweep(&self) {
+        let told = self.0.counts.lock().sweep(self.0.clock.steady());
+        told.into_iter().for_each(|denial| self.tell(denial));
+    }
+
+    fn known(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
+        if url::holds_token(caller.target) {
+            return Err(Refusal::InUrl);
+        }
+        let sent = match caller.authorization {
+            [] => return Err(Refusal::Missing),
+            [sent] => bearer(sent).and_then(Presented::read).ok_or(Refusal::Malformed)?,
+            _ => return Err(Refusal::Malformed),
+        };
+        let tokens = self.0.tokens.load();
+        let entry = tokens.find(sent).ok_or(Refusal::Unknown)?;
+        let name: Box<str> = entry.name().into();
+        if entry.has_expired(self.0.clock.now()) {
+            return Err(Refusal::Expired { name });
+        }
+        Ok(Actor { name, role: entry.role(), from: caller.from })
+    }
+
+    fn refused(&self, who: Who, refusal: Refusal) -> Refusal {
+        match self.note(who, &refusal) {
+            Some(retry_after) => Refusal::TooMany { retry_after },
+            None => refusal,
+        }
+    }
+
+    /// Counts a refusal, and tells how long its answer is to wait.
+    fn note(&self, who: Who, refusal: &Refusal) -> Option<Micros> {
+        let Noted { denial, wait } = self.0.counts.lock().note(who, refusal.name(), self.0.clock.steady());
+        denial.into_iter().for_each(|denial| self.tell(denial));
+        wait
+    }
+
+    fn tell(&self, denial: Denial) {
+        if let Err(mpsc::error::TrySendError::Full(lost)) = self.0.denials.try_send(denial) {
+            tracing::warn!(times = lost.times, "refused logins are not written down: too many wait");
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&*self.0.tokens.load()).finish()
+    }
+}
+
+/// What follows the word `Bearer`, however it is written.
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = header.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Who is let in, who is not, and what is told of it.
+
+use super::super::token::Token;
+use super::*;
+use crate::audit::Role;
+use crate::clock::Timestamp;
+
+const NOW: Timestamp = Timestamp(1_795_262_400_000_000);
+
+struct House {
+    gate: Gate,
+    denials: Denials,
+    clock: Clock,
+    tokens: [Token; 2],
+}
+
+/// A gate for Ann, who may look, and for Bob, who may do everything for a minute.
+fn house() -> House {
+    let tokens = [(); 2].map(|()| Token::draw().unwrap());
+    let clock = Clock::manual(NOW);
+    let end = NOW.plus(Micros::from_secs(60));
+    let entries = [
+        TokenEntry::of(&tokens[0], "ann", Role::Viewer, None).unwrap(),
+        TokenEntry::of(&tokens[1], "bob", Role::Admin, Some(end)).unwrap(),
+    ];
+    let (gate, denials) = Gate::new(entries, clock.clone());
+    House { gate, denials, clock, tokens }
+}
+
+impl House {
+    fn sent(&self, authorization: &[&str], target: &str) -> Result<Actor, Refusal> {
+        let authorization: Vec<&[u8]> = authorization.iter().map(|header| header.as_bytes()).collect();
+        let from = Some([192, 0, 2, 1].into());
+        self.gate.admit(&Caller { authorization: &authorization, target, from })
+    }
+
+    fn ann(&self) -> Result<Actor, Refusal> {
+        self.sent(&[&format!("Bearer {}", self.tokens[0].as_str())], "/usage")
+    }
+}
+
+#[test]
+fn who_is_known_is_let_in_by_name() {
+    let house = house();
+    let [ann, bob] = house.tokens.each_ref().map(Token::as_str);
+    for (header, name, role) in [
+        (format!("Bearer {ann}"), "ann", Role::Viewer),
+        (format!("bearer   {ann} "), "ann", Role::Viewer),
+        (format!("BEARER {bob}"), "bob", Role::Admin),
+    ] {
+        let actor = house.sent(&[&header], "/usage?domain=shop").unwrap();
+        assert_eq!((&*actor.name, actor.role), (name, role));
+        assert_eq!(actor.from, Some([192, 0, 2, 1].into()));
+    }
+}
+
+#[test]
+fn everybody_else_is_told_why_not() {
+    let house = house();
+    let [ann, bob] = house.tokens.each_ref().map(Token::as_str);
+    let wrong = Token::draw().unwrap();
+    house.clock.advance(Micros::from_secs(60));
+    let right = format!("Bearer {ann}");
+    for (authorization, target, name) in [
+        (vec![], "/usage", "missing"),
+        (vec![""], "/usage", "malformed"),
+        (vec!["Bearer"], "/usage", "malformed"),
+        (vec!["Basic YTpi"], "/usage", "malformed"),
+        (vec!["Bearer swordfish"], "/usage", "malformed"),
+        (vec![ann], "/usage", "malformed"),
+        (vec![&right, &right], "/usage", "malformed"),
+        (vec![&format!("Bearer {}", wrong.as_str())], "/usage", "unknown"),
+        (vec![&format!("Bearer {bob}")], "/usage", "expired"),
+        (vec![&right], "/usage?token=x", "in_url"),
+    ] {
+        let refusal = house.sent(&authorization, target).unwrap_err();
+        assert_eq!(refusal.name(), name, "{authorization:?}");
+        assert!(!refusal.to_string().contains("swordfish"));
+    }
+}
+
+#[test]
+fn guesses_are_put_off_and_nobody_else_is() {
+    let mut house = house();
+    let wrong = format!("Bearer {}", Token::draw().unwrap().as_str());
+    let names: Vec<&str> = (0..10_000).map(|_| house.sent(&[&wrong], "/usage").unwrap_err().name()).collect();
+    assert!(names[..10].iter().all(|name| *name == "unknown"));
+    assert!(names[10..].iter().all(|name| *name == "too_many"));
+    assert!(house.ann().is_ok(), "who has the right token is let in from the same address");
+    house.clock.advance(Micros::from_secs(60));
+    house.gate.sweep();
+    let told: Vec<u64> =
+        std::iter::from_fn(|| house.denials.try_recv().ok()).map(|denial| denial.times).collect();
+    assert_eq!(told, [1, 9_999]);
+    assert_eq!(house.sent(&[&wrong], "/usage").unwrap_err().name(), "unknown", "a minute later");
+}
+
+#[test]
+fn a_role_may_what_its_actions_need() {
+    let mut house = house();
+    let actor = |role| Actor { name: "ann".into(), role, from: None };
+    for action in Action::ALL {
+        for role in Role::ALL {
+            let permitted = house.gate.permit(&actor(role), action);
+            assert_eq!(permitted.is_ok(), role >= least_role(action), "{role} {action:?}");
+        }
+    }
+    let refused = house.gate.permit(&actor(Role::Viewer), Action::SetBreaker).unwrap_err();
+    assert_eq!(refused.to_string(), "set_breaker: needs the role operator, and ann has the role viewer");
+    let denials: Vec<Denial> = std::iter::from_fn(|| house.denials.try_recv().ok()).collect();
+    let of = |denial: &&Denial| denial.action == Action::SetBreaker;
+    let told: Vec<(Option<Actor>, u64)> =
+        denials.iter().filter(of).map(|denial| (denial.actor.clone(), denial.times)).collect();
+    assert_eq!(told, [(Some(actor(Role::Viewer)), 1)]);
+}
+
+#[test]
+fn tokens_are_exchanged_at_once() {
+    let house = house();
+    assert!(house.ann().is_ok());
+    house.gate.exchange([]);
+    assert_eq!(house.ann(), Err(Refusal::Unknown));
+}
+
+#[test]
+fn nothing_of_a_token_is_shown_by_accident() {
+    let house = house();
+    assert_eq!(format!("{:?}", house.gate), "Gate(Tokens(2))");
+}
