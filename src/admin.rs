@@ -5,6 +5,7 @@
 
 mod breaker;
 mod metrics;
+mod query;
 mod usage;
 
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use tokio::net::TcpListener;
 
 use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
-use crate::transport::http1::{self, ConnectionSettings};
+use crate::transport::grpc;
+use crate::transport::listener::{self, ConnectionSettings, Protocols};
 
 /// How long the store may take to say that it is there.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -93,7 +95,11 @@ impl std::fmt::Debug for Probe {
 
 /// How connections of operators are treated.
 pub fn connections() -> ConnectionSettings {
-    ConnectionSettings { max_connections: MAX_CONNECTIONS, ..ConnectionSettings::default() }
+    ConnectionSettings {
+        max_connections: MAX_CONNECTIONS,
+        protocols: Protocols::Both,
+        ..ConnectionSettings::default()
+    }
 }
 
 /// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
@@ -105,7 +111,7 @@ pub async fn serve(
     connections: ConnectionSettings,
     shutdown: impl Future<Output = ()>,
 ) {
-    http1::serve(listener, router(Data { inspect, probes }), connections, shutdown).await;
+    listener::serve(listener, router(Data { inspect, probes }), connections, shutdown).await;
 }
 
 #[derive(Clone)]
@@ -125,6 +131,7 @@ fn router<I: Operate>(data: Data<I>) -> Router {
         .route("/admin/rate-limits/breakers", get(breaker::list::<I>))
         .route("/admin/rate-limits/breaker/{limit}", get(breaker::get::<I>).post(breaker::set::<I>))
         .with_state(data)
+        .merge(grpc::admin::router())
 }
 
 async fn readyz<I: Inspect>(Shared(data): Shared<Data<I>>) -> (StatusCode, String) {

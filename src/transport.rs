@@ -8,4 +8,4 @@ pub mod accept;
 pub mod grpc;
 pub mod health;
 pub mod http;
-pub mod http1;
+pub mod listener;

@@ -17,7 +17,7 @@ use crate::limits::{BreakerState, Entry, Number, Unit};
 use crate::money::NanoUsd;
 
 use super::Data;
-use super::usage::pairs;
+use super::query::pairs;
 
 const JSON: &str = "application/json";
 

@@ -5,6 +5,7 @@
 //! No tonic, prost or h2 type leaves this folder but [`proto`], which is there for clients and tests. Transport
 //! settings are stated one by one, because the defaults leave several protections off.
 
+pub(crate) mod admin;
 mod behind;
 mod call;
 mod connection;
@@ -16,6 +17,7 @@ mod health;
 mod holds;
 pub(crate) mod json;
 mod message;
+mod standing;
 mod status;
 
 use std::sync::Arc;
@@ -178,15 +180,21 @@ async fn one<C: Check>(connection: Connection, service: Arc<Service<C>>, leave: 
 }
 
 fn routes(reporter: HealthReporter) -> Routes {
-    let descriptors = || {
+    let health = HealthServer::new(HealthService::from_health_reporter(reporter));
+    with_reflection(Routes::new(health), DESCRIPTORS)
+}
+
+/// `routes`, and beside them who tells of `descriptors`.
+fn with_reflection(routes: Routes, descriptors: &'static [u8]) -> Routes {
+    let told = || {
         tonic_reflection::server::Builder::configure()
             .include_reflection_service(false)
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
     };
-    Routes::new(HealthServer::new(HealthService::from_health_reporter(reporter)))
-        .add_service(descriptors().build_v1().expect("the descriptors were compiled with this crate"))
-        .add_service(descriptors().build_v1alpha().expect("the descriptors were compiled with this crate"))
+    routes
+        .add_service(told().build_v1().expect("the descriptors were compiled with this crate"))
+        .add_service(told().build_v1alpha().expect("the descriptors were compiled with this crate"))
 }

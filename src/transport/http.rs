@@ -18,7 +18,7 @@ use crate::engine::{Check, Code};
 
 use super::grpc::json::{self, JsonError};
 use super::health::{Health, Serving};
-use super::http1::{self, ConnectionSettings};
+use super::listener::{self, ConnectionSettings};
 
 /// What a call may take beyond its timeout until its answer is written.
 const SLACK: Duration = Duration::from_millis(250);
@@ -66,7 +66,7 @@ pub async fn serve(
         tokio::time::sleep(longest_call).await;
     };
     tokio::select! {
-        () = http1::serve(listener, router, connections, shutdown) => {}
+        () = listener::serve(listener, router, connections, shutdown) => {}
         () = too_long => {}
     }
 }

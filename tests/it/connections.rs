@@ -9,6 +9,11 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use tollgate::admin;
 use tollgate::clock::Clock;
@@ -17,7 +22,7 @@ use tollgate::limits::{KeySecret, LimitsHandle, WireUnit};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::transport::health::{Health, Serving};
 use tollgate::transport::http::{self, HttpSettings};
-use tollgate::transport::http1::{self, ConnectionSettings};
+use tollgate::transport::listener::{self, ConnectionSettings};
 
 use crate::support::server::per_key;
 
@@ -26,6 +31,11 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// What a server that does its work needs by far.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nobody is cut off, whatever is spoken.
+fn unhurried() -> ConnectionSettings {
+    ConnectionSettings { head_timeout: LONG, unread_timeout: LONG, ..admin::connections() }
+}
 
 /// Both listeners under `connections`, each with a path that it answers.
 async fn listeners(connections: ConnectionSettings) -> [(SocketAddr, &'static str); 2] {
@@ -57,7 +67,7 @@ async fn heard(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
     let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
     assert!(closed.is_ok(), "the connection stays open after {:?}", String::from_utf8_lossy(&heard));
-    String::from_utf8(heard).unwrap()
+    String::from_utf8_lossy(&heard).into_owned()
 }
 
 /// Asks on new connections until one is answered.
@@ -74,10 +84,13 @@ async fn is_answered_in_the_end(address: SocketAddr, path: &str) {
 #[tokio::test]
 async fn those_that_ask_nothing_or_half_a_question_are_closed() {
     let head_timeout = Duration::from_millis(50);
-    let settings = ConnectionSettings { head_timeout, ..ConnectionSettings::default() };
+    let settings = ConnectionSettings { head_timeout, ..admin::connections() };
     for (address, path) in listeners(settings).await {
         for (sent, answered) in [
             (String::new(), false),
+            ("PRI * HTTP/2.0".to_owned(), false),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), false),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_owned(), false),
             (format!("GET {path} HTTP/1.1\r\nhost:"), false),
             (format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"), true),
             (format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\nGET"), true),
@@ -91,7 +104,7 @@ async fn those_that_ask_nothing_or_half_a_question_are_closed() {
 
 #[tokio::test]
 async fn those_beyond_the_limit_are_closed_and_those_within_are_served() {
-    let settings = ConnectionSettings { max_connections: 2, head_timeout: LONG, unread_timeout: LONG };
+    let settings = ConnectionSettings { max_connections: 2, ..unhurried() };
     for (address, path) in listeners(settings).await {
         let question = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
         let mut within = [beginning(address, &question).await, beginning(address, &question).await];
@@ -116,12 +129,43 @@ async fn those_beyond_the_limit_are_closed_and_those_within_are_served() {
 async fn those_that_do_not_read_their_answer_are_closed() {
     static LARGE: [u8; 32 * 1024 * 1024] = [b'x'; 32 * 1024 * 1024];
     let unread_timeout = Duration::from_millis(50);
-    let settings = ConnectionSettings { max_connections: 1, head_timeout: LONG, unread_timeout };
+    let settings = ConnectionSettings { max_connections: 1, unread_timeout, ..unhurried() };
     let listener = listener().await;
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", get(|| async { &LARGE[..] })).route("/small", get("small"));
-    tokio::spawn(http1::serve(listener, router, settings, pending()));
+    tokio::spawn(listener::serve(listener, router, settings, pending()));
     let mut lazy = beginning(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     lazy.read_exact(&mut [0; 12]).await.unwrap();
     is_answered_in_the_end(address, "/small").await;
+}
+
+/// Asks for the health of the whole by gRPC.
+async fn health(channel: &Channel) -> Result<ServingStatus, Status> {
+    let mut client = HealthClient::new(channel.clone());
+    Ok(client.check(HealthCheckRequest::default()).await?.into_inner().status())
+}
+
+#[tokio::test]
+async fn grpc_is_served_beside_all_else_on_one_port_and_comes_again_when_it_was_idle() {
+    let head_timeout = Duration::from_millis(300);
+    let settings = ConnectionSettings { head_timeout, max_connections: 1, ..admin::connections() };
+    let (address, path) = listeners(settings).await[1];
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+    assert_eq!(health(&channel).await.unwrap(), ServingStatus::Serving);
+    // It is told to come again, and leaves room for others.
+    is_answered_in_the_end(address, path).await;
+    assert_eq!(health(&channel).await.unwrap(), ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn who_is_told_of_changes_is_not_idle() {
+    let head_timeout = Duration::from_millis(50);
+    let settings = ConnectionSettings { head_timeout, ..admin::connections() };
+    let (address, _) = listeners(settings).await[1];
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut client = HealthClient::new(channel);
+    let mut watched = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let more = tokio::time::timeout(head_timeout * 8, watched.message()).await;
+    assert!(more.is_err(), "{more:?}");
 }

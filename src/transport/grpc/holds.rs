@@ -6,23 +6,21 @@
 use std::borrow::Cow;
 
 use prost::bytes::Bytes;
-use prost_types::{Duration, Timestamp as WireTime};
+use prost_types::Duration;
 use tonic::{Request, Response, Status};
 
-use crate::clock::{Micros, Timestamp};
+use crate::clock::Micros;
 use crate::engine::{
-    Amount, Done, Granted, Hold, InvalidHold, Known, LimitStanding, Named, Partial, Progress, Reason,
-    ReleaseRequest, ReserveRequest, Ruling, SettleRequest, SubjectOf, Timing, UsageOf,
+    Amount, Done, Granted, Hold, InvalidHold, Named, Partial, Progress, ReleaseRequest, ReserveRequest,
+    SettleRequest, SubjectOf, Timing, UsageOf,
 };
-use crate::limits::{Entry, Number, Unit};
+use crate::limits::Entry;
 use crate::money::NanoUsd;
 
 use super::proto::tollgate::v1 as wire;
 use super::proto::tollgate::v1::limit_service_server::{LimitService, LimitServiceServer};
+use super::standing::{decision, instant, standing, time};
 use super::{GrpcSettings, status};
-
-/// The last second of the year 9999, which is the last that the wire has.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The service in front of `hold`.
 pub(super) fn service<H: Hold>(hold: H, settings: &GrpcSettings) -> LimitServiceServer<Holds<H>> {
@@ -184,46 +182,6 @@ fn granted(granted: &Granted) -> wire::Usage {
     }
 }
 
-fn standing(standing: &LimitStanding) -> wire::Standing {
-    let amount = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
-    let (used, held) = (amount(standing.used), amount(standing.held));
-    let (max, remaining) = match (standing.most, standing.known) {
-        (Number::Unlimited, _) => (-1, -1),
-        (Number::AtMost(most), Known::Nothing) => (amount(most), 0),
-        (Number::AtMost(most), Known::Amounts) => {
-            (amount(most), amount(most).saturating_sub(used).saturating_sub(held))
-        }
-    };
-    wire::Standing {
-        limit: standing.limit.to_string(),
-        decision: decision(standing.ruling).into(),
-        max,
-        used,
-        held,
-        remaining,
-        unit: unit(standing.unit).into(),
-        resets_at: standing.resets_at.map(time),
-        retry_after: standing.retry_after.map(duration),
-        reason: standing.reason.map(Reason::name).unwrap_or_default().to_owned(),
-    }
-}
-
-fn decision(ruling: Ruling) -> wire::Decision {
-    match ruling {
-        Ruling::Allow => wire::Decision::Allow,
-        Ruling::Deny => wire::Decision::Deny,
-        Ruling::ShadowDeny => wire::Decision::ShadowDeny,
-    }
-}
-
-fn unit(unit: Unit) -> wire::Unit {
-    match unit {
-        Unit::Hits => wire::Unit::Hits,
-        Unit::Tokens => wire::Unit::Tokens,
-        Unit::Money => wire::Unit::NanoUsd,
-    }
-}
-
 /// A span of time. One that is none, or below 0, is 0, which no hold may live for.
 fn span(duration: &Duration) -> Micros {
     let (seconds, nanos) = (u64::try_from(duration.seconds), u64::try_from(duration.nanos));
@@ -233,27 +191,4 @@ fn span(duration: &Duration) -> Micros {
         }
         _ => Micros(0),
     }
-}
-
-/// An instant from 1970 on, if it is one that the wire has.
-fn instant(time: &WireTime) -> Option<Timestamp> {
-    let seconds = u64::try_from(time.seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
-    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    Some(Timestamp(seconds * 1_000_000 + nanos / 1_000))
-}
-
-fn time(instant: Timestamp) -> WireTime {
-    let (seconds, nanos) = parts(instant.0);
-    WireTime { seconds, nanos }
-}
-
-fn duration(span: Micros) -> Duration {
-    let (seconds, nanos) = parts(span.0);
-    Duration { seconds, nanos }
-}
-
-/// Seconds and nanoseconds of so many microseconds.
-fn parts(micros: u64) -> (i64, i32) {
-    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
-    (seconds, i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default())
 }

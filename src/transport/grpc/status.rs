@@ -76,6 +76,11 @@ pub(super) fn compressed(encoding: &HeaderValue) -> Status {
     status
 }
 
+/// UNIMPLEMENTED, for a method that no service has.
+pub(super) fn no_method() -> Status {
+    Status::unimplemented("there is no such method")
+}
+
 /// DEADLINE_EXCEEDED.
 pub(super) fn too_late() -> Status {
     Status::deadline_exceeded("the call's deadline passed")

@@ -1,0 +1,53 @@
+//! What stands in a URL: names, values and segments, which may stand for any bytes.
+
+/// The names and values of a query.
+pub(super) fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    let decoded = |text: &str| percent_decoded(&text.replace('+', " "));
+    let pair = |part: &str| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (String::from_utf8_lossy(&decoded(name)).into_owned(), decoded(value))
+    };
+    parts.map(pair).collect()
+}
+
+/// What is written with `%` before the two digits of a byte.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let escaped = (*first == b'%').then(|| behind.split_at_checked(2)).flatten();
+        let byte = escaped.and_then(|(digits, after)| Some((byte(digits)?, after)));
+        let (byte, after) = byte.unwrap_or((*first, behind));
+        bytes.push(byte);
+        rest = after;
+    }
+    bytes
+}
+
+fn byte(digits: &[u8]) -> Option<u8> {
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| is_hex)?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pairs;
+
+    #[test]
+    fn a_query_may_stand_for_any_bytes() {
+        let read = pairs("a=b+c%20d&subject=user%3D%ff%00&&x&y=%&z=%4&%61=%2B=&w=%+1");
+        let expected: [(&str, &[u8]); 7] = [
+            ("a", b"b c d"),
+            ("subject", b"user=\xff\0"),
+            ("x", b""),
+            ("y", b"%"),
+            ("z", b"%4"),
+            ("a", b"+="),
+            ("w", b"% 1"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_vec()));
+        assert_eq!(read, expected);
+    }
+}

@@ -1,0 +1,202 @@
+//! A listener and its connections, bounded in number and in time. What is asked on them is their routers' matter.
+//!
+//! All of them speak HTTP/1.1, and HTTP/2 where that is wanted: the first bytes tell. A connection that asks nothing, half
+//! a question, or does not read its answer is closed before long; nobody can take the descriptors that gRPC and the store
+//! need by opening many.
+
+mod activity;
+mod greeting;
+mod patient;
+
+use std::net::{self, IpAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::accept::{self, Connection, Connections};
+use activity::Activity;
+use greeting::{Greeted, Greeting};
+use patient::Patient;
+
+/// What requests are read from and answers written to.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// How connections are treated, whatever is asked on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// How many may be open. Those beyond are closed at once. Default 512: with the operator's, little more
+    /// than half of the 1,024 descriptors that a process may have unless told otherwise.
+    pub max_connections: usize,
+    /// How long a connection may take to send the head of a request, from its beginning or from the answer
+    /// before; so it may be idle for as long. Default 30 s.
+    pub head_timeout: Duration,
+    /// How long a peer may leave an answer unread, when no more of it can be sent. Default 10 s.
+    pub unread_timeout: Duration,
+    /// What is spoken. Default HTTP/1.1.
+    pub protocols: Protocols,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/1.1 or HTTP/2, as the peer begins: gRPC, and everything else.
+    Both,
+}
+
+/// Who is at the other end, as the extensions of each request tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address, where that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            head_timeout: Duration::from_secs(30),
+            unread_timeout: Duration::from_secs(10),
+            protocols: Protocols::Http1,
+        }
+    }
+}
+
+/// The most that one connection of HTTP/2 may ask at a time.
+const MAX_STREAMS: u32 = 32;
+/// The largest headers of a request of HTTP/2, in bytes.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// How long a connection of HTTP/2 lives before it is asked to come again, whatever is asked on it.
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long the calls of a connection that is told to come again may go on.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// What all connections of a listener are served by.
+#[derive(Clone)]
+struct Served {
+    router: Router,
+    settings: ConnectionSettings,
+    /// Whether they are to end. Each connection keeps one.
+    stop: watch::Receiver<bool>,
+}
+
+/// Serves `listener` by `router` until `shutdown` resolves, and then until the calls in progress have ended.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: ConnectionSettings,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (worker, connections) = accept::worker();
+    let accepting = async {
+        tokio::select! {
+            () = accept::accept(listener, vec![worker]) => {}
+            () = shutdown => {}
+        }
+    };
+    let (stopper, stop) = watch::channel(false);
+    tokio::join!(accepting, take(connections, Served { router, settings, stop }));
+    stopper.send_replace(true);
+    stopper.closed().await;
+}
+
+/// Resolves once the connections are to end.
+async fn asked_to(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Serves each of `connections` for which there is room, until no more come.
+async fn take(mut connections: Connections, served: Served) {
+    let places = Arc::new(Semaphore::new(served.settings.max_connections));
+    let mut told = false;
+    while let Some(connection) = connections.recv().await {
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            told = false;
+            tokio::spawn(converse(connection, served.clone(), place));
+        } else if !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                open = served.settings.max_connections,
+                "too many connections: new ones are closed"
+            );
+        }
+    }
+}
+
+/// Serves one connection to its end, and keeps its `place` until then.
+async fn converse(Connection { stream, open }: Connection, served: Served, place: OwnedSemaphorePermit) {
+    if let Err(error) = begin(stream, served).await {
+        tracing::debug!(error = &*error, "a connection broke off");
+    }
+    drop((place, open));
+}
+
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn begin(stream: net::TcpStream, served: Served) -> Result<(), Broken> {
+    let peer = Peer { address: stream.peer_addr().ok().map(|address| address.ip()) };
+    let stream = Patient::new(TcpStream::from_std(stream)?, served.settings.unread_timeout);
+    answer(stream, peer, served).await
+}
+
+/// Answers what is asked on `stream` by `peer`.
+async fn answer(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
+    let head_timeout = served.settings.head_timeout;
+    if served.settings.protocols == Protocols::Http1 {
+        return http1(stream, peer, served).await;
+    }
+    let greeted = tokio::time::timeout(head_timeout, Greeted::hear(stream));
+    match greeted.await?? {
+        (Greeting::Http1, stream) => http1(stream, peer, served).await,
+        (Greeting::Http2, stream) => http2(stream, peer, served).await,
+    }
+}
+
+async fn http1(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
+    let Served { router, settings, mut stop } = served;
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
+    let mut connection =
+        pin!(protocol.serve_connection(TokioIo::new(stream), Activity::default().watch(router, peer)));
+    tokio::select! {
+        ended = &mut connection => return Ok(ended?),
+        () = asked_to(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}
+
+/// Speaks HTTP/2. A connection on which nothing has been asked for as long as a head may take, or that has lived for long,
+/// is told to come again.
+async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
+    let Served { router, settings, mut stop } = served;
+    let mut protocol = http2::Builder::new(TokioExecutor::new());
+    protocol
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(settings.head_timeout)
+        .keep_alive_timeout(settings.unread_timeout);
+    let activity = Activity::default();
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), activity.watch(router, peer)));
+    tokio::select! {
+        ended = &mut connection => return Ok(ended?),
+        () = asked_to(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            return Ok(connection.await?);
+        }
+        () = activity.ceases(settings.head_timeout) => {}
+        () = tokio::time::sleep(LONGEST_LIFE) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    Ok(tokio::time::timeout(LAST_CALLS, connection).await??)
+}
