@@ -27,6 +27,7 @@ async fn what_its_user_may_not_do_is_found() {
         let sets = [
             "-zadd",
             "-zrem",
+            "-zrank",
             "-zrange",
             "-zrangebyscore",
             "-zremrangebyrank",

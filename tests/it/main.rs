@@ -69,5 +69,6 @@ mod told;
 mod usage;
 mod usage_trail;
 mod watch;
+mod whole_settles;
 mod whole_steps;
 mod wire;

@@ -30,8 +30,8 @@ pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> Result<(),
     Ok(trails::rehearse(connection).await?)
 }
 
-/// The same of reservations: a hold that lapses, one that is seen to lapse before, one that is refused beside it; then it
-/// is let go, long before it would lapse.
+/// The same of reservations: a hold that lapses, two that are taken when that is seen, one that is refused beside them; then
+/// they are let go, long before they would lapse.
 async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisResult<()> {
     let (reserve, settle) = (Script::new(&lua::RESERVE), Script::new(&lua::SETTLE));
     for script in [&reserve, &settle] {
@@ -39,10 +39,10 @@ async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisRes
     }
     let (by, believed) = (Time::Redis { until: None }, Timestamp::default);
     let window = Window::Total { forget: None };
-    let charges = [rehearsed(0, &window, Number::AtMost(1), Op::Hold { fixed: 1, flexible: 0 })];
+    let charges = [rehearsed(0, &window, Number::AtMost(2), Op::Hold { fixed: 1, flexible: 0 })];
     let name = |id| CounterKey { tag: 0, id };
     let (least, long) = (Micros(1), Micros::from_secs(10));
-    for (id, ttl) in [(1, least), (2, long), (3, least)] {
+    for (id, ttl) in [(1, least), (2, long), (3, long), (4, least)] {
         let life = Life { ttl, max_age: ttl, keep: least };
         let call = Reserve {
             name: name(id),
@@ -57,18 +57,20 @@ async fn rehearse_reservations(connection: &mut impl ConnectionLike) -> RedisRes
         command.query_async::<redis::Value>(connection).await?;
     }
     let nothing = Spent { tokens: Due::Exactly(0), money: Due::Exactly(0) };
-    let call = Settle {
-        name: name(2),
-        spent: nothing,
-        then: Then::Released,
-        otherwise: &[],
-        keep: least,
-        report: None,
-    };
-    let command = script::settle((&call, &[]), settle.get_hash(), by, believed, 0);
-    command.query_async::<redis::Value>(connection).await?;
+    for id in [2, 3] {
+        let call = Settle {
+            name: name(id),
+            spent: nothing,
+            then: Then::Released,
+            otherwise: &[],
+            keep: least,
+            report: None,
+        };
+        let command = script::settle((&call, &[]), settle.get_hash(), by, believed, 0);
+        command.query_async::<redis::Value>(connection).await?;
+    }
     let mut forget = redis::cmd("DEL");
-    for id in 1..=3 {
+    for id in 1..=4 {
         forget.arg(&keys::record(name(id))[..]);
     }
     forget.query_async(connection).await

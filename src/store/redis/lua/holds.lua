@@ -18,15 +18,15 @@ local LET_GO_AT_ONCE = 512
 -- Milliseconds that a front outlives its holds.
 local OUTLIVES = 1000
 
--- What is known beside a counter: the front, and its name; the counter's name; what is put beside it now, until when, and whether
--- another hold is ended.
-local IN_ALL, FIRST, KEPT, COUNT, FRONT_KEY, COUNTER, PUT, PUT_TILL, ENDED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- What is known beside a counter: the front, and its name; the name of the set; what is put beside it now, until when, and which
+-- other hold is ended, as the set has it.
+local IN_ALL, FIRST, KEPT, COUNT, FRONT_KEY, OPEN_KEY, PUT, PUT_TILL, ENDED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 -- By counter.
 local besides = {}
 
 local function save_front(h)
-  if h[COUNT] == 0 then return call('DEL', h[FRONT_KEY]) end
+  if h[COUNT] == 0 then return call('DEL', h[FRONT_KEY], h[OPEN_KEY]) end
   return call('SETRANGE', h[FRONT_KEY], '0', pack('<dddd', h[IN_ALL], h[FIRST], h[KEPT], h[COUNT]))
 end
 
@@ -37,13 +37,13 @@ local function beside(k, name)
     if h[PUT] and now >= h[PUT_TILL] then h[IN_ALL], h[PUT] = h[IN_ALL] - h[PUT], false end
     return h
   end
-  h = { 0, huge, 0, 0, name .. ':h', name, false, 0, false }
+  h = { 0, huge, 0, 0, name .. ':h', name .. ':o', false, 0, false }
   local front = call('GET', h[FRONT_KEY])
   besides[k] = h
   if not front then return h end
   h[IN_ALL], h[FIRST], h[KEPT], h[COUNT] = unpack('<dddd', front)
   if now < h[FIRST] then return h end
-  local open = name .. ':o'
+  local open = h[OPEN_KEY]
   local lapsed = call('ZRANGEBYSCORE', open, '-inf', now, 'LIMIT', 0, LET_GO_AT_ONCE)
   for _, hold in ipairs(lapsed) do
     h[IN_ALL], h[COUNT] = h[IN_ALL] - unpack('<d', hold, 17), h[COUNT] - 1
@@ -90,13 +90,17 @@ local function freed(h, p, excess, used, a, b, c, d)
   if h then
     -- The first holds, in the order in which they lapse: instant, amount.
     local holds, put = {}, h[PUT]
-    local open = h[COUNT] > 0 and call('ZRANGE', h[COUNTER] .. ':o', 0, LOOKED_AT - 1, 'WITHSCORES') or {}
+    local ended = h[ENDED]
+    local last = ended and LOOKED_AT or LOOKED_AT - 1
+    local open = h[COUNT] > 0 and call('ZRANGE', h[OPEN_KEY], 0, last, 'WITHSCORES') or {}
     for at = 1, #open, 2 do
-      local till = tonumber(open[at + 1])
-      if put and h[PUT_TILL] <= till then
-        holds[#holds + 1], put = { h[PUT_TILL], put }, false
+      if open[at] ~= ended then
+        local till = tonumber(open[at + 1])
+        if put and h[PUT_TILL] <= till then
+          holds[#holds + 1], put = { h[PUT_TILL], put }, false
+        end
+        holds[#holds + 1] = { till, unpack('<d', open[at], 17) }
       end
-      holds[#holds + 1] = { till, unpack('<d', open[at], 17) }
     end
     if put then holds[#holds + 1] = { h[PUT_TILL], put } end
     local lapsed, lapse = 0, huge

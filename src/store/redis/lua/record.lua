@@ -44,11 +44,14 @@ local function kept_until(at) return ceil(max(at - now, 0) / 1000) + grace end
 -- caller may know: a number costs more to write than text.
 local function write_holds(name, then_lapses, set_kept, front_kept)
   for _, h in pairs(besides) do
+    local open, ended = h[OPEN_KEY], h[ENDED]
     -- A set that was empty is a new one, which nothing lets expire.
-    if h[COUNT] == 0 then h[KEPT] = 0 end
+    if h[COUNT] == 0 and not ended then h[KEPT] = 0 end
     if h[PUT] then
-      local till, open = h[PUT_TILL], h[COUNTER] .. ':o'
-      call('ZADD', open, till, name .. pack('<d', h[PUT]))
+      local till, hold = h[PUT_TILL], name .. pack('<d', h[PUT])
+      -- First, so that the set is never empty.
+      call('ZADD', open, till, hold)
+      if ended and ended ~= hold then call('ZREM', open, ended) end
       h[FIRST], h[COUNT] = min(h[FIRST], till), h[COUNT] + 1
       if till > h[KEPT] then
         h[KEPT] = till + max(till - now, 0)
@@ -62,7 +65,8 @@ local function write_holds(name, then_lapses, set_kept, front_kept)
       else
         save_front(h)
       end
-    elseif h[ENDED] then
+    elseif ended then
+      if h[COUNT] > 0 then call('ZREM', open, ended) end
       save_front(h)
     end
   end

@@ -23,32 +23,20 @@ local BOUNDARIES_AT, BOUNDARIES = 32, 32
 local and_then, otherwise, keep, tokens, money, name, kept, report_at = unpack('<BBdddc16s', ARGV[2])
 local report = read_report(ARGV[2], report_at)
 
--- The boundaries that are sent of the calendar of a counter.
-local function sent(info)
-  local at, of, boundaries = 1, nil, nil
-  while at <= #ARGV[3] do
-    of, boundaries, at = unpack('<I2c0c32', ARGV[3], at)
-    if of == info then return boundaries end
-  end
-end
-
 -- The terms of a part; nothing if its calendar does not reach to now. What was sent of that is kept from then on.
 local function terms_of(part)
   local stays = part[STAYS]
   local at = unpack('<I2', stays) + 3
   local p = read_terms(stays, at)
   if p[KIND] ~= CALENDAR or now >= p[BEFORE] and now < p[BEYOND] then return p end
-  local boundaries = sent(sub(stays, 3, at - 1))
-  if not boundaries then return nil end
+  local info, sent, of, boundaries = sub(stays, 3, at - 1), 1, nil, nil
+  while of ~= info do
+    if sent > #ARGV[3] then return nil end
+    of, boundaries, sent = unpack('<I2c0c32', ARGV[3], sent)
+  end
   part[STAYS] = sub(stays, 1, at + BOUNDARIES_AT - 1) .. boundaries .. sub(stays, at + BOUNDARIES_AT + BOUNDARIES)
   p = read_terms(part[STAYS], at)
   return now >= p[BEFORE] and now < p[BEYOND] and p or nil
-end
-
--- Has the caller send boundaries of the calendars of these counters, which stand from the second place on.
-local function ask_for_boundaries(counters)
-  counters[1] = packed({ reply[1], ASTRAY, now }, 1, 3)
-  return counters
 end
 
 local record
@@ -71,7 +59,7 @@ if not record or now >= record[COUNTS] then
     local part = { 0, 0, 0, 0, NO_HOLD, ARGV[at] }
     local p = terms_of(part)
     -- The time alone tells the caller which boundaries to send.
-    if not p then return ask_for_boundaries({ '' }) end
+    if not p then return { packed({ now, ASTRAY, now }, 1, 3) } end
     part[CLOSES] = period_end(p)
     parts[at - 3] = part
   end
@@ -84,7 +72,10 @@ for k, part in ipairs(record[PARTS]) do
   terms[k] = terms_of(part)
   if not terms[k] then astray_ones[#astray_ones + 1] = part[STAYS] end
 end
-if #astray_ones > 1 then return ask_for_boundaries(astray_ones) end
+if #astray_ones > 1 then
+  astray_ones[1] = packed({ reply[1], ASTRAY, now }, 1, 3)
+  return astray_ones
+end
 
 local before, state = FOUND_HELD, record[STATE]
 if state == UNHELD then
@@ -98,11 +89,6 @@ local goes_on = before ~= FOUND_SETTLED and and_then ~= LOOK
 local till = goes_on and and_then == MORE and min(now + record[TTL], record[AGED]) or 0
 local is_held_on = till > now
 local gives_back = and_then == RELEASE and (before == FOUND_HELD or before == FOUND_LATE)
-
-if goes_on and report then
-  local found = before == FOUND_UNHELD and 3 or before + 1
-  write_down(KEYS[2], record, report, found, tokens, money, and_then == DONE)
-end
 
 changed = stored
 names = {}
@@ -124,8 +110,9 @@ for k, part in ipairs(record[PARTS]) do
     end
   end
   local h = p[BESIDE] and goes_on and beside(k, names[k])
-  local was_open = h and h[COUNT] > 0 and call('ZREM', names[k] .. ':o', name .. pack('<d', part[ON_HOLD])) == 1
-  if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, true end
+  local hold = h and h[COUNT] > 0 and name .. pack('<d', part[ON_HOLD])
+  local was_open = hold and call('ZRANK', h[OPEN_KEY], hold)
+  if was_open then h[IN_ALL], h[COUNT], h[ENDED] = h[IN_ALL] - part[ON_HOLD], h[COUNT] - 1, hold end
   if gives_back and part[GIVEN] > 0 and not is_closed then
     charge(k, p, GIVE_BACK, 0, part[GIVEN], true, 1)
     writers[k] = p
@@ -151,7 +138,12 @@ for k, part in ipairs(record[PARTS]) do
   replies[k + 1] = stays
 end
 
+-- All that Redis may refuse has been asked for but the note, which is written first: nothing is half done.
 if goes_on then
+  if report then
+    local found = before == FOUND_UNHELD and 3 or before + 1
+    write_down(KEYS[2], record, report, found, tokens, money, and_then == DONE)
+  end
   record[STATE] = and_then == MORE and OPEN or and_then == RELEASE and RELEASED or SETTLED
   if is_held_on then record[LAPSES] = till end
   if and_then == RELEASE then
@@ -159,8 +151,9 @@ if goes_on then
   end
   local counts = max(now + keep, record[LAPSES])
   record[COUNTS] = counts
-  write_counters()
+  -- First what a full Redis takes too, which then takes the rest.
   write_holds(name)
+  write_counters()
   write_record(KEYS[1], record, counts == now + keep and kept or kept_until(counts))
 end
 replies[1] = packed(reply, 1, replied)
