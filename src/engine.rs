@@ -45,6 +45,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::alerts::Alerts;
+use crate::audit::Journal;
 use crate::estimates::Estimates;
 use crate::limits::{Domain, KeySecret, LimitsHandle};
 use crate::store::{Lanes, Store};
@@ -141,6 +142,7 @@ pub struct Engine<S> {
     names: Names,
     draws: Draws,
     alerts: Option<Alerts>,
+    journal: Option<Journal>,
     estimates: Arc<Mutex<Estimates>>,
     oddities: Arc<Oddities>,
     unpriced: Arc<unpriced::News>,
@@ -160,6 +162,7 @@ impl<S: Store> Engine<S> {
             names,
             draws,
             alerts: None,
+            journal: None,
             estimates,
             oddities,
             unpriced,
@@ -176,6 +179,16 @@ impl<S: Store> Engine<S> {
     /// The same, drawing by `secret` which calls are probes: with the same secret the same ones.
     pub fn drawing(self, secret: KeySecret) -> Self {
         Self { draws: Draws::new(secret), ..self }
+    }
+
+    /// The same, with somewhere to record what operators do. Without it they can change nothing that is recorded.
+    pub fn recording(self, journal: Journal) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    /// Where it is recorded what operators do.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     /// The store, for those who ask whether it is ready.

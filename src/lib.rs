@@ -15,9 +15,9 @@
 //! | [`estimates`] | how many of them a call will use, as learned |
 //!
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
-//! listener, [`auth`] tells who may ask it what and [`audit`] names that, [`alerts`] tells people of limits that are nearly
-//! used up, [`telemetry`] is the log, [`app`] builds everything and is the only room that knows every other. [`clock`], [`calendar`] and [`money`] are values that all
-//! may use.
+//! listener, [`auth`] tells who may ask it what and [`audit`] records what they do, [`alerts`] tells people of limits that
+//! are nearly used up, [`telemetry`] is the log, [`app`] builds everything and is the only room that knows every other.
+//! [`clock`], [`calendar`] and [`money`] are values that all may use.
 //!
 //! # Invariants
 //!

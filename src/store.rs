@@ -7,6 +7,7 @@
 pub mod durable;
 pub mod fallback;
 mod layer;
+pub mod ledger;
 pub mod memory;
 pub mod redis;
 pub mod refusals;
@@ -23,6 +24,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 
 pub use layer::Layer;
+pub use ledger::{Ledger, LedgerError};
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };

@@ -17,6 +17,6 @@ pub const fn least_role(action: Action) -> Role {
         Action::SetBreaker | Action::ResetUser | Action::SetTier | Action::UpdateLimitOfSubject => {
             Role::Operator
         }
-        Action::UpdateLimit | Action::SetPrice | Action::ImportUsage => Role::Admin,
+        Action::UpdateLimit | Action::SetPrice | Action::ImportUsage | Action::Reload => Role::Admin,
     }
 }

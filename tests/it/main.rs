@@ -8,6 +8,8 @@ mod alerts;
 mod algorithm;
 mod allocations;
 mod architecture;
+mod audit_chain;
+mod audit_journal;
 mod bills;
 mod breakers;
 mod clients;

@@ -1,0 +1,242 @@
+//! The journal: appends records behind the last, reads what others have appended, and puts in force what comes of both.
+//!
+//! All instances over one ledger follow it, so what one sets is in force on the others a quarter of a second later. Who
+//! appends is judged against what is set at the very place of the record: if others are there first, it is judged
+//! again. A ledger that takes no record fails whoever appends, and no decision; what was read before stays in force.
+
+mod book;
+mod pages;
+mod state;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::clock::{Clock, Timestamp};
+use crate::limits::Overlay;
+use crate::store::StoreError;
+use crate::store::ledger::{Ledger, LedgerError, Line, MemoryLedger, Placing};
+
+use super::{Event, Head};
+
+use book::{Book, Taken};
+
+pub use pages::{Asked, Page};
+pub use state::JournalState;
+
+/// How often it is looked whether others have appended.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How many lines are read at once.
+const AT_ONCE: usize = 500;
+/// How often it is tried to append behind others who append all the while.
+const MOST_TRIES: usize = 64;
+
+/// Appends records and follows those of others; one for all who share it.
+#[derive(Clone)]
+pub struct Journal(Arc<Shared>);
+
+struct Shared {
+    ledger: Arc<dyn Ledger>,
+    clock: Clock,
+    in_force: Box<dyn Fn(Arc<Overlay>, Timestamp) + Send + Sync>,
+    /// Held by whoever reads or appends: what comes of the lines is put in force in their order.
+    book: Mutex<Book>,
+    state: ArcSwap<JournalState>,
+    unwritten: AtomicU64,
+}
+
+/// What was recorded.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// The number of the record.
+    pub number: u64,
+    /// What is set over the files with it. It is in force.
+    pub overlay: Arc<Overlay>,
+}
+
+/// Why nothing was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError<E> {
+    /// It is not to be, after what is set already.
+    #[error("{0}")]
+    Refused(E),
+    /// The ledger does not take it. If it did not answer at all, the record may come to be there.
+    #[error("the audit cannot be written, and nothing is done without it: {0}")]
+    Unwritten(LedgerError),
+    /// Others were first, time after time.
+    #[error("the audit is written to by too many at once; ask again")]
+    Contended,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("ledger", &self.0.ledger).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// The journal of what is in `ledger`, of which nothing is read yet. What comes of its lines, and of time, is handed to
+    /// `in_force`.
+    pub fn open(
+        ledger: Arc<dyn Ledger>,
+        clock: Clock,
+        in_force: impl Fn(Arc<Overlay>, Timestamp) + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Shared {
+            ledger,
+            clock,
+            in_force: Box::new(in_force),
+            book: Mutex::default(),
+            state: ArcSwap::default(),
+            unwritten: AtomicU64::new(0),
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// A journal that remembers its newest records, and writes them nowhere.
+    pub fn in_memory(
+        clock: Clock,
+        in_force: impl Fn(Arc<Overlay>, Timestamp) + Send + Sync + 'static,
+    ) -> Self {
+        Self::open(Arc::new(MemoryLedger::new(std::io::sink())), clock, in_force)
+    }
+
+    /// Appends what `decide` says, behind all that is there. It is called with what is set there, and again if others were
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// What `decide` has against it, and that the ledger took no record.
+    pub async fn append<E>(
+        &self,
+        decide: impl Fn(&Overlay) -> Result<Event, E>,
+    ) -> Result<Appended, JournalError<E>> {
+        let mut book = self.0.book.lock().await;
+        let appended = self.append_in_turn(&mut book, decide).await;
+        match &appended {
+            Ok(_) => book.wrote(),
+            Err(JournalError::Unwritten(error)) => {
+                self.0.unwritten.fetch_add(1, Ordering::Relaxed);
+                book.could_not_write(error);
+            }
+            Err(_) => {}
+        }
+        self.publish(&mut book);
+        appended
+    }
+
+    async fn append_in_turn<E>(
+        &self,
+        book: &mut Book,
+        decide: impl Fn(&Overlay) -> Result<Event, E>,
+    ) -> Result<Appended, JournalError<E>> {
+        self.read_on(book).await.map_err(JournalError::Unwritten)?;
+        for _ in 0..MOST_TRIES {
+            let event = decide(book.overlay()).map_err(JournalError::Refused)?;
+            let line = book.line(&event, self.0.clock.now());
+            if self.add(book, &line).await.map_err(JournalError::Unwritten)? {
+                let number = book.head().number;
+                return Ok(Appended { number, overlay: book.overlay().clone() });
+            }
+        }
+        Err(JournalError::Contended)
+    }
+
+    /// Adds a line behind all that was read; whether it is there.
+    async fn add(&self, book: &mut Book, line: &[u8]) -> Result<bool, LedgerError> {
+        let (ledger, place) = (&self.0.ledger, book.next_place());
+        let first = ledger.append(place, line).await;
+        let is_unknown =
+            matches!(first, Err(LedgerError::Store(StoreError::Timeout | StoreError::Unavailable)));
+        // At one place it is there once at most, however often it is asked.
+        let placed = if is_unknown { ledger.append(place, line).await? } else { first? };
+        if placed == Placing::Done {
+            book.take_in(&Line { place, bytes: line.into() });
+            return Ok(true);
+        }
+        let known = book.place();
+        self.read_on(book).await?;
+        if book.place() == known {
+            // What was there is gone, and its places are never used again.
+            book.skip_place();
+        }
+        let found = if is_unknown { ledger.read(place, 1).await? } else { Vec::new() };
+        Ok(found.first().is_some_and(|found| found.place == place && *found.bytes == *line))
+    }
+
+    /// Reads what others have appended, and puts in force what comes of it.
+    ///
+    /// # Errors
+    ///
+    /// That the ledger cannot be read.
+    pub async fn catch_up(&self) -> Result<(), LedgerError> {
+        let mut book = self.0.book.lock().await;
+        let caught_up = self.read_on(&mut book).await;
+        match &caught_up {
+            Ok(()) => book.read(),
+            Err(error) => book.could_not_read(error),
+        }
+        self.publish(&mut book);
+        caught_up
+    }
+
+    async fn read_on(&self, book: &mut Book) -> Result<(), LedgerError> {
+        loop {
+            let lines = self.0.ledger.read(book.place().max(1), AT_ONCE).await?;
+            let read = lines.len();
+            match book.go_on(lines) {
+                Taken::Lost => {}
+                Taken::All if read < AT_ONCE => return Ok(()),
+                Taken::All => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Tells everybody, and puts in force what is set now.
+    fn publish(&self, book: &mut Book) {
+        let now = self.0.clock.now();
+        if book.has_changed_by(now) {
+            (self.0.in_force)(book.overlay().clone(), now);
+        }
+        self.0.state.store(Arc::new(book.state()));
+    }
+
+    /// Follows what others append, and the ends of what is set, until `shutdown` resolves.
+    pub async fn follow(self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        loop {
+            // What cannot be read is told where it is found out.
+            _ = self.catch_up().await;
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(self.pause()) => {}
+            }
+        }
+    }
+
+    /// How long until something may have changed.
+    fn pause(&self) -> Duration {
+        let now = self.0.clock.now();
+        let end = self.0.state.load().overlay.next_end(now);
+        end.map_or(LOOK_EVERY, |end| LOOK_EVERY.min(end.since(now).into()))
+    }
+
+    /// How it is now, as far as it was read.
+    pub fn state(&self) -> Arc<JournalState> {
+        self.0.state.load_full()
+    }
+
+    /// The last record that was read or appended.
+    pub fn head(&self) -> Head {
+        self.0.state.load().head
+    }
+
+    /// How many records could not be written.
+    pub fn unwritten(&self) -> u64 {
+        self.0.unwritten.load(Ordering::Relaxed)
+    }
+}

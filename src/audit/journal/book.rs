@@ -1,0 +1,180 @@
+//! What is known of a ledger: how far it was read, and what came of that. Pure.
+
+use std::sync::Arc;
+
+use crate::audit::chain::{Fault, Verification};
+use crate::audit::{Event, Hash, Head, record};
+use crate::clock::Timestamp;
+use crate::limits::Overlay;
+use crate::store::ledger::{LedgerError, Line};
+
+use super::JournalState;
+
+/// How many broken lines are told of one by one.
+const TOLD: u64 = 10;
+
+/// What is known of a ledger.
+#[derive(Default)]
+pub(super) struct Book {
+    /// The place of the last line that was read, and its hash: it has to be there still.
+    place: u64,
+    last: Hash,
+    /// How many places behind it are known to be used up.
+    skipped: u64,
+    chain: Verification,
+    overlay: Arc<Overlay>,
+    /// When the overlay was put in force; `None` if it has changed since.
+    in_force: Option<Timestamp>,
+    state: JournalState,
+}
+
+/// What became of lines that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// They go on where the book ends.
+    All,
+    /// The last line of the book is there no more: it begins anew.
+    Lost,
+}
+
+impl Book {
+    /// How far the ledger was read.
+    pub(super) fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// Where the next line belongs.
+    pub(super) fn next_place(&self) -> u64 {
+        self.place + self.skipped + 1
+    }
+
+    /// There was a line once where the next one would be.
+    pub(super) fn skip_place(&mut self) {
+        self.skipped += 1;
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.chain.head()
+    }
+
+    pub(super) fn overlay(&self) -> &Arc<Overlay> {
+        &self.overlay
+    }
+
+    /// The line that says `event`, for the next place.
+    pub(super) fn line(&self, event: &Event, at: Timestamp) -> Vec<u8> {
+        let head = self.head();
+        // Of lines that are gone the numbers are not given again: then it shows that they are.
+        record::line(event, head.number + self.skipped + 1, head, at)
+    }
+
+    /// Takes in lines from the last known one on.
+    pub(super) fn go_on(&mut self, lines: Vec<Line>) -> Taken {
+        let mut lines = lines.into_iter();
+        if self.place > 0 {
+            let is_last = |line: &Line| line.place == self.place && Hash::of(&line.bytes) == self.last;
+            if !lines.next().as_ref().is_some_and(is_last) {
+                self.begin_anew();
+                return Taken::Lost;
+            }
+        }
+        lines.for_each(|line| self.take_in(&line));
+        Taken::All
+    }
+
+    /// Takes in the line behind the last.
+    pub(super) fn take_in(&mut self, line: &Line) {
+        let before = self.head().number;
+        let step = self.chain.line(&line.bytes);
+        if let Some(fault) = step.fault {
+            self.tell(line.place, fault);
+        }
+        match step.record {
+            // One that stands behind later ones counts no more.
+            Some(record) if record.number > before && !record.sets.is_empty() => {
+                record.fold(Arc::make_mut(&mut self.overlay));
+                self.in_force = None;
+            }
+            None if step.fault.is_none() => tracing::warn!(
+                place = line.place,
+                "a record of the audit makes no sense to this version: what it sets is not in force"
+            ),
+            _ => {}
+        }
+        (self.place, self.last, self.skipped) = (line.place, Hash::of(&line.bytes), 0);
+    }
+
+    fn tell(&self, place: u64, fault: Fault) {
+        let faults = self.chain.faults();
+        if faults <= TOLD {
+            tracing::error!(place, "the audit is broken: {fault}");
+        }
+        if faults == TOLD {
+            tracing::error!("more that is broken in it is not told: see 'tollgate audit verify'");
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        let head = self.head();
+        tracing::error!(
+            records = head.number,
+            head = %head.hash,
+            "the audit has lost its last record, or it was exchanged: it is read anew, \
+             and what is set is as the records say that are left"
+        );
+        let state = JournalState { lost: Some(head), ..std::mem::take(&mut self.state) };
+        *self = Self { state, ..Self::default() };
+    }
+
+    /// Whether what is set differs at `now` from what was last put in force; then it is about to be.
+    pub(super) fn has_changed_by(&mut self, now: Timestamp) -> bool {
+        let has_ended = |since| self.overlay.next_end(since).is_some_and(|end| end <= now);
+        let has_changed = self.in_force.is_none_or(has_ended);
+        if has_changed {
+            self.in_force = Some(now);
+        }
+        has_changed
+    }
+
+    /// The ledger took a record.
+    pub(super) fn wrote(&mut self) {
+        if self.state.unwritten.take().is_some() {
+            tracing::info!("the audit is written again");
+        }
+        self.read();
+    }
+
+    /// The ledger took no record.
+    pub(super) fn could_not_write(&mut self, error: &LedgerError) {
+        let problem = error.to_string();
+        tracing::error!(problem, "the audit cannot be written: what was to be recorded is not done");
+        self.state.unwritten = Some(problem);
+    }
+
+    /// The ledger was read to its end.
+    pub(super) fn read(&mut self) {
+        if self.state.unread.take().is_some() {
+            tracing::info!("the audit is read again");
+        }
+        self.state.is_read = true;
+    }
+
+    /// The ledger could not be read.
+    pub(super) fn could_not_read(&mut self, error: &LedgerError) {
+        let problem = Some(error.to_string());
+        if self.state.unread.is_none() {
+            tracing::warn!(problem, "the audit cannot be read: what others set is not in force until it can");
+        }
+        self.state.unread = problem;
+    }
+
+    /// How it is now.
+    pub(super) fn state(&self) -> JournalState {
+        JournalState {
+            head: self.head(),
+            overlay: self.overlay.clone(),
+            broken: self.chain.broken(),
+            ..self.state.clone()
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Ledgers: lines that are only ever added, each in its place, and never changed again.
+//!
+//! The seam between what is recorded and where it is kept. A ledger knows nothing of its lines but that they hold no end of
+//! line. Whoever adds one names the place behind the last one that they know: if others have been there before, they are
+//! told, and nothing is added. So of all who add at once each adds behind what it has read. All ledgers pass one
+//! conformance suite.
+
+mod file;
+mod memory;
+
+use std::{fmt, io};
+
+use futures_util::future::BoxFuture;
+
+use super::StoreError;
+
+pub use file::FileLedger;
+pub use memory::MemoryLedger;
+
+/// Lines that are only ever added.
+pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Adds `line` at `place`, which has to lie behind all others; the first is 1. Once it is done, the line outlives the
+    /// process, as far as the ledger can see to that.
+    fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>>;
+
+    /// The lines from the place `from` on, in their order, at most so many. Fewer only where there are no more.
+    fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
+}
+
+/// What became of a line that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placing {
+    /// It is there.
+    Done,
+    /// It is not: its place does not lie behind all others.
+    Overtaken,
+}
+
+/// A line, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its place.
+    pub place: u64,
+    /// What it says.
+    pub bytes: Box<[u8]>,
+}
+
+/// Why a ledger took no line, or has none to give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// It is in a store, which has no answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is a file or an output that cannot be used.
+    #[error("{place}: {problem}")]
+    Output {
+        /// Which.
+        place: String,
+        /// Why not.
+        problem: String,
+    },
+}
+
+impl LedgerError {
+    /// That `error` came of using `place`.
+    fn of(place: &str, error: &io::Error) -> Self {
+        Self::Output { place: place.to_owned(), problem: error.to_string() }
+    }
+}
+
+/// Does what may take long where nobody waits for the thread.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|broken| Err(LedgerError::of("the audit", &broken.into())))
+}

@@ -1,0 +1,178 @@
+//! A ledger in the data directory: a file of lines, each of which is on the disk before anybody is told that it is there.
+//!
+//! The directory belongs to one process, which holds it by its data file. A process that is killed while it adds a line
+//! may leave part of it: nobody was told that this is there, and it is cut off. Whatever else stands in the file stays, and
+//! can be read by anybody at any time. A file that somebody takes away or changes takes no lines any more, since what is
+//! in it would be lost.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::Value as Json;
+
+use super::{Ledger, LedgerError, Line, Placing, off_the_runtime};
+use crate::store::durable::DataError;
+
+/// Its name in the data directory.
+const NAME: &str = "audit.jsonl";
+
+/// A file of lines.
+#[derive(Clone, Debug)]
+pub struct FileLedger(Arc<Mutex<Book>>);
+
+#[derive(Debug)]
+struct Book {
+    path: PathBuf,
+    file: File,
+    /// Where each line begins, and last where the next one will.
+    starts: Vec<u64>,
+    /// Whether behind the last line may be part of one that could not be written.
+    is_torn: bool,
+}
+
+impl FileLedger {
+    /// The file in the data directory `dir`, which is made where it is missing; the directory is there.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError`], where it cannot be used.
+    pub fn open(dir: &Path) -> Result<Self, DataError> {
+        let path = dir.join(NAME);
+        let opened = Book::open(path.clone(), dir);
+        opened.map(|book| Self(Arc::new(Mutex::new(book)))).map_err(|source| DataError::Io { path, source })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.0.lock().path.clone()
+    }
+}
+
+impl Book {
+    fn open(path: PathBuf, dir: &Path) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        // A file that is made is on the disk once its directory is.
+        File::open(dir)?.sync_all()?;
+        let mut bytes = Vec::new();
+        (&file).read_to_end(&mut bytes)?;
+        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let starts = [0].into_iter().chain(ends.map(|(at, _)| at as u64 + 1)).collect();
+        let mut book = Self { path, file, starts, is_torn: false };
+        book.mend(&bytes)?;
+        Ok(book)
+    }
+
+    /// Ends the last line of what was read, or cuts it off where it is not whole.
+    fn mend(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (end, length) = (self.end(), bytes.len() as u64);
+        let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        if last.is_empty() {
+            return Ok(());
+        }
+        let path = self.path.display().to_string();
+        // Part of an object is none.
+        if serde_json::from_slice::<Json>(last).is_ok() {
+            self.file.write_all_at(b"\n", length)?;
+            self.starts.push(length + 1);
+        } else {
+            self.file.set_len(end)?;
+            tracing::warn!(
+                path,
+                line = self.starts.len(),
+                bytes = length - end,
+                "the last line of the audit was not written whole, and is cut off: nobody was told that it is there"
+            );
+        }
+        self.file.sync_all()
+    }
+
+    fn end(&self) -> u64 {
+        self.starts.last().copied().unwrap_or_default()
+    }
+
+    fn append(&mut self, place: u64, line: &[u8]) -> io::Result<Placing> {
+        let lines = self.starts.len() as u64 - 1;
+        if place <= lines {
+            return Ok(Placing::Overtaken);
+        }
+        if place > lines + 1 {
+            return Err(io::Error::other(format!("it has no line {}", place - 1)));
+        }
+        self.look()?;
+        let end = self.end();
+        let line = [line, b"\n"].concat();
+        self.is_torn = true;
+        let written = self.file.write_all_at(&line, end).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            self.is_torn = self.file.set_len(end).is_err();
+            return Err(error);
+        }
+        self.is_torn = false;
+        self.starts.push(end + line.len() as u64);
+        Ok(Placing::Done)
+    }
+
+    /// Makes sure that the file is the one at its path, and ends where its last line does.
+    fn look(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.end())?;
+            self.is_torn = false;
+        }
+        let (ours, found) = (self.file.metadata()?, fs::metadata(&self.path));
+        let found = found.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => io::Error::other("it was taken away: put it back, or start anew"),
+            _ => error,
+        })?;
+        if (found.dev(), found.ino()) != (ours.dev(), ours.ino()) {
+            return Err(io::Error::other("another file is in its place: put it back, or start anew"));
+        }
+        if ours.len() != self.end() {
+            return Err(io::Error::other("somebody else has written to it: start anew"));
+        }
+        Ok(())
+    }
+
+    fn read(&self, from: u64, most: usize) -> io::Result<Vec<Line>> {
+        let first = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+        let places = (from.max(1)..).zip(self.starts.windows(2).skip(first)).take(most);
+        let read = |(place, ends): (u64, &[u64])| {
+            let length = usize::try_from(ends[1] - ends[0] - 1).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; length];
+            self.file.read_exact_at(&mut bytes, ends[0])?;
+            Ok(Line { place, bytes: bytes.into() })
+        };
+        places.map(read).collect()
+    }
+
+    fn failed(&self) -> impl Fn(io::Error) -> LedgerError + use<> {
+        let path = self.path.display().to_string();
+        move |error| LedgerError::of(&path, &error)
+    }
+}
+
+impl Ledger for FileLedger {
+    fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
+        let (book, line) = (self.0.clone(), Box::<[u8]>::from(line));
+        off_the_runtime(move || {
+            let mut book = book.lock();
+            book.append(place, &line).map_err(book.failed())
+        })
+        .boxed()
+    }
+
+    fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        let book = self.0.clone();
+        off_the_runtime(move || {
+            let book = book.lock();
+            book.read(from, most).map_err(book.failed())
+        })
+        .boxed()
+    }
+}

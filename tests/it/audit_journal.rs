@@ -1,0 +1,348 @@
+//! The journal: what is recorded is set, in the order of the records, on all who follow them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tollgate::audit::{Action, Actor, Asked, Event, Journal, JournalError, Outcome, Role, Set, subject_json};
+use tollgate::clock::{Clock, Micros, Timestamp};
+use tollgate::limits::{Number, Overlay, SubjectId, Target, Value};
+use tollgate::store::ledger::{Ledger, LedgerError, Line, MemoryLedger, Placing};
+
+use futures_util::future::BoxFuture;
+
+const NOON: Timestamp = Timestamp(1_795_262_400_000_000);
+
+fn alice() -> Actor {
+    Actor { name: "alice".into(), role: Role::Admin, from: None }
+}
+
+fn logins() -> Target {
+    Target::Number { domain: "shop".into(), tier: "free".into(), limit: "login".into() }
+}
+
+/// That logins are set to `most`.
+fn set(most: u64, until: Option<Timestamp>) -> Event {
+    let set = Set::Place { target: logins(), value: Value::Number(Number::AtMost(most)), until };
+    Event {
+        domain: Some("shop".into()),
+        sets: vec![set],
+        ..Event::new(alice(), Action::UpdateLimit, Outcome::Done)
+    }
+}
+
+/// How many logins `overlay` allows, and by which record.
+fn allowed(overlay: &Overlay) -> Option<(u64, u64)> {
+    let placed = overlay.get(&logins())?;
+    match placed.value {
+        Value::Number(Number::AtMost(most)) => Some((most, placed.version)),
+        _ => None,
+    }
+}
+
+/// A journal, and what it has put in force, at which time.
+fn journal(ledger: &MemoryLedger, clock: &Clock) -> (Journal, Arc<Mutex<Vec<(Option<u64>, Timestamp)>>>) {
+    let in_force = Arc::<Mutex<Vec<_>>>::default();
+    let put = in_force.clone();
+    let journal = Journal::open(Arc::new(ledger.clone()), clock.clone(), move |overlay, now| {
+        put.lock().push((allowed(&overlay).map(|(most, _)| most), now));
+    });
+    (journal, in_force)
+}
+
+fn ledger() -> MemoryLedger {
+    MemoryLedger::new(std::io::sink())
+}
+
+async fn append(journal: &Journal, event: Event) -> u64 {
+    journal.append(|_| Ok::<_, ()>(event.clone())).await.unwrap().number
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_in_force_before_it_is_answered_and_elsewhere_once_it_is_read() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let ((one, on_one), (other, on_other)) = (journal(&ledger, &clock), journal(&ledger, &clock));
+    assert_eq!(append(&one, set(5, None)).await, 1);
+    assert_eq!(*on_one.lock(), [(Some(5), NOON)]);
+    other.catch_up().await.unwrap();
+    assert_eq!(*on_other.lock(), [(Some(5), NOON)]);
+    assert_eq!(append(&other, set(7, None)).await, 2);
+    one.catch_up().await.unwrap();
+    one.catch_up().await.unwrap();
+    assert_eq!(*on_one.lock(), [(Some(5), NOON), (Some(7), NOON)]);
+    assert_eq!(allowed(&one.state().overlay), Some((7, 2)));
+    assert_eq!((one.head(), one.state().problem()), (other.head(), None));
+}
+
+#[tokio::test]
+async fn what_is_not_done_or_left_to_the_file_again_sets_nothing() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (journal, _) = journal(&ledger, &clock);
+    append(&journal, Event { outcome: Outcome::Failed, ..set(5, None) }).await;
+    append(&journal, Event { outcome: Outcome::Refused, ..set(5, None) }).await;
+    assert_eq!(allowed(&journal.state().overlay), None);
+    append(&journal, set(5, None)).await;
+    assert_eq!(allowed(&journal.state().overlay), Some((5, 3)));
+    append(&journal, Event { sets: vec![Set::Remove { target: logins() }], ..set(0, None) }).await;
+    assert_eq!((allowed(&journal.state().overlay), journal.state().overlay.version()), (None, 4));
+}
+
+#[tokio::test]
+async fn what_somebody_decides_by_is_what_stands_at_the_place_of_the_record() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let ((one, _), (other, _)) = (journal(&ledger, &clock), journal(&ledger, &clock));
+    append(&one, set(5, None)).await;
+    // The other one has not read that yet.
+    let more = |overlay: &Overlay| match allowed(overlay) {
+        Some((most, 1)) => Ok(set(most + 1, None)),
+        found => Err(found),
+    };
+    assert_eq!(other.append(more).await.unwrap().number, 2);
+    let refused = one.append(more).await.unwrap_err();
+    assert_eq!(refused, JournalError::Refused(Some((6, 2))));
+    assert_eq!(one.head().number, 2, "nothing was recorded");
+}
+
+#[tokio::test]
+async fn what_has_an_end_is_put_in_force_again_at_its_end() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (journal, in_force) = journal(&ledger, &clock);
+    append(&journal, set(5, Some(NOON.plus(Micros(10))))).await;
+    clock.advance(Micros(9));
+    journal.catch_up().await.unwrap();
+    assert_eq!(in_force.lock().len(), 1);
+    clock.advance(Micros(1));
+    journal.catch_up().await.unwrap();
+    journal.catch_up().await.unwrap();
+    assert_eq!(*in_force.lock(), [(Some(5), NOON), (Some(5), NOON.plus(Micros(10)))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_sees_what_others_append_and_what_ends() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let ((one, _), (other, on_other)) = (journal(&ledger, &clock), journal(&ledger, &clock));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let following = tokio::spawn(other.clone().follow(async { _ = stopped.await }));
+    append(&one, set(5, None)).await;
+    while allowed(&other.state().overlay) != Some((5, 1)) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(on_other.lock().last(), Some(&(Some(5), NOON)));
+    stop.send(()).unwrap();
+    following.await.unwrap();
+}
+
+#[tokio::test]
+async fn many_who_append_at_once_all_do_and_none_twice() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let (journal, _) = journal(&ledger, &clock);
+        for _ in 0..25 {
+            let journal = journal.clone();
+            tasks.push(tokio::spawn(async move {
+                let next = |overlay: &Overlay| {
+                    Ok::<_, ()>(set(allowed(overlay).map_or(1, |(most, _)| most + 1), None))
+                };
+                journal.append(next).await.unwrap().number
+            }));
+        }
+    }
+    let mut numbers = Vec::new();
+    for task in tasks {
+        numbers.push(task.await.unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
+    let (journal, _) = journal(&ledger, &clock);
+    journal.catch_up().await.unwrap();
+    assert_eq!(allowed(&journal.state().overlay), Some((100, 100)), "each has added one");
+    assert_eq!(journal.state().problem(), None);
+}
+
+fn ann() -> SubjectId {
+    SubjectId { key: "user".into(), hash: 0xabc }
+}
+
+/// Records of two domains, one in ten of which is about Ann, a second apart.
+async fn filled(records: u64) -> Journal {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (journal, _) = journal(&ledger, &clock);
+    for number in 1..=records {
+        let mut event = set(number, None);
+        if number.is_multiple_of(2) {
+            event.domain = Some("api".into());
+        }
+        if number.is_multiple_of(10) {
+            event.target = serde_json::json!({"subject": subject_json(&ann())});
+        }
+        append(&journal, event).await;
+        clock.advance(Micros::from_secs(1));
+    }
+    journal
+}
+
+/// The numbers of all records that are asked for, page by page.
+async fn numbers(journal: &Journal, asked: &Asked) -> Vec<u64> {
+    let (mut asked, mut numbers) = (asked.clone(), Vec::new());
+    loop {
+        let page = journal.records(&asked).await.unwrap();
+        assert!(page.records.len() <= asked.most);
+        numbers.extend(page.records.iter().map(|record| record.number));
+        match page.next {
+            Some(next) => asked.page = Some(next),
+            None => return numbers,
+        }
+    }
+}
+
+#[tokio::test]
+async fn records_are_read_page_by_page_the_latest_first() {
+    let journal = filled(1234).await;
+    let all = Asked { most: 100, ..Asked::default() };
+    let down = |from: u64, step: usize| (1..=from).rev().step_by(step).collect::<Vec<_>>();
+    assert_eq!(numbers(&journal, &all).await, down(1234, 1));
+    let shop = Asked { domain: Some("shop".into()), ..all.clone() };
+    assert_eq!(numbers(&journal, &shop).await, down(1233, 2));
+    let of_ann = Asked { subject: Some(ann()), ..all.clone() };
+    assert_eq!(numbers(&journal, &of_ann).await, down(1230, 10));
+    let between = Asked {
+        from: Some(NOON.plus(Micros::from_secs(2))),
+        to: Some(NOON.plus(Micros::from_secs(5))),
+        ..all
+    };
+    assert_eq!(numbers(&journal, &between).await, [5, 4, 3]);
+    let none = Asked { domain: Some("nowhere".into()), most: 3, ..Asked::default() };
+    assert_eq!(numbers(&journal, &none).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn what_memory_has_let_go_is_set_all_the_same() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (journal, _) = journal(&ledger, &clock);
+    append(&journal, set(5, None)).await;
+    let nothing = Event::new(alice(), Action::ResetUser, Outcome::Done);
+    for _ in 0..MemoryLedger::MOST {
+        append(&journal, nothing.clone()).await;
+    }
+    journal.catch_up().await.unwrap();
+    assert_eq!(journal.lines(1).await.unwrap()[0].place, 2);
+    assert_eq!((allowed(&journal.state().overlay), journal.state().problem()), (Some((5, 1)), None));
+    let asked = Asked { most: 1_000, ..Asked::default() };
+    assert_eq!(numbers(&journal, &asked).await.len(), MemoryLedger::MOST);
+}
+
+/// A ledger of which a test holds the lines, and that fails as it is told.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    lines: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
+    /// The last place that was ever used.
+    last: Arc<Mutex<u64>>,
+    /// What the next appends say instead of what they do; whether they do it.
+    says: Arc<Mutex<Vec<(LedgerError, bool)>>>,
+}
+
+impl Held {
+    fn append_now(&self, place: u64, line: &[u8]) -> Result<Placing, LedgerError> {
+        let failing = self.says.lock().pop();
+        let mut last = self.last.lock();
+        let is_done = failing.as_ref().is_none_or(|(_, does)| *does);
+        let placing = if place <= *last { Placing::Overtaken } else { Placing::Done };
+        if placing == Placing::Done && is_done {
+            *last = place;
+            self.lines.lock().insert(place, line.to_vec());
+        }
+        failing.map_or(Ok(placing), |(error, _)| Err(error))
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::open(Arc::new(self.clone()), Clock::manual(NOON), |_, _| {})
+    }
+}
+
+impl Ledger for Held {
+    fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
+        Box::pin(async move { self.append_now(place, line) })
+    }
+
+    fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        let lines = self.lines.lock();
+        let lines = lines.range(from..).take(most);
+        let lines = lines.map(|(place, bytes)| Line { place: *place, bytes: bytes.clone().into() }).collect();
+        Box::pin(async move { Ok(lines) })
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_no_record_twice() {
+    let silent = LedgerError::Store(tollgate::store::StoreError::Timeout);
+    for is_done in [true, false] {
+        let held = Held::default();
+        let journal = held.journal();
+        append(&journal, set(1, None)).await;
+        held.says.lock().push((silent.clone(), is_done));
+        assert_eq!(append(&journal, set(2, None)).await, 2, "{is_done}");
+        assert_eq!(append(&journal, set(3, None)).await, 3, "{is_done}");
+        assert_eq!(held.lines.lock().len(), 3, "{is_done}");
+        assert_eq!((allowed(&journal.state().overlay), journal.state().problem()), (Some((3, 3)), None));
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_takes_nothing_is_said_and_sets_nothing() {
+    let full = LedgerError::Output { place: "audit.jsonl".into(), problem: "no space".into() };
+    let held = Held::default();
+    let journal = held.journal();
+    append(&journal, set(1, None)).await;
+    held.says.lock().push((full.clone(), false));
+    let error = journal.append(|_| Ok::<_, ()>(set(2, None))).await.unwrap_err();
+    assert_eq!(error, JournalError::Unwritten(full));
+    journal.catch_up().await.unwrap();
+    let problem = journal.state().problem().unwrap();
+    assert!(problem.contains("cannot be written") && problem.contains("audit.jsonl: no space"), "{problem}");
+    assert_eq!((allowed(&journal.state().overlay), journal.unwritten()), (Some((1, 1)), 1));
+    assert_eq!(append(&journal, set(3, None)).await, 2);
+    assert_eq!(journal.state().problem(), None);
+}
+
+#[tokio::test]
+async fn records_that_are_taken_away_from_the_end_are_missed() {
+    let held = Held::default();
+    let journal = held.journal();
+    for most in 1..=4 {
+        append(&journal, set(most, None)).await;
+    }
+    held.lines.lock().split_off(&3);
+    journal.catch_up().await.unwrap();
+    let state = journal.state();
+    assert_eq!((allowed(&state.overlay), state.head.number), (Some((2, 2)), 2));
+    let problem = state.problem().unwrap();
+    assert!(problem.contains("lost what was there up to record 4"), "{problem}");
+    // Redis gives no place twice. What is appended behind the gap tells that there is one.
+    assert_eq!(append(&journal, set(9, None)).await, 5);
+    let other = held.journal();
+    other.catch_up().await.unwrap();
+    let problem = other.state().problem().unwrap();
+    assert!(problem.contains("record 5 stands where record 3 belongs"), "{problem}");
+    assert_eq!(allowed(&other.state().overlay), Some((9, 5)));
+}
+
+#[tokio::test]
+async fn a_broken_chain_is_said_and_goes_on_behind_its_last_line() {
+    let held = Held::default();
+    let journal = held.journal();
+    for most in 1..=4 {
+        append(&journal, set(most, None)).await;
+    }
+    held.lines.lock().get_mut(&2).unwrap()[30] ^= 1;
+    held.lines.lock().insert(5, b"what is this?".to_vec());
+    *held.last.lock() = 5;
+    let other = held.journal();
+    other.catch_up().await.unwrap();
+    let problem = other.state().problem().unwrap();
+    assert!(problem.contains("line 2: record 2 was altered"), "{problem}");
+    assert_eq!(allowed(&other.state().overlay), Some((4, 4)), "what can be read is read");
+    assert_eq!(append(&other, set(5, None)).await, 5);
+    assert_eq!(held.lines.lock().len(), 6);
+    assert_eq!(other.state().broken.unwrap().line, 2);
+}
