@@ -33,7 +33,13 @@ pub use hold::{
 };
 pub use inspect::Inspect;
 pub use odd::Odd;
-pub use operate::{BreakerError, BreakerOf, BreakerStatus, Operate, SetBreaker, Setting};
+pub use operate::{
+    BreakerError, BreakerOf, BreakerStatus, Caution, Change, ChangeTerms, Consumer, ExplainCall, Explanation,
+    Foreseen, Import, ImportMode, ImportRow, Imported, InForce, LimitChanged, LimitUsage, LimitValue,
+    Listing, MOST_ROWS, Mistake, Near, Operate, OperateError, PastRefusal, PriceChanged, Reach, RefusedBy,
+    ResetSubject, RowImported, RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectReset,
+    SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
+};
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
 pub use unclaimed::Unclaimed;

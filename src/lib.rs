@@ -17,7 +17,7 @@
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
 //! listener, [`auth`] tells who may ask it what and [`audit`] records what they do, [`alerts`] tells people of limits that
 //! are nearly used up, [`telemetry`] is the log, [`app`] builds everything and is the only room that knows every other.
-//! [`clock`], [`calendar`] and [`money`] are values that all may use.
+//! [`clock`], [`calendar`], [`money`] and [`nearest`] are values that all may use.
 //!
 //! # Invariants
 //!
@@ -41,6 +41,7 @@ pub mod engine;
 pub mod estimates;
 pub mod limits;
 pub mod money;
+pub mod nearest;
 pub mod prices;
 pub mod store;
 pub mod telemetry;

@@ -4,12 +4,11 @@
 //! here knows what a file means.
 
 mod fields;
-mod nearest;
 
 use std::fmt;
 
+pub use crate::nearest::nearest;
 pub use fields::{Field, Fields, shorten, suggestion};
-pub use nearest::nearest;
 
 /// A place in a file. Lines and columns count from 1; line 0 is the file as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

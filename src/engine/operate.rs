@@ -1,8 +1,34 @@
-//! What operators look at and change: breakers.
+//! What operators look at and change: limits, what subjects have used of them, breakers.
 //!
-//! Whatever is changed is in the log, with the reason, before it is answered. Subjects are not: they are the callers'.
+//! Types without any wire. Whatever is changed is in the log, with the reason, before it is answered. Subjects are not:
+//! they are the callers'.
 
+mod ask;
 mod breakers;
+mod error;
+mod explain;
+mod import;
+mod list;
+mod number;
+mod reset;
+mod top;
+mod update;
+mod usage;
+mod who;
+
+pub use error::{Mistake, Near, OperateError};
+pub use explain::{ExplainCall, Explanation, Foreseen, PastRefusal, RefusedBy, RuleTouched};
+pub use import::{Import, ImportMode, ImportRow, Imported, MOST_ROWS, RowImported};
+pub use list::Listing;
+pub use number::{InForce, LimitValue, Source};
+pub use reset::{ResetSubject, SubjectReset};
+pub use top::{Consumer, TopConsumers, TopOf};
+pub use update::{
+    Caution, Change, ChangeTerms, LimitChanged, PriceChanged, Reach, SetPrice, SetTier, TierChanged,
+    UpdateLimit,
+};
+pub use usage::{LimitUsage, SubjectUsage, TierFrom};
+pub use who::Who;
 
 use std::sync::Arc;
 
@@ -43,6 +69,13 @@ pub trait Operate: Inspect {
         &self,
         domain: Option<&[u8]>,
     ) -> impl Future<Output = Result<Vec<BreakerStatus>, BreakerError>> + Send;
+
+    /// Where all limits of a subject stand.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the store did not answer.
+    fn usage_of(&self, who: Who<'_>) -> impl Future<Output = Result<SubjectUsage, OperateError>> + Send;
 }
 
 /// Which breaker.
@@ -148,5 +181,9 @@ impl<S: Store> Operate for Arc<Engine<S>> {
 
     async fn breakers(&self, domain: Option<&[u8]>) -> Result<Vec<BreakerStatus>, BreakerError> {
         breakers::look_at_all(self, domain).await
+    }
+
+    async fn usage_of(&self, who: Who<'_>) -> Result<SubjectUsage, OperateError> {
+        usage::usage_of(self, &who).await
     }
 }

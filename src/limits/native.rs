@@ -175,6 +175,11 @@ impl NativeDomain {
         Self { zone, ..self }
     }
 
+    /// Whether it has tiers, and not only the one that stands for none.
+    pub fn has_tiers(&self) -> bool {
+        !matches!(self.tiers.names.as_slice(), [only] if **only == *"all")
+    }
+
     /// The limit with this id.
     pub fn limit(&self, id: LimitId) -> &Limit {
         &self.limits[id.0]

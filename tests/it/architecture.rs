@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of `src/` and the rooms it may use. `main.rs` and `app.rs` may use all.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("clock", &[]),
     ("money", &[]),
+    ("nearest", &[]),
     ("calendar", &["clock"]),
     ("prices", &["clock", "money"]),
     ("estimates", &["clock"]),
@@ -24,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "estimates",
             "limits",
             "money",
+            "nearest",
             "prices",
             "store",
         ],
@@ -43,6 +45,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "engine",
             "limits",
             "money",
+            "nearest",
             "prices",
             "store",
             "telemetry",

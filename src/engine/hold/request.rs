@@ -242,7 +242,7 @@ pub(in crate::engine) struct Usage<'a> {
 
 impl<'a> SubjectOf<'a> {
     /// As a descriptor, its entries by key, so that their order counts for nothing.
-    pub(super) fn descriptor(&self) -> Result<Descriptor<'a>, InvalidHold> {
+    pub(in crate::engine) fn descriptor(&self) -> Result<Descriptor<'a>, InvalidHold> {
         if self.domain.is_empty() {
             return Err(InvalidHold::NoDomain);
         }

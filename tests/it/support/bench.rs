@@ -1,5 +1,6 @@
 //! A store of a test's own, in memory or on a Redis that nobody else knows, under a clock that is set by hand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tollgate::clock::{Clock, Micros, Timestamp};
@@ -48,6 +49,19 @@ impl Bench<RedisStore> {
         let server = self.server.as_ref().expect("it was started on one");
         let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut server.connection()).unwrap();
         keys.len()
+    }
+}
+
+impl Bench<RedisStore> {
+    /// How often the server was sent each command, so far.
+    pub(crate) fn commands(&self) -> BTreeMap<String, u64> {
+        let server = self.server.as_ref().expect("it was started on one");
+        let told: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+        let calls = |line: &str| {
+            let (command, counts) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((command.to_owned(), counts.split(',').next()?.parse().ok()?))
+        };
+        told.lines().filter_map(calls).collect()
     }
 }
 

@@ -1,0 +1,66 @@
+//! The counters that the limits of a domain keep for one subject, whichever calls would touch them.
+
+use crate::algorithm::{Op, Rule};
+use crate::engine::request::Descriptor;
+use crate::limits::{Captures, KeySecret, Limit, NativeDomain, Subjects, TierId, Whose};
+use crate::store::{Binding, Charge};
+
+use super::plan::charge;
+use super::reading::Reading;
+use super::select::anchor;
+
+/// The counters of a subject, as a descriptor names it.
+pub(in crate::engine) struct KeptFor<'a, 'd> {
+    domain: &'a NativeDomain,
+    reading: Reading<'d>,
+    /// On which day of the month its months and years begin, if the descriptor says.
+    anchor: Option<u8>,
+    secret: KeySecret,
+}
+
+/// A limit, and whose counter it keeps.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Kept<'a> {
+    pub(in crate::engine) limit: &'a Limit,
+    pub(in crate::engine) whose: Whose,
+}
+
+impl<'a, 'd> KeptFor<'a, 'd> {
+    /// Of whom `descriptor` names to `domain`.
+    pub(in crate::engine) fn new(
+        domain: &'a NativeDomain,
+        descriptor: &'d Descriptor<'_>,
+        secret: KeySecret,
+    ) -> Self {
+        let reading = Reading::new(descriptor, Captures::new(), domain.ipv6_prefix);
+        Self { domain, reading, anchor: anchor(descriptor), secret }
+    }
+
+    /// What is said of `key`, as calls have it read.
+    pub(in crate::engine) fn value_of(&self, key: &[u8]) -> Option<&[u8]> {
+        self.reading.value_of(key)
+    }
+
+    /// The tier that such a call is on where nobody knows better.
+    pub(in crate::engine) fn tier(&self) -> TierId {
+        self.domain.tiers.of(|key| self.value_of(key))
+    }
+
+    /// Every limit that keeps a counter of its own for it, in the order of the file.
+    pub(in crate::engine) fn limits(&self) -> Vec<Kept<'a>> {
+        let kept = |limit: &'a Limit| {
+            let subject = limit.subjects.find(|key| self.value_of(key));
+            let is_kept = *limit.subjects != Subjects::ALL && !subject.is_incomplete();
+            is_kept.then(|| Kept { limit, whose: subject.hashed(self.secret) })
+        };
+        self.domain.limits.iter().filter_map(kept).collect()
+    }
+
+    /// Does `op` to the counter of `kept` on `tier`. It never refuses.
+    pub(in crate::engine) fn charge(&self, kept: Kept<'a>, tier: TierId, op: Op) -> Charge<'a> {
+        let (window, identity) = kept.limit.window_on(|| self.anchor);
+        let rule = Rule { window, number: kept.limit.number(tier) };
+        let key = kept.whose.counter(identity);
+        Charge { binding: Binding::Counted, ..charge(kept.limit, key, identity, rule, op) }
+    }
+}

@@ -1,0 +1,90 @@
+//! Whose counters an operator means, and in which domain.
+
+use crate::engine::hold::SubjectOf;
+use crate::engine::request::Descriptor;
+use crate::limits::{Domain, Entry, NativeDomain, RuleSet};
+
+use super::error::{Near, OperateError, text};
+
+/// Whose counters an operator means.
+#[derive(Clone, Debug, Default)]
+pub struct Who<'a> {
+    /// Of which domain; may be `None` where there is one.
+    pub domain: Option<&'a [u8]>,
+    /// Who it is, by any keys that limits are kept by: `user`, `email`, `ip`; of limits per `user+kit` both. Beside that the
+    /// tier and the `anchor`, as calls bring them.
+    pub entries: Vec<Entry<'a>>,
+}
+
+impl<'a> Who<'a> {
+    /// The entries as a call to `domain` would bring them.
+    ///
+    /// # Errors
+    ///
+    /// What no call could bring, what no limit reads, and that nobody is named.
+    pub(super) fn descriptor(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
+        let entries = self.entries.iter().copied().collect();
+        let descriptor = SubjectOf { domain: domain.name.as_bytes(), entries }.descriptor()?;
+        if let Some(entry) = self.entries.iter().find(|entry| !is_read(domain, entry.key)) {
+            let keys = subject_keys(domain).into_iter();
+            return Err(OperateError::UnreadEntry(Near::of(entry.key, keys)));
+        }
+        let names_somebody = |entry: &Entry<'_>| !is_beside(domain, entry.key) && !entry.value.is_empty();
+        match self.entries.iter().any(names_somebody) {
+            true => Ok(descriptor),
+            false => Err(OperateError::NoSubject(subject_keys(domain).join(", "))),
+        }
+    }
+}
+
+/// Whether `key` says something about a call, but not whose it is.
+fn is_beside(domain: &NativeDomain, key: &[u8]) -> bool {
+    key == &*domain.tiers.from || key == b"anchor"
+}
+
+/// Whether any limit of `domain` reads entries of `key` for its subject, or they say the tier or the anchor.
+fn is_read(domain: &NativeDomain, key: &[u8]) -> bool {
+    let is_address = matches!(key, b"remote_address" | b"masked_remote_address");
+    let known = subject_keys(domain);
+    is_beside(domain, key)
+        || known.iter().any(|known| known.as_bytes() == key || is_address && *known == "ip")
+}
+
+/// By what limits of `domain` are kept, sorted.
+pub(super) fn subject_keys(domain: &NativeDomain) -> Vec<&str> {
+    let parts = domain.limits.iter().flat_map(|limit| limit.subjects.parts.iter().flatten());
+    let mut keys: Vec<&str> = parts.filter_map(|key| std::str::from_utf8(key).ok()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The domain that is called `name`, or the only one.
+pub(super) fn domain<'r>(rules: &'r RuleSet, name: Option<&[u8]>) -> Result<&'r NativeDomain, OperateError> {
+    let known = natives(rules);
+    let names = || known.iter().map(|domain| &*domain.name);
+    match (name, known.as_slice()) {
+        (None, [only]) => Ok(*only),
+        (None, []) => Err(OperateError::NothingToOperate),
+        (None, _) => Err(OperateError::NoDomain(names().collect::<Vec<_>>().join(", "))),
+        (Some(name), _) => match rules.domains.get(name) {
+            Some(Domain::Native(domain)) => Ok(domain),
+            Some(Domain::Reference(_)) => Err(OperateError::ReferenceDomain(text(name))),
+            None => Err(OperateError::UnknownDomain(Near::of(name, names()))),
+        },
+    }
+}
+
+/// Every domain of a Tollgate file, by name.
+pub(super) fn natives(rules: &RuleSet) -> Vec<&NativeDomain> {
+    let mut found: Vec<&NativeDomain> = rules
+        .domains
+        .values()
+        .filter_map(|domain| match domain {
+            Domain::Native(domain) => Some(&**domain),
+            Domain::Reference(_) => None,
+        })
+        .collect();
+    found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    found
+}
