@@ -107,6 +107,9 @@ pub enum Op {
         /// So many. Of concurrent calls, what is held by name is of them: the others are what is left.
         units: u64,
     },
+    /// Has nothing used and nothing held any more, as of a counter that was never charged; who holds something finds that it
+    /// has lapsed. Always admitted, and never taken back: it is for calls that nothing refuses.
+    Clear,
     /// Is admitted as what takes as much, and then holds it instead of spending it.
     Hold {
         /// As much in any case.
@@ -170,7 +173,7 @@ impl Op {
     pub fn peek(self) -> Self {
         match self {
             Self::Take { room, .. } => Self::Take { room, charge: 0 },
-            Self::GiveBack { .. } | Self::Set { .. } => Self::GiveBack { units: 0 },
+            Self::GiveBack { .. } | Self::Set { .. } | Self::Clear => Self::GiveBack { units: 0 },
             Self::Hold { fixed, flexible } => Self::Take { room: fixed.saturating_add(flexible), charge: 0 },
         }
     }
@@ -204,7 +207,7 @@ impl Op {
         match self {
             Self::Take { room, .. } => Some(room),
             Self::Hold { fixed, flexible } => Some(fixed.saturating_add(flexible)),
-            Self::GiveBack { .. } | Self::Set { .. } => None,
+            Self::GiveBack { .. } | Self::Set { .. } | Self::Clear => None,
         }
     }
 }
@@ -267,6 +270,9 @@ impl State {
             }
             (op, _) => op,
         };
+        if op == Op::Clear {
+            *holds = Holds::default();
+        }
         let ask = Ask { most: rule.most(), op, overrun, now, holds: Some(holds) };
         let mut outcome = self.ask(rule, ask);
         if let Op::Hold { fixed, flexible } = op

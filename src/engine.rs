@@ -17,6 +17,7 @@ mod odd;
 mod operate;
 mod reference;
 mod request;
+mod seen;
 mod text;
 mod unclaimed;
 mod unpriced;
@@ -37,8 +38,8 @@ pub use operate::{
     BreakerError, BreakerOf, BreakerStatus, Caution, Change, ChangeTerms, Consumer, ExplainCall, Explanation,
     Foreseen, Import, ImportMode, ImportRow, Imported, InForce, LimitChanged, LimitUsage, LimitValue,
     Listing, MOST_ROWS, Mistake, Near, Operate, OperateError, PastRefusal, PriceChanged, Reach, RefusedBy,
-    ResetSubject, RowImported, RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectReset,
-    SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
+    ResetSubject, RowImported, RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectPart,
+    SubjectReset, SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
 };
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
@@ -60,6 +61,7 @@ use draws::Draws;
 use hold::{Names, Settlements};
 use insist::Insisted;
 use odd::Oddities;
+use seen::SeenTiers;
 
 /// What transports see of the engine.
 pub trait Check: Clone + Send + Sync + 'static {
@@ -154,6 +156,7 @@ pub struct Engine<S> {
     unpriced: Arc<unpriced::News>,
     settlements: Arc<Settlements>,
     insisted: Arc<Insisted>,
+    seen: Arc<SeenTiers>,
 }
 
 impl<S: Store> Engine<S> {
@@ -174,6 +177,7 @@ impl<S: Store> Engine<S> {
             unpriced,
             settlements: Arc::default(),
             insisted: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -219,6 +223,7 @@ impl<S: Lanes> Engine<S> {
             unpriced: self.unpriced.clone(),
             settlements: self.settlements.clone(),
             insisted: self.insisted.clone(),
+            seen: self.seen.clone(),
             ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
         }
     }

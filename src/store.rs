@@ -215,7 +215,9 @@ impl Charge<'_> {
     pub fn stand_in(&self) -> Outcome {
         let verdict = match (self.op, self.rule.number, self.on_error) {
             // What is given back or set is never refused, even where it is lost.
-            (Op::GiveBack { .. } | Op::Set { .. }, ..) | (_, Number::Unlimited, _) => Verdict::Admitted,
+            (Op::GiveBack { .. } | Op::Set { .. } | Op::Clear, ..) | (_, Number::Unlimited, _) => {
+                Verdict::Admitted
+            }
             (op, Number::AtMost(0), _) if op.room() != Some(0) => Verdict::Refused(Retry::Never),
             (_, _, OnError::Deny) => Verdict::Refused(Retry::After(Micros::from_secs(1))),
             _ => Verdict::Admitted,
@@ -252,6 +254,7 @@ impl<'a> Call<'a> {
             Op::Take { charge, .. } => spent.saturating_add(charge),
             Op::GiveBack { units } => spent.saturating_sub(units),
             Op::Set { units } => units,
+            Op::Clear => 0,
             Op::Hold { fixed, flexible } => spent.saturating_add(fixed).saturating_add(flexible),
         });
         spent.saturating_add(room) <= most

@@ -58,6 +58,7 @@ pub(super) fn charge<T: Copy, C: Counter<T>>(counter: &mut C, terms: T, ask: Ask
             Op::Take { charge, .. } => counter.add(terms, seen, charge, now),
             Op::GiveBack { units } => counter.give_back(terms, seen, units, now),
             Op::Set { units } => set(counter, terms, units, now),
+            Op::Clear => set(counter, terms, 0, now),
             Op::Hold { .. } => seen,
         };
     }

@@ -33,7 +33,7 @@ use super::{Engine, watch};
 pub(super) use about::{about, subject_in};
 pub(super) use breaker::breaker_of;
 pub(super) use effect::{Asked, op};
-pub(super) use kept::KeptFor;
+pub(super) use kept::{Kept, KeptFor};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
 pub(super) use select::{Misnamed, Reached, misnamed};
@@ -90,7 +90,7 @@ pub(super) async fn check<S: Store>(
         // Boxed: what few calls need would make every waiting call larger.
         return Ok(Box::pin(stream::check(engine, rules, domain, request)).await);
     }
-    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+    let mut plan = Plan::new(engine);
     for descriptor in &request.descriptors {
         let hits = request.hits_of(descriptor);
         plan.add(domain, descriptor, |limit, number, reached| {

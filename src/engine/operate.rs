@@ -22,7 +22,7 @@ pub use import::{Import, ImportMode, ImportRow, Imported, MOST_ROWS, RowImported
 pub use list::Listing;
 pub use number::{InForce, LimitValue, Source};
 pub use reset::{ResetSubject, SubjectReset};
-pub use top::{Consumer, TopConsumers, TopOf};
+pub use top::{Consumer, SubjectPart, TopConsumers, TopOf};
 pub use update::{
     Caution, Change, ChangeTerms, LimitChanged, PriceChanged, Reach, SetPrice, SetTier, TierChanged,
     UpdateLimit,
@@ -32,6 +32,7 @@ pub use who::Who;
 
 use std::sync::Arc;
 
+use crate::audit::Actor;
 use crate::limits::{BreakerStanding, Entry};
 use crate::store::{Store, StoreError};
 
@@ -76,6 +77,17 @@ pub trait Operate: Inspect {
     ///
     /// What is wrong with the request, and that the store did not answer.
     fn usage_of(&self, who: Who<'_>) -> impl Future<Output = Result<SubjectUsage, OperateError>> + Send;
+
+    /// Has the limits of a subject begin anew, all in one step.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the store did not answer: then it may or may not have been done.
+    fn reset(
+        &self,
+        actor: &Actor,
+        request: ResetSubject<'_>,
+    ) -> impl Future<Output = Result<SubjectReset, OperateError>> + Send;
 }
 
 /// Which breaker.
@@ -185,5 +197,9 @@ impl<S: Store> Operate for Arc<Engine<S>> {
 
     async fn usage_of(&self, who: Who<'_>) -> Result<SubjectUsage, OperateError> {
         usage::usage_of(self, &who).await
+    }
+
+    async fn reset(&self, actor: &Actor, request: ResetSubject<'_>) -> Result<SubjectReset, OperateError> {
+        reset::reset(self, actor, &request).await
     }
 }

@@ -39,6 +39,8 @@ pub struct NativeDomain {
     refusals: Vec<Refusals>,
     /// By [`TierId`].
     tier_marks: Box<[u32]>,
+    /// Half of a public hash of its name: what belongs to it is told from what belongs to others.
+    pub mark: u64,
 }
 
 /// Which tier of its domain; 0 where the domain has none.
@@ -151,6 +153,7 @@ impl NativeDomain {
         let breakers = (0..limits.len()).map(LimitId).filter(trips).collect();
         let by_identity = by_identity(&limits);
         let tier_marks = tiers.names.iter().map(|name| mark(name)).collect();
+        let mark = mark_of_domain(&name);
         let refusals = limits.iter().map(|limit| Refusals::of(limit, &tiers, &headers.body)).collect();
         Self {
             name,
@@ -166,6 +169,7 @@ impl NativeDomain {
             by_identity,
             refusals,
             tier_marks,
+            mark,
         }
     }
 
@@ -210,6 +214,11 @@ impl NativeDomain {
 #[expect(clippy::cast_possible_truncation, reason = "part of a hash is wanted")]
 fn mark(name: &str) -> u32 {
     identity(&[b"tier", name.as_bytes()]) as u32 >> 1
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half of a hash is wanted")]
+fn mark_of_domain(name: &str) -> u64 {
+    identity(&[b"domain", name.as_bytes()]) as u64
 }
 
 fn by_identity(limits: &[Limit]) -> HashMap<u128, LimitId> {

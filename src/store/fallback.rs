@@ -174,7 +174,7 @@ fn by_policy<'a>(charge: &Charge<'a>) -> Charge<'a> {
     let number = if charge.stand_in().is_admitted() { Number::Unlimited } else { Number::AtMost(0) };
     let op = match charge.op {
         Op::Take { .. } | Op::Hold { .. } => Op::Take { room: 1, charge: 0 },
-        unasked @ (Op::GiveBack { .. } | Op::Set { .. }) => unasked,
+        unasked @ (Op::GiveBack { .. } | Op::Set { .. } | Op::Clear) => unasked,
     };
     Charge { rule: Rule { window: &BY_POLICY, number }, op, ..*charge }
 }

@@ -4,6 +4,7 @@
 //! instant at which a single hit could pass, which the store has told, the answer to a single hit is known, to
 //! the microsecond. It counts from before the store was asked, so it never holds longer than the store's own.
 //!
+//! What is reset here is forgotten before that is answered, also what calls in flight will have been told of the time before.
 //! Other instances are not heard of here. What they may do to a full counter within [`LONGEST`] is to reset it;
 //! then it is asked for again that much later. A number that has changed is another question. Nothing is known
 //! of counters that can be given back to, and nothing of charges that count although they are refused.
@@ -51,7 +52,12 @@ impl<S: Store> Layer for WithRefusals<S> {
         if let Some(answer) = self.refusals.answer(call, asked) {
             return Ok(answer);
         }
-        let answer = self.store.charge(call).await?;
+        let answer = self.store.charge(call).await;
+        if call.charges.iter().any(is_reset) {
+            // Whether or not it is known to be done.
+            self.refusals.forget(call, self.clock.steady());
+        }
+        let answer = answer?;
         self.refusals.learn(call, &answer, asked);
         Ok(answer)
     }
@@ -70,10 +76,18 @@ impl<S: Lanes> Lanes for WithRefusals<S> {
 /// What is known, each refusal in the place of its key.
 #[derive(Debug)]
 struct Refusals {
-    places: Box<[Mutex<Option<Refusal>>]>,
+    places: Box<[Mutex<Place>]>,
     /// Which places are taken, close together: most keys are refused nothing, and a look at a place of theirs, which
     /// nobody has seen for long, is a wait for memory. Written under the lock of the place.
     taken: Box<[AtomicBool]>,
+}
+
+/// Where one refusal is remembered.
+#[derive(Debug, Default)]
+struct Place {
+    refusal: Option<Refusal>,
+    /// By the steady clock: what was asked for before then says nothing any more.
+    reset: Option<Micros>,
 }
 
 /// That a single hit on a counter is refused.
@@ -120,11 +134,11 @@ impl Refusals {
             return None;
         }
         let mut place = self.places[index].lock();
-        if place.as_ref().is_some_and(|refusal| refusal.until <= now) {
-            *place = None;
+        if place.refusal.as_ref().is_some_and(|refusal| refusal.until <= now) {
+            place.refusal = None;
             self.taken[index].store(false, Ordering::Relaxed);
         }
-        place.as_ref().filter(|refusal| refusal.is_of(charge)).cloned()
+        place.refusal.as_ref().filter(|refusal| refusal.is_of(charge)).cloned()
     }
 
     /// Remembers which charges of `call` will be refused again. That waiting never helps one to a counter which has
@@ -157,8 +171,21 @@ impl Refusals {
 
     fn keep(&self, index: usize, refusal: Refusal) {
         let mut place = self.places[index].lock();
-        *place = Some(refusal);
-        self.taken[index].store(true, Ordering::Relaxed);
+        if place.reset.is_none_or(|reset| refusal.asked > reset) {
+            place.refusal = Some(refusal);
+            self.taken[index].store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers nothing of the counters that `call` has reset by `now`.
+    #[cold]
+    fn forget(&self, call: Call<'_>, now: Micros) {
+        for charge in call.charges.iter().filter(|charge| is_reset(charge)) {
+            let index = place_of(charge);
+            let mut place = self.places[index].lock();
+            *place = Place { refusal: None, reset: Some(now) };
+            self.taken[index].store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -182,6 +209,11 @@ impl Refusal {
         }
         (self.at.plus(passed), outcome)
     }
+}
+
+/// Whether `charge` may leave more room than time does.
+fn is_reset(charge: &Charge<'_>) -> bool {
+    matches!(charge.op, Op::Set { .. } | Op::Clear)
 }
 
 /// Whether a refusal of `charge` changes nothing and is ended by time alone, and whether it asks for a single

@@ -41,6 +41,7 @@ mod limit_service;
 mod looks;
 mod lost_answers;
 mod native;
+mod operate_reset;
 mod operate_usage;
 mod oracle;
 mod overspent;

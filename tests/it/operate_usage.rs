@@ -17,6 +17,7 @@ promises!(of [memory, redis]: {
     every_limit_of_a_subject_is_told_with_what_is_used,
     limits_of_others_are_not_told,
     the_numbers_are_those_of_the_tier,
+    the_tier_that_calls_name_is_remembered,
     an_address_is_read_as_calls_have_it_read,
     a_mistake_is_told_with_what_was_meant,
 });
@@ -122,6 +123,26 @@ async fn the_numbers_are_those_of_the_tier<S: Store>(bench: Bench<S>) {
         assert_eq!([of(&usage, "api").number.number, of(&usage, "month").number.number], [api, month]);
     }
     assert_eq!(&*shop.usage_of("ip=10.0.0.1").await.tier, "anonymous");
+}
+
+async fn the_tier_that_calls_name_is_remembered<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    let tier = async |pairs: &str| {
+        let usage = shop.usage_of(pairs).await;
+        (usage.tier.to_string(), usage.tier_from)
+    };
+    let [free, pro] = ["free", "pro"].map(str::to_owned);
+    shop.call("route=make user=u tier=pro").await;
+    shop.call("route=make user=u").await;
+    shop.call("route=make user=u tier=gold").await;
+    assert_eq!(tier("user=u").await, (pro.clone(), TierFrom::Seen), "what names none says nothing");
+    assert_eq!(tier("user=v").await, (free.clone(), TierFrom::Default));
+    assert_eq!(tier("user=u tier=free").await, (free.clone(), TierFrom::Given));
+    shop.call("route=make user=u tier=free").await;
+    assert_eq!(tier("user=u").await, (free, TierFrom::Seen), "the last one counts");
+    let other = Shop::of(&bench, &FILE.replace("  shop:", "  store:"));
+    assert_eq!(tier("user=u").await.1, TierFrom::Seen);
+    assert_eq!(other.usage_of("user=u").await.tier_from, TierFrom::Default);
 }
 
 async fn an_address_is_read_as_calls_have_it_read<S: Store>(bench: Bench<S>) {

@@ -350,7 +350,7 @@ fn holds_are_held_until_given_back_or_abandoned(bench: &Bench) {
                     holds.extend((0..hits).filter(|_| fits).map(|_| abandoned));
                     counter.keeps_its_word(now, rule, hits, outcome)?;
                 }
-                Op::Hold { .. } | Op::Set { .. } => unreachable!("nobody asked for that"),
+                Op::Hold { .. } | Op::Set { .. } | Op::Clear => unreachable!("nobody asked for that"),
             }
             prop_assert_eq!(outcome.standing.held, holds.len() as u64);
         }
@@ -388,7 +388,7 @@ fn capacity_is_what_was_taken_less_what_was_given_back(bench: &Bench) {
                         prop_assert!(outcome.is_admitted());
                         true
                     }
-                    Op::Hold { .. } => unreachable!("nobody asked for a hold with a name"),
+                    Op::Hold { .. } | Op::Clear => unreachable!("nobody asked for a hold with a name"),
                 };
                 if changed {
                     touched = now;

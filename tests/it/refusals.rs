@@ -142,6 +142,49 @@ fn what_another_instance_resets_is_seen_within_a_quarter_of_a_second() {
     assert_eq!(bench.verdict(take(3)), Verdict::Admitted);
 }
 
+/// A store that is late with its answers: it has done what was asked a poll before it says so.
+struct Late(Arc<MemoryStore>);
+
+impl store::Layer for Late {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
+        let answer = self.0.charge_now(call);
+        let mut is_late = true;
+        std::future::poll_fn(|_| if std::mem::take(&mut is_late) { Poll::Pending } else { Poll::Ready(()) })
+            .await;
+        Ok(answer)
+    }
+}
+
+#[test]
+fn what_is_reset_is_not_refused_by_what_was_asked_before() {
+    let clock = Clock::manual(START);
+    let shared = Shared::new(&clock);
+    let cached = WithRefusals::new(Late(shared.store.clone()), clock.clone());
+    let ask = |charges| cached.charge(Call { charges, admission: Admission::AllOrNone, expenses: &[] });
+    let mut context = Context::from_waker(Waker::noop());
+    let (full, reset) = ([take(3)], [Charge { op: Op::Set { units: 0 }, ..take(3) }]);
+    for _ in 0..3 {
+        shared.store.charge_now(Call { charges: &full, admission: Admission::AllOrNone, expenses: &[] });
+    }
+    let mut before = pin!(ask(&full));
+    assert!(before.as_mut().poll(&mut context).is_pending(), "it was refused, and has not heard of it");
+    let mut resetting = pin!(ask(&reset));
+    assert!(resetting.as_mut().poll(&mut context).is_pending());
+    clock.advance(Micros(1));
+    assert!(resetting.as_mut().poll(&mut context).is_ready());
+    assert!(before.as_mut().poll(&mut context).is_ready());
+    let mut after = pin!(ask(&full));
+    assert!(after.as_mut().poll(&mut context).is_pending(), "the store is asked");
+    let Poll::Ready(Ok(answer)) = after.as_mut().poll(&mut context) else { panic!("it is late by one poll") };
+    assert!(answer.outcomes[0].is_admitted());
+}
+
 #[test]
 fn another_number_is_another_question() {
     let bench = Bench::new();

@@ -160,7 +160,11 @@ fn deed() -> impl Strategy<Value = Deed> {
     ];
     let charge = (prop::collection::vec(asked(plain()), 1..4), admission)
         .prop_map(|(charges, admission)| Deed::Charge { charges, admission });
-    prop_oneof![3 => reserve, 4 => settle, 2 => charge]
+    // What is cleared is for calls that nothing refuses.
+    let clear = prop_oneof![2 => Just(Op::Clear), 1 => plain()];
+    let clear = prop::collection::vec(asked(clear), 1..4)
+        .prop_map(|charges| Deed::Charge { charges, admission: Admission::Each });
+    prop_oneof![6 => reserve, 8 => settle, 4 => charge, 1 => clear]
 }
 
 fn jump() -> impl Strategy<Value = i64> {

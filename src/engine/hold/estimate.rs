@@ -35,7 +35,7 @@ impl Bounds {
     fn of<S: Store>(engine: &Engine<S>, domain: &NativeDomain, descriptor: &Descriptor<'_>) -> Self {
         let (tokens, nanos) = (Cell::new(u64::MAX), Cell::new(u64::MAX));
         let estimate = Cell::new(Estimate::default());
-        let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+        let mut plan = Plan::new(engine);
         plan.add(domain, descriptor, |limit: &Limit, number, _| {
             if limit.unit != Unit::Hits {
                 estimate.set(estimate.get().and(limit.estimate));

@@ -126,7 +126,7 @@ fn plan<'a, S: Store>(
     if !domain.limit(*id).takes_back() {
         return Err(HoldError::NotRefundable(request::repeated(name)));
     }
-    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+    let mut plan = Plan::new(engine);
     plan.add(domain, descriptor, |limit, number, reached| {
         match (op(limit, number, reached, Direction::GiveBack, units)?, amount) {
             (Op::GiveBack { units }, Amount::AllBut(_)) => Some(Asked::Op(Op::Set { units })),

@@ -215,7 +215,7 @@ pub(super) fn plan<'a, S: Store>(
     descriptor: &Descriptor<'_>,
     amounts: &Amounts,
 ) -> Plan<'a> {
-    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+    let mut plan = Plan::new(engine);
     plan.add(domain, descriptor, |limit, number, reached| amounts.ask(limit, number, reached));
     plan.enforce(engine.settings.enforcement);
     plan

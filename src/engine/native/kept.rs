@@ -60,6 +60,27 @@ impl<'a, 'd> KeptFor<'a, 'd> {
     pub(in crate::engine) fn charge(&self, kept: Kept<'a>, tier: TierId, op: Op) -> Charge<'a> {
         let (window, identity) = kept.limit.window_on(|| self.anchor);
         let rule = Rule { window, number: kept.limit.number(tier) };
+        self.charge_to(kept, identity, rule, op)
+    }
+
+    /// Does `op` to the counters of `kept` for every day on which calls may have its months and years begin, unless the
+    /// descriptor says the day. They never refuse.
+    pub(in crate::engine) fn charges_of_all_days(
+        &self,
+        kept: Kept<'a>,
+        tier: TierId,
+        op: Op,
+    ) -> Vec<Charge<'a>> {
+        let one = self.charge(kept, tier, op);
+        let number = one.rule.number;
+        let others = kept.limit.anchored.iter().filter(|other| other.identity != one.overflow);
+        let others = others
+            .filter(|_| self.anchor.is_none())
+            .map(|other| self.charge_to(kept, other.identity, Rule { window: &other.window, number }, op));
+        std::iter::once(one).chain(others).collect()
+    }
+
+    fn charge_to(&self, kept: Kept<'a>, identity: u128, rule: Rule<'a>, op: Op) -> Charge<'a> {
         let key = kept.whose.counter(identity);
         Charge { binding: Binding::Counted, ..charge(kept.limit, key, identity, rule, op) }
     }

@@ -3,15 +3,18 @@
 use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Outcome, Rule};
-use crate::engine::Enforcement;
 use crate::engine::decision::Code;
 use crate::engine::draws::{Draws, Lot};
 use crate::engine::memo;
 use crate::engine::request::{Descriptor, Direction};
+use crate::engine::seen::SeenTiers;
 use crate::engine::watch::Grown;
-use crate::limits::{CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, Whose};
+use crate::engine::{Enforcement, Engine};
+use crate::limits::{
+    CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, TierId, Whose,
+};
 use crate::prices::Model;
-use crate::store::{Binding, Charge, FreedBy};
+use crate::store::{Binding, Charge, FreedBy, Store};
 
 use super::breaker::Guard;
 use super::effect::{Asked, is_look, larger, overridden, same_kind, stricter, takes_slots};
@@ -23,6 +26,7 @@ use super::{Part, Settled, Touch};
 pub(in crate::engine) struct Plan<'a> {
     secret: KeySecret,
     pub(super) draws: &'a Draws,
+    seen: &'a SeenTiers,
     /// What the call has drawn, once it had to.
     pub(super) lot: Option<Lot>,
     pub(in crate::engine) charges: SmallVec<[Charge<'a>; 2]>,
@@ -45,10 +49,11 @@ pub(super) struct Owner {
 pub(super) type Owners<'a> = SmallVec<[(&'a Subjects, Owner); 2]>;
 
 impl<'a> Plan<'a> {
-    /// Nothing yet, with keys made under `secret`, of a call that draws from `draws`.
-    pub(in crate::engine) fn new(secret: KeySecret, draws: &'a Draws) -> Self {
+    /// Nothing yet, of a call that `engine` decides.
+    pub(in crate::engine) fn new<S: Store>(engine: &'a Engine<S>) -> Self {
         let (charges, touches, ends) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { secret, draws, lot: None, charges, touches, ends, guards: Vec::new() }
+        let (secret, draws, seen) = (engine.store.key_secret(), &engine.draws, &*engine.seen);
+        Self { secret, draws, seen, lot: None, charges, touches, ends, guards: Vec::new() }
     }
 
     /// Adds what `descriptor` touches, and `asks` anything of.
@@ -89,10 +94,22 @@ impl<'a> Plan<'a> {
             };
             self.touches.push(Touch { id, limit, tier, number, part });
         }
+        if domain.tiers.names.len() > 1 {
+            self.see(domain, &reading, tier, &owners);
+        }
         if descriptor.direction == Direction::Charge {
             self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
         }
         self.ends.push(self.touches.len());
+    }
+
+    /// Remembers on which tier a descriptor was that names it, and whose are the counters that it charges.
+    #[inline(never)]
+    fn see(&self, domain: &NativeDomain, reading: &Reading<'_>, tier: TierId, owners: &Owners<'_>) {
+        let name = domain.tiers.names[tier.0].as_bytes();
+        if reading.value_of(&domain.tiers.from) == Some(name) {
+            owners.iter().for_each(|(_, owner)| self.seen.see(domain, owner.whose, tier));
+        }
     }
 
     /// Adds nothing, for a descriptor that touches no limit.

@@ -7,6 +7,8 @@ use crate::money::InvalidDecimal;
 use crate::nearest::nearest;
 use crate::store::StoreError;
 
+/// The longest reason: it stands in one line of the log.
+const MOST_REASON_BYTES: usize = 1024;
 /// How many names are listed where nothing is near to what was written.
 const SHOWN: usize = 24;
 /// How much of what somebody wrote is repeated, in characters.
@@ -159,6 +161,14 @@ impl fmt::Display for Near {
                 write!(f, "; there are {}{more}", known[..known.len().min(SHOWN)].join(", "))
             }
         }
+    }
+}
+
+/// Whether `reason` is short enough to be read.
+pub(super) fn check_reason(reason: &str) -> Result<(), OperateError> {
+    match reason.len() {
+        bytes if bytes > MOST_REASON_BYTES => Err(OperateError::LongReason(bytes)),
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,25 @@
 //! Has the limits of one subject begin anew: all of them in one step of the store, so that nobody sees some cleared and
 //! others not.
+//!
+//! What is held by name is room of calls that go on, and what is given out in total still exists: both are cleared only of
+//! limits that are named. Where calls may say when their months begin, the counters of all days are cleared, unless the
+//! entries say the day.
 
 use std::sync::Arc;
 
+use crate::algorithm::Op;
+use crate::audit::Actor;
+use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
+use crate::engine::native::{Kept, KeptFor};
+use crate::engine::seen::SeenTiers;
+use crate::limits::{NativeDomain, TierId, Unit, Window};
+use crate::store::{Answer, Charge, Store};
 
-use super::who::Who;
+use super::ask::ask;
+use super::error::{Near, OperateError, check_reason, text};
+use super::usage::{ONE_LEFT, tier};
+use super::who::{Who, domain};
 
 /// Have the limits of a subject begin anew.
 #[derive(Clone, Debug, Default)]
@@ -30,4 +44,92 @@ pub struct SubjectReset {
     pub kept: Vec<Arc<str>>,
     /// The number of the record that says so.
     pub version: u64,
+}
+
+/// What is cleared, and what is not.
+struct Resetting<'a, 'd> {
+    kept_for: KeptFor<'a, 'd>,
+    tier: TierId,
+    cleared: Vec<Kept<'a>>,
+    kept: Vec<Arc<str>>,
+    op: Op,
+}
+
+pub(super) async fn reset<S: Store>(
+    engine: &Engine<S>,
+    actor: &Actor,
+    request: &ResetSubject<'_>,
+) -> Result<SubjectReset, OperateError> {
+    check_reason(request.reason)?;
+    let rules = engine.limits.load();
+    let domain = domain(&rules, request.who.domain)?;
+    let descriptor = request.who.descriptor(domain)?;
+    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
+    let resetting = Resetting::of(&engine.seen, domain, kept_for, &request.limits)?;
+    let answer = ask(engine, &resetting.charges()).await?;
+    let before = resetting.standings(engine, &answer);
+    let (domain, who, reason) = (&domain.name, &*actor.name, request.reason);
+    tracing::warn!(%domain, who, reason, limits = before.len(), "limits of a subject were reset");
+    Ok(SubjectReset { domain: domain.clone(), before, kept: resetting.kept, version: 0 })
+}
+
+impl<'a, 'd> Resetting<'a, 'd> {
+    fn of(
+        seen: &SeenTiers,
+        domain: &'a NativeDomain,
+        kept_for: KeptFor<'a, 'd>,
+        named: &[&[u8]],
+    ) -> Result<Self, OperateError> {
+        let (tier, _) = tier(seen, domain, &kept_for)?;
+        let all = kept_for.limits();
+        for name in named {
+            check_name(domain, &all, name)?;
+        }
+        let is_named = |kept: &Kept<'_>| named.contains(&kept.limit.name.as_bytes());
+        let (cleared, others): (Vec<_>, Vec<_>) = match named {
+            [] => all.into_iter().partition(is_forgotten),
+            _ => all.into_iter().partition(is_named),
+        };
+        let kept = others.iter().filter(|other| named.is_empty() && is_counted(other));
+        let kept = kept.map(|other| other.limit.name.clone()).collect();
+        let op = if named.is_empty() { Op::Set { units: 0 } } else { Op::Clear };
+        Ok(Self { kept_for, tier, cleared, kept, op })
+    }
+
+    /// For each limit a look, then all that clears them.
+    fn charges(&self) -> Vec<Charge<'a>> {
+        let look = |kept: &Kept<'a>| self.kept_for.charge(*kept, self.tier, ONE_LEFT);
+        let clear = |kept: &Kept<'a>| self.kept_for.charges_of_all_days(*kept, self.tier, self.op);
+        self.cleared.iter().map(look).chain(self.cleared.iter().flat_map(clear)).collect()
+    }
+
+    /// How each limit stood, by the answer to [`charges`](Self::charges).
+    fn standings<S: Store>(&self, engine: &Engine<S>, answer: &Answer) -> Vec<LimitStanding> {
+        let standing = |(kept, outcome): (&Kept<'_>, _)| {
+            let number = kept.limit.number(self.tier);
+            LimitStanding::new(kept.limit, number, outcome, answer.at, engine.settings.enforcement)
+        };
+        self.cleared.iter().zip(&answer.outcomes).map(standing).collect()
+    }
+}
+
+/// Whether the limit `name` is one of `all`.
+fn check_name(domain: &NativeDomain, all: &[Kept<'_>], name: &[u8]) -> Result<(), OperateError> {
+    if all.iter().any(|kept| kept.limit.name.as_bytes() == name) {
+        return Ok(());
+    }
+    let names = domain.limits.iter().map(|limit| &*limit.name);
+    let id = domain.by_name.get(name).ok_or_else(|| OperateError::UnknownLimit(Near::of(name, names)))?;
+    let subjects = domain.limit(*id).subjects.to_string();
+    Err(OperateError::OtherSubject { limit: text(name), subjects })
+}
+
+/// Whether it is a rate, a quota or a budget.
+fn is_forgotten(kept: &Kept<'_>) -> bool {
+    is_counted(kept) && (kept.limit.unit != Unit::Hits || !kept.limit.window.is_held())
+}
+
+/// Whether anything is counted of it from call to call.
+fn is_counted(kept: &Kept<'_>) -> bool {
+    !matches!(kept.limit.window, Window::Request)
 }

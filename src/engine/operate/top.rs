@@ -28,11 +28,20 @@ pub struct TopConsumers {
     pub consumers: Vec<Consumer>,
 }
 
+/// A key and a value of a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPart {
+    /// Such as `user`.
+    pub key: Box<[u8]>,
+    /// Any bytes.
+    pub value: Box<[u8]>,
+}
+
 /// A subject that asks much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// Keys and values, as calls bring them.
-    pub subject: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Who it is, as calls bring it.
+    pub subject: Vec<SubjectPart>,
     /// How many calls that is, about.
     pub calls: u64,
     /// By how many that may be too many, beside what sampling misses.

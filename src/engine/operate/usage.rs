@@ -4,6 +4,7 @@ use crate::algorithm::Op;
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::engine::native::KeptFor;
+use crate::engine::seen::SeenTiers;
 use crate::limits::{NativeDomain, TierId};
 use crate::store::{Charge, Store};
 
@@ -58,7 +59,7 @@ pub(super) async fn usage_of<S: Store>(
     let domain = domain(&rules, who.domain)?;
     let descriptor = who.descriptor(domain)?;
     let kept = KeptFor::new(domain, &descriptor, engine.store.key_secret());
-    let (tier, tier_from) = tier(domain, &kept)?;
+    let (tier, tier_from) = tier(&engine.seen, domain, &kept)?;
     let limits = kept.limits();
     let looks: Vec<Charge<'_>> = limits.iter().map(|limit| kept.charge(*limit, tier, ONE_LEFT)).collect();
     let answer = ask(engine, &looks).await?;
@@ -83,6 +84,7 @@ pub(super) async fn usage_of<S: Store>(
 
 /// On which tier a subject is, and how that is known.
 pub(super) fn tier(
+    seen: &SeenTiers,
     domain: &NativeDomain,
     kept: &KeptFor<'_, '_>,
 ) -> Result<(TierId, TierFrom), OperateError> {
@@ -93,6 +95,9 @@ pub(super) fn tier(
             let unknown = || OperateError::UnknownTier(Near::of(name, known()));
             Ok((tiers.by_name(name).ok_or_else(unknown)?, TierFrom::Given))
         }
-        _ => Ok((kept.tier(), TierFrom::Default)),
+        _ => {
+            let seen = kept.limits().iter().find_map(|kept| seen.of(domain, kept.whose));
+            Ok(seen.map_or_else(|| (kept.tier(), TierFrom::Default), |tier| (tier, TierFrom::Seen)))
+        }
     }
 }

@@ -130,7 +130,7 @@ impl RecordedPart {
                 (fixed.saturating_add(share.part_of(flexible)).min(MAX_AMOUNT), 0)
             }
             Op::Take { charge: taken, .. } if charge.unit == Unit::Hits => (0, taken.min(MAX_AMOUNT)),
-            Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } => (0, 0),
+            Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } | Op::Clear => (0, 0),
         };
         Some(Self {
             key: charge.key,

@@ -25,6 +25,7 @@ const TAKE: u8 = 0;
 const GIVE_BACK: u8 = 1;
 const SET: u8 = 2;
 const HOLD: u8 = 3;
+const CLEAR: u8 = 5;
 const ENFORCED: i32 = -1;
 const COUNTED: i32 = -2;
 
@@ -157,6 +158,7 @@ impl Terms {
             Op::Take { room, charge } => (TAKE, room, charge),
             Op::GiveBack { units } => (GIVE_BACK, 0, units),
             Op::Set { units } => (SET, 0, units),
+            Op::Clear => (CLEAR, 0, 0),
             Op::Hold { fixed, flexible } => (HOLD, fixed, flexible),
         };
         let binding = match charge.binding {

@@ -89,7 +89,7 @@ fn plan<'a, S: Store>(
     request: &CheckRequest<'_>,
     roles: &[Role<'_>],
 ) -> Plan<'a> {
-    let mut plan = Plan::new(engine.store.key_secret(), &engine.draws);
+    let mut plan = Plan::new(engine);
     for (place, (descriptor, role)) in request.descriptors.iter().zip(roles).enumerate() {
         let hits = request.hits_of(descriptor);
         match role {

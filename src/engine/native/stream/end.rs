@@ -163,7 +163,7 @@ impl<'a, S: Store> Told<'a, '_, S> {
     fn plan(&self) -> Plan<'a> {
         let nothing = Op::Take { room: 0, charge: 0 };
         let spends = |limit: &Limit| (limit.unit != Unit::Hits).then_some(Asked::Op(nothing));
-        let mut plan = Plan::new(self.engine.store.key_secret(), &self.engine.draws);
+        let mut plan = Plan::new(self.engine);
         for place in &self.places {
             plan.add(self.domain, &self.request.descriptors[*place], |limit, _, _| spends(limit));
         }

@@ -20,7 +20,7 @@
 -- O(charges × cells of a window), at most 51 cells a charge.
 
 local ENFORCED, COUNTED = -1, -2
-local TAKE, GIVE_BACK, SET, HOLD, SPEND = 0, 1, 2, 3, 4
+local TAKE, GIVE_BACK, SET, HOLD, SPEND, CLEAR = 0, 1, 2, 3, 4, 5
 local ADMITTED, NEVER, ASTRAY, HELD = -2, -1, -2 ^ 54, -2 ^ 55
 
 -- By counter: its name; what Redis has; what it should have; by which terms to write that.
@@ -38,7 +38,7 @@ local function read_terms(text, at)
   return p
 end
 
--- Charges a counter, or only looks: with amount 0, unless it sets or holds. What comes of it is told from `at` on:
+-- Charges a counter, or only looks: with amount 0, unless it sets, clears or holds. What comes of it is told from `at` on:
 -- used, wait, reset, and held if holds may stand beside the counter. What is spent is charged before it is asked for room.
 local function charge(k, p, op, room, amount, overrun, at)
   local kind, s = p[KIND], changed[k] or stored[k]
@@ -56,9 +56,14 @@ local function charge(k, p, op, room, amount, overrun, at)
   local wait, units, used = ADMITTED, amount, nil
   if op == GIVE_BACK then
     a, b, c, d = give_back(p, amount, a, b, c, d)
-  elseif op == SET then
-    -- Slots that have names are there too, and end by themselves.
-    if kind == CONCURRENT then amount = max(amount - (held or 0), 0) end
+  elseif op == SET or op == CLEAR then
+    if op == CLEAR and h then
+      end_all(h)
+      held = 0
+    elseif kind == CONCURRENT then
+      -- Slots that have names are there too, and end by themselves.
+      amount = max(amount - (held or 0), 0)
+    end
     units = spent(kind, a, b, c)
     a, b, c, d = advance(p, give_back(p, units, a, b, c, d))
     units = max(units, amount)

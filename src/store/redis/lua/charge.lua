@@ -35,7 +35,7 @@ local function each(count, unless_over)
   end
   for i = 1, count do
     local k, p, at = keys[i], by[i], i * 4 - 3
-    if any and not over[i] and p[OP] ~= GIVE_BACK and p[OP] ~= SET then
+    if any and not over[i] and p[OP] ~= GIVE_BACK and p[OP] ~= SET and p[OP] ~= CLEAR then
       charge(k, p, TAKE, 0, 0, false, at)
     else
       charge(k, p, p[OP], p[ROOM], p[AMOUNT], p[OVERRUN], at)

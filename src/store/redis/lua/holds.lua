@@ -65,6 +65,12 @@ local function put(h, amount, till)
   h[IN_ALL], h[PUT], h[PUT_TILL] = h[IN_ALL] + amount, (h[PUT] or 0) + amount, till
 end
 
+-- Ends all holds, at once: whoever asks for that is never refused.
+local function end_all(h)
+  if h[COUNT] > 0 then call('DEL', h[FRONT_KEY], h[COUNTER] .. ':o') end
+  h[IN_ALL], h[FIRST], h[KEPT], h[COUNT], h[PUT] = 0, huge, 0, 0, false
+end
+
 -- Until there is room for `excess` units more; nothing if waiting does not help. Beside holds, if those lapse one after
 -- the other and the counter forgets the rest.
 local function freed(h, p, excess, used, a, b, c, d)
