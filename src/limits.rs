@@ -5,41 +5,46 @@
 //! reads one [`RuleSet`] from start to end; a reload swaps the whole set.
 
 mod alerted;
+mod basis;
 mod breaker;
 mod by_name;
 mod describe;
 mod entry;
+mod handle;
 mod key;
 mod limit;
 mod native;
 mod number;
 mod overlay;
+mod own;
 mod reference;
 mod refusal;
 mod route;
 mod subject;
 mod tally;
 mod threshold;
+mod under;
 mod webhook;
 mod window;
 mod words;
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
-
 use crate::prices::PriceTable;
 
 pub use alerted::{AlertTally, Alerted};
+pub use basis::{Basis, Given, Lineage, Origin, TierOrAll};
 pub use breaker::{Breaker, BreakerStanding, BreakerState, BreakerTally, Closing, Reset};
 pub use by_name::ByName;
 pub use describe::describe;
 pub use entry::{Entries, Entry};
+pub use handle::LimitsHandle;
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
 pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MOST_LIMITS, Number};
 pub use overlay::{ALL_TIERS, Overlay, Placed, SubjectId, Target, Value};
+pub use own::{Assigned, OwnNumbers};
 pub use reference::{
     Metadata, Node, PathValues, ReferenceDomain, ReferenceLimit, Rule, RulesByValue, Wildcard, WireUnit,
 };
@@ -70,12 +75,12 @@ impl RuleSet {
 }
 
 /// The limits of one domain, in one of the two languages a file can be written in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Domain {
     /// Written as limits, tiers and routes.
-    Native(Box<NativeDomain>),
+    Native(Arc<NativeDomain>),
     /// Written for the reference service, matched and counted as it does.
-    Reference(Box<ReferenceDomain>),
+    Reference(Arc<ReferenceDomain>),
 }
 
 impl RuleSet {
@@ -85,36 +90,5 @@ impl RuleSet {
             Domain::Native(domain) => domain.of_identity(identity).map(|_| &**domain),
             Domain::Reference(_) => None,
         })
-    }
-}
-
-/// The rule set in force, shared by everyone who reads it; swapped whole on reload.
-#[derive(Clone, Debug, Default)]
-pub struct LimitsHandle(Arc<ArcSwap<RuleSet>>);
-
-impl LimitsHandle {
-    /// A handle on `rules`.
-    pub fn new(rules: RuleSet) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(rules)))
-    }
-
-    /// The set in force now; it stays whole for as long as it is held.
-    pub fn load(&self) -> Arc<RuleSet> {
-        self.0.load_full()
-    }
-
-    /// As [`load`](Self::load), for one call: no count is changed that other threads change too.
-    pub fn in_force(&self) -> Guard<Arc<RuleSet>> {
-        self.0.load()
-    }
-
-    /// Puts `rules` in force for every request that starts from now on. What was tallied under the set before goes
-    /// on in this one.
-    pub fn swap(&self, mut rules: RuleSet) {
-        let before = self.load();
-        rules.go_on_from(&before);
-        rules.go_on_alerting_from(&before);
-        rules.go_on_tripping_from(&before);
-        self.0.store(Arc::new(rules));
     }
 }

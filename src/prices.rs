@@ -87,6 +87,23 @@ impl PriceTable {
         Self { unknown, by_name: by_name.collect(), models }
     }
 
+    /// The same with other prices for models from some instant on, each a version of its own behind those that began before
+    /// it. A model that there is not is a new one.
+    #[must_use]
+    pub fn with(&self, others: &[(&str, Timestamp, PerMillion)]) -> Self {
+        let mut models = self.models.clone();
+        for (name, from, prices) in others {
+            let is_added = || models.iter().position(|model| model.name.eq_ignore_ascii_case(name));
+            let known = self.by_name.get(&name::folded(name.as_bytes())).copied();
+            let place = known.or_else(is_added).unwrap_or_else(|| {
+                models.push(Model { name: (*name).into(), aliases: Vec::new(), versions: Vec::new() });
+                models.len() - 1
+            });
+            models[place].add(Version { from: *from, prices: *prices, steps: Vec::new() });
+        }
+        Self::new(self.unknown, models)
+    }
+
     /// What comes of tokens that have no price.
     pub fn unknown(&self) -> Unknown {
         self.unknown

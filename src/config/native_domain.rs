@@ -15,7 +15,7 @@ pub(super) use advice::warn_of_unpriced;
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, OnLimit, WrittenDomain, WrittenLimit};
 use crate::limits::{
-    Anchored, Breaker, Limit, LimitId, NativeDomain, Number, Subjects, Window, WireWindow, identity,
+    Anchored, Basis, Breaker, Limit, LimitId, Lineage, NativeDomain, Subjects, Window, WireWindow, identity,
 };
 
 /// The limits of a domain by name.
@@ -26,15 +26,15 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
     let names: Names<'_> =
         domain.limits.iter().enumerate().map(|(index, limit)| (&*limit.name.value, LimitId(index))).collect();
     let lineage = tiers::lineage(&domain.tiers, report);
-    let tiers = tiers::resolve(domain, report);
-    let numbers = numbers::resolve(domain, &names, &lineage, report);
+    let tiers = tiers::resolve(domain, &lineage, report);
+    let bases = numbers::resolve(domain, &names, &lineage, report);
     let routes = routes::compile(domain, &names, report);
     advice::give(domain, report);
     let limits: Option<Vec<Limit>> = domain
         .limits
         .iter()
-        .zip(numbers)
-        .map(|(written, numbers)| limit(domain, written, numbers?, report))
+        .zip(bases)
+        .map(|(written, basis)| limit(domain, written, (basis?, &lineage), report))
         .collect();
     let built = NativeDomain::new(
         domain.name.value.clone(),
@@ -51,10 +51,11 @@ pub(super) fn build(domain: &WrittenDomain, report: &mut Report) -> Option<Nativ
 fn limit(
     domain: &WrittenDomain,
     written: &WrittenLimit,
-    numbers: Vec<Number>,
+    (basis, lineage): (Basis, &Lineage),
     report: &mut Report,
 ) -> Option<Limit> {
     let meaning = written.meaning.as_ref()?;
+    let numbers = basis.on_each(lineage)?;
     let subjects = meaning.subjects.clone().or_else(|| domain.per.clone()).unwrap_or_else(|| {
         let message =
             format!("limit '{}' does not say whose it is: one counter is kept for everybody", name(written));
@@ -94,6 +95,8 @@ fn limit(
         breaker: breaker(meaning.on_limit, named),
         tallies: numbers.iter().map(|_| Arc::default()).collect(),
         numbers,
+        own: None,
+        basis: Arc::new(basis),
     })
 }
 

@@ -115,9 +115,10 @@ impl Reloader {
 
     fn put_in_force(&self, Compiled { rules, warnings }: Compiled) {
         log(&warnings);
-        log_changes(&self.limits.load(), &rules);
+        log_changes(&self.limits.files(), &rules);
         let domains = rules.domains.len();
         self.limits.swap(rules);
+        log_strays(&self.limits);
         self.status.send_modify(|status| {
             *status = ReloadStatus { generation: status.generation + 1, last_error: None };
         });
@@ -137,6 +138,13 @@ fn log(found: &Diagnostics) {
             Severity::Error => tracing::error!("{diagnostic}"),
             Severity::Warning => tracing::warn!("{diagnostic}"),
         }
+    }
+}
+
+/// What was set over the files before they lost what it is about.
+fn log_strays(limits: &LimitsHandle) {
+    for target in limits.strays() {
+        tracing::warn!("{target} is set, but the files have no such thing: it is ignored until they do");
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod once;
 
+use std::sync::Arc;
+
 use super::diagnostic::{Diagnostics, Report, nearest};
 use super::native_domain;
 use super::price_table;
@@ -107,11 +109,11 @@ fn build(
         for domain in
             file.domains.iter().filter_map(|domain| native_domain::build(domain, &mut reports[*index]))
         {
-            rules.domains.insert(domain.name.as_bytes().into(), Domain::Native(Box::new(domain)));
+            rules.domains.insert(domain.name.as_bytes().into(), Domain::Native(Arc::new(domain)));
         }
     }
     for domain in reference_file::build(reference, same_domain, reports) {
-        rules.domains.insert(domain.name.as_bytes().into(), Domain::Reference(Box::new(domain)));
+        rules.domains.insert(domain.name.as_bytes().into(), Domain::Reference(Arc::new(domain)));
     }
     rules
 }

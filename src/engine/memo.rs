@@ -13,7 +13,7 @@ const MODEL_AT: u32 = 32;
 const TIER_AT: u32 = 1;
 const OWN_NUMBER: u64 = 1;
 
-/// Of a call on `tier` that asks for `model`, to which a limit allows `number`, and `usual` is what it allows on that tier.
+/// Of a call on `tier` that asks for `model`, to which a limit allows `number`, and `usual` is what it allows where a call says no number.
 pub(super) fn write(
     domain: &NativeDomain,
     tier: TierId,
@@ -37,10 +37,11 @@ pub(super) fn model<'p>(prices: &'p PriceTable, parts: &[Part]) -> Option<&'p Mo
     prices.models().iter().find(|model| asked != 0 && u64::from(hash(model)) == asked)
 }
 
-/// What `limit` of `domain` allows now whoever is charged `part`: what their tier has by now, unless the call brought its own
-/// number. Of whom nobody knows the tier, nothing is taken that any has.
+/// What `limit` of `domain` allows now whoever is charged `part`: what they or their tier have by now, unless the call brought
+/// its own number. Of whom nobody knows the tier, nothing is taken that any has.
 pub(super) fn number_now(domain: &NativeDomain, limit: &Limit, part: &Part) -> Number {
-    match tier(domain, part).map(|tier| limit.number(tier)) {
+    let of_tier = || tier(domain, part).map(|tier| limit.number(tier));
+    match limit.own_number(part.key, part.limit).or_else(of_tier) {
         None => limit.largest_since(part.number),
         Some(now) if now.is_blocked() || part.memo & OWN_NUMBER == 0 => now,
         Some(_) => part.number,

@@ -82,7 +82,7 @@ impl RuleSet {
         }
         for domain in self.domains.values_mut() {
             let Domain::Native(domain) = domain else { continue };
-            let NativeDomain { name: domain, limits, .. } = &mut **domain;
+            let NativeDomain { name: domain, limits, .. } = Arc::make_mut(domain);
             for Limit { name, alerts, .. } in limits {
                 if let Some(before) = kept.remove(&(&**domain, &**name)) {
                     *alerts = before.clone();

@@ -204,7 +204,7 @@ impl RuleSet {
             breakers.map(|breaker| (breaker.identity, &breaker.tally)).collect();
         for domain in self.domains.values_mut() {
             let Domain::Native(domain) = domain else { continue };
-            let NativeDomain { limits, .. } = &mut **domain;
+            let NativeDomain { limits, .. } = Arc::make_mut(domain);
             for Limit { breaker, .. } in limits {
                 if let Some(breaker) = breaker
                     && let Some(before) = kept.remove(&breaker.identity)

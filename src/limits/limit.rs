@@ -5,9 +5,12 @@ use std::sync::Arc;
 use crate::clock::Micros;
 
 use super::alerted::AlertTally;
+use super::basis::Basis;
 use super::breaker::Breaker;
+use super::key::CounterKey;
 use super::native::TierId;
 use super::number::Number;
+use super::own::OwnNumbers;
 use super::subject::Subjects;
 use super::tally::Tally;
 use super::threshold::Percent;
@@ -34,6 +37,10 @@ pub struct Limit {
     pub anchored: Vec<Anchored>,
     /// How much it allows on each tier of its domain.
     pub numbers: Vec<Number>,
+    /// How much it allows single subjects, whatever their tier; `None` where it allows nobody a number of their own.
+    pub own: Option<Arc<OwnNumbers>>,
+    /// What the numbers come of.
+    pub basis: Arc<Basis>,
     /// Whose counters it keeps.
     pub subjects: Arc<Subjects>,
     /// What happens when the subject is not among the entries.
@@ -152,9 +159,19 @@ impl OnError {
 }
 
 impl Limit {
-    /// How much the limit allows on `tier`.
+    /// How much the limit allows on `tier` to whoever has no number of their own.
     pub fn number(&self, tier: TierId) -> Number {
         self.numbers[tier.0]
+    }
+
+    /// How much it allows whose counter has `key`, for `identity`, if they have a number of their own.
+    pub fn own_number(&self, key: CounterKey, identity: u128) -> Option<Number> {
+        self.own.as_ref()?.of(key, identity).map(|given| given.number)
+    }
+
+    /// How much it allows on `tier` whose counter has `key`, for `identity`.
+    pub fn number_of(&self, tier: TierId, key: CounterKey, identity: u128) -> Number {
+        self.own_number(key, identity).unwrap_or_else(|| self.number(tier))
     }
 
     /// The largest of what it allows on any tier and `reserved`, what it allowed on one that is gone.

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::basis::{Given, Lineage, TierOrAll};
 use super::by_name::ByName;
-use super::key::identity;
+use super::key::{KeySecret, identity};
 use super::limit::{Limit, LimitId};
+use super::overlay::ALL_TIERS;
+use super::own::Assigned;
 use super::refusal::Refusals;
 use super::route::Routes;
 use super::subject::Subjects;
 use super::webhook::Webhook;
 
 /// A compiled native domain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NativeDomain {
     /// As configured.
     pub name: Box<str>,
@@ -34,6 +37,8 @@ pub struct NativeDomain {
     pub by_name: ByName<LimitId>,
     /// Those that open a breaker.
     pub breakers: Vec<LimitId>,
+    /// The tiers of subjects whose calls do not say; `None` where nobody is assigned one.
+    pub assigned: Option<Arc<Assigned>>,
     /// Limits by identity, those included that they have where calls say when a period begins.
     by_identity: HashMap<u128, LimitId>,
     refusals: Vec<Refusals>,
@@ -58,6 +63,8 @@ pub struct Tiers {
     pub default: TierId,
     /// The tier of calls that name none and have no `user`; `None` where such calls get the default.
     pub anonymous: Option<TierId>,
+    /// Which extend which.
+    pub lineage: Lineage,
 }
 
 /// What answers of a domain carry beside their verdict.
@@ -117,16 +124,28 @@ impl Headers {
 impl Tiers {
     /// The one tier of a domain that has none.
     pub fn none() -> Self {
-        Self { names: vec!["all".into()], from: (*b"tier").into(), default: TierId(0), anonymous: None }
+        Self {
+            names: vec![ALL_TIERS.into()],
+            from: (*b"tier").into(),
+            default: TierId(0),
+            anonymous: None,
+            lineage: Lineage::none(),
+        }
     }
 
-    /// The tier of a call whose entries have the values `value_of` their keys.
-    pub fn of<'a>(&self, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> TierId {
-        match (value_of(&self.from), self.anonymous) {
-            (Some(named), _) => self.by_name(named).unwrap_or(self.default),
-            (None, Some(anonymous)) if value_of(b"user").is_none() => anonymous,
-            (None, _) => self.default,
+    /// The tier of a call whose entries have the values `value_of` their keys, of subjects of which none is `assigned` one.
+    fn of<'a>(
+        &self,
+        value_of: impl Fn(&[u8]) -> Option<&'a [u8]>,
+        assigned: impl FnOnce() -> Option<TierId>,
+    ) -> TierId {
+        if let Some(named) = value_of(&self.from) {
+            return self.by_name(named).unwrap_or(self.default);
         }
+        assigned().unwrap_or_else(|| match self.anonymous {
+            Some(anonymous) if value_of(b"user").is_none() => anonymous,
+            _ => self.default,
+        })
     }
 
     /// The tier called `name`.
@@ -166,6 +185,7 @@ impl NativeDomain {
             webhook,
             by_name,
             breakers,
+            assigned: None,
             by_identity,
             refusals,
             tier_marks,
@@ -181,7 +201,55 @@ impl NativeDomain {
 
     /// Whether it has tiers, and not only the one that stands for none.
     pub fn has_tiers(&self) -> bool {
-        !matches!(self.tiers.names.as_slice(), [only] if **only == *"all")
+        !matches!(self.tiers.names.as_slice(), [only] if &**only == ALL_TIERS)
+    }
+
+    /// The tier of a call whose entries have the values `value_of` their keys, by the keyed hashes under `secret`.
+    pub fn tier_of<'a>(&self, secret: KeySecret, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> TierId {
+        self.tiers.of(&value_of, || self.assigned_tier(secret, &value_of))
+    }
+
+    /// The tier that such a call is assigned by what is set over the files, whatever it says itself.
+    pub fn assigned_tier<'a>(
+        &self,
+        secret: KeySecret,
+        value_of: impl Fn(&[u8]) -> Option<&'a [u8]>,
+    ) -> Option<TierId> {
+        self.assigned.as_ref()?.of(secret, value_of)
+    }
+
+    /// How much the limit with this id allows on `tier`, and who says so.
+    pub fn given(&self, tier: TierId, limit: LimitId) -> Given {
+        let given = self.limit(limit).basis.on(tier, &self.tiers.lineage);
+        given.expect("nothing is built of a limit that has no number on some tier")
+    }
+
+    /// Whose number of the limit with this id is called `tier`; `None` if there is no such tier, or the limit has no number
+    /// for all of them.
+    pub fn tier_or_all(&self, tier: &str, limit: LimitId) -> Option<TierOrAll> {
+        if tier == ALL_TIERS {
+            return self.limit(limit).basis.for_all.map(|_| TierOrAll::All);
+        }
+        self.tiers.by_name(tier.as_bytes()).map(TierOrAll::Tier)
+    }
+
+    /// The tiers on which the limit with this id allows what `by` gives it, or would once `by` did.
+    pub fn reaches(&self, by: TierOrAll, limit: LimitId) -> Vec<TierId> {
+        self.limit(limit).basis.reaches(by, &self.tiers.lineage)
+    }
+
+    /// The limit with this name.
+    pub fn limit_named(&self, name: &str) -> Option<LimitId> {
+        self.by_name.get(name.as_bytes()).copied()
+    }
+
+    /// Has the limit with this id allow what it is given by now.
+    pub(super) fn renumber(&mut self, id: LimitId) {
+        let limit = &mut self.limits[id.0];
+        if let Some(numbers) = limit.basis.on_each(&self.tiers.lineage) {
+            limit.numbers = numbers;
+        }
+        self.refusals[id.0] = Refusals::of(limit, &self.tiers, &self.headers.body);
     }
 
     /// The limit with this id.

@@ -6,6 +6,7 @@
 //! caller sent.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::prices::PerMillion;
@@ -92,9 +93,35 @@ pub struct Overlay {
 }
 
 impl Target {
+    /// The domain that it is in; `None` of a price, which holds in all.
+    pub const fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Number { domain, .. } | Self::Own { domain, .. } | Self::Tier { domain, .. } => {
+                Some(domain)
+            }
+            Self::Price { .. } => None,
+        }
+    }
+
     /// Whether it is about one subject.
     pub const fn is_of_subject(&self) -> bool {
         matches!(self, Self::Own { .. } | Self::Tier { .. })
+    }
+}
+
+impl fmt::Display for Target {
+    /// As logs name it, without the subject.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { domain, tier, limit } => {
+                write!(f, "the number of {domain}.{limit} on tier {tier}")
+            }
+            Self::Own { domain, limit, subject } => {
+                write!(f, "the number of {domain}.{limit} for one {}", subject.key)
+            }
+            Self::Tier { domain, subject } => write!(f, "the tier of one {} in {domain}", subject.key),
+            Self::Price { model, .. } => write!(f, "the price of {model}"),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::tally::Tally;
 use super::window::Window;
 
 /// A compiled reference domain.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ReferenceDomain {
     /// As configured.
     pub name: Box<str>,
@@ -31,7 +31,7 @@ pub struct ReferenceDomain {
 }
 
 /// One level of descriptors.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// Descriptors with a key and a value, by both.
     pub exact: ByName<RulesByValue>,
@@ -48,7 +48,7 @@ pub type RulesByValue = ByName<Rule>;
 pub type PathValues<'a> = SmallVec<[&'a [u8]; 4]>;
 
 /// A descriptor whose key or value holds a `*`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wildcard {
     /// The key, split at every `*`.
     pub key: Vec<Box<[u8]>>,
@@ -63,7 +63,7 @@ pub struct Wildcard {
 }
 
 /// A descriptor of the file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rule {
     /// Its limits: none lets pass, the additions allow several.
     pub limits: Vec<ReferenceLimit>,
@@ -72,7 +72,7 @@ pub struct Rule {
 }
 
 /// A limit of a reference domain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReferenceLimit {
     /// What callers are shown; may be empty.
     pub name: Arc<str>,

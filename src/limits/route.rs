@@ -19,7 +19,7 @@ use tree::{Captured, Node};
 pub struct RouteId(pub usize);
 
 /// The routes of a domain.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Routes {
     /// The limits of `"*"`, charged once a call.
     pub every: Vec<LimitId>,
@@ -28,7 +28,7 @@ pub struct Routes {
     root: Node,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Route {
     name: Box<str>,
     limits: Vec<LimitId>,

@@ -35,6 +35,14 @@ impl Subjects {
         };
         Subject { parts: self.parts.iter().map(part).collect() }
     }
+
+    /// Whether `keys`, joined by `+`, name such a subject, or the first part of one.
+    pub fn are_named_by(&self, keys: &str) -> bool {
+        let keys: Vec<&[u8]> = keys.split('+').map(str::as_bytes).collect();
+        let names = |(key, part): (&&[u8], &Vec<Box<[u8]>>)| part.iter().any(|known| **known == **key);
+        let is_as_long = keys.len() == 1 || keys.len() == self.parts.len();
+        !self.parts.is_empty() && is_as_long && keys.iter().zip(&self.parts).all(names)
+    }
 }
 
 impl fmt::Display for Subjects {
@@ -51,6 +59,11 @@ impl fmt::Display for Subjects {
 }
 
 impl<'a> Subject<'a> {
+    /// The one that has the `value` of `key`.
+    pub fn of_one(key: &'a [u8], value: &'a [u8]) -> Self {
+        Self { parts: [Some((key, value))].into_iter().collect() }
+    }
+
     /// Whether a part that the limit wants is not among the entries.
     pub fn is_incomplete(&self) -> bool {
         self.parts.iter().any(Option::is_none)

@@ -118,6 +118,7 @@ impl Domain {
     fn each_tally_mut<'a>(&'a mut self, see: &mut impl FnMut(TallyLabels<'a>, &'a mut Arc<Tally>)) {
         match self {
             Self::Native(native) => {
+                let native = Arc::make_mut(native);
                 for limit in &mut native.limits {
                     for (tier, tally) in native.tiers.names.iter().zip(&mut limit.tallies) {
                         see(TallyLabels { domain: &native.name, limit: &limit.name, tier }, tally);
@@ -125,6 +126,7 @@ impl Domain {
                 }
             }
             Self::Reference(reference) => {
+                let reference = Arc::make_mut(reference);
                 for limit in reference.root.limits_mut() {
                     let ReferenceLimit { path, tally, .. } = limit;
                     see(TallyLabels { domain: &reference.name, limit: path, tier: "" }, tally);

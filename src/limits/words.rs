@@ -4,6 +4,7 @@ use super::breaker::{Breaker, Reset};
 use super::limit::{Estimate, Limit};
 use super::native::{TierId, Tiers};
 use super::number::Number;
+use super::overlay::ALL_TIERS;
 use super::window::{Debt, Unit, Window};
 use crate::money::NanoUsd;
 
@@ -15,7 +16,7 @@ impl Limit {
         };
         if most == 0 {
             return match tiers.names.as_slice() {
-                [only] if only.as_ref() == "all" => "not available".to_owned(),
+                [only] if only.as_ref() == ALL_TIERS => "not available".to_owned(),
                 names => format!("not available on tier {}", names[tier.0]),
             };
         }

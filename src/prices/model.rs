@@ -51,6 +51,12 @@ impl Model {
         })
     }
 
+    /// Adds `version` behind those that begin no later.
+    pub(super) fn add(&mut self, version: Version) {
+        let place = self.versions.partition_point(|other| other.from <= version.from);
+        self.versions.insert(place, version);
+    }
+
     /// The newest prices that hold at `at`, and which they are, counted from 1.
     pub fn at(&self, at: Timestamp) -> Option<(u32, &Version)> {
         (1..).zip(&self.versions).take_while(|(_, version)| version.from <= at).last()

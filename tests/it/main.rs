@@ -44,6 +44,8 @@ mod native;
 mod operate_reset;
 mod operate_usage;
 mod oracle;
+mod overlay;
+mod overlay_subjects;
 mod overspent;
 mod paths;
 mod prices;

@@ -21,6 +21,7 @@ pub(crate) mod recorded;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod serving;
+pub(crate) mod setting;
 pub(crate) mod together;
 pub(crate) mod tools;
 pub(crate) mod upstream;

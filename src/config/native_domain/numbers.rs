@@ -1,7 +1,6 @@
 //! How much every limit allows on every tier.
 //!
-//! A tier's own number comes first, then those of the tiers it extends, then the limit's own, then the tier's
-//! `"*"` and those it extends. Nothing found is an error: it never means no limit.
+//! Which of its numbers counts is for [`Basis`] to say. Nothing found is an error: it never means no limit.
 
 use std::collections::HashMap;
 
@@ -9,53 +8,54 @@ use super::{Names, find_limit, name};
 use crate::config::diagnostic::{Report, shorten};
 use crate::config::short_form::Quantity;
 use crate::config::tollgate_file::{At, Meaning, WrittenDomain, WrittenLimit, WrittenTier};
-use crate::limits::{LimitId, Number, Unit};
+use crate::limits::{Basis, Given, LimitId, Lineage, Number, TierId, Unit};
 
 /// The numbers that one tier gives by name.
 type Own = HashMap<LimitId, At<Quantity>>;
 
-/// The numbers of each limit by tier; `None` where something is wrong, which is reported.
+/// What each limit is given; `None` where that is not enough, which is reported.
 pub(super) fn resolve(
     domain: &WrittenDomain,
     names: &Names<'_>,
-    lineage: &[Vec<usize>],
+    lineage: &Lineage,
     report: &mut Report,
-) -> Vec<Option<Vec<Number>>> {
+) -> Vec<Option<Basis>> {
     let own: Vec<Own> = domain.tiers.iter().map(|tier| own(tier, domain, names, report)).collect();
-    let found: Vec<Vec<Option<Number>>> = domain
-        .limits
-        .iter()
-        .enumerate()
-        .map(|(index, limit)| {
-            let number = limit.meaning.as_ref().and_then(|meaning| meaning.number);
-            if lineage.is_empty() {
-                return vec![number];
-            }
-            let on_tier = |line: &Vec<usize>| {
-                let explicit = line.iter().find_map(|tier| own[*tier].get(&LimitId(index)));
-                let others = || line.iter().find_map(|tier| domain.tiers[*tier].others.as_ref());
-                let by_tier = |quantity: &At<Quantity>| quantity.value.number;
-                explicit.and_then(by_tier).or(number).or_else(|| others().and_then(by_tier))
-            };
-            lineage.iter().map(on_tier).collect()
-        })
-        .collect();
     check_others(domain, lineage, &own, report);
-    let limits = domain.limits.iter().zip(found);
-    limits.map(|(limit, numbers)| complete(limit, numbers, domain, report)).collect()
+    let limits = domain.limits.iter().enumerate();
+    limits
+        .map(|(index, limit)| {
+            let basis = basis(LimitId(index), limit, &own, lineage);
+            complete(limit, basis, domain, lineage, report)
+        })
+        .collect()
 }
 
-/// All numbers of a limit, if there is one for every tier.
+/// What the limit with this `id` is given by itself, and as each tier's `own`.
+fn basis(id: LimitId, limit: &WrittenLimit, own: &[Own], lineage: &Lineage) -> Basis {
+    let number = limit.meaning.as_ref().and_then(|meaning| meaning.number);
+    let by_tier = |tier: usize| own.get(tier)?.get(&id)?.value.number;
+    Basis {
+        for_all: number.map(Given::by_file),
+        by_tier: (0..lineage.lines.len()).map(|tier| by_tier(tier).map(Given::by_file)).collect(),
+    }
+}
+
+/// The `basis` of a limit, if there is a number for every tier.
 fn complete(
     limit: &WrittenLimit,
-    numbers: Vec<Option<Number>>,
+    basis: Basis,
     domain: &WrittenDomain,
+    lineage: &Lineage,
     report: &mut Report,
-) -> Option<Vec<Number>> {
-    let whole: Option<Vec<Number>> = numbers.iter().copied().collect();
-    if whole.is_none() && limit.meaning.is_some() {
-        let without = domain.tiers.iter().zip(&numbers).filter(|(_, number)| number.is_none());
-        let tiers: Vec<String> = without.map(|(tier, _)| shorten(&tier.name.value)).collect();
+) -> Option<Basis> {
+    if basis.on_each(lineage).is_some() {
+        return Some(basis);
+    }
+    if limit.meaning.is_some() {
+        let without = |(tier, _): &(usize, &WrittenTier)| basis.on(TierId(*tier), lineage).is_none();
+        let without = domain.tiers.iter().enumerate().filter(without);
+        let tiers: Vec<String> = without.map(|(_, tier)| shorten(&tier.name.value)).collect();
         let (place, fix) = match tiers.len() {
             0 => (String::new(), "write one, as in 5/15m"),
             _ => (
@@ -65,7 +65,7 @@ fn complete(
         };
         report.error(limit.name.at, format!("limit '{}' has no number{place}", name(limit)), fix);
     }
-    whole
+    None
 }
 
 /// What a tier gives by name, each checked against what its limit counts.
@@ -88,11 +88,11 @@ fn own(tier: &WrittenTier, domain: &WrittenDomain, names: &Names<'_>, report: &m
 }
 
 /// A `"*"` has to fit every limit that takes its number from it.
-fn check_others(domain: &WrittenDomain, lineage: &[Vec<usize>], own: &[Own], report: &mut Report) {
-    for (tier, line) in domain.tiers.iter().zip(lineage) {
+fn check_others(domain: &WrittenDomain, lineage: &Lineage, own: &[Own], report: &mut Report) {
+    for (tier, line) in domain.tiers.iter().zip(&lineage.lines) {
         let Some(others) = &tier.others else { continue };
         let takes = |index: usize, meaning: &Meaning| {
-            meaning.number.is_none() && line.iter().all(|tier| !own[*tier].contains_key(&LimitId(index)))
+            meaning.number.is_none() && line.iter().all(|tier| !own[tier.0].contains_key(&LimitId(index)))
         };
         for (index, limit) in domain.limits.iter().enumerate() {
             let Some(meaning) = &limit.meaning else { continue };

@@ -2,15 +2,22 @@
 
 use crate::config::diagnostic::{Report, shorten, suggestion};
 use crate::config::tollgate_file::{Named, TierChoice, WrittenDomain, WrittenTier};
-use crate::limits::{TierId, Tiers};
+use crate::limits::{Lineage, TierId, Tiers};
 
-/// For each tier itself and what it extends, nearest first. A tier that extends itself in the end is reported,
-/// and its line ends before it comes round.
-pub(super) fn lineage(tiers: &[WrittenTier], report: &mut Report) -> Vec<Vec<usize>> {
-    (0..tiers.len()).map(|tier| line_of(tier, tiers, report)).collect()
+/// Which of `tiers` extend which. One that extends itself in the end is reported, and its line ends before it comes
+/// round.
+pub(super) fn lineage(tiers: &[WrittenTier], report: &mut Report) -> Lineage {
+    if tiers.is_empty() {
+        return Lineage::none();
+    }
+    let others = |tier: &WrittenTier| tier.others.as_ref().and_then(|others| others.value.number);
+    Lineage {
+        lines: (0..tiers.len()).map(|tier| line_of(tier, tiers, report)).collect(),
+        others: tiers.iter().map(others).collect(),
+    }
 }
 
-fn line_of(tier: usize, tiers: &[WrittenTier], report: &mut Report) -> Vec<usize> {
+fn line_of(tier: usize, tiers: &[WrittenTier], report: &mut Report) -> Vec<TierId> {
     let mut line = vec![tier];
     let mut last = tier;
     while let Some(extended) = &tiers[last].extends {
@@ -32,11 +39,11 @@ fn line_of(tier: usize, tiers: &[WrittenTier], report: &mut Report) -> Vec<usize
         line.push(next);
         last = next;
     }
-    line
+    line.into_iter().map(TierId).collect()
 }
 
-/// The tiers of a domain; one called `all` where it has none.
-pub(super) fn resolve(domain: &WrittenDomain, report: &mut Report) -> Option<Tiers> {
+/// The tiers of a domain, which extend each other by `lineage`; one called `all` where it has none.
+pub(super) fn resolve(domain: &WrittenDomain, lineage: &Lineage, report: &mut Report) -> Option<Tiers> {
     let tiers = &domain.tiers;
     if tiers.is_empty() {
         if let Some(choice) = &domain.choice {
@@ -53,7 +60,8 @@ pub(super) fn resolve(domain: &WrittenDomain, report: &mut Report) -> Option<Tie
         None => None,
     };
     let from = domain.choice.as_ref().and_then(|choice| choice.from.as_deref()).unwrap_or("tier");
-    Some(Tiers { names, from: from.as_bytes().into(), default: default?, anonymous })
+    let lineage = lineage.clone();
+    Some(Tiers { names, from: from.as_bytes().into(), default: default?, anonymous, lineage })
 }
 
 fn default(domain: &WrittenDomain, report: &mut Report) -> Option<TierId> {

@@ -3,7 +3,7 @@
 use super::{At, Named, TierChoice, WrittenTier, value};
 use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{Quantity, quantity};
-use crate::limits::Number;
+use crate::limits::{ALL_TIERS, Number};
 
 /// Reads `tier: {from, default, anonymous}`.
 pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice> {
@@ -17,9 +17,13 @@ pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice
 /// Reads one tier.
 pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<WrittenTier> {
     let name = At { at: field.at, value: Box::from(field.name) };
-    if field.name.is_empty() || field.name == "*" {
+    if field.name.is_empty() || ["*", ALL_TIERS].contains(&field.name) {
         let message = format!("a tier is called '{}'", field.name);
-        report.error(field.at, message, "give it a name, such as free");
+        let fix = match field.name {
+            ALL_TIERS => "give it another name: 'all' stands for every tier",
+            _ => "give it a name, such as free",
+        };
+        report.error(field.at, message, fix);
     }
     if field.value.is_null() {
         return Some(WrittenTier { name, extends: None, others: None, numbers: Vec::new() });

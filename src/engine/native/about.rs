@@ -36,7 +36,7 @@ pub(in crate::engine) fn about(
             }
         }
     }
-    about.text("tier", &domain.tiers.names[domain.tiers.of(|key| reading.value_of(key)).0]);
+    about.text("tier", &domain.tiers.names[domain.tier_of(secret, |key| reading.value_of(key)).0]);
     if let Some(model) = model {
         about.text("model", &model.name);
     }

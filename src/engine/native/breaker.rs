@@ -82,10 +82,10 @@ impl<'a> Plan<'a> {
             let touched = self.touches[first..].iter().position(|touch| touch.id == *id);
             let touch = touched.map_or(self.touches.len(), |place| first + place);
             if touched.is_none() || !is_settled(limit) {
-                let number = limit.number(tier);
                 let (window, identity) = limit.window_on(|| anchor(descriptor));
-                let own =
-                    charge(limit, owner.whose.counter(identity), identity, Rule { window, number }, NOTHING);
+                let key = owner.whose.counter(identity);
+                let number = limit.number_of(tier, key, identity);
+                let own = charge(limit, key, identity, Rule { window, number }, NOTHING);
                 let look = self.look(looking_only(own, limit));
                 if touched.is_none() {
                     self.touches.push(Touch { id: *id, limit, tier, number, part: Part::Looked(look) });
@@ -199,7 +199,7 @@ impl Guard<'_> {
 }
 
 /// The breaker of `limit` for the subject that `descriptor` names, and a look at the limit's own counter, with the number
-/// of the tier that such a call is on. `None` if it names no subject, or there is no breaker.
+/// that it allows such a call. `None` if it names no subject, or there is no breaker.
 pub(in crate::engine) fn breaker_of<'a>(
     domain: &NativeDomain,
     limit: &'a Limit,
@@ -212,9 +212,11 @@ pub(in crate::engine) fn breaker_of<'a>(
         return None;
     }
     let whose = subject.hashed(secret);
-    let number = limit.number(domain.tiers.of(|key| reading.value_of(key)));
+    let tier = domain.tier_of(secret, |key| reading.value_of(key));
     let (window, identity) = limit.window_on(|| anchor(descriptor));
+    let key = whose.counter(identity);
+    let number = limit.number_of(tier, key, identity);
     let one_left = Op::Take { room: 1, charge: 0 };
-    let own = charge(limit, whose.counter(identity), identity, Rule { window, number }, one_left);
+    let own = charge(limit, key, identity, Rule { window, number }, one_left);
     Some((Guarded::of(limit, whose)?, Charge { binding: Binding::Counted, ..own }))
 }

@@ -43,7 +43,12 @@ impl<'a, 'd> KeptFor<'a, 'd> {
 
     /// The tier that such a call is on where nobody knows better.
     pub(in crate::engine) fn tier(&self) -> TierId {
-        self.domain.tiers.of(|key| self.value_of(key))
+        self.domain.tier_of(self.secret, |key| self.value_of(key))
+    }
+
+    /// The tier that it is assigned.
+    pub(in crate::engine) fn assigned_tier(&self) -> Option<TierId> {
+        self.domain.assigned_tier(self.secret, |key| self.value_of(key))
     }
 
     /// Every limit that keeps a counter of its own for it, in the order of the file.
@@ -59,8 +64,8 @@ impl<'a, 'd> KeptFor<'a, 'd> {
     /// Does `op` to the counter of `kept` on `tier`. It never refuses.
     pub(in crate::engine) fn charge(&self, kept: Kept<'a>, tier: TierId, op: Op) -> Charge<'a> {
         let (window, identity) = kept.limit.window_on(|| self.anchor);
-        let rule = Rule { window, number: kept.limit.number(tier) };
-        self.charge_to(kept, identity, rule, op)
+        let number = kept.limit.number_of(tier, kept.whose.counter(identity), identity);
+        self.charge_to(kept, identity, Rule { window, number }, op)
     }
 
     /// Does `op` to the counters of `kept` for every day on which calls may have its months and years begin, unless the

@@ -67,7 +67,7 @@ impl<'a> Plan<'a> {
         let mut selection = Selection::of(domain, descriptor);
         let captures = std::mem::take(&mut selection.captures);
         let reading = Reading::new(descriptor, captures, domain.ipv6_prefix);
-        let tier = domain.tiers.of(|key| reading.value_of(key));
+        let tier = domain.tier_of(self.secret, |key| reading.value_of(key));
         let own = descriptor.number.as_ref().filter(|_| selection.is_of_one());
         // What one descriptor charges are different limits: only others can have charged the same counter.
         let before = self.charges.len();
@@ -77,7 +77,11 @@ impl<'a> Plan<'a> {
         self.touches.reserve(limits.len());
         for (id, reached) in limits {
             let limit = domain.limit(id);
-            let number = overridden(limit.number(tier), limit, own.filter(|_| reached != Reached::Every));
+            let usual = match limit.own {
+                None => limit.number(tier),
+                Some(_) => self.usual_number(limit, tier, (descriptor, &reading), &mut owners),
+            };
+            let number = overridden(usual, limit, own.filter(|_| reached != Reached::Every));
             let Some(asked) = asks(limit, number, reached) else { continue };
             let owner = self.owner(&limit.subjects, &reading, &mut owners);
             let part = match (missing(limit, owner), asked) {
@@ -110,6 +114,20 @@ impl<'a> Plan<'a> {
         if reading.value_of(&domain.tiers.from) == Some(name) {
             owners.iter().for_each(|(_, owner)| self.seen.see(domain, owner.whose, tier));
         }
+    }
+
+    /// How much `limit` allows the subject of `descriptor` if it brings no number along: their own, else that of `tier`.
+    #[cold]
+    fn usual_number(
+        &self,
+        limit: &'a Limit,
+        tier: TierId,
+        (descriptor, reading): (&Descriptor<'_>, &Reading<'_>),
+        owners: &mut Owners<'a>,
+    ) -> Number {
+        let (_, identity) = limit.window_on(|| anchor(descriptor));
+        let owner = self.owner(&limit.subjects, reading, owners);
+        limit.number_of(tier, owner.whose.counter(identity), identity)
     }
 
     /// Adds nothing, for a descriptor that touches no limit.
@@ -167,7 +185,8 @@ impl<'a> Plan<'a> {
         for touch in &self.touches {
             if let Part::Charged(index) | Part::Looked(index) | Part::Stopped(index) = touch.part {
                 let charge = &mut self.charges[index];
-                let numbers = [charge.rule.number, touch.limit.number(touch.tier)];
+                let usual = touch.limit.number_of(touch.tier, charge.key, charge.overflow);
+                let numbers = [charge.rule.number, usual];
                 charge.memo = memo::write(domain, touch.tier, numbers, model);
             }
         }

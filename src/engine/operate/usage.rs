@@ -96,8 +96,10 @@ pub(super) fn tier(
             Ok((tiers.by_name(name).ok_or_else(unknown)?, TierFrom::Given))
         }
         _ => {
-            let seen = kept.limits().iter().find_map(|kept| seen.of(domain, kept.whose));
-            Ok(seen.map_or_else(|| (kept.tier(), TierFrom::Default), |tier| (tier, TierFrom::Seen)))
+            let assigned = kept.assigned_tier().map(|tier| (tier, TierFrom::Assigned));
+            let seen = || kept.limits().iter().find_map(|kept| seen.of(domain, kept.whose));
+            let known = assigned.or_else(|| Some((seen()?, TierFrom::Seen)));
+            Ok(known.unwrap_or_else(|| (kept.tier(), TierFrom::Default)))
         }
     }
 }

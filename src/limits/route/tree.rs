@@ -9,7 +9,7 @@ use super::pattern::Segment;
 use crate::limits::by_name::ByName;
 
 /// The patterns that go on behind the same segments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     literals: ByName<Node>,
     capture: Option<Box<Node>>,
@@ -18,7 +18,7 @@ pub(super) struct Node {
 }
 
 /// The routes that end at one place of the tree.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ends {
     by_method: Vec<(Box<[u8]>, RouteId)>,
     pub(super) any_method: Option<RouteId>,

@@ -59,6 +59,11 @@ impl Embedded {
         Self { engine, clock }
     }
 
+    /// The rules in force.
+    pub(crate) fn limits(&self) -> &LimitsHandle {
+        self.engine.limits()
+    }
+
     /// Puts the rules in `document` in force.
     pub(crate) fn reload(&self, document: &str) {
         self.engine.limits().swap(rules(document));

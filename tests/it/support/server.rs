@@ -165,6 +165,6 @@ pub(crate) fn per_key(name: &str, keys: &[(&str, u64, WireUnit)]) -> RuleSet {
     };
     let root = Node { by_key: keys.iter().map(rule).collect(), ..Node::default() };
     let domain = ReferenceDomain { name: name.into(), atomic: false, root };
-    let domains = [(name.as_bytes().into(), Domain::Reference(Box::new(domain)))];
+    let domains = [(name.as_bytes().into(), Domain::Reference(domain.into()))];
     RuleSet { domains: domains.into_iter().collect(), ..RuleSet::default() }
 }
