@@ -4,6 +4,7 @@
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
 
 mod breaker;
+mod door;
 mod metrics;
 mod query;
 mod usage;
@@ -16,9 +17,11 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use crate::audit::Action;
+use crate::auth::Gate;
 use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
 use crate::transport::grpc;
@@ -30,11 +33,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How many connections operators may hold: a few of them, and what probes for them.
 const MAX_CONNECTIONS: usize = 64;
 
-/// What the listener answers at `/`.
+/// What the listener answers at `/`. Who asks for more than the first three sends a token.
 const PATHS: &str = "\
 /livez     200 while the process is alive
 /readyz    200 while calls can be decided, else 503; one line for each component
 /metrics   what came of asking each limit, for Prometheus
+For what follows, send the header 'Authorization: Bearer TOKEN':
 /rlconfig  the limits and the prices in force, one line each
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
 /admin/rate-limits/breakers       how the breakers are that are the same for all; ?domain=
@@ -103,15 +107,16 @@ pub fn connections() -> ConnectionSettings {
 }
 
 /// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
-/// of the rules, the store and `probes`, `/metrics` of what they count.
+/// of the rules, the store and `probes`, `/metrics` of what they count; what else there is, to those whom `gate` lets in.
 pub async fn serve(
     listener: TcpListener,
     inspect: impl Operate,
+    gate: Gate,
     probes: Vec<Probe>,
     connections: ConnectionSettings,
     shutdown: impl Future<Output = ()>,
 ) {
-    listener::serve(listener, router(Data { inspect, probes }), connections, shutdown).await;
+    listener::serve(listener, router(Data { inspect, probes }, &gate), connections, shutdown).await;
 }
 
 #[derive(Clone)]
@@ -120,18 +125,24 @@ struct Data<I> {
     probes: Vec<Probe>,
 }
 
-fn router<I: Operate>(data: Data<I>) -> Router {
-    Router::new()
+fn router<I: Operate>(data: Data<I>, gate: &Gate) -> Router {
+    let may = |action, routes| door::guarded(gate, action, routes);
+    let breaker = may(Action::GetBreaker, get(breaker::get::<I>));
+    let routes = Router::new()
         .route("/", get(PATHS))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz::<I>))
         .route("/metrics", get(metrics::<I>))
-        .route("/rlconfig", get(rlconfig::<I>))
-        .route("/usage", get(usage::usage::<I>))
-        .route("/admin/rate-limits/breakers", get(breaker::list::<I>))
-        .route("/admin/rate-limits/breaker/{limit}", get(breaker::get::<I>).post(breaker::set::<I>))
+        .route("/rlconfig", may(Action::ShowRules, get(rlconfig::<I>)))
+        .route("/usage", may(Action::ReadUsage, get(usage::usage::<I>)))
+        .route("/admin/rate-limits/breakers", may(Action::GetBreaker, get(breaker::list::<I>)))
+        .route(
+            "/admin/rate-limits/breaker/{limit}",
+            breaker.merge(may(Action::SetBreaker, post(breaker::set::<I>))),
+        )
         .with_state(data)
-        .merge(grpc::admin::router())
+        .merge(grpc::admin::router());
+    door::closed_to_strangers(gate, routes)
 }
 
 async fn readyz<I: Inspect>(Shared(data): Shared<Data<I>>) -> (StatusCode, String) {

@@ -11,6 +11,7 @@ mod listen;
 mod parts;
 mod probes;
 mod stop;
+mod token;
 mod workers;
 
 use std::cell::OnceCell;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::admin::{self, Probe};
 use crate::alerts::{AlertSettings, Delivery};
+use crate::auth::{self, AuthSettings};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
@@ -44,11 +46,13 @@ pub use ending::exit_code;
 pub use export::export;
 pub use listen::NoListener;
 pub use stop::signals;
+pub use token::new_token;
 
 use durable::Keeper;
 use listen::Bound;
 use parts::Parts;
 use stop::{Stop, Stopper};
+use token::Entrance;
 use workers::{Checks, Desk, Thread};
 
 /// When the process is gone, once it was asked to end: what is left of this, the last flush may take.
@@ -124,6 +128,7 @@ struct App<S> {
     settings: Settings,
     reloader: Reloader,
     delivery: Delivery,
+    entrance: Entrance,
     bound: Bound,
     health: Health,
 }
@@ -134,22 +139,36 @@ impl<S: Lanes> App<S> {
         let bound = Bound::take(&settings.listeners).await?;
         let limits = LimitsHandle::default();
         let reloader = Reloader::new(settings.inputs.clone(), loaded, limits.clone());
+        let entrance = Entrance::open(&settings.auth)?;
         let delivery = Delivery::new(limits.clone(), AlertSettings::default());
         let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()).telling(delivery.alerts()));
-        Ok(Self { engine, settings, reloader, delivery, bound, health: Health::new(Serving::Unwanted) })
+        Ok(Self {
+            engine,
+            settings,
+            reloader,
+            delivery,
+            entrance,
+            bound,
+            health: Health::new(Serving::Unwanted),
+        })
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
     /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
     /// `more` as well.
     async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
-        let Self { engine, settings, reloader, delivery, bound, health } = self;
+        let Self { engine, settings, reloader, delivery, mut entrance, bound, health } = self;
         let (stopper, stopping) = Stopper::new();
         let addresses = bound.addresses()?;
         let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
         probes.extend(more);
         let mut beside = Parts::default();
-        let admin = admin::serve(bound.admin, engine.clone(), probes, admin::connections(), pending());
+        entrance.announce(addresses.admin()).context("cannot show the token that was made")?;
+        let Entrance { gate, denials, .. } = entrance;
+        let AuthSettings { tokens, file } = settings.auth;
+        beside.add(auth::follow(gate.clone(), tokens, file, pending()).map(Ok));
+        beside.add(token::log(denials).map(Ok));
+        let admin = admin::serve(bound.admin, engine.clone(), gate, probes, admin::connections(), pending());
         beside.add(admin.map(Ok));
         beside.add(reloader.run(pending()).map(Ok));
         let (closer, mut last) = tell(delivery);

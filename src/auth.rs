@@ -8,16 +8,21 @@
 //! It knows no wire: a [`Caller`] is made of what a request said about itself, by whoever has read it.
 
 mod denials;
+mod file;
 mod gate;
 mod permission;
 mod refusal;
+mod settings;
 mod token;
 mod tokens;
 mod url;
 
 pub use denials::{Denial, Denials};
+pub use file::{TokensFile, TokensFileError, follow};
 pub use gate::{Caller, Gate};
 pub use permission::least_role;
 pub use refusal::Refusal;
+pub use settings::AuthSettings;
 pub use token::{NoRandomness, Token};
 pub use tokens::{MalformedEntry, TokenEntry};
+pub use url::holds_token;

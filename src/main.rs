@@ -7,7 +7,8 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime::Runtime;
 use tollgate::app;
-use tollgate::config::cli::{CheckArgs, Cli, Command, ExportArgs, ServeArgs, UsageCommand};
+use tollgate::config::cli::{CheckArgs, Cli, Command, ExportArgs, ServeArgs, TokenCommand, UsageCommand};
+use tollgate::config::settings::keys::SENT_TOKEN;
 use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(*arguments),
         Command::Check(arguments) => check(arguments),
         Command::Usage(UsageCommand::Export(arguments)) => export(&arguments),
+        Command::Token(TokenCommand::New(arguments)) => app::new_token(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,7 +43,8 @@ fn check(arguments: CheckArgs) -> anyhow::Result<()> {
 }
 
 fn export(arguments: &ExportArgs) -> anyhow::Result<()> {
-    runtime()?.block_on(app::export(arguments))
+    let token = std::env::var(SENT_TOKEN).ok();
+    runtime()?.block_on(app::export(arguments, token))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

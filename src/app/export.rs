@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use http::header::HOST;
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::handshake;
@@ -22,14 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most that is read of an answer that says what is wrong.
 const MOST_OF_PROBLEM: usize = 4096;
 
-/// Writes the usage events that `asked` is for to standard output.
+/// Writes the usage events that `asked` is for to standard output; the server is sent the token of the file that `asked`
+/// names, or else `token`. There is no flag for it: everybody on a machine sees how its programs were started.
 ///
 /// # Errors
 ///
 /// What is wrong with what is asked, that nobody answers, and that the answer breaks off.
-pub async fn export(asked: &ExportArgs) -> anyhow::Result<()> {
+pub async fn export(asked: &ExportArgs, token: Option<String>) -> anyhow::Result<()> {
     let place = place(&asked.admin)?;
-    let mut answer = ask(place, &target(asked)).await.with_context(|| {
+    let token = token_of(asked, token)?;
+    let mut answer = ask(place, &target(asked), token.as_deref()).await.with_context(|| {
         format!(
             "no Tollgate answers at {}; name the admin listener of a running one with --admin",
             asked.admin
@@ -42,7 +45,7 @@ pub async fn export(asked: &ExportArgs) -> anyhow::Result<()> {
         {
             problem.extend_from_slice(&part);
         }
-        bail!("{}", String::from_utf8_lossy(&problem).trim_end());
+        bail!("{}", in_words(&problem));
     }
     let mut output = io::stdout().lock();
     while let Some(part) =
@@ -57,6 +60,13 @@ pub async fn export(asked: &ExportArgs) -> anyhow::Result<()> {
     output.flush().context("cannot write to standard output")
 }
 
+/// What an answer says that is none: the error in its JSON, or all of it.
+fn in_words(problem: &[u8]) -> String {
+    let read = serde_json::from_slice(problem).ok();
+    let error = read.as_ref().and_then(|value: &serde_json::Value| value.get("error")?.as_str());
+    error.map_or_else(|| String::from_utf8_lossy(problem).trim_end().to_owned(), str::to_owned)
+}
+
 /// The host and port of an address such as `http://127.0.0.1:6070`.
 fn place(address: &str) -> anyhow::Result<&str> {
     let place = address.strip_prefix("http://").map(|place| place.trim_end_matches('/'));
@@ -68,8 +78,24 @@ fn place(address: &str) -> anyhow::Result<&str> {
     })
 }
 
-async fn ask(place: &str, target: &str) -> anyhow::Result<Response<Incoming>> {
-    let request = Request::get(target).header(HOST, place).body(String::new())?;
+/// The token to send, if there is one.
+fn token_of(asked: &ExportArgs, token: Option<String>) -> anyhow::Result<Option<String>> {
+    let read = |file: &PathBuf| {
+        std::fs::read_to_string(file)
+            .with_context(|| format!("--token-file: cannot read '{}'", file.display()))
+    };
+    let token = asked.token_file.as_ref().map(read).transpose()?.or(token);
+    Ok(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+}
+
+async fn ask(place: &str, target: &str, token: Option<&str>) -> anyhow::Result<Response<Incoming>> {
+    let mut request = Request::get(target).header(HOST, place);
+    if let Some(token) = token {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        request =
+            request.header(AUTHORIZATION, value.map_err(|_| anyhow!("the token holds what none does"))?);
+    }
+    let request = request.body(String::new())?;
     let asking = async {
         let stream = TcpStream::connect(place).await?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;

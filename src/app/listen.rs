@@ -52,6 +52,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    /// Where operators ask.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Says so in the log, one line each.
     pub(super) fn announce(&self) {
         let Self { grpc, http, admin } = self;

@@ -8,7 +8,7 @@ use super::token::{LENGTH, PREFIX, Presented};
 const NAMES: [&str; 5] = ["token", "access_token", "auth_token", "authorization", "bearer"];
 
 /// Whether a token, or what is called one, stands in `target`, the path and query of a request.
-pub(super) fn holds_token(target: &str) -> bool {
+pub fn holds_token(target: &str) -> bool {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     let is_token = |at: usize| {

@@ -39,11 +39,35 @@ pub enum Command {
     /// Read what was spent and what was refused.
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// Make tokens for those who may ask the admin listener.
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 const SERVE_NOTES: &str = "\
 Flags beat TOLLGATE_* in the environment, which beats the reference service's names there, which beat the
 settings file. Exit 78: the configuration is wrong, and standard error says where and what to write.";
+
+/// What to do about tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token, and the line for the settings of the server. The token is shown only once.
+    New(NewTokenArgs),
+}
+
+/// Whose token it is to be.
+#[derive(Args, Debug)]
+pub struct NewTokenArgs {
+    /// Who is to have it, as records of what they do will say.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// What they may: viewer looks, operator also helps single subjects and sets breakers, admin does everything.
+    #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
+    pub role: String,
+    /// For how long it holds, such as 90d; for ever unless given.
+    #[arg(long, value_name = "SPAN")]
+    pub expires: Option<String>,
+}
 
 /// What to do about usage.
 #[derive(Debug, Subcommand)]
@@ -58,6 +82,9 @@ pub struct ExportArgs {
     /// The admin listener of the server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6070")]
     pub admin: String,
+    /// A file with the token to send; its role may be viewer [env: TOLLGATE_TOKEN, the token itself].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// From this time on: 2026-11-01, which begins in the time zone of the file, or 2026-11-01T00:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -93,7 +120,7 @@ pub struct ServeArgs {
     /// Where POST /json and /healthcheck are served [default: 127.0.0.1:8080] [env: TOLLGATE_HTTP].
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Where /livez, /readyz, /metrics, /rlconfig and /usage are served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
+    /// Where /livez, /readyz, /metrics and, for those with a token, all else is served [default: 127.0.0.1:6070] [env: TOLLGATE_ADMIN].
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
     /// Where counters are kept: memory, redis://…, rediss://…, unix:///PATH [default: memory] [env: TOLLGATE_STORE].

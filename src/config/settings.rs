@@ -4,6 +4,7 @@
 //! before, into the settings types of the rooms. Everything that is wrong is said in one go, with where it
 //! came from and what to write instead. What is limited is another matter, with another lifetime.
 
+mod auth;
 mod elsewhere;
 mod error;
 pub mod keys;
@@ -17,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::AuthSettings;
 use crate::engine::EngineSettings;
 use crate::limits::KeySecret;
 use crate::store::Retention;
@@ -27,6 +29,7 @@ use crate::store::redis::RedisSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::grpc::GrpcSettings;
 
+pub use auth::expiry;
 pub use error::{SettingError, SettingErrors};
 pub use layers::Sources;
 pub use listen::{Address, Listeners};
@@ -48,6 +51,8 @@ pub struct Settings {
     pub data: Option<DataSettings>,
     /// The secret under which counters are named, where it is given.
     pub key_secret: Option<KeySecret>,
+    /// Who is let in to the admin listener.
+    pub auth: AuthSettings,
     /// How much is kept of what was spent and refused.
     pub usage: Retention,
     /// What is logged, and how.

@@ -16,6 +16,7 @@ use tollgate::limits::{Alerted, Entry, KeySecret, LimitsHandle, RuleSet, WireUni
 use tollgate::store::Store;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 
+use crate::support::admins;
 use crate::support::gone::Gone;
 use crate::support::raw::http;
 use crate::support::server::per_key;
@@ -38,7 +39,8 @@ async fn ask(inspect: impl Operate, probes: Vec<Probe>, paths: &[&str]) -> Vec<(
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async { _ = stopped.await };
-    let serving = tokio::spawn(admin::serve(listener, inspect, probes, admin::connections(), stopped));
+    let serving =
+        tokio::spawn(admin::serve(listener, inspect, admins::gate(), probes, admin::connections(), stopped));
     let mut answers = Vec::new();
     for path in paths {
         let answer = http(address, "GET", path, b"").await;

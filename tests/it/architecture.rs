@@ -31,8 +31,8 @@ const ROOMS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("alerts", &["calendar", "clock", "limits", "money"]),
-    ("transport", &["clock", "engine", "limits", "money"]),
-    ("admin", &["calendar", "engine", "limits", "money", "store", "transport"]),
+    ("transport", &["audit", "auth", "clock", "engine", "limits", "money"]),
+    ("admin", &["audit", "auth", "calendar", "engine", "limits", "money", "store", "transport"]),
     ("audit", &["calendar", "clock", "limits", "money", "prices", "store"]),
     ("auth", &["audit", "calendar", "clock"]),
     ("telemetry", &[]),
@@ -40,6 +40,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
         "config",
         &[
             "admin",
+            "auth",
             "calendar",
             "clock",
             "engine",

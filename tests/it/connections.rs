@@ -24,6 +24,7 @@ use tollgate::transport::health::{Health, Serving};
 use tollgate::transport::http::{self, HttpSettings};
 use tollgate::transport::listener::{self, ConnectionSettings};
 
+use crate::support::admins;
 use crate::support::server::per_key;
 
 /// Longer than any test takes.
@@ -46,7 +47,7 @@ async fn listeners(connections: ConnectionSettings) -> [(SocketAddr, &'static st
     let addresses = [&asked, &watched].map(|listener| listener.local_addr().unwrap());
     let settings = HttpSettings { connections, ..HttpSettings::default() };
     tokio::spawn(http::serve(asked, engine.clone(), Health::new(Serving::Wanted), settings, pending()));
-    tokio::spawn(admin::serve(watched, engine, vec![], connections, pending()));
+    tokio::spawn(admin::serve(watched, engine, admins::gate(), vec![], connections, pending()));
     [(addresses[0], "/healthcheck"), (addresses[1], "/livez")]
 }
 

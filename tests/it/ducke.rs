@@ -254,7 +254,7 @@ async fn a_day_that_spends_too_much_stops_everything_until_somebody_looks<S: Sto
 
 /// What is answered to `body` at the breaker `path`.
 fn post(service: &Tollgate, path: &str, body: &str) -> (u16, String) {
-    let call = http::post(format!("/admin/rate-limits/breaker/{path}"));
+    let call = http::post(format!("/admin/rate-limits/breaker/{path}")).by_admin();
     let answer = call.header("content-type", "application/json").body(body.to_owned()).send(service.admin());
     (answer.status, answer.body)
 }
@@ -272,7 +272,7 @@ fn set(service: &Tollgate, path: &str, body: &str) -> Value {
 
 /// How the breaker is.
 fn told(service: &Tollgate, path: &str) -> Value {
-    let answer = http::get(format!("/admin/rate-limits/breaker/{path}")).send(service.admin());
+    let answer = http::get(format!("/admin/rate-limits/breaker/{path}")).by_admin().send(service.admin());
     assert_eq!(answer.status, 200, "{}", answer.body);
     serde_json::from_str(&answer.body).unwrap()
 }
@@ -373,7 +373,7 @@ async fn a_breaker_is_set_only_by_those_who_say_which_and_why() {
         assert!(answered == status && text.starts_with(says), "{path} {body}: {answered} {text}");
     }
     let plain = http::post("/admin/rate-limits/breaker/breaker?domain=ducke").body(CLOSE.to_owned());
-    assert_eq!(plain.send(service.admin()).status, 415);
+    assert_eq!(plain.by_admin().send(service.admin()).status, 415);
     assert_eq!(set(&service, "breaker?domain=ducke", OPEN)["was_open"], false);
     let caller = Caller::at(service.grpc()).await;
     assert_eq!(caller.refused(voice("s")).await, named("breaker", "breaker_open"), "opened by hand");
@@ -390,7 +390,7 @@ fn who_asks_of_a_breaker_without_its_subject_is_told_where_to_say_it() {
     std::fs::write(&file, text).unwrap();
     let service = Tollgate::start(&[file.to_str().unwrap()]);
     let says = "the limit is per user|ip+kit: say whose breaker it is, as in ?user=…&kit=…\n".to_owned();
-    let answer = http::get("/admin/rate-limits/breaker/loop?ip=::1").send(service.admin());
+    let answer = http::get("/admin/rate-limits/breaker/loop?ip=::1").by_admin().send(service.admin());
     assert_eq!((answer.status, answer.body), (400, says.clone()));
     assert_eq!(post(&service, "loop", CLOSE), (400, says));
 }
@@ -399,7 +399,7 @@ fn who_asks_of_a_breaker_without_its_subject_is_told_where_to_say_it() {
 async fn operators_are_shown_the_breakers_and_how_often_they_opened() {
     let service = Tollgate::start(&[FILE]);
     let caller = Caller::at(service.grpc()).await;
-    let show = |path: &str| http::get(path).send(service.admin());
+    let show = |path: &str| http::get(path).by_admin().send(service.admin());
     let all = || -> Value { serde_json::from_str(&show("/admin/rate-limits/breakers").body).unwrap() };
     let first = all();
     let closed = serde_json::json!({"breakers": [{

@@ -322,7 +322,7 @@ fn what_was_not_reserved_is_charged_after_the_fact() {
 
 /// What `ada` is written down to have used: tokens, nano-USD, and how it was found.
 fn written_down(models: &Models) -> Vec<(u64, u64, String)> {
-    let events = get("/usage").send(models.service.admin()).body;
+    let events = get("/usage").by_admin().send(models.service.admin()).body;
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
     let told = |event: Value| {
         let number = |name: &str| event[name].as_u64().expect("a number");

@@ -10,6 +10,7 @@ mod allocations;
 mod architecture;
 mod audit_chain;
 mod audit_journal;
+mod auth;
 mod bills;
 mod breakers;
 mod clients;

@@ -12,6 +12,7 @@ use tollgate::config::source::{SameDomain, Source, compile_in};
 use tollgate::money::NanoUsd;
 use tollgate::prices::{Class, Tokens};
 
+use crate::support::admins;
 use crate::support::process::Tollgate;
 use crate::support::tools::Tool;
 
@@ -74,6 +75,7 @@ fn run(service: &Tollgate, script: &str) -> String {
     let output = Command::new("bash")
         .args(["-euc", &script])
         .env("PATH", path)
+        .env("TOLLGATE_TOKEN", admins::TOKEN)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("start bash");

@@ -1,5 +1,6 @@
 //! What several test files share: the programs around the service, started, driven and stopped.
 
+pub(crate) mod admins;
 pub(crate) mod bench;
 pub(crate) mod books;
 pub(crate) mod calling;

@@ -4,9 +4,11 @@
 //! This table is the single source. The reader takes names and defaults from it; `.env.example` and the help
 //! of the command line are compared with it by tests. It holds texts and no meaning.
 
+mod admin;
 mod deciding;
 mod serving;
 
+pub use admin::{TOKENS, TOKENS_FILE};
 pub use deciding::{
     DYNAMIC_METADATA, ENABLED, FILES, HEADERS, LIMIT_HEADER, LOCAL_CACHE, MERGE_DOMAINS, QUOTA_MODE,
     REMAINING_HEADER, RESET_HEADER, RUNTIME_APPDIRECTORY, RUNTIME_IGNOREDOTFILES, RUNTIME_ROOT,
@@ -70,7 +72,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 39] = [
+pub const ALL: [Key; 41] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -91,6 +93,8 @@ pub const ALL: [Key; 39] = [
     KEY_SECRET,
     USAGE_RETENTION,
     USAGE_MOST,
+    TOKENS,
+    TOKENS_FILE,
     LOG_LEVEL,
     LOG_FORMAT,
     FILES,
@@ -111,6 +115,9 @@ pub const ALL: [Key; 39] = [
     DYNAMIC_METADATA,
     LOCAL_CACHE,
 ];
+
+/// The name of the variable that commands send their token from.
+pub const SENT_TOKEN: &str = "TOLLGATE_TOKEN";
 
 /// The name of the variable that names the settings file; `--settings` beats it.
 pub const SETTINGS_FILE: &str = "TOLLGATE_SETTINGS";

@@ -191,7 +191,7 @@ fn flags(given: &[(Key, Vec<String>)]) -> Layer {
 /// Names that begin as ours do and mean nothing are worth a word. Those that Kubernetes sets for a service
 /// called `tollgate` are not.
 fn warn_of_unknown_names(environment: &BTreeMap<String, String>, findings: &mut Findings) {
-    let own = keys::ALL.iter().map(|key| key.env).chain([keys::SETTINGS_FILE]);
+    let own = keys::ALL.iter().map(|key| key.env).chain([keys::SETTINGS_FILE, keys::SENT_TOKEN]);
     let own = own.filter(|name| name.starts_with(OWN_PREFIX));
     let from_kubernetes = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
     for name in environment.keys().filter(|name| name.starts_with(OWN_PREFIX)) {

@@ -17,6 +17,7 @@ use crate::store::redis::RedisSettings;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::transport::grpc::GrpcSettings;
 
+use super::auth::auth;
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
 use super::listen::address;
@@ -68,6 +69,7 @@ impl Settings {
             grpc: grpc(&mut reader),
             store,
             key_secret,
+            auth: auth(&mut reader),
             usage: usage(&mut reader),
             log: log(&mut reader),
             engine: engine(&mut reader),

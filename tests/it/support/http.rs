@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::admins;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A call, not yet sent.
@@ -37,7 +39,7 @@ pub(crate) fn post(path: impl AsRef<[u8]>) -> Call {
 }
 
 fn call(method: &'static str, path: impl AsRef<[u8]>) -> Call {
-    Call { method, path: path.as_ref().to_vec(), host: "edge.test", headers: Vec::new(), body: String::new() }
+    Call { method, path: path.as_ref().to_vec(), host: "edge", headers: Vec::new(), body: String::new() }
 }
 
 impl Call {
@@ -45,6 +47,11 @@ impl Call {
     pub(crate) fn host(mut self, host: &'static str) -> Self {
         self.host = host;
         self
+    }
+
+    /// Sends the token of the tests.
+    pub(crate) fn by_admin(self) -> Self {
+        self.header("authorization", admins::AUTHORIZATION)
     }
 
     /// Adds a header.

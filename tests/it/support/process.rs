@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::raw;
+use super::{admins, raw};
 
 /// How long the program may take for anything that it should do at once.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,7 +33,8 @@ impl Tollgate {
         Self::with(files, &[])
     }
 
-    /// Serves with `arguments`, and with nothing but `environment` in the environment; waits until it takes calls.
+    /// Serves with `arguments`, and with nothing but `environment` in the environment and the token of the tests;
+    /// waits until it takes calls.
     pub(crate) fn with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         Self::under(&[], arguments, environment)
     }
@@ -48,6 +49,7 @@ impl Tollgate {
             .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(arguments)
             .env_clear()
+            .env("TOLLGATE_ADMIN_TOKENS", admins::LINE)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -136,10 +138,11 @@ impl Tollgate {
     }
 }
 
-/// Runs `tollgate` to its end, with nothing but `environment` in the environment.
+/// Runs `tollgate` to its end, with nothing but `environment` in the environment and the token of the tests.
 pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    command.args(arguments).env_clear().env("TOLLGATE_TOKEN", admins::TOKEN);
+    command.envs(environment.iter().copied()).stdin(Stdio::null());
     command.output().expect("start tollgate")
 }
 
@@ -183,8 +186,12 @@ fn follow(stderr: ChildStderr, log: &Mutex<Vec<String>>, addresses: &Sender<(Str
     }
 }
 
-/// What `… listening listener="grpc" address=127.0.0.1:8081` says.
+/// What `… listening listener="grpc" address=127.0.0.1:8081` says, or the same in JSON.
 fn address(line: &str) -> Option<(String, SocketAddr)> {
+    if let Ok(event) = serde_json::from_str::<serde_json::Value>(line) {
+        let text = |name: &str| event[name].as_str();
+        return Some((text("listener")?.to_owned(), text("address")?.parse().ok()?));
+    }
     let (listener, address) = line.split_once("listening listener=\"")?.1.split_once("\" address=")?;
     Some((listener.to_owned(), address.trim().parse().ok()?))
 }

@@ -11,6 +11,8 @@ use tonic::codegen::http::{HeaderMap, Method, Request};
 use tonic::codegen::{Body as _, Service};
 use tonic::transport::Channel;
 
+use super::admins;
+
 /// The path of the rate limit call.
 pub(crate) const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 
@@ -70,11 +72,12 @@ pub(crate) struct HttpAnswer {
     pub(crate) body: String,
 }
 
-/// Sends one HTTP/1.1 request and reads the whole answer.
+/// Sends one HTTP/1.1 request with the token of the tests, and reads the whole answer.
 pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> HttpAnswer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: tollgate\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: tollgate\r\nauthorization: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        admins::AUTHORIZATION,
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();

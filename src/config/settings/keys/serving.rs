@@ -27,7 +27,7 @@ pub const ADMIN: Key = Key::new(
     "listen.admin",
     "TOLLGATE_ADMIN",
     "127.0.0.1:6070",
-    "Where /livez, /readyz, /metrics, /rlconfig, /usage and the breakers are served, HOST:PORT; who reaches it can set breakers",
+    "Where /livez, /readyz, /metrics, /rlconfig, /usage and the breakers are served, HOST:PORT; who asks for more than the first three needs a token",
 )
 .reference(&["DEBUG_HOST", "DEBUG_PORT"])
 .flag("--admin");

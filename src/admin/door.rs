@@ -1,0 +1,147 @@
+//! The door of the listener: who comes in, and to which rooms.
+//!
+//! Whoever asks for a guarded route is known by then, as an [`Actor`] in the extensions of the request.
+//! Pages of other sites get nowhere: nothing is answered to an origin other than the listener's own, none is ever allowed
+//! to read, and there are no cookies that a browser would send by itself. A page whose name was made to mean this machine
+//! is told from the operator's own by the name that it asks for.
+
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use serde_json::json;
+
+use crate::audit::{Action, Actor};
+use crate::auth::{Gate, Refusal, holds_token};
+use crate::transport::credentials::{self, target};
+use crate::transport::listener::Peer;
+
+/// Has browsers take an answer for what it says it is.
+const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
+
+/// `routes`, for those who may do `action`.
+pub(super) fn guarded<S: Clone + Send + Sync + 'static>(
+    gate: &Gate,
+    action: Action,
+    routes: MethodRouter<S>,
+) -> MethodRouter<S> {
+    routes.route_layer(from_fn_with_state((gate.clone(), action), enter))
+}
+
+/// `routes`, closed to pages of other sites and to tokens in URLs.
+pub(super) fn closed_to_strangers(gate: &Gate, routes: Router) -> Router {
+    routes.layer(from_fn_with_state(gate.clone(), look))
+}
+
+async fn enter(State((gate, action)): State<(Gate, Action)>, mut request: Request, next: Next) -> Response {
+    let entered = admit(&gate, &request).and_then(|actor| gate.permit(&actor, action).map(|()| actor));
+    match entered {
+        Ok(actor) => {
+            request.extensions_mut().insert(actor);
+            next.run(request).await
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn look(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let mut answer = match strange(&request) {
+        Some(why) => problem(StatusCode::FORBIDDEN, "PERMISSION_DENIED", why),
+        // Even where no token is needed: whoever sends one so has given it away.
+        None if holds_token(target(request.uri())) => {
+            refused(&admit(&gate, &request).err().unwrap_or(Refusal::InUrl))
+        }
+        None => next.run(request).await,
+    };
+    answer.headers_mut().insert(NOSNIFF.0, NOSNIFF.1.parse().expect("a word"));
+    answer
+}
+
+fn admit(gate: &Gate, request: &Request) -> Result<Actor, Refusal> {
+    credentials::admit(gate, request.headers(), request.uri(), &peer(request))
+}
+
+/// Whoever is at the other end; unknown where nothing has told.
+fn peer(request: &Request) -> Peer {
+    request.extensions().get().cloned().unwrap_or_default()
+}
+
+/// Why `request` may be a page's of another site.
+fn strange(request: &Request) -> Option<&'static str> {
+    let host = request.uri().authority().map(|authority| authority.as_str());
+    let host = host.or_else(|| text(request.headers(), &HOST));
+    let of_here = |origin: &str| origin.split_once("://").map(|(_, place)| place) == host;
+    if request.headers().contains_key(ORIGIN) && !text(request.headers(), &ORIGIN).is_some_and(of_here) {
+        return Some("pages of other sites may not ask here");
+    }
+    let on_this_machine = peer(request).address.is_some_and(|address| address.to_canonical().is_loopback());
+    if on_this_machine && host.is_some_and(is_of_the_web) {
+        return Some("this listener is asked by the address or by localhost on its own machine");
+    }
+    None
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether the web may have the name: it is no address, has a dot, and is not reserved for this machine.
+fn is_of_the_web(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.');
+    let is_address = host.starts_with('[') || name.parse::<IpAddr>().is_ok();
+    !is_address && name.contains('.') && !name.ends_with(".localhost")
+}
+
+/// What somebody is answered who is not let in, or not let do it.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let (status, code) = match refusal {
+        Refusal::Missing
+        | Refusal::Malformed
+        | Refusal::Unknown
+        | Refusal::Expired { .. }
+        | Refusal::InUrl => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+        Refusal::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Refusal::Forbidden { .. } => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+    };
+    let answer = problem(status, code, &refusal.to_string());
+    match refusal {
+        Refusal::TooMany { retry_after } => {
+            ([(RETRY_AFTER, retry_after.ceil_secs().to_string())], answer).into_response()
+        }
+        Refusal::Forbidden { .. } => answer,
+        _ => ([(WWW_AUTHENTICATE, "Bearer")], answer).into_response(),
+    }
+}
+
+fn problem(status: StatusCode, code: &str, text: &str) -> Response {
+    let body = json!({"error": text, "code": code});
+    (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_the_web;
+
+    #[test]
+    fn names_that_a_page_may_have_are_told_from_those_of_this_machine() {
+        for host in ["evil.example", "evil.example:6070", "127.0.0.1.evil.example", "evil.example."] {
+            assert!(is_of_the_web(host), "{host}");
+        }
+        for host in [
+            "127.0.0.1:6070",
+            "[::1]:6070",
+            "localhost",
+            "localhost:6070",
+            "a.localhost",
+            "tollgate:6070",
+            "",
+        ] {
+            assert!(!is_of_the_web(host), "{host}");
+        }
+    }
+}

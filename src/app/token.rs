@@ -1,0 +1,92 @@
+//! Tokens for those who run the service: `tollgate token new`, and the one that is made at start where none is configured.
+//!
+//! A token leaves the process here and nowhere else, in plain text and not by the log, which is kept.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use anyhow::{Context, anyhow};
+
+use crate::audit::Role;
+use crate::auth::{AuthSettings, Denials, Gate, Token, TokenEntry};
+use crate::clock::Clock;
+use crate::config::cli::NewTokenArgs;
+use crate::config::settings::expiry;
+
+/// The name of the token that is made at start.
+const AT_START: &str = "made-at-start";
+
+/// Writes a new token to standard output, and behind it the line for the settings, which does not tell what it is.
+///
+/// # Errors
+///
+/// What is wrong with what is asked.
+pub fn new_token(asked: &NewTokenArgs) -> anyhow::Result<()> {
+    let role = Role::named(&asked.role).ok_or_else(|| anyhow!("--role: write viewer, operator or admin"))?;
+    let until = |span: &String| {
+        expiry(span, Clock::System.now()).map_err(|problem| anyhow!("--expires: \"{span}\" {problem}"))
+    };
+    let expires = asked.expires.as_ref().map(until).transpose()?;
+    let token = Token::draw()?;
+    let entry = TokenEntry::of(&token, &asked.name, role, expires)
+        .map_err(|problem| anyhow!("--name: \"{}\" {problem}", asked.name))?;
+    tell(&token, &entry).context("cannot write to standard output")
+}
+
+/// What to do with each line goes to standard error, so that the lines themselves can be read by a program.
+fn tell(token: &Token, entry: &TokenEntry) -> io::Result<()> {
+    let (mut lines, mut words) = (io::stdout(), io::stderr());
+    writeln!(
+        words,
+        "The token of {}, shown only here; send it as 'Authorization: Bearer TOKEN':",
+        entry.name()
+    )?;
+    writeln!(lines, "{}", token.as_str())?;
+    writeln!(
+        words,
+        "The line for TOLLGATE_ADMIN_TOKENS or the file TOLLGATE_ADMIN_TOKENS_FILE of the server:"
+    )?;
+    writeln!(lines, "{}", entry.to_line())
+}
+
+/// The gate, and the token that it was made for where none was configured.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    pub(super) gate: Gate,
+    pub(super) denials: Denials,
+    made: Option<Token>,
+}
+
+impl Entrance {
+    /// Lets in those whom `settings` name, or else who has the token that is made now.
+    pub(super) fn open(settings: &AuthSettings) -> anyhow::Result<Self> {
+        let made = if settings.is_empty() { Some(Token::draw()?) } else { None };
+        let entry = made.as_ref().map(|token| TokenEntry::of(token, AT_START, Role::Admin, None));
+        let entries = settings.all().chain(entry.transpose()?);
+        let (gate, denials) = Gate::new(entries, Clock::System);
+        Ok(Self { gate, denials, made })
+    }
+
+    /// Shows the token that was made, once, to whoever has started the process.
+    pub(super) fn announce(&mut self, admin: SocketAddr) -> io::Result<()> {
+        let Some(token) = self.made.take() else { return Ok(()) };
+        let token = token.as_str();
+        let text = format!(
+            "\nNobody is configured to ask the admin listener, so this token was made. It may do everything, holds until \
+             this process ends, and is shown only here:\n\n    export TOLLGATE_TOKEN={token}\n    \
+             curl -H \"Authorization: Bearer $TOLLGATE_TOKEN\" http://{admin}/rlconfig\n\nFor one that lasts, type \
+             `tollgate token new --name YOU --role admin`, and set TOLLGATE_ADMIN_TOKENS to the line that it prints.\n\n"
+        );
+        io::stderr().write_all(text.as_bytes())
+    }
+}
+
+/// Logs who was refused, until nobody can be any more.
+pub(super) async fn log(mut denials: Denials) {
+    while let Some(denial) = denials.recv().await {
+        let name = denial.actor.as_ref().map_or("", |actor| &actor.name);
+        let from = denial.from.map(|address| address.to_string()).unwrap_or_default();
+        let (action, why, times) = (denial.action.name(), denial.why, denial.times);
+        tracing::warn!(name, from, action, why, times, "somebody was refused at the admin listener");
+    }
+}

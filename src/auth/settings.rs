@@ -1,0 +1,26 @@
+//! Who is let in, as it is configured.
+
+use super::file::TokensFile;
+use super::tokens::TokenEntry;
+
+/// Who is let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// The tokens that hold as long as the process runs.
+    pub tokens: Vec<TokenEntry>,
+    /// Those that may change meanwhile.
+    pub file: Option<TokensFile>,
+}
+
+impl AuthSettings {
+    /// Whether nothing is configured, so that nobody could be let in.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.file.is_none()
+    }
+
+    /// The tokens that hold at first.
+    pub fn all(&self) -> impl Iterator<Item = TokenEntry> {
+        let in_file = self.file.iter().flat_map(TokensFile::tokens);
+        self.tokens.iter().chain(in_file).cloned()
+    }
+}

@@ -1,0 +1,17 @@
+//! Those who run the service in tests: one of them, with a token that every service of the tests knows.
+
+use tollgate::auth::{Gate, TokenEntry};
+use tollgate::clock::Clock;
+
+/// The token of `tests`, who may do everything.
+pub(crate) const TOKEN: &str = "tg_a4636daca9ae_7e577e577e577e577e577e577e577e577e577e577e577e57";
+/// The line of it.
+pub(crate) const LINE: &str = "tests:admin:a4636daca9aecca36cfb19d4e5cdd7119a00ff2a2f29c197043b8c61c203639a";
+/// The header that sends it.
+pub(crate) const AUTHORIZATION: &str =
+    "Bearer tg_a4636daca9ae_7e577e577e577e577e577e577e577e577e577e577e577e57";
+
+/// A gate that lets in whoever has it. What it tells of others is told nobody.
+pub(crate) fn gate() -> Gate {
+    Gate::new([TokenEntry::read(LINE).expect("a line")], Clock::System).0
+}
