@@ -67,7 +67,7 @@ end
 
 -- Ends all holds, at once: whoever asks for that is never refused.
 local function end_all(h)
-  if h[COUNT] > 0 then call('DEL', h[FRONT_KEY], h[COUNTER] .. ':o') end
+  if h[COUNT] > 0 then call('DEL', h[FRONT_KEY], h[OPEN_KEY]) end
   h[IN_ALL], h[FIRST], h[KEPT], h[COUNT], h[PUT] = 0, huge, 0, 0, false
 end
 
