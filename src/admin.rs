@@ -3,6 +3,7 @@
 //! It changes nothing but breakers. Liveness depends on nothing at all; readiness says for each component in one
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
 
+mod audit;
 mod breaker;
 mod door;
 mod metrics;
@@ -41,6 +42,7 @@ const PATHS: &str = "\
 For what follows, send the header 'Authorization: Bearer TOKEN':
 /rlconfig  the limits and the prices in force, one line each
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
+/audit/lines  the records of what admins did, one line of JSON each, as 'tollgate audit verify' reads them; ?from=
 /admin/rate-limits/breakers       how the breakers are that are the same for all; ?domain=
 /admin/rate-limits/breaker/LIMIT  how one is; POST {\"open\": false, \"reason\": \"...\"} closes it; ?domain= user= ...
 ";
@@ -50,6 +52,8 @@ For what follows, send the header 'Authorization: Bearer TOKEN':
 pub enum State {
     /// It does its work.
     Ready,
+    /// It does its work, and there is this to say of it.
+    Telling(String),
     /// It does not, and the service is ready without it.
     Degraded(String),
     /// It does not, and the service is not ready.
@@ -64,12 +68,22 @@ pub struct Probe {
     counts: Vec<Count>,
 }
 
-/// What a component counts, from the start of the process.
+/// What a component counts.
 #[derive(Clone)]
 struct Count {
+    kind: Counting,
     name: &'static str,
     help: &'static str,
     look: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// What a count is a count of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    /// What has happened since the start of the process.
+    Events,
+    /// What there is now.
+    Things,
 }
 
 impl Probe {
@@ -81,12 +95,27 @@ impl Probe {
     /// The same, which counts `help` too: `look` tells how many, and must not block. Its metric is called `name`.
     #[must_use]
     pub fn counting(
-        mut self,
+        self,
         name: &'static str,
         help: &'static str,
         look: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Self {
-        self.counts.push(Count { name, help, look: Arc::new(look) });
+        self.with(Count { kind: Counting::Events, name, help, look: Arc::new(look) })
+    }
+
+    /// The same, which tells how many of `help` there are now, as [`counting`](Self::counting) tells how often.
+    #[must_use]
+    pub fn having(
+        self,
+        name: &'static str,
+        help: &'static str,
+        look: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.with(Count { kind: Counting::Things, name, help, look: Arc::new(look) })
+    }
+
+    fn with(mut self, count: Count) -> Self {
+        self.counts.push(count);
         self
     }
 }
@@ -135,6 +164,7 @@ fn router<I: Operate>(data: Data<I>, gate: &Gate) -> Router {
         .route("/metrics", get(metrics::<I>))
         .route("/rlconfig", may(Action::ShowRules, get(rlconfig::<I>)))
         .route("/usage", may(Action::ReadUsage, get(usage::usage::<I>)))
+        .route("/audit/lines", may(Action::ListAudit, get(audit::lines::<I>)))
         .route("/admin/rate-limits/breakers", may(Action::GetBreaker, get(breaker::list::<I>)))
         .route(
             "/admin/rate-limits/breaker/{limit}",
@@ -169,7 +199,7 @@ impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Ready => f.write_str("ready"),
-            Self::Degraded(reason) | Self::Failed(reason) => f.write_str(reason),
+            Self::Telling(text) | Self::Degraded(text) | Self::Failed(text) => f.write_str(text),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The only room that knows every other, and the only place that picks a store. It decides nothing about
 //! calls.
 
+mod audit;
 mod check;
 mod durable;
 mod ending;
@@ -12,6 +13,7 @@ mod parts;
 mod probes;
 mod stop;
 mod token;
+mod verify;
 mod workers;
 
 use std::cell::OnceCell;
@@ -22,33 +24,36 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
+use futures_util::future::join;
 use tokio::net::TcpListener;
 
 use crate::admin::{self, Probe};
 use crate::alerts::{AlertSettings, Delivery};
+use crate::audit::Journal;
 use crate::auth::{self, AuthSettings};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
 use crate::engine::{Check, Enforcement, Engine, Hold, Switch};
 use crate::limits::LimitsHandle;
-use crate::store::Lanes;
 use crate::store::fallback::WithFallback;
 use crate::store::memory::MemorySettings;
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::refusals::WithRefusals;
+use crate::store::{Lanes, Ledger};
 use crate::transport::accept::{self, Worker};
 use crate::transport::health::{Health, Serving};
 use crate::transport::http::{self, HttpSettings};
 
 pub use check::check;
 pub use ending::exit_code;
-pub use export::export;
+pub use export::{export, export_audit};
 pub use listen::NoListener;
 pub use stop::signals;
 pub use token::new_token;
+pub use verify::verify;
 
-use durable::Keeper;
+use durable::{Embedded, Keeper};
 use listen::Bound;
 use parts::Parts;
 use stop::{Stop, Stopper};
@@ -77,9 +82,10 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> anyhow
             let redis = RedisSettings { usage: settings.usage, ..*redis };
             let store = RedisStore::start(redis, Clock::System)?;
             let probes = vec![probes::answers(&store)];
+            let ledger = Arc::new(store.ledger());
             let store = WithRefusals::new(store, Clock::System);
             let store = WithFallback::new(store, fallback, Clock::System);
-            App::build(settings, loaded, store).await?.run(stop, probes).await
+            App::build(settings, loaded, store, ledger).await?.run(stop, probes).await
         }
     }
 }
@@ -96,14 +102,14 @@ async fn serve_embedded(
             "usage is noted in memory only and forgotten at the end: name a --data-dir or a Redis"
         );
     }
-    let (store, keeper) = Keeper::begin(memory, &settings)?;
+    let Embedded { store, keeper, ledger } = Keeper::begin(memory, &settings)?;
     let asked = OnceCell::new();
     let stop = async {
         stop.await;
         _ = asked.set(Clock::System.steady());
     };
     let probes = keeper.probe().into_iter().chain([probes::reservations(&store)]).collect();
-    let app = App::build(settings, loaded, store).await?;
+    let app = App::build(settings, loaded, store, ledger).await?;
     let ended = app.run(stop, probes).await;
     let now = Clock::System.steady().0;
     let passed = asked.get().map_or(0, |asked| now - asked.0);
@@ -125,6 +131,7 @@ fn say_what_is_odd(settings: &Settings) {
 #[derive(Debug)]
 struct App<S> {
     engine: Arc<Engine<S>>,
+    journal: Journal,
     settings: Settings,
     reloader: Reloader,
     delivery: Delivery,
@@ -135,41 +142,43 @@ struct App<S> {
 
 impl<S: Lanes> App<S> {
     /// Puts what is limited in force and takes the addresses to listen on. Nobody is served yet.
-    async fn build(settings: Settings, loaded: Loaded, store: S) -> anyhow::Result<Self> {
+    async fn build(
+        settings: Settings,
+        loaded: Loaded,
+        store: S,
+        ledger: Arc<dyn Ledger>,
+    ) -> anyhow::Result<Self> {
         let bound = Bound::take(&settings.listeners).await?;
         let limits = LimitsHandle::default();
         let reloader = Reloader::new(settings.inputs.clone(), loaded, limits.clone());
         let entrance = Entrance::open(&settings.auth)?;
         let delivery = Delivery::new(limits.clone(), AlertSettings::default());
-        let engine = Arc::new(Engine::new(limits, store, settings.engine.clone()).telling(delivery.alerts()));
-        Ok(Self {
-            engine,
-            settings,
-            reloader,
-            delivery,
-            entrance,
-            bound,
-            health: Health::new(Serving::Unwanted),
-        })
+        let journal = audit::open(ledger, limits.clone());
+        let engine = Engine::new(limits, store, settings.engine.clone()).telling(delivery.alerts());
+        let engine = Arc::new(engine.recording(journal.clone()));
+        let health = Health::new(Serving::Unwanted);
+        Ok(Self { engine, journal, settings, reloader, delivery, entrance, bound, health })
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
     /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
     /// `more` as well.
     async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
-        let Self { engine, settings, reloader, delivery, mut entrance, bound, health } = self;
+        let Self { engine, journal, settings, reloader, delivery, mut entrance, bound, health } = self;
         let (stopper, stopping) = Stopper::new();
         let addresses = bound.addresses()?;
         let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
         probes.extend(more);
+        probes.push(audit::probe(&journal));
         let mut beside = Parts::default();
         entrance.announce(addresses.admin()).context("cannot show the token that was made")?;
         let Entrance { gate, denials, .. } = entrance;
         let AuthSettings { tokens, file } = settings.auth;
         beside.add(auth::follow(gate.clone(), tokens, file, pending()).map(Ok));
-        beside.add(token::log(denials).map(Ok));
+        beside.add(audit::record_denials(journal.clone(), denials).map(Ok));
         let admin = admin::serve(bound.admin, engine.clone(), gate, probes, admin::connections(), pending());
         beside.add(admin.map(Ok));
+        let reloads = audit::record_reloads(journal.clone(), reloader.status());
         beside.add(reloader.run(pending()).map(Ok));
         let (closer, mut last) = tell(delivery);
 
@@ -184,10 +193,14 @@ impl<S: Lanes> App<S> {
         let inboxes = staff(settings.threads, &desk, &mut parts)?;
         // Who was served before would be answered by policy, although the store is there.
         let stop = stop.shared();
+        // And what was set over the files is in force before anybody is served by them alone.
         tokio::select! {
-            () = engine.store().tried() => {}
+            _ = join(engine.store().tried(), journal.catch_up()) => {}
             () = stop.clone() => {}
         }
+        audit::tell(&journal);
+        beside.add(journal.clone().follow(pending()).map(Ok));
+        beside.add(reloads.map(Ok));
         parts.add(accept(bound.grpc, inboxes, stopping.clone()));
         let http = http::serve(bound.http, engine, health.clone(), HttpSettings::default(), stopping.asked());
         parts.add(http.map(Ok));
@@ -208,6 +221,7 @@ impl<S: Lanes> App<S> {
         stopper.stop();
         let drained = parts.drain().await;
         closer.stop();
+        audit::tell(&journal);
         early.and(drained).and(last.drain().await)
     }
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime::Runtime;
 use tollgate::app;
-use tollgate::config::cli::{CheckArgs, Cli, Command, ExportArgs, ServeArgs, TokenCommand, UsageCommand};
+use tollgate::config::cli::{AuditCommand, CheckArgs, Cli, Command, ServeArgs, TokenCommand, UsageCommand};
 use tollgate::config::settings::keys::SENT_TOKEN;
 use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
@@ -20,7 +20,11 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(arguments) => serve(*arguments),
         Command::Check(arguments) => check(arguments),
-        Command::Usage(UsageCommand::Export(arguments)) => export(&arguments),
+        Command::Usage(UsageCommand::Export(arguments)) => asking(|token| app::export(&arguments, token)),
+        Command::Audit(AuditCommand::Verify(arguments)) => app::verify(&arguments),
+        Command::Audit(AuditCommand::Export(arguments)) => {
+            asking(|token| app::export_audit(&arguments, token))
+        }
         Command::Token(TokenCommand::New(arguments)) => app::new_token(&arguments),
     };
     match done {
@@ -42,9 +46,12 @@ fn check(arguments: CheckArgs) -> anyhow::Result<()> {
     app::check(&Inputs::resolve(&arguments.sources(environment()))?)
 }
 
-fn export(arguments: &ExportArgs) -> anyhow::Result<()> {
-    let token = std::env::var(SENT_TOKEN).ok();
-    runtime()?.block_on(app::export(arguments, token))
+/// Asks a server, with the token of the environment if there is one.
+fn asking<F>(ask: impl FnOnce(Option<String>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    runtime()?.block_on(ask(std::env::var(SENT_TOKEN).ok()))
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -14,6 +14,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::engine::{Inspect, Odd};
@@ -21,7 +22,7 @@ use crate::limits::{Alerted, RuleSet, Tallied, Tally};
 
 use settled::Settled;
 
-use super::Count;
+use super::{Count, Counting};
 
 /// What the text is, for the header of the answer.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,7 +34,11 @@ pub(super) fn text_of<'a>(
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tollgate");
     for count in counts {
-        registry.register(count.name, count.help, ConstCounter::new((count.look)()));
+        let now = (count.look)();
+        match count.kind {
+            Counting::Events => registry.register(count.name, count.help, ConstCounter::new(now)),
+            Counting::Things => registry.register(count.name, count.help, ConstGauge::new(now)),
+        }
     }
     let help =
         "Settles that nobody waits for and the store had no answer to: what they were to charge is lost";

@@ -10,31 +10,43 @@ use crate::admin::{Probe, State};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::limits::KeySecret;
+use crate::store::Ledger;
 use crate::store::durable::{DataFile, FlushStatus, Flusher};
+use crate::store::ledger::FileLedger;
 use crate::store::memory::{MemorySettings, MemoryStore};
+
+use super::audit;
 
 /// Writes down what the embedded store counts, where that is wanted.
 #[derive(Debug)]
 pub(super) struct Keeper(Option<Flusher>);
 
+/// The embedded store, and what there is beside it.
+pub(super) struct Embedded {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) keeper: Keeper,
+    pub(super) ledger: Arc<dyn Ledger>,
+}
+
 impl Keeper {
-    /// The embedded store with all that its data directory holds, and who goes on writing there.
-    pub(super) fn begin(
-        memory: MemorySettings,
-        settings: &Settings,
-    ) -> anyhow::Result<(Arc<MemoryStore>, Self)> {
+    /// The embedded store with all that its data directory holds, who goes on writing there, and the ledger.
+    pub(super) fn begin(memory: MemorySettings, settings: &Settings) -> anyhow::Result<Embedded> {
         let store =
             |secret| Arc::new(MemoryStore::new(memory, Clock::System, secret).keeping(settings.usage));
         let given = settings.key_secret;
         let Some(data) = &settings.data else {
-            return Ok((store(given.unwrap_or_else(KeySecret::random)), Self(None)));
+            let store = store(given.unwrap_or_else(KeySecret::random));
+            return Ok(Embedded { store, keeper: Self(None), ledger: audit::homeless() });
         };
         let (mut file, secret) = DataFile::open(data, given)?;
         let store = store(secret);
         let kinds = store.kept();
         file.load(&kinds)?;
+        // The data file is held by this process, and so is all that is beside it.
+        let ledger = Arc::new(FileLedger::open(&data.dir)?);
         let flusher = Flusher::start(file, kinds, data.flush_interval, Clock::System);
-        Ok((store, Self(Some(flusher.context("cannot start the thread that writes")?))))
+        let keeper = Self(Some(flusher.context("cannot start the thread that writes")?));
+        Ok(Embedded { store, keeper, ledger })
     }
 
     /// How the data directory is, for operators.

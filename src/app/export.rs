@@ -1,4 +1,4 @@
-//! `tollgate usage export`: asks a running server for usage events and passes them on as they come.
+//! `tollgate usage export` and `tollgate audit export`: ask a running server for lines and pass them on as they come.
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::cli::ExportArgs;
+use crate::config::cli::{AuditExportArgs, ExportArgs, ServerArgs};
 
 /// How long the server may take to begin its answer, and to go on with it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,12 +30,33 @@ const MOST_OF_PROBLEM: usize = 4096;
 ///
 /// What is wrong with what is asked, that nobody answers, and that the answer breaks off.
 pub async fn export(asked: &ExportArgs, token: Option<String>) -> anyhow::Result<()> {
-    let place = place(&asked.admin)?;
-    let token = token_of(asked, token)?;
-    let mut answer = ask(place, &target(asked), token.as_deref()).await.with_context(|| {
+    let broken_off = "the answer broke off; go on with --after and the last id";
+    pass_on(&asked.server, &target(asked), token, broken_off).await
+}
+
+/// As [`export`], the records of the audit.
+///
+/// # Errors
+///
+/// As of [`export`].
+pub async fn export_audit(asked: &AuditExportArgs, token: Option<String>) -> anyhow::Result<()> {
+    let broken_off = "the answer broke off; go on with --from and the number behind the last";
+    pass_on(&asked.server, &format!("/audit/lines?from={}", asked.from), token, broken_off).await
+}
+
+/// Writes what `server` answers at `target` to standard output.
+async fn pass_on(
+    server: &ServerArgs,
+    target: &str,
+    token: Option<String>,
+    broken_off: &'static str,
+) -> anyhow::Result<()> {
+    let place = place(&server.admin)?;
+    let token = token_of(server, token)?;
+    let mut answer = ask(place, target, token.as_deref()).await.with_context(|| {
         format!(
             "no Tollgate answers at {}; name the admin listener of a running one with --admin",
-            asked.admin
+            server.admin
         )
     })?;
     if !answer.status().is_success() {
@@ -48,9 +69,7 @@ pub async fn export(asked: &ExportArgs, token: Option<String>) -> anyhow::Result
         bail!("{}", in_words(&problem));
     }
     let mut output = io::stdout().lock();
-    while let Some(part) =
-        next_part(&mut answer).await.context("the answer broke off; go on with --after and the last id")?
-    {
+    while let Some(part) = next_part(&mut answer).await.context(broken_off)? {
         match output.write_all(&part) {
             // Whoever reads has read enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -79,12 +98,12 @@ fn place(address: &str) -> anyhow::Result<&str> {
 }
 
 /// The token to send, if there is one.
-fn token_of(asked: &ExportArgs, token: Option<String>) -> anyhow::Result<Option<String>> {
+fn token_of(server: &ServerArgs, token: Option<String>) -> anyhow::Result<Option<String>> {
     let read = |file: &PathBuf| {
         std::fs::read_to_string(file)
             .with_context(|| format!("--token-file: cannot read '{}'", file.display()))
     };
-    let token = asked.token_file.as_ref().map(read).transpose()?.or(token);
+    let token = server.token_file.as_ref().map(read).transpose()?.or(token);
     Ok(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 

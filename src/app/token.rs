@@ -80,13 +80,3 @@ impl Entrance {
         io::stderr().write_all(text.as_bytes())
     }
 }
-
-/// Logs who was refused, until nobody can be any more.
-pub(super) async fn log(mut denials: Denials) {
-    while let Some(denial) = denials.recv().await {
-        let name = denial.actor.as_ref().map_or("", |actor| &actor.name);
-        let from = denial.from.map(|address| address.to_string()).unwrap_or_default();
-        let (action, why, times) = (denial.action.name(), denial.why, denial.times);
-        tracing::warn!(name, from, action, why, times, "somebody was refused at the admin listener");
-    }
-}

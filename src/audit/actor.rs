@@ -42,7 +42,7 @@ impl fmt::Display for Role {
 /// Who does something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {
-    /// The name of the token or of the certificate.
+    /// The name of the token or of the certificate; empty of one who is not known, and has no role either.
     pub name: Box<str>,
     /// What it may do.
     pub role: Role,
@@ -54,5 +54,15 @@ impl Actor {
     /// Tollgate itself, which acts where nobody has asked it to.
     pub fn tollgate() -> Self {
         Self { name: "tollgate".into(), role: Role::Admin, from: None }
+    }
+
+    /// Somebody who did not say who they are, or not in a way that is believed.
+    pub fn unknown(from: Option<IpAddr>) -> Self {
+        Self { name: "".into(), role: Role::Viewer, from }
+    }
+
+    /// Whether it was found out who it is.
+    pub fn is_known(&self) -> bool {
+        !self.name.is_empty()
     }
 }

@@ -24,9 +24,9 @@ pub struct Record {
     pub number: u64,
     /// When it was made, by the clock of the instance that made it.
     pub at: Timestamp,
-    /// Who did it: the name of a token or a certificate.
+    /// Who did it: the name of a token or a certificate. Empty if nobody knows.
     pub who: Box<str>,
-    /// Their role then.
+    /// Their role then; empty as well.
     pub role: Box<str>,
     /// From which address, where that was known.
     pub from: Option<Box<str>>,
@@ -80,8 +80,10 @@ pub(super) fn line(event: &Event, number: u64, head: Head, at: Timestamp) -> Vec
     };
     let text = |text: &str| Json::from(text);
     add("at", in_utc_to_the_microsecond(at).into());
-    add("who", text(&event.actor.name));
-    add("role", text(event.actor.role.name()));
+    if event.actor.is_known() {
+        add("who", text(&event.actor.name));
+        add("role", text(event.actor.role.name()));
+    }
     add("from", event.actor.from.map(|from| from.to_string()).into());
     add("action", text(event.action.name()));
     add("outcome", text(event.outcome.name()));
@@ -124,8 +126,8 @@ impl Read {
         Some(Record {
             number: self.link.number,
             at: instant(&text("at")?)?,
-            who: text("who")?,
-            role: text("role")?,
+            who: text("who").unwrap_or_default(),
+            role: text("role").unwrap_or_default(),
             from: text("from"),
             action: text("action")?,
             outcome: text("outcome")?,

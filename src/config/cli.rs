@@ -39,6 +39,9 @@ pub enum Command {
     /// Read what was spent and what was refused.
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// Read what admins did, and make sure that nobody has changed the records.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make tokens for those who may ask the admin listener.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -47,6 +50,48 @@ pub enum Command {
 const SERVE_NOTES: &str = "\
 Flags beat TOLLGATE_* in the environment, which beats the reference service's names there, which beat the
 settings file. Exit 78: the configuration is wrong, and standard error says where and what to write.";
+
+/// What to do about the audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Verify the chain of records in FILE; exit 1 and say where, if it is broken.
+    Verify(VerifyArgs),
+    /// Ask a running server for its records; print each as the line that it is.
+    Export(AuditExportArgs),
+}
+
+/// Which chain to verify.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Records, one on each line: audit.jsonl of a data directory, or what was exported; - is standard input.
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+    /// The hash of a record that has to be there, as it was logged or stood in /readyz: tells whether the end was cut off.
+    #[arg(long, value_name = "HASH")]
+    pub head: Option<String>,
+}
+
+/// Which records to ask for.
+#[derive(Args, Debug)]
+pub struct AuditExportArgs {
+    /// Who is asked.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// From the record with this number on.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub from: u64,
+}
+
+/// Which server to ask, and as whom.
+#[derive(Args, Debug)]
+pub struct ServerArgs {
+    /// The admin listener of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6070")]
+    pub admin: String,
+    /// A file with the token to send; its role may be viewer [env: TOLLGATE_TOKEN, the token itself].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
 
 /// What to do about tokens.
 #[derive(Debug, Subcommand)]
@@ -79,12 +124,9 @@ pub enum UsageCommand {
 /// Which usage events to ask for.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// The admin listener of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6070")]
-    pub admin: String,
-    /// A file with the token to send; its role may be viewer [env: TOLLGATE_TOKEN, the token itself].
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    /// Who is asked.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// From this time on: 2026-11-01, which begins in the time zone of the file, or 2026-11-01T00:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,

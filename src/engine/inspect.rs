@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::limits::RuleSet;
-use crate::store::{Store, StoreError};
+use crate::store::ledger::Line;
+use crate::store::{LedgerError, Store, StoreError};
 
 use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 use super::{Counts, Engine, Odd};
@@ -25,6 +26,9 @@ pub trait Inspect: Clone + Send + Sync + 'static {
 
     /// Whether the store answers now. If it does not, each limit is decided by its own policy.
     fn store_ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The lines of the audit from a place on, as they are; none behind the last.
+    fn audit_lines(&self, from: u64) -> impl Future<Output = Result<Vec<Line>, LedgerError>> + Send;
 
     /// Which usage events are asked for by these names and values.
     ///
@@ -59,6 +63,13 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
 
     async fn store_ready(&self) -> Result<(), StoreError> {
         self.store().ready().await
+    }
+
+    async fn audit_lines(&self, from: u64) -> Result<Vec<Line>, LedgerError> {
+        match self.journal() {
+            Some(journal) => journal.lines(from).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn usage(&self, asked: &[(String, Vec<u8>)]) -> Result<UsageQuery, InvalidUsageQuery> {

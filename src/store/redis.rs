@@ -11,6 +11,7 @@ mod errors;
 mod health;
 mod keys;
 mod lane;
+mod ledger;
 mod lua;
 mod offset;
 mod opening;
@@ -46,6 +47,7 @@ use self::unanswered::Unanswered;
 use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 pub use health::Finding;
+pub use ledger::RedisLedger;
 pub use settings::{InvalidRedis, RedisSettings, Secret};
 
 /// How often the Redis's own configuration is looked at.
@@ -61,6 +63,7 @@ pub struct RedisStore {
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     trails: Trails,
+    ledger: RedisLedger,
     checks: Arc<JoinSet<()>>,
 }
 
@@ -80,6 +83,7 @@ impl RedisStore {
         let shared = Arc::new(Shared::new(settings.key_secret));
         let mut checks = JoinSet::new();
         let pool = pool(&client, settings.connect_timeout);
+        let ledger = RedisLedger::new(pool.clone(), settings.connect_timeout);
         let (trails, scribe) = Trails::open(pool.clone(), settings.usage, settings.connect_timeout);
         checks.spawn(check(pool, shared.clone()));
         checks.spawn(scribe);
@@ -99,12 +103,17 @@ impl RedisStore {
             first_tries: FirstTries::default(),
             unanswered: Unanswered::default(),
         });
-        Ok(Self { lane: Lane::open(&plan), plan, shared, trails, checks: Arc::new(checks) })
+        Ok(Self { lane: Lane::open(&plan), plan, shared, trails, ledger, checks: Arc::new(checks) })
     }
 
     /// What was found about the Redis's own configuration when it was last looked at.
     pub fn findings(&self) -> Arc<BTreeSet<Finding>> {
         self.shared.findings.load_full()
+    }
+
+    /// Where it is kept what admins do.
+    pub fn ledger(&self) -> RedisLedger {
+        self.ledger.clone()
     }
 
     /// How many calls it had no answer to; tells that as long as anybody asks.
@@ -204,6 +213,7 @@ impl Lanes for RedisStore {
             plan: self.plan.clone(),
             shared: self.shared.clone(),
             trails: self.trails.clone(),
+            ledger: self.ledger.clone(),
             checks: self.checks.clone(),
         }
     }

@@ -40,9 +40,12 @@ fn allowed(overlay: &Overlay) -> Option<(u64, u64)> {
     }
 }
 
-/// A journal, and what it has put in force, at which time.
-fn journal(ledger: &MemoryLedger, clock: &Clock) -> (Journal, Arc<Mutex<Vec<(Option<u64>, Timestamp)>>>) {
-    let in_force = Arc::<Mutex<Vec<_>>>::default();
+/// How many logins were allowed, each time that anything was put in force.
+type InForce = Arc<Mutex<Vec<(Option<u64>, Timestamp)>>>;
+
+/// A journal, and what it puts in force.
+fn journal(ledger: &MemoryLedger, clock: &Clock) -> (Journal, InForce) {
+    let in_force = InForce::default();
     let put = in_force.clone();
     let journal = Journal::open(Arc::new(ledger.clone()), clock.clone(), move |overlay, now| {
         put.lock().push((allowed(&overlay).map(|(most, _)| most), now));

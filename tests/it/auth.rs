@@ -26,13 +26,14 @@ const FILE: &str = "examples/tollgate.yaml";
 type Route = (&'static str, &'static str, Option<Action>);
 
 /// Every route of the listener.
-const ROUTES: [Route; 9] = [
+const ROUTES: [Route; 10] = [
     ("GET", "/", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", None),
     ("GET", "/rlconfig", Some(Action::ShowRules)),
     ("GET", "/usage", Some(Action::ReadUsage)),
+    ("GET", "/audit/lines", Some(Action::ListAudit)),
     ("GET", "/admin/rate-limits/breakers", Some(Action::GetBreaker)),
     ("GET", "/admin/rate-limits/breaker/LIMIT", Some(Action::GetBreaker)),
     ("POST", "/admin/rate-limits/breaker/LIMIT", Some(Action::SetBreaker)),

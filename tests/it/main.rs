@@ -10,6 +10,8 @@ mod allocations;
 mod architecture;
 mod audit_chain;
 mod audit_journal;
+mod audit_ledger;
+mod audit_service;
 mod auth;
 mod bills;
 mod breakers;

@@ -23,8 +23,9 @@ pub(super) struct Book {
     skipped: u64,
     chain: Verification,
     overlay: Arc<Overlay>,
-    /// When the overlay was put in force; `None` if it has changed since.
-    in_force: Option<Timestamp>,
+    /// Whether the overlay has changed since it was put in force, and when that was.
+    has_changed: bool,
+    in_force: Timestamp,
     state: JournalState,
 }
 
@@ -93,7 +94,7 @@ impl Book {
             // One that stands behind later ones counts no more.
             Some(record) if record.number > before && !record.sets.is_empty() => {
                 record.fold(Arc::make_mut(&mut self.overlay));
-                self.in_force = None;
+                self.has_changed = true;
             }
             None if step.fault.is_none() => tracing::warn!(
                 place = line.place,
@@ -123,17 +124,17 @@ impl Book {
              and what is set is as the records say that are left"
         );
         let state = JournalState { lost: Some(head), ..std::mem::take(&mut self.state) };
-        *self = Self { state, ..Self::default() };
+        *self = Self { state, has_changed: true, ..Self::default() };
     }
 
     /// Whether what is set differs at `now` from what was last put in force; then it is about to be.
     pub(super) fn has_changed_by(&mut self, now: Timestamp) -> bool {
-        let has_ended = |since| self.overlay.next_end(since).is_some_and(|end| end <= now);
-        let has_changed = self.in_force.is_none_or(has_ended);
-        if has_changed {
-            self.in_force = Some(now);
+        let has_ended = self.overlay.next_end(self.in_force).is_some_and(|end| end <= now);
+        if !std::mem::take(&mut self.has_changed) && !has_ended {
+            return false;
         }
-        has_changed
+        self.in_force = now;
+        true
     }
 
     /// The ledger took a record.
@@ -146,9 +147,11 @@ impl Book {
 
     /// The ledger took no record.
     pub(super) fn could_not_write(&mut self, error: &LedgerError) {
-        let problem = error.to_string();
-        tracing::error!(problem, "the audit cannot be written: what was to be recorded is not done");
-        self.state.unwritten = Some(problem);
+        let problem = Some(error.to_string());
+        if self.state.unwritten != problem {
+            tracing::error!(problem, "the audit cannot be written: what was to be recorded is not done");
+        }
+        self.state.unwritten = problem;
     }
 
     /// The ledger was read to its end.

@@ -24,6 +24,9 @@ pub(super) const fn trail(trail: Trail) -> &'static str {
 /// A stream that is written to find out whether that works.
 pub(super) const TRAIL_PROBE: &str = "tollgate:usage:probe";
 
+/// The stream of what admins do.
+pub(super) const AUDIT: &str = "tollgate:audit";
+
 /// A name with room for tag and id.
 const FORM: &[u8; LENGTH] = b"tollgate:{................}:................................";
 const LENGTH: usize = 60;

@@ -1,0 +1,115 @@
+//! The audit: which ledger it has, who follows it, what operators are told of it, and what Tollgate records by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::admin::{Probe, State};
+use crate::audit::{Action, Actor, Event, Journal, Outcome};
+use crate::auth::{Denial, Denials};
+use crate::clock::Clock;
+use crate::config::reload::ReloadStatus;
+use crate::limits::LimitsHandle;
+use crate::store::Ledger;
+use crate::store::ledger::MemoryLedger;
+
+/// How soon a record that could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How much of what is wrong with files is recorded.
+const MOST_OF_REASON: usize = 1024;
+
+/// The ledger of a store that keeps nothing: standard output.
+pub(super) fn homeless() -> Arc<dyn Ledger> {
+    tracing::warn!(
+        records = MemoryLedger::MOST,
+        "what admins do goes to standard output, its newest records are kept in memory, and what they set is \
+         forgotten at the end: name a --data-dir or a Redis"
+    );
+    Arc::new(MemoryLedger::new(std::io::stdout()))
+}
+
+/// The journal of `ledger`, which sets over the files what is recorded.
+pub(super) fn open(ledger: Arc<dyn Ledger>, limits: LimitsHandle) -> Journal {
+    Journal::open(ledger, Clock::System, move |overlay, now| limits.set_over(overlay, now))
+}
+
+/// Says in the log where the chain ends: whoever has that can tell later whether anything was cut off.
+pub(super) fn tell(journal: &Journal) {
+    let head = journal.head();
+    tracing::info!(records = head.number, head = %head.hash, "the audit");
+}
+
+/// How the audit is, for operators.
+pub(super) fn probe(journal: &Journal) -> Probe {
+    let [look, records, unwritten] = [(); 3].map(|()| journal.clone());
+    Probe::new("audit", move || {
+        let state = look.state();
+        match state.problem() {
+            None => State::Telling(state.head.to_string()),
+            Some(problem) => State::Degraded(format!("{}; {problem}", state.head)),
+        }
+    })
+    .having("audit_records", "Records of the audit", move || records.head().number)
+    .counting(
+        "audit_failures",
+        "Records that could not be written: what they were of was not done",
+        move || unwritten.unwritten(),
+    )
+}
+
+/// Records what becomes of changed files, in the order in which it does. While nothing can be written, only the latest
+/// is kept to be.
+pub(super) async fn record_reloads(journal: Journal, mut status: watch::Receiver<ReloadStatus>) {
+    while status.changed().await.is_ok() {
+        let event = reloaded(&status.borrow_and_update());
+        while journal.append(|_| Ok::<_, ()>(event.clone())).await.is_err() {
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                // A newer one stands for this one as well.
+                changed = status.changed() => {
+                    status.mark_changed();
+                    if changed.is_ok() { break } else { return }
+                }
+            }
+        }
+    }
+}
+
+fn reloaded(status: &ReloadStatus) -> Event {
+    let outcome = if status.last_error.is_none() { Outcome::Done } else { Outcome::Refused };
+    let reason = status.last_error.as_ref().map(|found| beginning(&found.to_string())).unwrap_or_default();
+    Event {
+        after: json!({"generation": status.generation}),
+        reason,
+        ..Event::new(Actor::tollgate(), Action::Reload, outcome)
+    }
+}
+
+/// Records who was refused, until nobody can be any more, and logs it: that is there also where nothing can be recorded.
+pub(super) async fn record_denials(journal: Journal, mut denials: Denials) {
+    while let Some(denial) = denials.recv().await {
+        let name = denial.actor.as_ref().map_or("", |actor| &actor.name);
+        let from = denial.from.map(|address| address.to_string()).unwrap_or_default();
+        let (action, why, times) = (denial.action.name(), denial.why, denial.times);
+        tracing::warn!(name, from, action, why, times, "somebody was refused at the admin listener");
+        // The journal tells of what it cannot write.
+        _ = journal.append(|_| Ok::<_, ()>(denied(&denial))).await;
+    }
+}
+
+fn denied(denial: &Denial) -> Event {
+    let Denial { from, action, why, times, .. } = *denial;
+    let actor = denial.actor.clone().unwrap_or_else(|| Actor::unknown(from));
+    Event {
+        target: json!({"times": times}),
+        reason: why.into(),
+        ..Event::new(actor, action, Outcome::Refused)
+    }
+}
+
+/// As much of `text` as is recorded.
+fn beginning(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(MOST_OF_REASON)].into()
+}
