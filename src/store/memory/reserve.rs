@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 use super::MemoryStore;
-use super::records::{Record, RecordedPart, Reservation};
+use super::records::{PackedKey, PackedNumber, Perhaps, Record, RecordedPart, Reservation, Wide};
 use super::step::{FEW, Step};
 pub(super) use full::full;
 
@@ -112,7 +112,7 @@ impl RecordedPart {
                 Some(known) => {
                     known.granted = (known.granted + part.granted).min(MAX_AMOUNT);
                     known.taken = (known.taken + part.taken).min(MAX_AMOUNT);
-                    known.held = known.held.map(|_| known.granted);
+                    known.held = Perhaps::of(known.held.get().map(|_| known.granted));
                 }
                 None => parts.push(part),
             }
@@ -133,17 +133,17 @@ impl RecordedPart {
             Op::Take { .. } | Op::GiveBack { .. } | Op::Set { .. } | Op::Clear => (0, 0),
         };
         Some(Self {
-            key: charge.key,
-            limit: charge.overflow,
+            key: PackedKey::of(charge.key),
+            limit: Wide::of(charge.overflow),
             memo: charge.memo,
             window: charge.rule.window.clone(),
-            number: charge.rule.number,
+            number: PackedNumber::of(charge.rule.number),
             unit: charge.unit,
             on_error: charge.on_error,
             freed_by: charge.freed_by,
             ends: Span::holding(charge.rule.window, at).end,
             granted,
-            held: charge.has_holds().then_some(granted),
+            held: Perhaps::of(charge.has_holds().then_some(granted)),
             paid: 0,
             taken,
         })

@@ -9,7 +9,7 @@ use crate::store::{
 };
 
 use super::MemoryStore;
-use super::records::{Record, RecordedPart, Reservation};
+use super::records::{Perhaps, Record, RecordedPart, Reservation};
 use super::reserve::{Few, full};
 use super::rounds::Round;
 use super::step::{NOTHING, Step};
@@ -168,7 +168,7 @@ fn settle_part(
             .unwrap_or_else(|| step.ask(index, NOTHING, Overrun::Refuse, was)),
     };
     let held = if part.is_closed(step.at) {
-        part.held.filter(|_| part.is_covered(was.until))
+        part.held.get().filter(|_| part.is_covered(was.until))
     } else {
         goes_on.filter(|_| was_open || outcome.is_admitted()).map(|_| rest)
     };
@@ -177,11 +177,11 @@ fn settle_part(
         _ => 0,
     };
     let part = Part {
-        key: part.key,
-        limit: part.limit,
+        key: part.key.get(),
+        limit: part.limit.get(),
         memo: part.memo,
         unit: part.unit,
-        number: part.number,
+        number: part.number.get(),
         granted: part.granted,
         paid: due,
         charged,
@@ -234,9 +234,9 @@ impl Record {
         };
         self.until = until.unwrap_or(self.until);
         for (part, (due, held)) in self.parts.iter_mut().zip(dues.iter().zip(held)) {
-            (part.paid, part.held) = (*due, *held);
+            (part.paid, part.held) = (*due, Perhaps::of(*held));
             if then == Then::Released {
-                (part.held, part.taken) = (None, 0);
+                (part.held, part.taken) = (Perhaps::NONE, 0);
             }
         }
     }
@@ -257,7 +257,7 @@ impl RecordedPart {
     /// | nothing was held | what was paid, if that was spent at once |
     /// | it was settled | nothing more is due |
     fn is_covered(&self, until: Timestamp) -> bool {
-        self.held.is_some() && until >= self.ends
+        self.held != Perhaps::NONE && until >= self.ends
     }
 
     /// What is charged now, when `due` is due in all: all that is not paid. Once its period is over and covers what was
@@ -282,8 +282,8 @@ impl RecordedPart {
             Op::Take { room: 0, charge: self.due_now(due, (at, until)) }
         };
         Charge {
-            key: self.key,
-            overflow: self.limit,
+            key: self.key.get(),
+            overflow: self.limit.get(),
             rule: self.rule(),
             op,
             binding: Binding::Counted,

@@ -88,11 +88,12 @@ impl Reservations {
             return;
         }
         for part in record.parts.iter().filter(|part| !part.is_closed(at)) {
-            let Some(held) = part.held else { continue };
+            let Some(held) = part.held.get() else { continue };
             let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
-            let mut shard = self.0.shard_at(part.key.id).lock();
+            let id = part.key.get().id;
+            let mut shard = self.0.shard_at(id).lock();
             let fresh = State::fresh(&part.window);
-            shard.hold(part.key.id, fresh, (holder, held), at, &self.0.places);
+            shard.hold(id, fresh, (holder, held), at, &self.0.places);
         }
     }
 }

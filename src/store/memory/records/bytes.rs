@@ -8,7 +8,7 @@ use crate::limits::{CounterKey, Debt, Number, OnError, Unit, Window};
 use crate::store::FreedBy;
 use crate::store::usage::Totals;
 
-use super::{Record, RecordedPart, Reservation};
+use super::{PackedKey, PackedNumber, Perhaps, Record, RecordedPart, Reservation, Wide};
 
 /// The form that is written.
 const VERSION: u8 = 4;
@@ -83,14 +83,15 @@ impl Record {
 
 impl RecordedPart {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.key.tag.to_le_bytes());
-        bytes.extend_from_slice(&self.key.id.to_le_bytes());
-        bytes.extend_from_slice(&self.limit.to_le_bytes());
+        let CounterKey { tag, id } = self.key.get();
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&self.limit.get().to_le_bytes());
         bytes.extend_from_slice(&self.memo.to_le_bytes());
         write_window(bytes, &self.window);
         write_number(
             bytes,
-            match self.number {
+            match self.number.get() {
                 Number::Unlimited => 0,
                 Number::AtMost(most) => most + 1,
             },
@@ -99,7 +100,7 @@ impl RecordedPart {
         write_number(bytes, place(&ON_ERRORS, self.on_error));
         write_number(bytes, place(&FREED_BY, self.freed_by));
         write_instant(bytes, self.ends);
-        let held = self.held.map_or(0, |held| held.saturating_add(1));
+        let held = self.held.get().map_or(0, |held| held.saturating_add(1));
         [self.granted, held, self.paid, self.taken].iter().for_each(|amount| write_number(bytes, *amount));
     }
 
@@ -107,17 +108,19 @@ impl RecordedPart {
         let tag = u64::from_le_bytes(take(bytes)?);
         let id = u128::from_le_bytes(take(bytes)?);
         Some(Self {
-            key: CounterKey { tag, id },
-            limit: u128::from_le_bytes(take(bytes)?),
+            key: PackedKey::of(CounterKey { tag, id }),
+            limit: Wide::of(u128::from_le_bytes(take(bytes)?)),
             memo: if version > VERSION_WITHOUT_MEMOS { u64::from_le_bytes(take(bytes)?) } else { 0 },
             window: read_window(bytes)?,
-            number: read_number(bytes)?.checked_sub(1).map_or(Number::Unlimited, Number::AtMost),
+            number: PackedNumber::of(
+                read_number(bytes)?.checked_sub(1).map_or(Number::Unlimited, Number::AtMost),
+            ),
             unit: one_of(&UNITS, bytes)?,
             on_error: one_of(&ON_ERRORS, bytes)?,
             freed_by: one_of(&FREED_BY, bytes)?,
             ends: read_instant(bytes)?,
             granted: read_number(bytes)?,
-            held: read_number(bytes)?.checked_sub(1),
+            held: Perhaps::of(read_number(bytes)?.checked_sub(1)),
             paid: read_number(bytes)?,
             taken: read_number(bytes)?,
         })
@@ -238,17 +241,17 @@ mod tests {
                 let (key, limit, held) = (CounterKey { tag, id }, id.rotate_left(9), held.checked_sub(1));
                 let ends = Timestamp(ends);
                 RecordedPart {
-                    key,
-                    limit,
+                    key: PackedKey::of(key),
+                    limit: Wide::of(limit),
                     memo: tag.rotate_left(7),
                     window,
-                    number,
+                    number: PackedNumber::of(number),
                     unit,
                     on_error,
                     freed_by,
                     ends,
                     granted,
-                    held,
+                    held: Perhaps::of(held),
                     paid,
                     taken,
                 }
@@ -305,17 +308,17 @@ mod tests {
     #[test]
     fn a_record_from_before_there_were_memos_is_read_without() {
         let part = RecordedPart {
-            key: CounterKey { tag: 1, id: 2 },
-            limit: 3,
+            key: PackedKey::of(CounterKey { tag: 1, id: 2 }),
+            limit: Wide::of(3),
             memo: 4,
             window: Window::Request,
-            number: Number::AtMost(5),
+            number: PackedNumber::of(Number::AtMost(5)),
             unit: Unit::Tokens,
             on_error: OnError::Deny,
             freed_by: FreedBy::Holders,
             ends: Timestamp(6),
             granted: 7,
-            held: Some(8),
+            held: Perhaps::of(Some(8)),
             paid: 9,
             taken: 10,
         };

@@ -3,7 +3,7 @@
 use crate::algorithm::{Op, Share};
 use crate::clock::Timestamp;
 use crate::limits::Unit;
-use crate::store::memory::records::{Record, RecordedPart, Records, Reservation};
+use crate::store::memory::records::{Perhaps, Record, RecordedPart, Records, Reservation};
 use crate::store::memory::step::{NOBODY, Step};
 use crate::store::memory::{MemoryStore, reserve::Few};
 use crate::store::usage::Totals;
@@ -66,7 +66,7 @@ impl Record {
     fn spent(call: Reserve<'_>, at: Timestamp) -> Self {
         let parts = RecordedPart::all_of(call.charges, Share::WHOLE, at);
         let Expense { tokens, money, .. } = spent_at_once(call);
-        let paid = |part: RecordedPart| RecordedPart { held: None, paid: part.granted, ..part };
+        let paid = |part: RecordedPart| RecordedPart { held: Perhaps::NONE, paid: part.granted, ..part };
         Self {
             body: call.body,
             state: Reservation::Unheld,
