@@ -15,10 +15,12 @@ mod memo;
 mod native;
 mod odd;
 mod operate;
+mod recent;
 mod reference;
 mod request;
 mod seen;
 mod text;
+mod top;
 mod unclaimed;
 mod unpriced;
 mod usage;
@@ -35,11 +37,12 @@ pub use hold::{
 pub use inspect::Inspect;
 pub use odd::Odd;
 pub use operate::{
-    BreakerError, BreakerOf, BreakerStatus, Caution, Change, ChangeTerms, Consumer, ExplainCall, Explanation,
-    Foreseen, Import, ImportMode, ImportRow, Imported, InForce, LimitChanged, LimitUsage, LimitValue,
-    Listing, MOST_ROWS, Mistake, Near, Operate, OperateError, PastRefusal, PriceChanged, Reach, RefusedBy,
-    ResetSubject, RowImported, RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectPart,
-    SubjectReset, SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
+    AssignedTier, AuditPage, AuditQuery, BreakerError, BreakerOf, BreakerStatus, Caution, Change,
+    ChangeTerms, Consumer, ExplainCall, Explanation, Foreseen, Import, ImportMode, ImportRow, Imported,
+    InForce, LimitChanged, LimitUsage, LimitValue, Listing, MOST_ROWS, Mistake, Near, Operate, OperateError,
+    OwnNumber, PastRefusal, PriceChanged, PricePlaced, Reach, RefusedBy, ResetSubject, RowImported,
+    RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectPart, SubjectReset, SubjectUsage,
+    TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
 };
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
@@ -61,7 +64,9 @@ use draws::Draws;
 use hold::{Names, Settlements};
 use insist::Insisted;
 use odd::Oddities;
+use recent::RecentRefusals;
 use seen::SeenTiers;
+use top::{Sampler, TopSketches};
 
 /// What transports see of the engine.
 pub trait Check: Clone + Send + Sync + 'static {
@@ -157,6 +162,9 @@ pub struct Engine<S> {
     settlements: Arc<Settlements>,
     insisted: Arc<Insisted>,
     seen: Arc<SeenTiers>,
+    recent: Arc<RecentRefusals>,
+    sampler: Sampler,
+    top: Arc<TopSketches>,
 }
 
 impl<S: Store> Engine<S> {
@@ -178,6 +186,9 @@ impl<S: Store> Engine<S> {
             settlements: Arc::default(),
             insisted: Arc::default(),
             seen: Arc::default(),
+            recent: Arc::default(),
+            sampler: Sampler::default(),
+            top: Arc::default(),
         }
     }
 
@@ -224,6 +235,8 @@ impl<S: Lanes> Engine<S> {
             settlements: self.settlements.clone(),
             insisted: self.insisted.clone(),
             seen: self.seen.clone(),
+            recent: self.recent.clone(),
+            top: self.top.clone(),
             ..Self::new(self.limits.clone(), self.store.lane(), self.settings.clone())
         }
     }

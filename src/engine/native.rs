@@ -13,6 +13,7 @@ mod kept;
 mod plan;
 mod reading;
 mod refused;
+mod sample;
 mod select;
 mod shown;
 mod spent;
@@ -36,7 +37,7 @@ pub(super) use effect::{Asked, op};
 pub(super) use kept::{Kept, KeptFor};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
-pub(super) use select::{Misnamed, Reached, misnamed};
+pub(super) use select::{Misnamed, Reached, misnamed, route_named};
 pub(super) use stream::Bill;
 
 /// One limit that a descriptor touches.
@@ -106,6 +107,9 @@ pub(super) async fn check<S: Store>(
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});
     }
+    if engine.sampler.takes_this() {
+        sample::sample(engine, domain, request, at);
+    }
     let crossings = watch::crossings(engine, plan.grown(decision.code, outcomes));
     if !crossings.is_empty() {
         Box::pin(watch::raise(engine, domain, at, &crossings)).await;
@@ -140,8 +144,18 @@ impl Touch<'_> {
         !matches!(self.part, Part::Unnamed | Part::Unpriced)
     }
 
+    /// Which limit it is.
+    pub(super) const fn id(&self) -> LimitId {
+        self.id
+    }
+
+    /// On which tier the call is.
+    pub(super) const fn tier(&self) -> TierId {
+        self.tier
+    }
+
     /// Which charge is made to it, if one is.
-    fn charge(&self) -> Option<usize> {
+    pub(super) fn charge(&self) -> Option<usize> {
         match self.part {
             Part::Charged(index) | Part::Stopped(index) => Some(index),
             Part::Unnamed | Part::Unpriced | Part::Looked(_) => None,

@@ -4,22 +4,29 @@
 //! they are the callers'.
 
 mod ask;
+mod audit;
 mod breakers;
+mod change;
 mod error;
 mod explain;
 mod import;
 mod list;
 mod number;
+mod record;
 mod reset;
+mod set_number;
+mod set_price;
+mod set_tier;
 mod top;
 mod update;
 mod usage;
 mod who;
 
+pub use audit::{AuditPage, AuditQuery};
 pub use error::{Mistake, Near, OperateError};
 pub use explain::{ExplainCall, Explanation, Foreseen, PastRefusal, RefusedBy, RuleTouched};
 pub use import::{Import, ImportMode, ImportRow, Imported, MOST_ROWS, RowImported};
-pub use list::Listing;
+pub use list::{AssignedTier, Listing, OwnNumber, PricePlaced};
 pub use number::{InForce, LimitValue, Source};
 pub use reset::{ResetSubject, SubjectReset};
 pub use top::{Consumer, SubjectPart, TopConsumers, TopOf};
@@ -88,6 +95,85 @@ pub trait Operate: Inspect {
         actor: &Actor,
         request: ResetSubject<'_>,
     ) -> impl Future<Output = Result<SubjectReset, OperateError>> + Send;
+
+    /// Every limit on every tier, and all else that is set over the files.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request.
+    fn list(&self, domain: Option<&[u8]>) -> Result<Listing, OperateError>;
+
+    /// Changes how much a limit allows.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the change could not be recorded: then nothing is changed.
+    fn update(
+        &self,
+        actor: &Actor,
+        request: UpdateLimit<'_>,
+    ) -> impl Future<Output = Result<LimitChanged, OperateError>> + Send;
+
+    /// Puts a subject on a tier.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the change could not be recorded: then nothing is changed.
+    fn set_tier(
+        &self,
+        actor: &Actor,
+        request: SetTier<'_>,
+    ) -> impl Future<Output = Result<TierChanged, OperateError>> + Send;
+
+    /// Sets what tokens cost.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the change could not be recorded: then nothing is changed.
+    fn set_price(
+        &self,
+        actor: &Actor,
+        request: SetPrice<'_>,
+    ) -> impl Future<Output = Result<PriceChanged, OperateError>> + Send;
+
+    /// Which limits a call would touch, and what they would say. Nothing is charged.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request, and that the store did not answer.
+    fn explain(
+        &self,
+        request: ExplainCall<'_>,
+    ) -> impl Future<Output = Result<Explanation, OperateError>> + Send;
+
+    /// Sets what subjects have used elsewhere, or says what that would change.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request as a whole, and that the store did not answer: then some of it may have been done, and
+    /// it is to be asked again.
+    fn import(
+        &self,
+        actor: &Actor,
+        request: Import<'_>,
+    ) -> impl Future<Output = Result<Imported, OperateError>> + Send;
+
+    /// What was done.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the query, and that the records cannot be read.
+    fn audit(&self, query: AuditQuery<'_>) -> impl Future<Output = Result<AuditPage, OperateError>> + Send;
+
+    /// Why the call that brought this id as its entry `request_id` was refused; `None` if that is not known, or no longer.
+    fn refusal(&self, request_id: &[u8]) -> Option<PastRefusal>;
+
+    /// Who asks a limit the most.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request.
+    fn top(&self, request: TopOf<'_>) -> Result<TopConsumers, OperateError>;
 }
 
 /// Which breaker.
@@ -201,5 +287,41 @@ impl<S: Store> Operate for Arc<Engine<S>> {
 
     async fn reset(&self, actor: &Actor, request: ResetSubject<'_>) -> Result<SubjectReset, OperateError> {
         reset::reset(self, actor, &request).await
+    }
+
+    fn list(&self, domain: Option<&[u8]>) -> Result<Listing, OperateError> {
+        list::list(self, domain)
+    }
+
+    async fn update(&self, actor: &Actor, request: UpdateLimit<'_>) -> Result<LimitChanged, OperateError> {
+        set_number::update(self, actor, &request).await
+    }
+
+    async fn set_tier(&self, actor: &Actor, request: SetTier<'_>) -> Result<TierChanged, OperateError> {
+        set_tier::set_tier(self, actor, &request).await
+    }
+
+    async fn set_price(&self, actor: &Actor, request: SetPrice<'_>) -> Result<PriceChanged, OperateError> {
+        set_price::set_price(self, actor, &request).await
+    }
+
+    async fn explain(&self, request: ExplainCall<'_>) -> Result<Explanation, OperateError> {
+        explain::explain(self, &request).await
+    }
+
+    async fn import(&self, actor: &Actor, request: Import<'_>) -> Result<Imported, OperateError> {
+        import::import(self, actor, &request).await
+    }
+
+    async fn audit(&self, query: AuditQuery<'_>) -> Result<AuditPage, OperateError> {
+        audit::audit(self, &query).await
+    }
+
+    fn refusal(&self, request_id: &[u8]) -> Option<PastRefusal> {
+        self.recent.find(request_id)
+    }
+
+    fn top(&self, request: TopOf<'_>) -> Result<TopConsumers, OperateError> {
+        top::top(self, request)
     }
 }

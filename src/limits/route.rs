@@ -83,6 +83,11 @@ impl Routes {
         &self.routes[id.0].name
     }
 
+    /// Every route's key as written, but for that of the limits of every call.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| &*route.name)
+    }
+
     /// The route that a caller names: a named route, or a pattern by its own text.
     pub fn named(&self, name: &[u8]) -> Option<RouteId> {
         self.by_name.get(name).copied()

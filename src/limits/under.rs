@@ -17,7 +17,8 @@ type OverDomain<'o> = Vec<(&'o Target, &'o Placed)>;
 
 impl RuleSet {
     /// The same with `over` set over it, as far as that holds at `now`. What is not changed by it is shared.
-    pub(super) fn under(self: &Arc<Self>, over: &Overlay, now: Timestamp) -> Arc<Self> {
+    #[must_use]
+    pub fn under(self: &Arc<Self>, over: &Overlay, now: Timestamp) -> Arc<Self> {
         let mut by_domain: HashMap<&[u8], OverDomain<'_>> = HashMap::new();
         let mut prices = Vec::new();
         for (target, placed) in over.iter().filter(|(_, placed)| placed.holds_at(now)) {

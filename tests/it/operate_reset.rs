@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tollgate::audit::{Actor, Role};
-use tollgate::clock::Micros;
+use tollgate::audit::{Actor, Journal, Role};
+use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
     Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Mistake, Operate, OperateError,
     Progress, ReserveAnswer, ReserveRequest, ResetSubject, Ruling, SettleRequest, SubjectOf, SubjectReset,
@@ -15,7 +15,7 @@ use tollgate::store::Store;
 use tollgate::store::refusals::WithRefusals;
 
 use crate::operate_usage::entries;
-use crate::support::bench::{Bench, promises};
+use crate::support::bench::{Bench, START, promises};
 use crate::support::embedded::rules;
 
 promises!(of [memory, redis]: {
@@ -61,7 +61,8 @@ struct Shop<S>(Arc<Engine<S>>);
 impl<S: Store> Shop<S> {
     fn of(store: S, file: &str) -> Self {
         let limits = LimitsHandle::new(rules(file));
-        Self(Arc::new(Engine::new(limits, store, EngineSettings::default())))
+        let journal = Journal::in_memory(Clock::manual(START), |_, _| {});
+        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
     }
 
     async fn code(&self, pairs: &str) -> Code {

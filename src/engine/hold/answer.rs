@@ -261,7 +261,7 @@ impl LimitStanding {
     }
 
     /// Of a limit that is asked for `room`.
-    pub(super) fn of_asked(
+    pub(in crate::engine) fn of_asked(
         settled: Settled<'_>,
         room: Option<u64>,
         answer: &Answer,

@@ -2,7 +2,7 @@
 
 use crate::algorithm::{Op, Rule};
 use crate::engine::request::Descriptor;
-use crate::limits::{Captures, KeySecret, Limit, NativeDomain, Subjects, TierId, Whose};
+use crate::limits::{Captures, KeySecret, Limit, LimitId, NativeDomain, Subject, Subjects, TierId, Whose};
 use crate::store::{Binding, Charge};
 
 use super::plan::charge;
@@ -21,6 +21,7 @@ pub(in crate::engine) struct KeptFor<'a, 'd> {
 /// A limit, and whose counter it keeps.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Kept<'a> {
+    pub(in crate::engine) id: LimitId,
     pub(in crate::engine) limit: &'a Limit,
     pub(in crate::engine) whose: Whose,
 }
@@ -53,12 +54,22 @@ impl<'a, 'd> KeptFor<'a, 'd> {
 
     /// Every limit that keeps a counter of its own for it, in the order of the file.
     pub(in crate::engine) fn limits(&self) -> Vec<Kept<'a>> {
-        let kept = |limit: &'a Limit| {
+        let kept = |(index, limit): (usize, &'a Limit)| {
             let subject = limit.subjects.find(|key| self.value_of(key));
             let is_kept = *limit.subjects != Subjects::ALL && !subject.is_incomplete();
-            is_kept.then(|| Kept { limit, whose: subject.hashed(self.secret) })
+            is_kept.then(|| Kept { id: LimitId(index), limit, whose: subject.hashed(self.secret) })
         };
-        self.domain.limits.iter().filter_map(kept).collect()
+        self.domain.limits.iter().enumerate().filter_map(kept).collect()
+    }
+
+    /// Who may have a number of `limit` of their own: the whole subject, or the one of its first part alone if no more is
+    /// named. By which keys, joined by `+`.
+    pub(in crate::engine) fn owner(&self, limit: &Limit) -> Option<(String, Whose)> {
+        let subject = limit.subjects.find(|key| self.value_of(key));
+        let (key, value) = subject.parts.first().copied().flatten()?;
+        let named = if subject.is_incomplete() { Subject::of_one(key, value) } else { subject };
+        let keys = named.parts.iter().flatten().map(|(key, _)| String::from_utf8_lossy(key));
+        Some((keys.collect::<Vec<_>>().join("+"), named.hashed(self.secret)))
     }
 
     /// Does `op` to the counter of `kept` on `tier`. It never refuses.

@@ -9,6 +9,7 @@ use crate::store::{Answer, Store};
 
 use super::about::about;
 use super::plan::Plan;
+use super::sample::remember;
 use super::{Part, Settled};
 
 impl Settled<'_> {
@@ -20,16 +21,21 @@ impl Settled<'_> {
         }
     }
 
+    /// Why its limit refuses, by `answer` to `plan`.
+    pub(super) fn reason(&self, plan: &Plan<'_>, answer: &Answer) -> Reason {
+        Reason::of(self, self.room(plan), answer)
+    }
+
     /// Whether its limit refuses by its policy: by `answer`, nobody could look at it.
     #[inline]
     pub(super) fn is_unchecked(&self, plan: &Plan<'_>, answer: &Answer) -> bool {
         answer.degraded.is_some()
             && self.refusal().is_some()
-            && Reason::of(self, self.room(plan), answer) == Reason::StoreUnavailable
+            && self.reason(plan, answer) == Reason::StoreUnavailable
     }
 }
 
-/// Writes down that limits of tokens or money refused a call, if any did: whose the first descriptor is that met one,
+/// Writes down that limits of tokens or money refused a call, if any did, and remembers why it was refused: whose the first descriptor is that met one,
 /// and which ones refused. `asked` adds what the descriptor at that place asked for.
 #[cold]
 #[inline(never)]
@@ -41,6 +47,7 @@ pub(super) fn write_down<S: Store>(
     answer: &Answer,
     asked: impl FnOnce(usize, &mut Object),
 ) {
+    remember(engine, domain, request, plan, answer);
     let room = |settled: &Settled<'_>| settled.room(plan);
     let refusing =
         plan.settled_by_descriptor(&answer.outcomes).map(|settled| refused_by(settled, room, answer));

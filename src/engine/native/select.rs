@@ -97,6 +97,16 @@ pub(super) fn route<'a>(
     domain.routes.find(method, path)
 }
 
+/// The name of the route that `descriptor` takes, unless it names its limit.
+pub(in crate::engine) fn route_named<'r>(
+    domain: &'r NativeDomain,
+    descriptor: &Descriptor<'_>,
+) -> Option<&'r str> {
+    let names_limit = sent(&descriptor.entries, b"limit").is_some();
+    let (id, _) = route(domain, &descriptor.entries).filter(|_| !names_limit)?;
+    Some(domain.routes.name(id))
+}
+
 /// The day of the month on which months and years begin for this call, by its entry `anchor`. Only what was sent
 /// counts: whoever could choose it in a path would choose a fresh counter.
 pub(super) fn anchor(descriptor: &Descriptor<'_>) -> Option<u8> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::hold::InvalidHold;
-use crate::money::InvalidDecimal;
+use crate::money::{InvalidDecimal, NanoUsd};
 use crate::nearest::nearest;
 use crate::store::StoreError;
 
@@ -96,6 +96,77 @@ pub enum OperateError {
         /// Why it may be one.
         change: &'static str,
     },
+    /// The domain has no such route.
+    #[error("route: the domain has no route {0}")]
+    UnknownRoute(Near),
+    /// A limit has no number that holds for all tiers.
+    #[error("tier: '{limit}' has no number for all tiers; name one of {tiers}")]
+    NoNumberForAll {
+        /// Its name.
+        limit: String,
+        /// The tiers there are.
+        tiers: String,
+    },
+    /// More than one subject, or none, where one is meant.
+    #[error("subject.entries: name one subject, by one key")]
+    SeveralSubjects,
+    /// Too much is set for single subjects.
+    #[error(
+        "no more than {0} numbers and tiers of single subjects can be set; clear some, or put them on tiers"
+    )]
+    NoRoom(usize),
+    /// No name that a model can have.
+    #[error("model: must be text of 1 to {0} bytes")]
+    ModelName(usize),
+    /// A model that has no prices, which may be a mistake.
+    #[error("model: '{model}' has no prices yet; {near}send force if it is meant")]
+    NewModel {
+        /// Its name.
+        model: String,
+        /// Whether another is meant, if one is near.
+        near: String,
+    },
+    /// No class of tokens.
+    #[error("usd_per_million: there is no class of tokens {0}")]
+    UnknownClass(Near),
+    /// A price from the past on.
+    #[error("effective_from: is past, and what was charged by then stays charged; leave it out for now")]
+    FromPast,
+    /// There is no price to be taken back.
+    #[error("model: no price of '{model}' was set from {from} on")]
+    NoSuchPrice {
+        /// The model.
+        model: String,
+        /// From when on.
+        from: String,
+    },
+    /// Too much at once.
+    #[error("rows: {0} given, at most {1} are taken at once")]
+    TooManyRows(usize, usize),
+    /// The same counter twice.
+    #[error("row {0} says it already")]
+    RepeatedRow(usize),
+    /// A limit of which nothing can be used elsewhere.
+    #[error("limit: '{0}' counts what goes on now, so there is nothing to import")]
+    NothingToImport(String),
+    /// No amount.
+    #[error("used: '{0}' is no number of units; write digits")]
+    Used(String),
+    /// More hits than anything counts.
+    #[error("hits: {0} is above the largest amount, 9007199254740991")]
+    TooManyHits(u64),
+    /// No page.
+    #[error("page: is none that an answer has said; leave it out for the first")]
+    Page,
+    /// What is done is recorded nowhere.
+    #[error("nothing is recorded here, so nothing can be changed")]
+    NoJournal,
+    /// It could not be recorded, so it is not done.
+    #[error("{0}")]
+    Unrecorded(String),
+    /// The records cannot be read.
+    #[error("the audit cannot be read: {0}")]
+    Unread(String),
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),
@@ -112,6 +183,8 @@ pub enum Mistake {
     Stale,
     /// It has to be asked otherwise.
     Guarded,
+    /// There is no room for more.
+    Full,
     /// None: it cannot be done now.
     Unavailable,
 }
@@ -120,10 +193,21 @@ impl OperateError {
     /// What kind of a mistake it is.
     pub const fn mistake(&self) -> Mistake {
         match self {
-            Self::UnknownDomain(_) | Self::UnknownLimit(_) | Self::UnknownTier(_) => Mistake::Unknown,
+            Self::UnknownDomain(_)
+            | Self::UnknownLimit(_)
+            | Self::UnknownTier(_)
+            | Self::UnknownRoute(_)
+            | Self::NoNumberForAll { .. }
+            | Self::NoSuchPrice { .. } => Mistake::Unknown,
             Self::Stale { .. } | Self::FutureVersion { .. } => Mistake::Stale,
-            Self::NeedsForce { .. } | Self::ReferenceDomain(_) | Self::NothingToOperate => Mistake::Guarded,
-            Self::Unavailable(_) => Mistake::Unavailable,
+            Self::NeedsForce { .. }
+            | Self::NewModel { .. }
+            | Self::ReferenceDomain(_)
+            | Self::NothingToOperate => Mistake::Guarded,
+            Self::NoRoom(_) => Mistake::Full,
+            Self::Unavailable(_) | Self::NoJournal | Self::Unrecorded(_) | Self::Unread(_) => {
+                Mistake::Unavailable
+            }
             _ => Mistake::Invalid,
         }
     }
@@ -170,6 +254,12 @@ pub(super) fn check_reason(reason: &str) -> Result<(), OperateError> {
         bytes if bytes > MOST_REASON_BYTES => Err(OperateError::LongReason(bytes)),
         _ => Ok(()),
     }
+}
+
+/// Reads dollars as they travel.
+pub(super) fn dollars(text: &[u8]) -> Result<NanoUsd, OperateError> {
+    let text = std::str::from_utf8(text).map_err(|_| InvalidDecimal::Form)?;
+    Ok(NanoUsd::parse_decimal(text)?)
 }
 
 /// What somebody wrote, or its beginning.

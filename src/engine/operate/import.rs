@@ -1,13 +1,31 @@
 //! Takes over what was used elsewhere: sets what is used now, so that nobody gets a second quota in the middle of a month.
+//!
+//! What a row says is the true count as of now: of a month, a day or a total what is used of it, of a sliding window or a
+//! bucket as if all of it was asked just now. To import the same again changes nothing. Rows are set some at a time, each
+//! of them in one step.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::limits::Entry;
+use serde_json::{Value as Json, json};
 
-use super::error::OperateError;
+use crate::algorithm::Op;
+use crate::audit::{Action, Actor};
+use crate::engine::Engine;
+use crate::engine::native::KeptFor;
+use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, Unit, Window};
+use crate::store::{Charge, Store};
+
+use super::ask::ask;
+use super::error::{OperateError, check_reason, dollars, text};
+use super::record::{Deed, record_and_do};
+use super::usage::{ONE_LEFT, tier};
+use super::who::{Who, domain, limit_named};
 
 /// The most rows of an [`Import`].
 pub const MOST_ROWS: usize = 1000;
+/// How many rows are set in one step.
+const AT_ONCE: usize = 100;
 
 /// Set what is used.
 #[derive(Clone, Debug)]
@@ -56,8 +74,138 @@ pub struct Imported {
 pub struct RowImported {
     /// The limit.
     pub limit: Arc<str>,
+    /// What it counts.
+    pub unit: Unit,
     /// What was used before.
     pub before: u64,
     /// What is used, or would be.
     pub after: u64,
+}
+
+/// A row that makes sense.
+struct Row<'a> {
+    limit: &'a Limit,
+    units: u64,
+    look: Charge<'a>,
+}
+
+pub(super) async fn import<S: Store>(
+    engine: &Engine<S>,
+    actor: &Actor,
+    request: &Import<'_>,
+) -> Result<Imported, OperateError> {
+    check_reason(request.reason)?;
+    if request.rows.len() > MOST_ROWS {
+        return Err(OperateError::TooManyRows(request.rows.len(), MOST_ROWS));
+    }
+    let rules = engine.limits.load();
+    let domain = domain(&rules, request.domain)?;
+    let read = read(engine, domain, &request.rows);
+    let good: Vec<&Row<'_>> = read.iter().flatten().collect();
+    let is_done = request.mode == ImportMode::Done && good.len() == read.len() && !good.is_empty();
+    let (version, before) = if is_done {
+        let deed = Deed {
+            actor,
+            action: Action::ImportUsage,
+            domain: Some(&domain.name),
+            target: target(&good),
+            reason: request.reason,
+        };
+        let event = deed.event(Json::Null, Json::Null);
+        let (version, before) = record_and_do(engine, event, ask_all(engine, &good, Row::set)).await?;
+        (Some(version), before)
+    } else {
+        (None, ask_all(engine, &good, Row::look).await?)
+    };
+    let mut before = before.into_iter();
+    let mut imported = |row: Row<'_>| {
+        let (limit, unit) = (row.limit.name.clone(), row.limit.unit);
+        RowImported { limit, unit, before: before.next().unwrap_or_default(), after: row.units }
+    };
+    Ok(Imported { rows: read.into_iter().map(|row| row.map(&mut imported)).collect(), version })
+}
+
+/// What the rows mean, each by itself; and that none of them says what another has said.
+fn read<'r, S: Store>(
+    engine: &Engine<S>,
+    domain: &'r NativeDomain,
+    rows: &[ImportRow<'_>],
+) -> Vec<Result<Row<'r>, OperateError>> {
+    let mut said: HashMap<CounterKey, usize> = HashMap::new();
+    let read = rows.iter().zip(1..).map(|(asked, number)| {
+        let row = row(engine, domain, asked)?;
+        match said.insert(row.look.key, number) {
+            Some(before) => Err(OperateError::RepeatedRow(before)),
+            None => Ok(row),
+        }
+    });
+    read.collect()
+}
+
+fn row<'r, S: Store>(
+    engine: &Engine<S>,
+    domain: &'r NativeDomain,
+    asked: &ImportRow<'_>,
+) -> Result<Row<'r>, OperateError> {
+    let limit = domain.limit(limit_named(domain, asked.limit)?);
+    if matches!(limit.window, Window::Concurrent { .. } | Window::Request) {
+        return Err(OperateError::NothingToImport(limit.name.to_string()));
+    }
+    let who = Who { domain: None, entries: asked.subject.clone() };
+    let descriptor = who.descriptor(domain)?;
+    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
+    let kept = kept_for.limits().into_iter().find(|kept| std::ptr::eq(kept.limit, limit));
+    let kept = kept.ok_or_else(|| OperateError::OtherSubject {
+        limit: limit.name.to_string(),
+        subjects: limit.subjects.to_string(),
+    })?;
+    let (tier, _) = tier(&engine.seen, domain, &kept_for)?;
+    let look = kept_for.charge(kept, tier, ONE_LEFT);
+    Ok(Row { limit, units: units(limit, asked.used)?, look })
+}
+
+/// So many units of what `limit` counts.
+fn units(limit: &Limit, used: &[u8]) -> Result<u64, OperateError> {
+    if limit.unit == Unit::Money {
+        return dollars(used).map(|amount| amount.0);
+    }
+    let read = || std::str::from_utf8(used).ok()?.parse().ok().filter(|units| *units <= MAX_AMOUNT);
+    read().ok_or_else(|| OperateError::Used(text(used)))
+}
+
+impl<'r> Row<'r> {
+    fn look(&self) -> Vec<Charge<'r>> {
+        vec![self.look]
+    }
+
+    /// Looks, then sets.
+    fn set(&self) -> Vec<Charge<'r>> {
+        vec![self.look, Charge { op: Op::Set { units: self.units }, ..self.look }]
+    }
+}
+
+/// Does what `charges` says to each row, some rows at a time. What was used before, of each.
+async fn ask_all<'r, S: Store>(
+    engine: &Engine<S>,
+    rows: &[&Row<'r>],
+    charges: fn(&Row<'r>) -> Vec<Charge<'r>>,
+) -> Result<Vec<u64>, OperateError> {
+    let mut before = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(AT_ONCE) {
+        let each: Vec<Vec<Charge<'r>>> = rows.iter().map(|row| charges(row)).collect();
+        let answer = ask(engine, &each.concat()).await?;
+        let mut outcomes = answer.outcomes.iter();
+        for charges in &each {
+            before.extend(outcomes.next().map(|outcome| outcome.standing.used));
+            outcomes.by_ref().take(charges.len() - 1).for_each(drop);
+        }
+    }
+    Ok(before)
+}
+
+/// What a record tells of `rows`: how many there are of each limit.
+fn target(rows: &[&Row<'_>]) -> Json {
+    let mut limits: BTreeMap<&str, u64> = BTreeMap::new();
+    rows.iter().for_each(|row| *limits.entry(&row.limit.name).or_default() += 1);
+    json!({"rows": rows.len(), "limits": limits})
 }

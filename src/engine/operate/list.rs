@@ -1,13 +1,146 @@
 //! Every limit on every tier, and all else that is set over the files.
 
-use super::number::LimitValue;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::limits::{
+    ALL_TIERS, LimitId, NativeDomain, Overlay, Placed, SubjectId, Target, TierId, Value, Whose,
+};
+use crate::prices::PerMillion;
+use crate::store::Store;
 
-/// What is in force.
+use super::error::OperateError;
+use super::number::{InForce, LimitValue, Source};
+use super::who::domain;
+
+/// How much that is set for single subjects is listed.
+const MOST_LISTED: usize = 1000;
+
+/// What is in force in one domain, and what tokens cost in all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listing {
-    /// Every limit on every tier on which its number is its own, domain by domain in the order of the files; under `all`
-    /// the number of a limit that holds wherever a tier says nothing else.
+    /// The domain.
+    pub domain: Box<str>,
+    /// Its tiers, in the order of the file; one called `all`, if it has none.
+    pub tiers: Vec<Box<str>>,
+    /// Every limit on every tier, limit by limit in the order of the file. The number that a limit has for all tiers stands
+    /// under `all`, and under a tier only what that one has instead.
     pub limits: Vec<LimitValue>,
-    /// The number of the newest record.
+    /// Numbers that single subjects have, up to a thousand.
+    pub own: Vec<OwnNumber>,
+    /// Tiers that single subjects are put on, up to a thousand.
+    pub assigned: Vec<AssignedTier>,
+    /// How much more there is of either.
+    pub unlisted: usize,
+    /// Prices that are set over the files.
+    pub prices: Vec<PricePlaced>,
+    /// The number of the newest record that has changed any of it.
     pub version: u64,
+}
+
+/// A number that one subject has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnNumber {
+    /// Whose.
+    pub subject: SubjectId,
+    /// The limit; as tier that on which its calls are that name none.
+    pub value: LimitValue,
+}
+
+/// A tier that one subject is put on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedTier {
+    /// Who.
+    pub subject: SubjectId,
+    /// The tier.
+    pub tier: Box<str>,
+    /// The number of the record that set it.
+    pub version: u64,
+    /// When it comes to its end; `None` if it does not.
+    pub until: Option<Timestamp>,
+}
+
+/// A price that is set over the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricePlaced {
+    /// The model.
+    pub model: Box<str>,
+    /// From when on.
+    pub from: Timestamp,
+    /// What a million tokens cost.
+    pub prices: PerMillion,
+    /// The number of the record that set it.
+    pub version: u64,
+}
+
+pub(super) fn list<S: Store>(engine: &Engine<S>, name: Option<&[u8]>) -> Result<Listing, OperateError> {
+    // Read before the rules: whoever changes one by this version has seen at least that.
+    let overlay = engine.limits.overlay();
+    let rules = engine.limits.load();
+    let domain = domain(&rules, name)?;
+    let limits = (0..domain.limits.len()).flat_map(|id| values(domain, LimitId(id))).collect();
+    let mut listing = Listing {
+        domain: domain.name.clone(),
+        tiers: domain.tiers.names.clone(),
+        limits,
+        own: Vec::new(),
+        assigned: Vec::new(),
+        unlisted: 0,
+        prices: Vec::new(),
+        version: overlay.version(),
+    };
+    listing.add(domain, &overlay, engine.store.now());
+    Ok(listing)
+}
+
+impl Listing {
+    /// Adds what is set over the files beside numbers of tiers, and holds at `now`.
+    fn add(&mut self, domain: &NativeDomain, overlay: &Overlay, now: Timestamp) {
+        for (target, placed) in overlay.iter().filter(|(_, placed)| placed.holds_at(now)) {
+            let is_listed = self.own.len() + self.assigned.len() < MOST_LISTED;
+            match (target, &placed.value) {
+                (Target::Price { model, from }, Value::Price(prices)) => {
+                    let (model, prices) = (model.clone(), *prices);
+                    self.prices.push(PricePlaced { model, from: *from, prices, version: placed.version });
+                }
+                (Target::Own { .. } | Target::Tier { .. }, _) if target.domain() != Some(&*domain.name) => {}
+                (Target::Own { .. } | Target::Tier { .. }, _) if !is_listed => self.unlisted += 1,
+                (Target::Own { limit, subject, .. }, _) => self.own.extend(own(domain, limit, subject)),
+                (Target::Tier { subject, .. }, Value::Tier(tier)) => {
+                    self.assigned.push(AssignedTier::of(subject, tier, placed));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl AssignedTier {
+    fn of(subject: &SubjectId, tier: &str, placed: &Placed) -> Self {
+        let (subject, tier) = (subject.clone(), tier.into());
+        Self { subject, tier, version: placed.version, until: placed.until }
+    }
+}
+
+/// What the limit with this id allows, on every tier on which that is something of its own.
+fn values(domain: &NativeDomain, id: LimitId) -> Vec<LimitValue> {
+    let limit = domain.limit(id);
+    let for_all = limit.basis.for_all;
+    let value = |tier: &str, given| LimitValue::new(domain, limit, tier.into(), InForce::given(given));
+    let tiers = domain.tiers.names.iter().zip(0..).filter(|_| domain.has_tiers() || for_all.is_none());
+    let of_tiers = tiers.map(|(name, tier)| (name, domain.given(TierId(tier), id)));
+    let of_tiers = of_tiers.filter(|(_, given)| Some(*given) != for_all);
+    let all = for_all.map(|given| value(ALL_TIERS, given));
+    all.into_iter().chain(of_tiers.map(|(name, given)| value(name, given))).collect()
+}
+
+/// The number of `subject`, if it is in force.
+fn own(domain: &NativeDomain, limit: &str, subject: &SubjectId) -> Option<OwnNumber> {
+    let id = domain.limit_named(limit)?;
+    let limit = domain.limit(id);
+    let assigned = domain.assigned.as_ref().and_then(|assigned| assigned.of_subject(subject.hash));
+    let tier = assigned.unwrap_or(domain.tiers.default);
+    let key = Whose::alone(subject.hash).counter(limit.identity);
+    let number = InForce::of(domain, id, tier, (key, limit.identity));
+    let value = LimitValue::new(domain, limit, domain.tiers.names[tier.0].clone(), number);
+    (number.source == Source::Own).then(|| OwnNumber { subject: subject.clone(), value })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::limits::{Number, Unit};
+use crate::limits::{CounterKey, Given, Limit, LimitId, NativeDomain, Number, Origin, TierId, Unit};
 
 /// A number that is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,6 @@ pub struct InForce {
     pub version: u64,
     /// When it comes to its end; `None` if it does not.
     pub until: Option<Timestamp>,
-}
-
-impl InForce {
-    /// As the file says.
-    pub(super) const fn of_file(number: Number) -> Self {
-        Self { number, source: Source::File, version: 0, until: None }
-    }
 }
 
 /// Who says how much a limit allows.
@@ -64,4 +57,44 @@ pub struct LimitValue {
     pub window: String,
     /// Whose counters it keeps, as written: `user|ip`.
     pub per: String,
+}
+
+impl InForce {
+    /// As `given` for a tier.
+    pub(super) const fn given(given: Given) -> Self {
+        Self::said_by(given, Source::Override)
+    }
+
+    /// How much the limit with this id allows on `tier` whose counter has `key`, for `identity`.
+    pub(super) fn of(
+        domain: &NativeDomain,
+        id: LimitId,
+        tier: TierId,
+        (key, identity): (CounterKey, u128),
+    ) -> Self {
+        let own = domain.limit(id).own.as_ref().and_then(|own| own.of(key, identity));
+        own.map_or_else(|| Self::given(domain.given(tier, id)), |own| Self::said_by(own, Source::Own))
+    }
+
+    /// As `given`, by `source` unless by the file.
+    const fn said_by(given: Given, source: Source) -> Self {
+        match given.origin {
+            Origin::File => Self { number: given.number, source: Source::File, version: 0, until: None },
+            Origin::Override { version, until } => Self { number: given.number, source, version, until },
+        }
+    }
+}
+
+impl LimitValue {
+    pub(super) fn new(domain: &NativeDomain, limit: &Limit, tier: Box<str>, number: InForce) -> Self {
+        Self {
+            domain: domain.name.clone(),
+            tier,
+            limit: limit.name.clone(),
+            number,
+            unit: limit.unit,
+            window: limit.window.in_words(),
+            per: limit.subjects.to_string(),
+        }
+    }
 }

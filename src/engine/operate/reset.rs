@@ -7,17 +7,20 @@
 
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
 use crate::algorithm::Op;
-use crate::audit::Actor;
+use crate::audit::{Action, Actor};
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::engine::native::{Kept, KeptFor};
 use crate::engine::seen::SeenTiers;
-use crate::limits::{NativeDomain, TierId, Unit, Window};
+use crate::limits::{NativeDomain, SubjectId, TierId, Unit, Window};
 use crate::store::{Answer, Charge, Store};
 
 use super::ask::ask;
 use super::error::{Near, OperateError, check_reason, text};
+use super::record::{Deed, record_and_do, standings_json, target_of};
 use super::usage::{ONE_LEFT, tier};
 use super::who::{Who, domain};
 
@@ -66,11 +69,20 @@ pub(super) async fn reset<S: Store>(
     let descriptor = request.who.descriptor(domain)?;
     let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
     let resetting = Resetting::of(&engine.seen, domain, kept_for, &request.limits)?;
-    let answer = ask(engine, &resetting.charges()).await?;
+    let looked = ask(engine, &resetting.looks()).await?;
+    let stood = standings_json(&resetting.standings(engine, &looked));
+    let deed = Deed {
+        actor,
+        action: Action::ResetUser,
+        domain: Some(&domain.name),
+        target: target(&request.who.subjects(domain, engine.store.key_secret()), &request.limits),
+        reason: request.reason,
+    };
+    let charges = resetting.charges();
+    let clearing = ask(engine, &charges);
+    let (version, answer) = record_and_do(engine, deed.event(stood, Json::Null), clearing).await?;
     let before = resetting.standings(engine, &answer);
-    let (domain, who, reason) = (&domain.name, &*actor.name, request.reason);
-    tracing::warn!(%domain, who, reason, limits = before.len(), "limits of a subject were reset");
-    Ok(SubjectReset { domain: domain.clone(), before, kept: resetting.kept, version: 0 })
+    Ok(SubjectReset { domain: domain.name.clone(), before, kept: resetting.kept, version })
 }
 
 impl<'a, 'd> Resetting<'a, 'd> {
@@ -96,21 +108,34 @@ impl<'a, 'd> Resetting<'a, 'd> {
         Ok(Self { kept_for, tier, cleared, kept, op })
     }
 
-    /// For each limit a look, then all that clears them.
-    fn charges(&self) -> Vec<Charge<'a>> {
-        let look = |kept: &Kept<'a>| self.kept_for.charge(*kept, self.tier, ONE_LEFT);
-        let clear = |kept: &Kept<'a>| self.kept_for.charges_of_all_days(*kept, self.tier, self.op);
-        self.cleared.iter().map(look).chain(self.cleared.iter().flat_map(clear)).collect()
+    /// A look at each limit.
+    fn looks(&self) -> Vec<Charge<'a>> {
+        self.cleared.iter().map(|kept| self.kept_for.charge(*kept, self.tier, ONE_LEFT)).collect()
     }
 
-    /// How each limit stood, by the answer to [`charges`](Self::charges).
+    /// The same, then all that clears them.
+    fn charges(&self) -> Vec<Charge<'a>> {
+        let clear = |kept: &Kept<'a>| self.kept_for.charges_of_all_days(*kept, self.tier, self.op);
+        let mut charges = self.looks();
+        charges.extend(self.cleared.iter().flat_map(clear));
+        charges
+    }
+
+    /// How each limit stood, by the answer to a call that begins with [`looks`](Self::looks).
     fn standings<S: Store>(&self, engine: &Engine<S>, answer: &Answer) -> Vec<LimitStanding> {
-        let standing = |(kept, outcome): (&Kept<'_>, _)| {
-            let number = kept.limit.number(self.tier);
+        let standing = |((kept, look), outcome): ((&Kept<'_>, Charge<'_>), _)| {
+            let number = look.rule.number;
             LimitStanding::new(kept.limit, number, outcome, answer.at, engine.settings.enforcement)
         };
-        self.cleared.iter().zip(&answer.outcomes).map(standing).collect()
+        self.cleared.iter().zip(self.looks()).zip(&answer.outcomes).map(standing).collect()
     }
+}
+
+/// Whose limits are cleared, and which if they are named.
+fn target(subjects: &[SubjectId], limits: &[&[u8]]) -> Json {
+    let limits = limits.iter().map(|name| Json::from(text(name))).collect::<Vec<_>>();
+    let limits = if limits.is_empty() { Json::Null } else { limits.into() };
+    target_of(subjects, [("limits", limits)])
 }
 
 /// Whether the limit `name` is one of `all`.

@@ -1,6 +1,15 @@
 //! Who asks a limit the most.
 
 use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::top::ONE_IN;
+use crate::store::Store;
+
+use super::error::OperateError;
+use super::who::{domain, limit_named};
+
+/// How many are told, unless it is said.
+const MOST: usize = 10;
 
 /// Who asks this limit the most?
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +29,8 @@ pub struct TopConsumers {
     pub domain: Box<str>,
     /// The limit.
     pub limit: Box<str>,
-    /// Since when it is counted.
-    pub since: Timestamp,
+    /// Since when it is counted; `None` if no call of it was looked at yet.
+    pub since: Option<Timestamp>,
     /// One in so many calls is looked at.
     pub one_in: u64,
     /// The most busy first.
@@ -42,8 +51,18 @@ pub struct SubjectPart {
 pub struct Consumer {
     /// Who it is, as calls bring it.
     pub subject: Vec<SubjectPart>,
-    /// How many calls that is, about.
-    pub calls: u64,
+    /// How much it asks for, about: hits; of tokens and money, calls that ask whether any is left.
+    pub hits: u64,
     /// By how many that may be too many, beside what sampling misses.
     pub over_by: u64,
+}
+
+pub(super) fn top<S: Store>(engine: &Engine<S>, request: TopOf<'_>) -> Result<TopConsumers, OperateError> {
+    let rules = engine.limits.load();
+    let domain = domain(&rules, request.domain)?;
+    let limit = domain.limit(limit_named(domain, request.limit)?);
+    let told = engine.top.of(limit.identity, request.most.unwrap_or(MOST));
+    let (since, consumers) = told.map_or((None, Vec::new()), |(since, told)| (Some(since), told));
+    let (domain, limit) = (domain.name.clone(), limit.name.as_ref().into());
+    Ok(TopConsumers { domain, limit, since, one_in: ONE_IN, consumers })
 }

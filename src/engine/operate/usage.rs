@@ -63,15 +63,11 @@ pub(super) async fn usage_of<S: Store>(
     let limits = kept.limits();
     let looks: Vec<Charge<'_>> = limits.iter().map(|limit| kept.charge(*limit, tier, ONE_LEFT)).collect();
     let answer = ask(engine, &looks).await?;
-    let told = limits.iter().zip(&looks).zip(&answer.outcomes).map(|((kept, look), outcome)| LimitUsage {
-        standing: LimitStanding::new(
-            kept.limit,
-            look.rule.number,
-            outcome,
-            answer.at,
-            engine.settings.enforcement,
-        ),
-        number: InForce::of_file(look.rule.number),
+    let told = limits.iter().zip(&looks).zip(&answer.outcomes).map(|((kept, look), outcome)| {
+        let number = InForce::of(domain, kept.id, tier, (look.key, look.overflow));
+        let enforcement = engine.settings.enforcement;
+        let standing = LimitStanding::new(kept.limit, number.number, outcome, answer.at, enforcement);
+        LimitUsage { standing, number }
     });
     let limits = told.collect();
     Ok(SubjectUsage {

@@ -1,8 +1,9 @@
 //! Whose counters an operator means, and in which domain.
 
 use crate::engine::hold::SubjectOf;
+use crate::engine::native::subject_in;
 use crate::engine::request::Descriptor;
-use crate::limits::{Domain, Entry, NativeDomain, RuleSet};
+use crate::limits::{Domain, Entry, KeySecret, LimitId, NativeDomain, RuleSet, SubjectId};
 
 use super::error::{Near, OperateError, text};
 
@@ -34,6 +35,20 @@ impl<'a> Who<'a> {
             true => Ok(descriptor),
             false => Err(OperateError::NoSubject(subject_keys(domain).join(", "))),
         }
+    }
+}
+
+impl Who<'_> {
+    /// Who is named, without values: a user first.
+    pub(super) fn subjects(&self, domain: &NativeDomain, secret: KeySecret) -> Vec<SubjectId> {
+        let named = self.entries.iter().filter(|entry| !is_beside(domain, entry.key));
+        let subject = |entry: &Entry<'_>| {
+            let hash = subject_in(domain, entry.key, entry.value, secret)?;
+            Some(SubjectId { key: String::from_utf8_lossy(entry.key).into(), hash })
+        };
+        let mut subjects: Vec<SubjectId> = named.filter_map(subject).collect();
+        subjects.sort_by_key(|subject| *subject.key != *"user");
+        subjects
     }
 }
 
@@ -73,6 +88,12 @@ pub(super) fn domain<'r>(rules: &'r RuleSet, name: Option<&[u8]>) -> Result<&'r 
             None => Err(OperateError::UnknownDomain(Near::of(name, names()))),
         },
     }
+}
+
+/// The limit called `name`.
+pub(super) fn limit_named(domain: &NativeDomain, name: &[u8]) -> Result<LimitId, OperateError> {
+    let names = domain.limits.iter().map(|limit| &*limit.name);
+    domain.by_name.get(name).copied().ok_or_else(|| OperateError::UnknownLimit(Near::of(name, names)))
 }
 
 /// Every domain of a Tollgate file, by name.

@@ -1,0 +1,87 @@
+//! What was done, page by page.
+
+use crate::audit::{Asked, Head, Record};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::native::subject_in;
+use crate::limits::{Entry, SubjectId};
+use crate::store::Store;
+
+use super::error::OperateError;
+use super::record::journal;
+use super::who::{domain, natives};
+
+/// The most records of a page.
+const MOST_RECORDS: usize = 1000;
+/// How many records a page has, unless it is said.
+const RECORDS: usize = 100;
+
+/// Which records?
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery<'a> {
+    /// Of this domain; `None` for all.
+    pub domain: Option<&'a [u8]>,
+    /// About this subject.
+    pub subject: Option<Entry<'a>>,
+    /// From this time on.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub to: Option<Timestamp>,
+    /// Behind the page that has said so; empty for the first.
+    pub page: &'a [u8],
+    /// How many, up to a thousand; `None` for a hundred.
+    pub most: Option<usize>,
+}
+
+/// Some records, the latest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditPage {
+    /// The records. There may be none, and yet more behind them.
+    pub records: Vec<Record>,
+    /// What asks for more, as [`AuditQuery::page`]; `None` if there are none.
+    pub next: Option<String>,
+    /// The end of the chain.
+    pub head: Head,
+}
+
+pub(super) async fn audit<S: Store>(
+    engine: &Engine<S>,
+    query: &AuditQuery<'_>,
+) -> Result<AuditPage, OperateError> {
+    let journal = journal(engine)?;
+    let asked = Asked {
+        domain: query.domain.map(|name| String::from_utf8_lossy(name).into()),
+        subject: query.subject.map(|entry| whom(engine, query.domain, entry)).transpose()?,
+        from: query.from,
+        to: query.to,
+        page: place(query.page)?,
+        most: query.most.unwrap_or(RECORDS).clamp(1, MOST_RECORDS),
+    };
+    let page = journal.records(&asked).await.map_err(|error| OperateError::Unread(error.to_string()))?;
+    let next = page.next.map(|place| place.to_string());
+    Ok(AuditPage { records: page.records, next, head: journal.head() })
+}
+
+/// The subject that `entry` names, as the domain reads it, or the first one if none is said.
+fn whom<S: Store>(
+    engine: &Engine<S>,
+    name: Option<&[u8]>,
+    entry: Entry<'_>,
+) -> Result<SubjectId, OperateError> {
+    let rules = engine.limits.load();
+    let domain = match name {
+        Some(_) => domain(&rules, name)?,
+        None => *natives(&rules).first().ok_or(OperateError::NothingToOperate)?,
+    };
+    let hash = subject_in(domain, entry.key, entry.value, engine.store.key_secret());
+    let key = String::from_utf8_lossy(entry.key).into();
+    hash.map(|hash| SubjectId { key, hash }).ok_or(OperateError::SeveralSubjects)
+}
+
+fn place(page: &[u8]) -> Result<Option<u64>, OperateError> {
+    let read = || std::str::from_utf8(page).ok()?.parse().ok();
+    match page {
+        b"" => Ok(None),
+        _ => read().map(Some).ok_or(OperateError::Page),
+    }
+}

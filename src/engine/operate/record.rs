@@ -1,0 +1,93 @@
+//! What operators do is recorded before it is done, and before it is answered.
+
+use serde_json::Value as Json;
+
+use crate::audit::{Action, Actor, Event, Journal, JournalError, Outcome, subject_json};
+use crate::engine::Engine;
+use crate::engine::hold::LimitStanding;
+use crate::limits::{Overlay, SubjectId};
+use crate::store::Store;
+
+use super::error::OperateError;
+
+/// What is going to be done, and by whom.
+pub(super) struct Deed<'a> {
+    pub(super) actor: &'a Actor,
+    pub(super) action: Action,
+    pub(super) domain: Option<&'a str>,
+    pub(super) target: Json,
+    pub(super) reason: &'a str,
+}
+
+impl Deed<'_> {
+    /// The event that it is done.
+    pub(super) fn event(&self, before: Json, after: Json) -> Event {
+        let event = Event::new(self.actor.clone(), self.action, Outcome::Done);
+        Event {
+            domain: self.domain.map(Into::into),
+            target: self.target.clone(),
+            before,
+            after,
+            reason: self.reason.into(),
+            ..event
+        }
+    }
+}
+
+/// Where it is recorded.
+pub(super) fn journal<S>(engine: &Engine<S>) -> Result<&Journal, OperateError> {
+    engine.journal.as_ref().ok_or(OperateError::NoJournal)
+}
+
+/// Records what `decide` says of what is set by then. The number of the record.
+pub(super) async fn record<S: Store>(
+    engine: &Engine<S>,
+    decide: impl Fn(&Overlay) -> Result<Event, OperateError>,
+) -> Result<u64, OperateError> {
+    let appended = journal(engine)?.append(decide).await;
+    appended.map(|appended| appended.number).map_err(|error| match error {
+        JournalError::Refused(error) => error,
+        error => OperateError::Unrecorded(error.to_string()),
+    })
+}
+
+/// Records `event`, then does `deed`; if that fails, records that too. The number of the first record.
+pub(super) async fn record_and_do<S: Store, T>(
+    engine: &Engine<S>,
+    event: Event,
+    deed: impl Future<Output = Result<T, OperateError>>,
+) -> Result<(u64, T), OperateError> {
+    let number = record(engine, |_| Ok(event.clone())).await?;
+    match deed.await {
+        Ok(done) => Ok((number, done)),
+        Err(error) => {
+            let failed = Event { outcome: Outcome::Failed, after: Json::Null, sets: Vec::new(), ..event };
+            if let Err(unrecorded) = record(engine, |_| Ok(failed.clone())).await {
+                tracing::error!(record = number, %error, %unrecorded, "it is not recorded that this was not done");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Where limits stand, for people to read.
+pub(super) fn standings_json(standings: &[LimitStanding]) -> Json {
+    let one = |standing: &LimitStanding| {
+        let amounts = [("used", standing.used), ("held", standing.held)].into_iter();
+        let amounts = amounts.filter(|(name, amount)| *name == "used" || *amount > 0);
+        let amounts = amounts.map(|(name, amount)| (name.to_owned(), amount.into()));
+        (standing.limit.to_string(), Json::Object(amounts.collect()))
+    };
+    Json::Object(standings.iter().map(one).collect())
+}
+
+/// What a record's target says of `subjects`, by the first of which it is found, and of what stands `beside` them.
+pub(super) fn target_of(
+    subjects: &[SubjectId],
+    beside: impl IntoIterator<Item = (&'static str, Json)>,
+) -> Json {
+    let named = ["subject", "with", "and"].into_iter().zip(subjects);
+    let named = named.map(|(name, subject)| (name, subject_json(subject)));
+    let members = named.chain(beside).filter(|(_, member)| !member.is_null());
+    Json::Object(members.map(|(name, member)| (name.to_owned(), member)).collect())
+}

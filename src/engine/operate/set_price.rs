@@ -1,0 +1,132 @@
+//! Sets what the tokens of a model cost from an instant on. What was charged before stays charged.
+
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+
+use crate::audit::{Action, Actor, Event, Set};
+use crate::calendar::in_utc;
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::limits::{Number, Overlay, RuleSet, Target, Unit, Value};
+use crate::nearest::nearest;
+use crate::prices::{Class, MOST_NAME_BYTES, PerMillion};
+use crate::store::Store;
+
+use super::change::suspicion;
+use super::error::{Near, OperateError, check_reason, dollars};
+use super::record::{Deed, record};
+use super::set_number::head;
+use super::update::{Caution, PriceChanged, SetPrice};
+
+pub(super) async fn set_price<S: Store>(
+    engine: &Engine<S>,
+    actor: &Actor,
+    request: &SetPrice<'_>,
+) -> Result<PriceChanged, OperateError> {
+    check_reason(request.terms.reason)?;
+    let now = engine.store.now();
+    let from = request.from.unwrap_or(now);
+    if from < now && !request.usd.is_empty() {
+        return Err(OperateError::FromPast);
+    }
+    let head = head(engine, &request.terms).await?;
+    let (files, prices) = (engine.limits.files(), prices(request)?);
+    let told = Mutex::new(None);
+    let version = record(engine, |overlay: &Overlay| {
+        let rules = files.under(overlay, now);
+        let model = model(&rules, request)?;
+        let target = Target::Price { model: model.clone(), from };
+        let placed = overlay.get(&target);
+        request.terms.check_version(placed.map_or(0, |placed| placed.version), head)?;
+        if prices.is_none() && placed.is_none() {
+            return Err(OperateError::NoSuchPrice { model: model.into(), from: in_utc(from) });
+        }
+        let before = price_at(&rules, &model, from);
+        let mut over = overlay.clone();
+        over.remove(&target, overlay.version());
+        let after = prices.or_else(|| price_at(&files.under(&over, now), &model, from));
+        check_size(request, &model, before, after)?;
+        let deed = Deed {
+            actor,
+            action: Action::SetPrice,
+            domain: None,
+            target: json!({"model": &*model, "from": in_utc(from)}),
+            reason: request.terms.reason,
+        };
+        let event = deed.event(price_json(before), price_json(after));
+        *told.lock() = Some(PriceChanged { model, from, before, after, version: 0 });
+        let set = match prices {
+            Some(prices) => Set::Place { target, value: Value::Price(prices), until: None },
+            None => Set::Remove { target },
+        };
+        Ok(Event { sets: vec![set], ..event })
+    });
+    let version = version.await?;
+    let told = told.into_inner().expect("it was judged before it was recorded");
+    Ok(PriceChanged { version, ..told })
+}
+
+/// What is asked for; `None` if a price is to be taken back.
+fn prices(request: &SetPrice<'_>) -> Result<Option<PerMillion>, OperateError> {
+    let price = |(class, usd): &(&[u8], &[u8])| {
+        let names = Class::ALL.into_iter().map(Class::name);
+        let class = Class::named(class).ok_or_else(|| OperateError::UnknownClass(Near::of(class, names)))?;
+        Ok((class, dollars(usd)?))
+    };
+    let all = request.usd.iter().map(price).collect::<Result<PerMillion, OperateError>>()?;
+    Ok((!request.usd.is_empty()).then_some(all))
+}
+
+/// The name of the model that is meant: its own, if it has prices already.
+fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateError> {
+    if let Some(model) = rules.prices.model(request.model) {
+        return Ok(model.name.clone());
+    }
+    let name = std::str::from_utf8(request.model).ok();
+    let name = name.filter(|name| !name.is_empty() && name.len() <= MOST_NAME_BYTES);
+    let name = name.ok_or(OperateError::ModelName(MOST_NAME_BYTES))?;
+    match request.terms.caution {
+        Caution::Forced => Ok(name.into()),
+        Caution::Kept => {
+            let known = rules.prices.models().iter().map(|model| &*model.name);
+            let near = nearest(name, known).map_or(String::new(), |near| format!("did you mean '{near}'? "));
+            Err(OperateError::NewModel { model: name.to_owned(), near })
+        }
+    }
+}
+
+fn price_at(rules: &RuleSet, model: &str, at: Timestamp) -> Option<PerMillion> {
+    let (_, version) = rules.prices.model(model.as_bytes())?.at(at)?;
+    Some(version.prices)
+}
+
+/// Whether the prices may change so much, or a class of tokens may lose its price, without somebody having thought twice.
+fn check_size(
+    request: &SetPrice<'_>,
+    model: &str,
+    before: Option<PerMillion>,
+    after: Option<PerMillion>,
+) -> Result<(), OperateError> {
+    let (Caution::Kept, Some(before)) = (request.terms.caution, before) else { return Ok(()) };
+    for class in Class::ALL {
+        let Some(was) = before.own(class) else { continue };
+        let is = after.and_then(|after| after.own(class));
+        let change = match is {
+            None => Some("a class without a price"),
+            Some(is) if is != was && is.0.min(was.0) == 0 => Some("a change to or from nothing"),
+            Some(is) => suspicion(Number::AtMost(was.0), Number::AtMost(is.0)),
+        };
+        if let Some(change) = change {
+            let in_words = |amount| format!("{} for {class} tokens of {model}", Unit::Money.in_words(amount));
+            let after = is.map_or_else(|| "nothing".to_owned(), |is| Unit::Money.in_words(is.0));
+            return Err(OperateError::NeedsForce { before: in_words(was.0), after, change });
+        }
+    }
+    Ok(())
+}
+
+fn price_json(prices: Option<PerMillion>) -> Json {
+    let Some(prices) = prices else { return Json::Null };
+    let named = Class::ALL.into_iter().filter_map(|class| Some((class, prices.own(class)?)));
+    Json::Object(named.map(|(class, price)| (class.name().to_owned(), price.to_decimal().into())).collect())
+}
