@@ -20,12 +20,21 @@ pub(super) fn health(health: Health) -> Probe {
 
 /// Whether the files as they are now are the limits in force.
 pub(super) fn files(status: watch::Receiver<ReloadStatus>) -> Probe {
+    let (reloads, refused) = (status.clone(), status.clone());
     Probe::new("files", move || match &status.borrow().last_error {
         None => State::Ready,
         Some(found) => {
             State::Degraded(format!("changed and wrong, the last good ones are in force\n{found}"))
         }
     })
+    .counting("reloads", "How often files were put in force, with the first time at start", move || {
+        reloads.borrow().generation
+    })
+    .counting(
+        "reload_failures",
+        "How often changed files were wrong, and the last good ones stayed",
+        move || refused.borrow().refused,
+    )
 }
 
 /// Whether the embedded store has remembered all reservations for as long as it should.

@@ -27,6 +27,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 pub struct ReloadStatus {
     /// How many sets have been put in force since the start; 1 is the first.
     pub generation: u64,
+    /// How many sets were not put in force, because they were wrong.
+    pub refused: u64,
     /// What is wrong with the files as they are now; `None` when they are in force.
     pub last_error: Option<Diagnostics>,
 }
@@ -69,7 +71,7 @@ impl Reloader {
         let Loaded { compiled: Compiled { rules, warnings }, state } = loaded;
         log(&warnings);
         limits.swap(rules);
-        let (status, _) = watch::channel(ReloadStatus { generation: 1, last_error: None });
+        let (status, _) = watch::channel(ReloadStatus { generation: 1, ..ReloadStatus::default() });
         Self { inputs, limits, seen: state, status }
     }
 
@@ -108,7 +110,10 @@ impl Reloader {
             Err(found) => {
                 log(&found);
                 tracing::error!("the limits were not reloaded; the last good ones stay in force");
-                self.status.send_modify(|status| status.last_error = Some(found));
+                self.status.send_modify(|status| {
+                    status.refused += 1;
+                    status.last_error = Some(found);
+                });
             }
         }
     }
@@ -120,7 +125,8 @@ impl Reloader {
         self.limits.swap(rules);
         log_strays(&self.limits);
         self.status.send_modify(|status| {
-            *status = ReloadStatus { generation: status.generation + 1, last_error: None };
+            status.generation += 1;
+            status.last_error = None;
         });
         tracing::info!(domains, generation = self.status.borrow().generation, "the limits were reloaded");
     }

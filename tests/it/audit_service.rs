@@ -114,7 +114,9 @@ async fn reloads_are_records_that_go_on_after_a_restart_and_can_be_verified() {
     }
     let metrics = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
     assert!(metrics.contains("\ntollgate_audit_records 2\n"), "{metrics}");
-    assert!(metrics.contains("\ntollgate_audit_failures_total 0\n"), "{metrics}");
+    for count in ["audit_failures_total 0", "reloads_total 2", "reload_failures_total 1"] {
+        assert!(metrics.contains(&format!("\ntollgate_{count}\n")), "{metrics}");
+    }
     service.signal("TERM");
     let (status, log) = service.wait();
     assert_eq!(status.code(), Some(0), "{log}");
