@@ -8,14 +8,21 @@
 mod file;
 mod memory;
 
+use std::time::Duration;
 use std::{fmt, io};
 
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::StoreError;
 
 pub use file::FileLedger;
 pub use memory::MemoryLedger;
+
+/// How long a disk, or whoever reads an output, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lines that are only ever added.
 pub trait Ledger: fmt::Debug + Send + Sync {
@@ -66,12 +73,26 @@ impl LedgerError {
     fn of(place: &str, error: &io::Error) -> Self {
         Self::Output { place: place.to_owned(), problem: error.to_string() }
     }
+
+    /// That using `place` takes too long.
+    fn late(place: &str) -> Self {
+        Self::Output { place: place.to_owned(), problem: format!("it takes longer than {PATIENCE:?}") }
+    }
 }
 
-/// Does what may take long where nobody waits for the thread.
+/// Does what may take long where nobody waits for the thread. What takes longer than [`PATIENCE`] goes on, and nobody is
+/// told how it ends.
 async fn off_the_runtime<T: Send + 'static>(
+    place: String,
     work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, LedgerError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|broken| Err(LedgerError::of("the audit", &broken.into())))
+    match timeout(PATIENCE, spawn_blocking(work)).await {
+        Ok(done) => done.unwrap_or_else(|broken| Err(LedgerError::of(&place, &broken.into()))),
+        Err(_) => Err(LedgerError::late(&place)),
+    }
+}
+
+/// What `mutex` guards, unless somebody has it for very long: one who cannot go on holds up no others.
+fn held<'m, T>(mutex: &'m Mutex<T>, place: &str) -> Result<MutexGuard<'m, T>, LedgerError> {
+    mutex.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::late(place))
 }

@@ -28,7 +28,7 @@ fn event(number: u64) -> Event {
 
 /// The lines of a chain of so many records.
 fn chain(records: u64) -> Vec<Vec<u8>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let clock = Clock::manual(NOON);
         let journal = Journal::in_memory(clock.clone(), |_, _| {});

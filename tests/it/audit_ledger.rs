@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tollgate::audit::{Action, Actor, Event, Journal, Outcome};
+use tollgate::audit::{Action, Actor, Asked, Event, Journal, Outcome};
 use tollgate::clock::Clock;
 use tollgate::store::ledger::{FileLedger, Ledger, LedgerError, Line, MemoryLedger, Placing};
 
@@ -141,6 +141,87 @@ async fn memory_writes_each_line_before_it_has_it() {
     assert_eq!(*output.0.lock(), b"{\"n\":1}\n{\"n\":3}\n");
 }
 
+/// An output whose reader does not read.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // When the test is done, nobody is there to let it go on.
+        _ = self.0.recv();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_is_stuck_holds_nobody_up_for_long() {
+    tokio::time::pause();
+    let (go_on, stuck) = std::sync::mpsc::channel();
+    let ledger = MemoryLedger::new(Stuck(stuck));
+    let adding = ledger.append(1, b"{}");
+    let waiting = async {
+        tokio::task::yield_now().await;
+        tokio::time::advance(std::time::Duration::from_secs(6)).await;
+    };
+    let (added, ()) = tokio::join!(adding, waiting);
+    assert!(added.unwrap_err().to_string().contains("it takes longer than 5s"));
+    assert_eq!(ledger.read(1, 10).await.unwrap(), [], "and what is there can be read");
+    drop(go_on);
+}
+
+/// However often connections break off, what is recorded is there once, and nothing else is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journals_that_lose_their_connections_write_one_chain() {
+    let server = RedisServer::start(Tool::Redis);
+    let stores = [server.store(Clock::System).await, server.store(Clock::System).await];
+    let journals =
+        stores.each_ref().map(|store| Journal::open(Arc::new(store.ledger()), Clock::System, |_, _| {}));
+    let mut tasks = Vec::new();
+    for (number, journal) in (0..80).zip(journals.iter().cycle()) {
+        let journal = journal.clone();
+        tasks.push(tokio::spawn(async move {
+            let event = Event {
+                reason: format!("{number}").into(),
+                ..Event::new(Actor::tollgate(), Action::Reload, Outcome::Done)
+            };
+            let appended = journal.append(|_| Ok::<_, ()>(event.clone())).await;
+            appended.ok().map(|appended| (appended.number, event.reason))
+        }));
+    }
+    let mut recorded = std::collections::BTreeMap::new();
+    for (number, task) in (0..).zip(tasks) {
+        if number % 5 == 0 {
+            tell(&server, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        }
+        recorded.extend(task.await.unwrap());
+    }
+    let reader = Journal::open(Arc::new(stores[0].ledger()), Clock::System, |_, _| {});
+    // The pool may hold some that are broken.
+    while reader.catch_up().await.is_err() {}
+    assert_eq!(reader.state().problem(), None);
+    let asked = Asked { most: 1000, ..Asked::default() };
+    let mut page = reader.records(&asked).await;
+    while page.is_err() {
+        page = reader.records(&asked).await;
+    }
+    let records = page.unwrap().records;
+    // Of one that failed nobody knows; each that did not is where it was said to be.
+    let mut reasons: Vec<&str> = records.iter().map(|record| &*record.reason).collect();
+    reasons.sort_unstable();
+    let count = reasons.len();
+    reasons.dedup();
+    assert_eq!((reasons.len(), reader.head().number), (count, count as u64), "each once");
+    assert!(recorded.len() >= 40, "{} of 80", recorded.len());
+    for record in &records {
+        let said = recorded.remove(&record.number);
+        assert!(said.is_none_or(|reason| reason == record.reason), "{record:?}");
+    }
+    assert!(recorded.is_empty(), "{recorded:?} are lost");
+}
+
 #[tokio::test]
 async fn a_line_that_was_torn_at_any_byte_is_cut_off_and_all_before_it_stays() {
     let dir = tempfile::tempdir().unwrap();
@@ -173,7 +254,7 @@ async fn changed(change: impl Fn(&Path)) -> (Result<Placing, LedgerError>, FileL
     let dir = tempfile::tempdir().unwrap();
     let ledger = FileLedger::open(dir.path()).unwrap();
     ledger.append(1, b"{}").await.unwrap();
-    change(&ledger.path());
+    change(ledger.path());
     (ledger.append(2, b"{}").await, ledger, dir)
 }
 

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use super::{Ledger, LedgerError, Line, Placing, off_the_runtime};
+use super::{Ledger, LedgerError, Line, Placing, held, off_the_runtime};
 use crate::store::durable::DataError;
 
 /// Its name in the data directory.
@@ -24,7 +24,10 @@ const NAME: &str = "audit.jsonl";
 
 /// A file of lines.
 #[derive(Clone, Debug)]
-pub struct FileLedger(Arc<Mutex<Book>>);
+pub struct FileLedger {
+    path: PathBuf,
+    book: Arc<Mutex<Book>>,
+}
 
 #[derive(Debug)]
 struct Book {
@@ -44,13 +47,28 @@ impl FileLedger {
     /// [`DataError`], where it cannot be used.
     pub fn open(dir: &Path) -> Result<Self, DataError> {
         let path = dir.join(NAME);
-        let opened = Book::open(path.clone(), dir);
-        opened.map(|book| Self(Arc::new(Mutex::new(book)))).map_err(|source| DataError::Io { path, source })
+        match Book::open(path.clone(), dir) {
+            Ok(book) => Ok(Self { path, book: Arc::new(Mutex::new(book)) }),
+            Err(source) => Err(DataError::Io { path, source }),
+        }
     }
 
     /// Where it is.
-    pub fn path(&self) -> PathBuf {
-        self.0.lock().path.clone()
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What `work` on the book comes to.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Book) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (book, place) = (self.book.clone(), self.path.display().to_string());
+        off_the_runtime(place.clone(), move || {
+            let mut book = held(&book, &place)?;
+            work(&mut book).map_err(|error| LedgerError::of(&place, &error))
+        })
+        .await
     }
 }
 
@@ -150,29 +168,15 @@ impl Book {
         };
         places.map(read).collect()
     }
-
-    fn failed(&self) -> impl Fn(io::Error) -> LedgerError + use<> {
-        let path = self.path.display().to_string();
-        move |error| LedgerError::of(&path, &error)
-    }
 }
 
 impl Ledger for FileLedger {
     fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
-        let (book, line) = (self.0.clone(), Box::<[u8]>::from(line));
-        off_the_runtime(move || {
-            let mut book = book.lock();
-            book.append(place, &line).map_err(book.failed())
-        })
-        .boxed()
+        let line = Box::<[u8]>::from(line);
+        self.ask(move |book| book.append(place, &line)).boxed()
     }
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
-        let book = self.0.clone();
-        off_the_runtime(move || {
-            let book = book.lock();
-            book.read(from, most).map_err(book.failed())
-        })
-        .boxed()
+        self.ask(move |book| book.read(from, most)).boxed()
     }
 }

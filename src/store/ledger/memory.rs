@@ -10,7 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::{Ledger, LedgerError, Line, Placing, off_the_runtime};
+use super::{Ledger, LedgerError, Line, Placing, held, off_the_runtime};
+
+/// What errors call it.
+const OUTPUT: &str = "the output of the audit";
 
 /// The newest lines, in memory; all of them went to an output.
 #[derive(Clone)]
@@ -47,13 +50,13 @@ impl MemoryLedger {
 
 impl Memory {
     fn append(&self, place: u64, line: &[u8]) -> Result<Placing, LedgerError> {
-        let mut output = self.output.lock();
+        let mut output = held(&self.output, OUTPUT)?;
         if place <= self.lines.lock().last {
             return Ok(Placing::Overtaken);
         }
         // In one piece: others may write there too.
         let written = output.write_all(&[line, b"\n"].concat()).and_then(|()| output.flush());
-        written.map_err(|error| LedgerError::of("the output of the audit", &error))?;
+        written.map_err(|error| LedgerError::of(OUTPUT, &error))?;
         self.lines.lock().add(Line { place, bytes: line.into() });
         Ok(Placing::Done)
     }
@@ -78,7 +81,7 @@ impl Ledger for MemoryLedger {
     fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
         let (memory, line) = (self.0.clone(), Box::<[u8]>::from(line));
         // Whoever reads the output may be slow.
-        off_the_runtime(move || memory.append(place, &line)).boxed()
+        off_the_runtime(OUTPUT.to_owned(), move || memory.append(place, &line)).boxed()
     }
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
