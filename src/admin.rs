@@ -19,14 +19,13 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
 
 use crate::audit::Action;
 use crate::auth::Gate;
 use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
 use crate::transport::grpc;
-use crate::transport::listener::{self, ConnectionSettings, Protocols};
+use crate::transport::listener::{self, ConnectionSettings, Listening, Protocols};
 
 /// How long the store may take to say that it is there.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -138,7 +137,7 @@ pub fn connections() -> ConnectionSettings {
 /// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. `/readyz` tells
 /// of the rules, the store and `probes`, `/metrics` of what they count; what else there is, to those whom `gate` lets in.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listening>,
     inspect: impl Operate,
     gate: Gate,
     probes: Vec<Probe>,

@@ -44,6 +44,7 @@ use crate::store::{Lanes, Ledger};
 use crate::transport::accept::{self, Worker};
 use crate::transport::health::{Health, Serving};
 use crate::transport::http::{self, HttpSettings};
+use crate::transport::listener::Listening;
 
 pub use check::check;
 pub use ending::exit_code;
@@ -171,12 +172,18 @@ impl<S: Lanes> App<S> {
         probes.extend(more);
         probes.push(audit::probe(&journal));
         let mut beside = Parts::default();
-        entrance.announce(addresses.admin()).context("cannot show the token that was made")?;
+        let scheme = if settings.admin_tls.is_some() { "https" } else { "http" };
+        entrance.announce(scheme, addresses.admin()).context("cannot show the token that was made")?;
         let Entrance { gate, denials, .. } = entrance;
-        let AuthSettings { tokens, file } = settings.auth;
+        let AuthSettings { tokens, file, .. } = settings.auth;
         beside.add(auth::follow(gate.clone(), tokens, file, pending()).map(Ok));
         beside.add(audit::record_denials(journal.clone(), denials).map(Ok));
-        let admin = admin::serve(bound.admin, engine.clone(), gate, probes, admin::connections(), pending());
+        let tls = settings.admin_tls;
+        if let Some(tls) = tls.clone() {
+            beside.add(tls.follow(pending()).map(Ok));
+        }
+        let asked = Listening { socket: bound.admin, tls };
+        let admin = admin::serve(asked, engine.clone(), gate, probes, admin::connections(), pending());
         beside.add(admin.map(Ok));
         let reloads = audit::record_reloads(journal.clone(), reloader.status());
         beside.add(reloader.run(pending()).map(Ok));

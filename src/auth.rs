@@ -7,6 +7,7 @@
 //!
 //! It knows no wire: a [`Caller`] is made of what a request said about itself, by whoever has read it.
 
+mod certificate;
 mod denials;
 mod file;
 mod gate;
@@ -17,6 +18,7 @@ mod token;
 mod tokens;
 mod url;
 
+pub use certificate::{CertificateEntry, SubjectName};
 pub use denials::{Denial, Denials};
 pub use file::{TokensFile, TokensFileError, follow};
 pub use gate::{Caller, Gate};

@@ -10,3 +10,4 @@ pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod listener;
+pub mod tls;

@@ -63,18 +63,18 @@ impl Entrance {
         let made = if settings.is_empty() { Some(Token::draw()?) } else { None };
         let entry = made.as_ref().map(|token| TokenEntry::of(token, AT_START, Role::Admin, None));
         let entries = settings.all().chain(entry.transpose()?);
-        let (gate, denials) = Gate::new(entries, Clock::System);
+        let (gate, denials) = Gate::knowing(entries, settings.certificates.clone(), Clock::System);
         Ok(Self { gate, denials, made })
     }
 
     /// Shows the token that was made, once, to whoever has started the process.
-    pub(super) fn announce(&mut self, admin: SocketAddr) -> io::Result<()> {
+    pub(super) fn announce(&mut self, scheme: &str, admin: SocketAddr) -> io::Result<()> {
         let Some(token) = self.made.take() else { return Ok(()) };
         let token = token.as_str();
         let text = format!(
             "\nNobody is configured to ask the admin listener, so this token was made. It may do everything, holds until \
              this process ends, and is shown only here:\n\n    export TOLLGATE_TOKEN={token}\n    \
-             curl -H \"Authorization: Bearer $TOLLGATE_TOKEN\" http://{admin}/rlconfig\n\nFor one that lasts, type \
+             curl -H \"Authorization: Bearer $TOLLGATE_TOKEN\" {scheme}://{admin}/rlconfig\n\nFor one that lasts, type \
              `tollgate token new --name YOU --role admin`, and set TOLLGATE_ADMIN_TOKENS to the line that it prints.\n\n"
         );
         io::stderr().write_all(text.as_bytes())

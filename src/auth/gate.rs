@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::certificate::{CertificateEntry, SubjectName};
 use super::denials::{self, Counts, Denial, Denials, Noted, Who};
 use super::permission::least_role;
 use super::refusal::Refusal;
@@ -24,6 +25,8 @@ use crate::clock::{Clock, Micros};
 pub struct Caller<'a> {
     /// Every header `authorization`, as it was sent.
     pub authorization: &'a [&'a [u8]],
+    /// The names in the certificate of the connection, which was found to be good. A token beside them says who it is.
+    pub certificate: &'a [SubjectName],
     /// The path and query, as they were sent.
     pub target: &'a str,
     /// Where it came from.
@@ -36,6 +39,7 @@ pub struct Gate(Arc<Inner>);
 
 struct Inner {
     tokens: ArcSwap<Tokens>,
+    certificates: Vec<CertificateEntry>,
     counts: Mutex<Counts>,
     denials: mpsc::Sender<Denial>,
     clock: Clock,
@@ -44,9 +48,19 @@ struct Inner {
 impl Gate {
     /// A gate for those who have one of `tokens`, and what it tells of those it refuses.
     pub fn new(tokens: impl IntoIterator<Item = TokenEntry>, clock: Clock) -> (Self, Denials) {
+        Self::knowing(tokens, Vec::new(), clock)
+    }
+
+    /// The same, for those as well who have one of `certificates`.
+    pub fn knowing(
+        tokens: impl IntoIterator<Item = TokenEntry>,
+        certificates: Vec<CertificateEntry>,
+        clock: Clock,
+    ) -> (Self, Denials) {
         let (sender, denials) = mpsc::channel(denials::WAITING);
         let tokens = ArcSwap::from_pointee(Tokens::new(tokens));
-        (Self(Arc::new(Inner { tokens, counts: Mutex::default(), denials: sender, clock })), denials)
+        let counts = Mutex::default();
+        (Self(Arc::new(Inner { tokens, certificates, counts, denials: sender, clock })), denials)
     }
 
     /// From now on, those who have one of `tokens` are let in.
@@ -91,7 +105,7 @@ impl Gate {
             return Err(Refusal::InUrl);
         }
         let sent = match caller.authorization {
-            [] => return Err(Refusal::Missing),
+            [] => return self.certified(caller),
             [sent] => bearer(sent).and_then(Presented::read).ok_or(Refusal::Malformed)?,
             _ => return Err(Refusal::Malformed),
         };
@@ -102,6 +116,16 @@ impl Gate {
             return Err(Refusal::Expired { name });
         }
         Ok(Actor { name, role: entry.role(), from: caller.from })
+    }
+
+    /// Who it is by the names of their certificate alone.
+    fn certified(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
+        let known = self.0.certificates.iter().find(|entry| entry.is_among(caller.certificate));
+        match known {
+            Some(entry) => Ok(Actor { name: entry.name().into(), role: entry.role(), from: caller.from }),
+            None if caller.certificate.is_empty() => Err(Refusal::Missing),
+            None => Err(Refusal::Unknown),
+        }
     }
 
     fn refused(&self, who: Who, refusal: Refusal) -> Refusal {

@@ -1,5 +1,6 @@
 //! Who is let in, as it is configured.
 
+use super::certificate::CertificateEntry;
 use super::file::TokensFile;
 use super::tokens::TokenEntry;
 
@@ -10,12 +11,14 @@ pub struct AuthSettings {
     pub tokens: Vec<TokenEntry>,
     /// Those that may change meanwhile.
     pub file: Option<TokensFile>,
+    /// Whose names stand in certificates of callers. The first that does says who it is.
+    pub certificates: Vec<CertificateEntry>,
 }
 
 impl AuthSettings {
     /// Whether nothing is configured, so that nobody could be let in.
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty() && self.file.is_none()
+        self.tokens.is_empty() && self.file.is_none() && self.certificates.is_empty()
     }
 
     /// The tokens that hold at first.

@@ -39,6 +39,12 @@ pub enum MalformedEntry {
         "is no token: write NAME:ROLE:SHA-256 or NAME:ROLE:SHA-256:EXPIRY, as `tollgate token new` prints it"
     )]
     Form,
+    /// It is no line of a certificate.
+    #[error("is no certificate: write NAME:ROLE:SAN, such as alice:operator:spiffe://example.org/alice")]
+    CertificateForm,
+    /// No certificate has such a name.
+    #[error("has no name that a certificate may have: write a URI, or the whole name of a machine")]
+    Subject,
     /// It could not be told apart from others in the log.
     #[error("has no good name: write 1 to 64 letters, digits, dots, dashes, underscores and @")]
     Name,

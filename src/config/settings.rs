@@ -28,6 +28,7 @@ use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
 use crate::telemetry::LogSettings;
 use crate::transport::grpc::GrpcSettings;
+use crate::transport::tls::Tls;
 
 pub use auth::expiry;
 pub use error::{SettingError, SettingErrors};
@@ -39,6 +40,8 @@ pub use listen::{Address, Listeners};
 pub struct Settings {
     /// Where it listens.
     pub listeners: Listeners,
+    /// What the operators' listener is encrypted by; `None` if it is not.
+    pub admin_tls: Option<Tls>,
     /// How many threads decide. Default: one for each core.
     pub threads: NonZeroUsize,
     /// How long new calls are still taken after the signal to stop. Default 2 s.

@@ -15,7 +15,13 @@ use crate::auth::{Caller, Gate, Refusal};
 pub(crate) fn admit(gate: &Gate, headers: &HeaderMap, uri: &Uri, peer: &Peer) -> Result<Actor, Refusal> {
     let authorization: Vec<&[u8]> =
         headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes()).collect();
-    gate.admit(&Caller { authorization: &authorization, target: target(uri), from: peer.address })
+    let certificate = &peer.names;
+    gate.admit(&Caller {
+        authorization: &authorization,
+        certificate,
+        target: target(uri),
+        from: peer.address,
+    })
 }
 
 /// The path and query, as they were sent.

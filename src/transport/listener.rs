@@ -25,6 +25,9 @@ use activity::Activity;
 use greeting::{Greeted, Greeting};
 use patient::Patient;
 
+use super::tls::Tls;
+use crate::auth::SubjectName;
+
 /// What requests are read from and answers written to.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
@@ -59,6 +62,8 @@ pub enum Protocols {
 pub struct Peer {
     /// Its address, where that is known.
     pub address: Option<IpAddr>,
+    /// The names in its certificate, where it has sent one that is good.
+    pub names: Arc<[SubjectName]>,
 }
 
 impl Default for ConnectionSettings {
@@ -87,26 +92,43 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 struct Served {
     router: Router,
     settings: ConnectionSettings,
+    tls: Option<Tls>,
     /// Whether they are to end. Each connection keeps one.
     stop: watch::Receiver<bool>,
 }
 
+/// Where connections come from, and whether they are encrypted.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What they are encrypted by.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for Listening {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
 /// Serves `listener` by `router` until `shutdown` resolves, and then until the calls in progress have ended.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listening>,
     router: Router,
     settings: ConnectionSettings,
     shutdown: impl Future<Output = ()>,
 ) {
+    let Listening { socket, tls } = listener.into();
     let (worker, connections) = accept::worker();
     let accepting = async {
         tokio::select! {
-            () = accept::accept(listener, vec![worker]) => {}
+            () = accept::accept(socket, vec![worker]) => {}
             () = shutdown => {}
         }
     };
     let (stopper, stop) = watch::channel(false);
-    tokio::join!(accepting, take(connections, Served { router, settings, stop }));
+    tokio::join!(accepting, take(connections, Served { router, settings, tls, stop }));
     stopper.send_replace(true);
     stopper.closed().await;
 }
@@ -144,9 +166,12 @@ async fn converse(Connection { stream, open }: Connection, served: Served, place
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 async fn begin(stream: net::TcpStream, served: Served) -> Result<(), Broken> {
-    let peer = Peer { address: stream.peer_addr().ok().map(|address| address.ip()) };
+    let peer = Peer { address: stream.peer_addr().ok().map(|address| address.ip()), ..Peer::default() };
     let stream = Patient::new(TcpStream::from_std(stream)?, served.settings.unread_timeout);
-    answer(stream, peer, served).await
+    let Some(tls) = &served.tls else { return answer(stream, peer, served).await };
+    let agreed = tokio::time::timeout(served.settings.head_timeout, tls.accept(stream)).await?;
+    let (stream, names) = agreed?;
+    answer(stream, Peer { names: names.into(), ..peer }, served).await
 }
 
 /// Answers what is asked on `stream` by `peer`.
@@ -163,7 +188,7 @@ async fn answer(stream: impl Stream, peer: Peer, served: Served) -> Result<(), B
 }
 
 async fn http1(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
-    let Served { router, settings, mut stop } = served;
+    let Served { router, settings, mut stop, .. } = served;
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
     let mut connection =
@@ -178,7 +203,7 @@ async fn http1(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Br
 /// Speaks HTTP/2. A connection on which nothing has been asked for as long as a head may take, or that has lived for long,
 /// is told to come again.
 async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
-    let Served { router, settings, mut stop } = served;
+    let Served { router, settings, mut stop, .. } = served;
     let mut protocol = http2::Builder::new(TokioExecutor::new());
     protocol
         .timer(TokioTimer::new())

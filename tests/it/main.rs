@@ -13,6 +13,7 @@ mod audit_journal;
 mod audit_ledger;
 mod audit_service;
 mod auth;
+mod auth_tls;
 mod bills;
 mod breakers;
 mod clients;

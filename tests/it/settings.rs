@@ -252,6 +252,38 @@ fn a_start_in_the_reference_s_way_is_open_and_reads_its_files() {
 }
 
 #[test]
+fn an_admin_listener_that_others_reach_is_to_be_encrypted() {
+    let odd = "the admin listener, 0.0.0.0:6070, is not encrypted, and tokens can be read on their way: \
+               set TOLLGATE_ADMIN_TLS_CERT";
+    for open in ["TOLLGATE_ADMIN=0.0.0.0:6070", "TOLLGATE_BIND_ALL=true"] {
+        assert_eq!(with(&[open]).warnings, [odd], "{open}");
+    }
+    for near in ["TOLLGATE_ADMIN=[::1]:6070", "TOLLGATE_ADMIN=localhost:6070", "TOLLGATE_GRPC=0.0.0.0:8081"] {
+        assert_eq!(with(&[near]).warnings, [""; 0], "{near}");
+    }
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/localhost.pem");
+    let [cert, key] = ["CERT", "KEY"].map(|file| format!("TOLLGATE_ADMIN_TLS_{file}={pem}"));
+    let encrypted = with(&["TOLLGATE_ADMIN=0.0.0.0:6070", &cert, &key]);
+    assert_eq!((encrypted.admin_tls.is_some(), encrypted.warnings), (true, vec![]));
+}
+
+#[test]
+fn tokens_and_certificates_are_listed_with_commas_or_blanks_or_as_a_list() {
+    let digest = "ab".repeat(32);
+    let (_folder, file) = settings_file(&format!(
+        "auth: {{tokens: ['ann:viewer:{digest}', 'bob:admin:{digest}:2027-01-31']}}\n"
+    ));
+    let listed = resolve(&["limits.yaml", "--settings", &file], &[]).unwrap().auth;
+    let names: Vec<&str> = listed.tokens.iter().map(|token| token.name()).collect();
+    assert_eq!(names, ["ann", "bob"]);
+    for between in [",", " ", ", ", "\n"] {
+        let variable =
+            format!("TOLLGATE_ADMIN_TOKENS=ann:viewer:{digest}{between}bob:admin:{digest}:2027-01-31");
+        assert_eq!(with(&[&variable]).auth, listed, "{between:?}");
+    }
+}
+
+#[test]
 fn files_are_named_by_environment_with_colons() {
     let settings = resolve(&[], &["TOLLGATE_FILES=/a.yaml:/b"]).unwrap();
     assert_eq!(settings.inputs.place, InputPlace::Files(vec!["/a.yaml".into(), "/b".into()]));

@@ -31,7 +31,7 @@ impl House {
     fn sent(&self, authorization: &[&str], target: &str) -> Result<Actor, Refusal> {
         let authorization: Vec<&[u8]> = authorization.iter().map(|header| header.as_bytes()).collect();
         let from = Some([192, 0, 2, 1].into());
-        self.gate.admit(&Caller { authorization: &authorization, target, from })
+        self.gate.admit(&Caller { authorization: &authorization, certificate: &[], target, from })
     }
 
     fn ann(&self) -> Result<Actor, Refusal> {
@@ -112,6 +112,37 @@ fn a_role_may_what_its_actions_need() {
     let told: Vec<(Option<Actor>, u64)> =
         denials.iter().filter(of).map(|denial| (denial.actor.clone(), denial.times)).collect();
     assert_eq!(told, [(Some(actor(Role::Viewer)), 1)]);
+}
+
+#[test]
+fn a_certificate_says_who_it_is_and_a_token_beside_it_what_is_meant() {
+    let token = Token::draw().unwrap();
+    let ann = TokenEntry::of(&token, "ann", Role::Viewer, None).unwrap();
+    let entry = |text| CertificateEntry::read(text).unwrap();
+    let certificates =
+        vec![entry("bob:operator:bob.example.org"), entry("cid:admin:spiffe://example.org/cid")];
+    let (gate, _denials) = Gate::knowing([ann], certificates, Clock::manual(NOW));
+    let [bob, cid, dan] = [
+        SubjectName::dns("bob.example.org"),
+        SubjectName::uri("spiffe://example.org/cid"),
+        SubjectName::dns("dan.example.org"),
+    ];
+    let (right, wrong) = (format!("Bearer {}", token.as_str()), "Bearer swordfish".to_owned());
+    let who = |certificate: &[SubjectName], header: Option<&String>| {
+        let sent: Vec<&[u8]> = header.map(|header| header.as_bytes()).into_iter().collect();
+        let caller = Caller { authorization: &sent, certificate, target: "/usage", from: None };
+        gate.admit(&caller).map(|actor| actor.name.into_string()).map_err(|refusal| refusal.name())
+    };
+    assert_eq!(who(std::slice::from_ref(&bob), None), Ok("bob".to_owned()));
+    assert_eq!(
+        who(&[dan.clone(), cid.clone(), bob], None),
+        Ok("bob".to_owned()),
+        "the first that is configured"
+    );
+    assert_eq!(who(&[dan], None), Err("unknown"));
+    assert_eq!(who(&[], None), Err("missing"));
+    assert_eq!(who(std::slice::from_ref(&cid), Some(&right)), Ok("ann".to_owned()));
+    assert_eq!(who(&[cid], Some(&wrong)), Err("malformed"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod admin;
 mod deciding;
 mod serving;
 
-pub use admin::{TOKENS, TOKENS_FILE};
+pub use admin::{ADMIN_CERT, ADMIN_CLIENT_CA, ADMIN_KEY, CERTIFICATES, TOKENS, TOKENS_FILE};
 pub use deciding::{
     DYNAMIC_METADATA, ENABLED, FILES, HEADERS, LIMIT_HEADER, LOCAL_CACHE, MERGE_DOMAINS, QUOTA_MODE,
     REMAINING_HEADER, RESET_HEADER, RUNTIME_APPDIRECTORY, RUNTIME_IGNOREDOTFILES, RUNTIME_ROOT,
@@ -72,7 +72,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 41] = [
+pub const ALL: [Key; 45] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -95,6 +95,10 @@ pub const ALL: [Key; 41] = [
     USAGE_MOST,
     TOKENS,
     TOKENS_FILE,
+    CERTIFICATES,
+    ADMIN_CERT,
+    ADMIN_KEY,
+    ADMIN_CLIENT_CA,
     LOG_LEVEL,
     LOG_FORMAT,
     FILES,

@@ -17,7 +17,7 @@ use crate::store::redis::RedisSettings;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::transport::grpc::GrpcSettings;
 
-use super::auth::auth;
+use super::auth::{auth, in_the_clear, tls};
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
 use super::listen::address;
@@ -61,9 +61,15 @@ impl Settings {
         let inputs = inputs(&mut reader, &mut warnings);
         let key_secret = reader.optional(&keys::KEY_SECRET, secret).map(KeySecret);
         let store = store(&mut reader, key_secret);
+        let listeners = listeners(&mut reader, &inputs.place);
+        let admin_tls = tls(&mut reader);
+        if admin_tls.is_none() {
+            warnings.extend(in_the_clear(&listeners.admin));
+        }
         let settings = Self {
             data: data(&mut reader, &store, &mut warnings),
-            listeners: listeners(&mut reader, &inputs.place),
+            listeners,
+            admin_tls,
             threads: threads(&mut reader),
             drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
             grpc: grpc(&mut reader),
