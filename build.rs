@@ -42,7 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Writes down what `protos` look like to those who are served.
 fn show(protos: &[&str], name: &str) -> Result<(), Box<dyn Error>> {
     let mut shown = protox::compile(protos, ["proto"])?;
-    shown.file.iter_mut().for_each(|file| file.source_code_info = None);
+    for file in &mut shown.file {
+        file.source_code_info = None;
+        // Of a file that others import there are its messages.
+        if !protos.iter().any(|path| path.ends_with(file.name())) {
+            file.service.clear();
+        }
+    }
     fs::write(Path::new(&env::var("OUT_DIR")?).join(name), shown.encode_to_vec())?;
     Ok(())
 }

@@ -1,30 +1,36 @@
 //! The operator's listener: is it alive, is it ready, what is in force, what came of it, and what is set by hand.
 //!
-//! It changes nothing but breakers. Liveness depends on nothing at all; readiness says for each component in one
+//! HTTP and gRPC say the same on one port: the admin service and its twins. Whatever changes something is left to the
+//! engine, which records it. Liveness depends on nothing at all; readiness says for each component in one
 //! line how it is. A store that is down leaves the service ready, because every limit has a policy for that.
 
+mod answer;
 mod audit;
 mod breaker;
 mod door;
+mod limits;
 mod metrics;
 mod query;
+mod subject;
+mod twins;
 mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post, put};
+use axum::{Extension, Router};
 
 use crate::audit::Action;
 use crate::auth::Gate;
 use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
 use crate::transport::grpc;
+use crate::transport::grpc::admin::{AdminCalls, Twin};
 use crate::transport::listener::{self, ConnectionSettings, Listening, Protocols};
 
 /// How long the store may take to say that it is there.
@@ -38,13 +44,27 @@ const PATHS: &str = "\
 /livez     200 while the process is alive
 /readyz    200 while calls can be decided, else 503; one line for each component
 /metrics   what came of asking each limit, for Prometheus
-For what follows, send the header 'Authorization: Bearer TOKEN':
+/openapi.json  every route of HTTP, described for programs
+For what follows, send the header 'Authorization: Bearer TOKEN'; gRPC has it as tollgate.v1.AdminService:
 /rlconfig  the limits and the prices in force, one line each
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
 /audit/lines  the records of what admins did, one line of JSON each, as 'tollgate audit verify' reads them; ?from=
+/admin/rate-limits               what every tier is allowed; ?domain= here and below, where there are several
+/admin/rate-limits/TIER/LIMIT    PUT {\"value\": 5} changes it; null goes back to the file
+/admin/rate-limits/usage/USER    where the limits of somebody are; ?subject=email reads USER as an email
+/admin/rate-limits/reset/USER    POST {\"reason\": \"...\"} has them begin anew
+/admin/rate-limits/tier          POST puts a subject on a tier
+/admin/rate-limits/prices/MODEL  PUT says what its tokens cost
+/admin/rate-limits/explain       POST tells which limits a call would touch, or why one was refused
+/admin/rate-limits/top           who asks a limit the most; ?limit=
+/admin/rate-limits/audit         who has done what, the latest first
+/admin/rate-limits/import        POST takes over what was used elsewhere
 /admin/rate-limits/breakers       how the breakers are that are the same for all; ?domain=
 /admin/rate-limits/breaker/LIMIT  how one is; POST {\"open\": false, \"reason\": \"...\"} closes it; ?domain= user= ...
 ";
+
+/// What can be asked by HTTP, for programs that read such descriptions.
+const OPENAPI: &str = include_str!("admin/openapi.json");
 
 /// How a component is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,34 +164,63 @@ pub async fn serve(
     connections: ConnectionSettings,
     shutdown: impl Future<Output = ()>,
 ) {
-    listener::serve(listener, router(Data { inspect, probes }, &gate), connections, shutdown).await;
+    listener::serve(listener, router(Data { inspect, gate, probes }), connections, shutdown).await;
 }
 
 #[derive(Clone)]
 struct Data<I> {
     inspect: I,
+    gate: Gate,
     probes: Vec<Probe>,
 }
 
-fn router<I: Operate>(data: Data<I>, gate: &Gate) -> Router {
-    let may = |action, routes| door::guarded(gate, action, routes);
+fn router<I: Operate>(data: Data<I>) -> Router {
+    let gate = data.gate.clone();
+    let calls = AdminCalls { operate: data.inspect.clone(), gate: gate.clone() };
+    let may = |action, routes| door::guarded(&gate, action, routes);
+    let twin = |twin, action, routes: MethodRouter<Data<I>>| may(action, routes.route_layer(Extension(twin)));
     let breaker = may(Action::GetBreaker, get(breaker::get::<I>));
     let routes = Router::new()
         .route("/", get(PATHS))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz::<I>))
         .route("/metrics", get(metrics::<I>))
+        .route("/openapi.json", get(openapi))
         .route("/rlconfig", may(Action::ShowRules, get(rlconfig::<I>)))
         .route("/usage", may(Action::ReadUsage, get(usage::usage::<I>)))
         .route("/audit/lines", may(Action::ListAudit, get(audit::lines::<I>)))
+        .route("/admin/rate-limits", may(Action::ListLimits, get(limits::list::<I>)))
+        // What it needs depends on what it asks for: this is the least.
+        .route(
+            "/admin/rate-limits/{tier}/{limit_key}",
+            may(Action::UpdateLimitOfSubject, put(limits::update::<I>)),
+        )
+        .route("/admin/rate-limits/usage/{user_id}", may(Action::GetUsage, get(subject::usage::<I>)))
+        .route("/admin/rate-limits/reset/{user_id}", may(Action::ResetUser, post(subject::reset::<I>)))
         .route("/admin/rate-limits/breakers", may(Action::GetBreaker, get(breaker::list::<I>)))
         .route(
-            "/admin/rate-limits/breaker/{limit}",
+            "/admin/rate-limits/breaker/{limit_key}",
             breaker.merge(may(Action::SetBreaker, post(breaker::set::<I>))),
         )
+        .route("/admin/rate-limits/tier", twin(Twin::SetTier, Action::SetTier, post(twins::write::<I>)))
+        .route(
+            "/admin/rate-limits/prices/{model}",
+            twin(Twin::SetPrice, Action::SetPrice, put(twins::write::<I>)),
+        )
+        .route("/admin/rate-limits/audit", twin(Twin::ListAudit, Action::ListAudit, get(twins::read::<I>)))
+        .route("/admin/rate-limits/explain", twin(Twin::Explain, Action::Explain, post(twins::write::<I>)))
+        .route(
+            "/admin/rate-limits/top",
+            twin(Twin::TopConsumers, Action::TopConsumers, get(twins::read::<I>)),
+        )
+        .route(
+            "/admin/rate-limits/import",
+            twin(Twin::ImportUsage, Action::ImportUsage, post(twins::write::<I>)),
+        )
         .with_state(data)
-        .merge(grpc::admin::router());
-    door::closed_to_strangers(gate, routes)
+        .merge(door::known(&gate, grpc::admin::service(calls)))
+        .merge(grpc::admin::open());
+    door::closed_to_strangers(&gate, routes)
 }
 
 async fn readyz<I: Inspect>(Shared(data): Shared<Data<I>>) -> (StatusCode, String) {
@@ -207,6 +256,10 @@ async fn metrics<I: Inspect>(Shared(data): Shared<Data<I>>) -> Result<impl IntoR
     let counts = data.probes.iter().flat_map(|probe| &probe.counts);
     let text = metrics::text_of(&data.inspect, counts).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, answer::JSON)], OPENAPI)
 }
 
 async fn rlconfig<I: Inspect>(Shared(data): Shared<Data<I>>) -> String {

@@ -3,11 +3,13 @@
 //! The only room that knows every other, and the only place that picks a store. It decides nothing about
 //! calls.
 
+mod asking;
 mod audit;
 mod check;
 mod durable;
 mod ending;
 mod export;
+mod import;
 mod listen;
 mod parts;
 mod probes;
@@ -49,6 +51,7 @@ use crate::transport::listener::Listening;
 pub use check::check;
 pub use ending::exit_code;
 pub use export::{export, export_audit};
+pub use import::import;
 pub use listen::NoListener;
 pub use stop::signals;
 pub use token::new_token;

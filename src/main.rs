@@ -7,7 +7,9 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime::Runtime;
 use tollgate::app;
-use tollgate::config::cli::{AuditCommand, CheckArgs, Cli, Command, ServeArgs, TokenCommand, UsageCommand};
+use tollgate::config::cli::{
+    AuditCommand, CheckArgs, Cli, Command, ImportCommand, ServeArgs, TokenCommand, UsageCommand,
+};
 use tollgate::config::settings::keys::SENT_TOKEN;
 use tollgate::config::settings::{Inputs, Settings};
 use tollgate::telemetry;
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Audit(AuditCommand::Export(arguments)) => {
             asking(|token| app::export_audit(&arguments, token))
         }
+        Command::Import(ImportCommand::Usage(arguments)) => asking(|token| app::import(&arguments, token)),
         Command::Token(TokenCommand::New(arguments)) => app::new_token(&arguments),
     };
     match done {

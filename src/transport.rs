@@ -10,4 +10,5 @@ pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod listener;
+pub(crate) mod problem;
 pub mod tls;

@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::calendar::in_utc;
-use crate::engine::{BreakerError, BreakerOf, BreakerStatus, Operate, Reason, SetBreaker, Setting};
+use crate::engine::{BreakerError, BreakerOf, BreakerStatus, Operate, SetBreaker, Setting};
 use crate::limits::{BreakerState, Entry, Number, Unit};
 use crate::money::NanoUsd;
+use crate::transport::grpc::admin::warning;
 
 use super::Data;
 use super::query::pairs;
@@ -24,13 +25,6 @@ const JSON: &str = "application/json";
 /// What a body has to look like.
 const SHAPE: &str = "the body must be {\"open\": true or false, \"reason\": \"...\"}, \
     and beside false may say \"clear\": true to forget what is used of the limit";
-
-/// What is said of a limit that would open its breaker again.
-const NO_ROOM: &str = "the limit has no room: the next call that asks it opens the breaker again, \
-    unless \"clear\": true was sent, its number is raised, or time brings room back";
-/// The same, where nothing is used and all of it is held.
-const ALL_HELD: &str = "the limit has no room, since what is left of it is held: \
-    the next call that asks it opens the breaker again, unless holds end before";
 
 /// Which breaker a query means, beside the name of its limit.
 struct Query {
@@ -122,8 +116,7 @@ fn was(before: &BreakerStatus, to: Setting) -> Value {
     let mut told = Map::new();
     told.insert("was_open".into(), (before.breaker.state != BreakerState::Closed).into());
     tell_standing(before, &mut told);
-    if to != Setting::Open && before.standing.reason == Some(Reason::OverLimit) {
-        let why = if before.standing.used == 0 { ALL_HELD } else { NO_ROOM };
+    if let Some(why) = warning(before, to) {
         told.insert("warning".into(), why.into());
     }
     told.into()

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::audit::{Action, Actor};
 use crate::auth::{Gate, Refusal, holds_token};
 use crate::transport::credentials::{self, target};
+use crate::transport::grpc;
 use crate::transport::listener::Peer;
 
 /// Has browsers take an answer for what it says it is.
@@ -36,6 +37,21 @@ pub(super) fn guarded<S: Clone + Send + Sync + 'static>(
 /// `routes`, closed to pages of other sites and to tokens in URLs.
 pub(super) fn closed_to_strangers(gate: &Gate, routes: Router) -> Router {
     routes.layer(from_fn_with_state(gate.clone(), look))
+}
+
+/// `routes` of gRPC, for those who are known. What they may is judged by each call.
+pub(super) fn known(gate: &Gate, routes: Router) -> Router {
+    routes.route_layer(from_fn_with_state(gate.clone(), recognise))
+}
+
+async fn recognise(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    match admit(&gate, &request) {
+        Ok(actor) => {
+            request.extensions_mut().insert(actor);
+            next.run(request).await
+        }
+        Err(refusal) => grpc::admin::refused(refusal),
+    }
 }
 
 async fn enter(State((gate, action)): State<(Gate, Action)>, mut request: Request, next: Next) -> Response {

@@ -11,6 +11,11 @@ pub(super) fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
     parts.map(pair).collect()
 }
 
+/// The last segment of a path.
+pub(super) fn last_segment(path: &str) -> Vec<u8> {
+    percent_decoded(path.rsplit('/').next().unwrap_or_default())
+}
+
 /// What is written with `%` before the two digits of a byte.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -33,7 +38,7 @@ fn byte(digits: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::pairs;
+    use super::{last_segment, pairs};
 
     #[test]
     fn a_query_may_stand_for_any_bytes() {
@@ -49,5 +54,17 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_vec()));
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_segment_may_stand_for_any_bytes_and_keeps_its_plus() {
+        for (path, expected) in [
+            ("/usage/ann", &b"ann"[..]),
+            ("/usage/a+b%2Fc%ff", b"a+b/c\xff"),
+            ("/usage/", b""),
+            ("/usage/%2", b"%2"),
+        ] {
+            assert_eq!(last_segment(path), expected, "{path}");
+        }
     }
 }

@@ -42,6 +42,9 @@ pub enum Command {
     /// Read what admins did, and make sure that nobody has changed the records.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Take over what was counted elsewhere.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Make tokens for those who may ask the admin listener.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -82,13 +85,40 @@ pub struct AuditExportArgs {
     pub from: u64,
 }
 
+/// What to take over.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Tell a running server what subjects have used of their limits by now. It is set, not added.
+    Usage(ImportArgs),
+}
+
+/// Which usage to import.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// Who is told; it takes the token of an admin.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// CSV with the header subject,limit,used, or JSON lines with the same fields. A subject is user=u1, or user=u1+kit=k2.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Into this domain; may be left out where there is one.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// Which server to ask, and as whom.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
     /// The admin listener of the server.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6070")]
     pub admin: String,
-    /// A file with the token to send; its role may be viewer [env: TOLLGATE_TOKEN, the token itself].
+    /// A file with the token to send [env: TOLLGATE_TOKEN, the token itself]. To read, a viewer's will do.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

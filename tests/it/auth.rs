@@ -26,21 +26,36 @@ const FILE: &str = "examples/tollgate.yaml";
 type Route = (&'static str, &'static str, Option<Action>);
 
 /// Every route of the listener.
-const ROUTES: [Route; 10] = [
+const ROUTES: [Route; 21] = [
     ("GET", "/", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", None),
+    ("GET", "/openapi.json", None),
     ("GET", "/rlconfig", Some(Action::ShowRules)),
     ("GET", "/usage", Some(Action::ReadUsage)),
     ("GET", "/audit/lines", Some(Action::ListAudit)),
+    ("GET", "/admin/rate-limits", Some(Action::ListLimits)),
+    ("PUT", "/admin/rate-limits/TIER/LIMIT", Some(Action::UpdateLimitOfSubject)),
+    ("GET", "/admin/rate-limits/usage/USER", Some(Action::GetUsage)),
+    ("POST", "/admin/rate-limits/reset/USER", Some(Action::ResetUser)),
+    ("POST", "/admin/rate-limits/tier", Some(Action::SetTier)),
+    ("PUT", "/admin/rate-limits/prices/MODEL", Some(Action::SetPrice)),
+    ("POST", "/admin/rate-limits/explain", Some(Action::Explain)),
+    ("GET", "/admin/rate-limits/top", Some(Action::TopConsumers)),
+    ("GET", "/admin/rate-limits/audit", Some(Action::ListAudit)),
+    ("POST", "/admin/rate-limits/import", Some(Action::ImportUsage)),
     ("GET", "/admin/rate-limits/breakers", Some(Action::GetBreaker)),
     ("GET", "/admin/rate-limits/breaker/LIMIT", Some(Action::GetBreaker)),
     ("POST", "/admin/rate-limits/breaker/LIMIT", Some(Action::SetBreaker)),
 ];
 
 fn call(method: &str, path: &str) -> Call {
-    if method == "GET" { http::get(path) } else { http::post(path) }
+    match method {
+        "GET" => http::get(path),
+        "PUT" => http::put(path),
+        _ => http::post(path),
+    }
 }
 
 fn bearer(token: &Token) -> String {

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
+mod admin_instances;
+mod admin_routes;
+mod admin_service;
 mod alert_thresholds;
 mod alerts;
 mod algorithm;
@@ -35,6 +38,7 @@ mod holds_in_time;
 mod holds_of_periods;
 mod holds_oracle;
 mod http;
+mod import;
 mod keys;
 mod kills;
 mod limit_answers;
@@ -45,6 +49,7 @@ mod limit_service;
 mod looks;
 mod lost_answers;
 mod native;
+mod openapi;
 mod operate_import;
 mod operate_reset;
 mod operate_update;

@@ -109,7 +109,17 @@ fn forget_seconds(value: &mut Value) {
             if fields.get("key").is_some_and(moment) {
                 fields.insert("value".to_owned(), Value::from("seconds"));
             }
-            let moments = ["durationUntilReset", "resetsAt", "expiresAt", "time", "period", "from", "to"];
+            let moments = [
+                "durationUntilReset",
+                "resetsAt",
+                "resets_at",
+                "retryAfter",
+                "expiresAt",
+                "time",
+                "period",
+                "from",
+                "to",
+            ];
             for name in moments.into_iter().chain(["reservation", "hold", "id", "user"]) {
                 if let Some(moment) = fields.get_mut(name) {
                     *moment = Value::from("another time");

@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod recorded;
 pub(crate) mod redis;
+pub(crate) mod schema;
 pub(crate) mod server;
 pub(crate) mod serving;
 pub(crate) mod setting;

@@ -63,7 +63,7 @@ pub(super) fn time(instant: Timestamp) -> WireTime {
     WireTime { seconds, nanos }
 }
 
-fn duration(span: Micros) -> Duration {
+pub(super) fn duration(span: Micros) -> Duration {
     let (seconds, nanos) = parts(span.0);
     Duration { seconds, nanos }
 }

@@ -1,10 +1,11 @@
 //! The one place where an error becomes a gRPC status. Over limit is no error and never comes here.
 
 use http::{HeaderMap, HeaderValue};
-use tonic::Status;
 use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
 
 use crate::engine::{HoldError, InvalidRequest};
+use crate::transport::problem::{Kind, Problem};
 
 use super::decode::Malformed;
 
@@ -43,6 +44,22 @@ pub(super) fn unheld(error: &HoldError) -> Status {
         // Callers ask again by themselves where something is unavailable.
         HoldError::Unsure(_) => Status::unknown(text),
     }
+}
+
+/// Why an operator is not answered.
+pub(super) fn problem(problem: &Problem) -> Status {
+    let code = match problem.kind {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::NotFound => Code::NotFound,
+        Kind::Aborted => Code::Aborted,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Internal => Code::Internal,
+    };
+    Status::new(code, &problem.text)
 }
 
 /// INVALID_ARGUMENT: a message that is too long is the caller's mistake, like any other field out of bounds.

@@ -38,6 +38,11 @@ pub(crate) fn post(path: impl AsRef<[u8]>) -> Call {
     call("POST", path)
 }
 
+/// A PUT to `path`, without a body.
+pub(crate) fn put(path: impl AsRef<[u8]>) -> Call {
+    call("PUT", path)
+}
+
 fn call(method: &'static str, path: impl AsRef<[u8]>) -> Call {
     Call { method, path: path.as_ref().to_vec(), host: "edge", headers: Vec::new(), body: String::new() }
 }
@@ -60,7 +65,7 @@ impl Call {
         self
     }
 
-    /// What a POST says.
+    /// What a POST or a PUT says.
     pub(crate) fn body(mut self, body: String) -> Self {
         self.body = body;
         self
@@ -101,7 +106,7 @@ impl Call {
 
     /// Sends the call; its answer is still to come.
     pub(crate) fn begin(mut self, to: SocketAddr) -> TcpStream {
-        if self.method == "POST" {
+        if self.method != "GET" {
             let length = self.body.len().to_string();
             self = self.header("content-length", length);
         }

@@ -1,0 +1,151 @@
+//! `tollgate import usage`: tells a running server what was used elsewhere, so that nobody gets a second quota in the middle
+//! of a month, and things that exist count.
+//!
+//! All rows are asked about before any is done: one that is wrong is named with its file and line, and then none is done.
+//! What is used is set, not added, so an import that broke off may be repeated.
+
+mod rows;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::config::cli::ImportArgs;
+
+use super::asking::Server;
+use rows::Row;
+
+/// The most rows that are sent at once, and about how many bytes.
+const MOST_ROWS: usize = 500;
+const MOST_BYTES: usize = 48 * 1024;
+/// How many wrong rows are told of.
+const MOST_PROBLEMS: usize = 20;
+
+/// Imports the file that `asked` names. The server is sent `token`, unless `asked` names a file with another.
+///
+/// # Errors
+///
+/// What is wrong with the file or with what it says, and that nobody answers.
+pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result<()> {
+    let server = Server::of(&asked.server, token)?;
+    let text = std::fs::read_to_string(&asked.file)
+        .with_context(|| format!("cannot read '{}'", asked.file.display()))?;
+    let rows = rows::read(&text);
+    refuse(&asked.file, rows.iter().filter_map(|row| row.as_ref().err().cloned()).collect())?;
+    let rows: Vec<Row> = rows.into_iter().filter_map(Result::ok).collect();
+    let batches = batches(&rows);
+    let (mut would, mut wrong) = (Done::default(), Vec::new());
+    for batch in &batches {
+        send(&server, asked, batch, Pass::Rehearsed, &mut would, &mut wrong).await?;
+    }
+    refuse(&asked.file, wrong)?;
+    if asked.dry_run {
+        return would.tell("would be set");
+    }
+    let (mut done, mut wrong) = (Done::default(), Vec::new());
+    for batch in &batches {
+        send(&server, asked, batch, Pass::Done, &mut done, &mut wrong).await?;
+        // Somebody has changed the limits meanwhile.
+        refuse(&asked.file, std::mem::take(&mut wrong))?;
+    }
+    done.tell("set")
+}
+
+/// Whether it is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// It is said what would be.
+    Rehearsed,
+    /// It is.
+    Done,
+}
+
+/// What was done.
+#[derive(Default)]
+struct Done {
+    /// How many counters of each limit have another number than before, and how many had it already.
+    limits: BTreeMap<String, (u64, u64)>,
+    /// The records that say so.
+    records: Vec<String>,
+}
+
+/// Rows, as many as may be sent at once.
+fn batches(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let (mut batches, mut bytes): (Vec<Vec<&Row>>, usize) = (Vec::new(), 0);
+    for row in rows {
+        let size = row.json.to_string().len() + 1;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MOST_ROWS && bytes + size <= MOST_BYTES => batch.push(row),
+            _ => {
+                batches.push(vec![row]);
+                bytes = 0;
+            }
+        }
+        bytes += size;
+    }
+    batches
+}
+
+async fn send(
+    server: &Server<'_>,
+    asked: &ImportArgs,
+    batch: &[&Row],
+    pass: Pass,
+    done: &mut Done,
+    wrong: &mut Vec<(usize, String)>,
+) -> anyhow::Result<()> {
+    let rows: Vec<&Value> = batch.iter().map(|row| &row.json).collect();
+    let reason = asked.reason.as_deref().unwrap_or_default();
+    let domain = asked.domain.as_deref().unwrap_or_default();
+    let body = json!({"domain": domain, "rows": rows, "dryRun": pass == Pass::Rehearsed, "reason": reason});
+    let answer = server.post("/admin/rate-limits/import", body.to_string()).await?.whole().await?;
+    let answer: Value = serde_json::from_slice(&answer).context("the server's answer is no JSON")?;
+    let told = answer["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    if told.len() != batch.len() {
+        bail!("the server answers for {} rows of {}", told.len(), batch.len());
+    }
+    for (row, told) in batch.iter().zip(told) {
+        match told["error"].as_str() {
+            Some(error) => wrong.push((row.line, error.to_owned())),
+            None => {
+                let (set, kept) = done.limits.entry(row.limit.clone()).or_default();
+                *(if told["before"] == told["after"] { kept } else { set }) += 1;
+            }
+        }
+    }
+    done.records.extend(answer["version"].as_str().map(str::to_owned));
+    Ok(())
+}
+
+/// Says what is wrong with rows of `file`, if anything is.
+fn refuse(file: &Path, wrong: Vec<(usize, String)>) -> anyhow::Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let told = wrong.iter().take(MOST_PROBLEMS);
+    let mut lines: Vec<String> =
+        told.map(|(line, problem)| format!("{}:{line}: {problem}", file.display())).collect();
+    if let more @ 1.. = wrong.len().saturating_sub(MOST_PROBLEMS) {
+        lines.push(format!("and {more} more"));
+    }
+    bail!("{}", lines.join("\n"))
+}
+
+impl Done {
+    fn tell(&self, what: &str) -> anyhow::Result<()> {
+        let mut output = io::stdout().lock();
+        let mut tell = || -> io::Result<()> {
+            for (limit, (set, kept)) in &self.limits {
+                writeln!(output, "{limit}: {set} {what}, {kept} as before")?;
+            }
+            if !self.records.is_empty() {
+                writeln!(output, "record {}", self.records.join(", "))?;
+            }
+            output.flush()
+        };
+        tell().context("cannot write to standard output")
+    }
+}

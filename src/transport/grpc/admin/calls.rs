@@ -1,0 +1,203 @@
+//! What operators ask, by messages: the same for gRPC and for the JSON of HTTP.
+//!
+//! Each call says what it needs to be allowed before it looks at anything.
+
+use crate::audit::{Action, Actor};
+use crate::auth::Gate;
+use crate::engine::{
+    AuditQuery, BreakerOf, ExplainCall, Import, ImportMode, Operate, Reach, ResetSubject, SetBreaker,
+    SetPrice, SetTier, TopOf, UpdateLimit, Who,
+};
+use crate::transport::problem::Problem;
+
+use super::super::proto::tollgate::v1 as wire;
+use super::read::{self, entries, optional, terms, time_of};
+use super::write;
+
+/// What an answer is, or why there is none.
+type Answer<A> = Result<A, Problem>;
+
+/// What operators ask of `operate`, as far as `gate` lets them.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminCalls<I> {
+    pub(crate) operate: I,
+    pub(crate) gate: Gate,
+}
+
+impl<I: Operate> AdminCalls<I> {
+    pub(super) async fn list_limits(
+        &self,
+        actor: Actor,
+        message: wire::ListLimitsRequest,
+    ) -> Answer<wire::ListLimitsResponse> {
+        self.gate.permit(&actor, Action::ListLimits)?;
+        let listing = self.operate.list(optional(&message.domain))?;
+        Ok(write::listing(&listing))
+    }
+
+    pub(super) async fn update_limit(
+        &self,
+        actor: Actor,
+        message: wire::UpdateLimitRequest,
+    ) -> Answer<wire::UpdateLimitResponse> {
+        let of = read::reach(&message)?;
+        let action = match of {
+            Reach::Tier(_) => Action::UpdateLimit,
+            Reach::Subject(_) => Action::UpdateLimitOfSubject,
+        };
+        self.gate.permit(&actor, action)?;
+        let changed = self.operate.update(
+            &actor,
+            UpdateLimit {
+                domain: optional(&message.domain),
+                limit: message.limit.as_bytes(),
+                of,
+                to: read::change(&message)?,
+                until: time_of("until", message.until.as_ref())?,
+                terms: terms(message.if_version, message.force, &message.reason),
+            },
+        );
+        Ok(write::limit_changed(&changed.await?))
+    }
+
+    pub(super) async fn get_usage(
+        &self,
+        actor: Actor,
+        message: wire::GetUsageRequest,
+    ) -> Answer<wire::GetUsageResponse> {
+        self.gate.permit(&actor, Action::GetUsage)?;
+        let usage = self.operate.usage_of(read::who(message.subject.as_ref())).await?;
+        Ok(write::usage(&usage))
+    }
+
+    pub(super) async fn reset_user(
+        &self,
+        actor: Actor,
+        message: wire::ResetUserRequest,
+    ) -> Answer<wire::ResetUserResponse> {
+        self.gate.permit(&actor, Action::ResetUser)?;
+        let reset = self.operate.reset(
+            &actor,
+            ResetSubject {
+                who: read::who(message.subject.as_ref()),
+                limits: message.limits.iter().map(String::as_bytes).collect(),
+                reason: &message.reason,
+            },
+        );
+        Ok(write::reset(&reset.await?))
+    }
+    pub(super) async fn set_tier(
+        &self,
+        actor: Actor,
+        message: wire::SetTierRequest,
+    ) -> Answer<wire::SetTierResponse> {
+        self.gate.permit(&actor, Action::SetTier)?;
+        let request = SetTier {
+            who: Who { domain: optional(&message.domain), entries: entries(&message.subject) },
+            tier: read::tier(&message)?,
+            until: time_of("until", message.until.as_ref())?,
+            terms: terms(message.if_version, false, &message.reason),
+        };
+        Ok(write::tier_changed(&self.operate.set_tier(&actor, request).await?))
+    }
+
+    pub(super) async fn set_price(
+        &self,
+        actor: Actor,
+        message: wire::SetPriceRequest,
+    ) -> Answer<wire::SetPriceResponse> {
+        self.gate.permit(&actor, Action::SetPrice)?;
+        let request = SetPrice {
+            model: message.model.as_bytes(),
+            usd: read::prices(&message)?,
+            from: time_of("effective_from", message.effective_from.as_ref())?,
+            terms: terms(message.if_version, message.force, &message.reason),
+        };
+        Ok(write::price_changed(&self.operate.set_price(&actor, request).await?))
+    }
+
+    pub(super) async fn set_breaker(
+        &self,
+        actor: Actor,
+        message: wire::SetBreakerRequest,
+    ) -> Answer<wire::SetBreakerResponse> {
+        self.gate.permit(&actor, Action::SetBreaker)?;
+        let to = read::setting(&message)?;
+        let which = BreakerOf {
+            domain: optional(&message.domain),
+            limit: message.limit.as_bytes(),
+            subject: entries(&message.subject),
+        };
+        let request = SetBreaker { which, to, reason: &message.reason };
+        Ok(write::breaker_set(&self.operate.set_breaker(request).await?, to))
+    }
+
+    pub(super) async fn explain(
+        &self,
+        actor: Actor,
+        message: wire::ExplainRequest,
+    ) -> Answer<wire::ExplainResponse> {
+        self.gate.permit(&actor, Action::Explain)?;
+        if message.request_id.is_empty() {
+            let hits = (message.hits > 0).then_some(message.hits);
+            let call = ExplainCall { who: read::who(message.subject.as_ref()), hits };
+            return Ok(write::explanation(&self.operate.explain(call).await?));
+        }
+        if message.subject.is_some() || message.hits > 0 {
+            return Err(Problem::invalid("request_id: write it, or subject and hits, not both"));
+        }
+        let past = self.operate.refusal(message.request_id.as_bytes());
+        past.as_ref().map(write::past).ok_or_else(|| {
+            Problem::unknown("request_id: no refusal of this call is remembered; few are, and not for long")
+        })
+    }
+
+    pub(super) async fn top_consumers(
+        &self,
+        actor: Actor,
+        message: wire::TopConsumersRequest,
+    ) -> Answer<wire::TopConsumersResponse> {
+        self.gate.permit(&actor, Action::TopConsumers)?;
+        let of = TopOf {
+            domain: optional(&message.domain),
+            limit: message.limit.as_bytes(),
+            most: read::count(message.most),
+        };
+        Ok(write::top(&self.operate.top(of)?))
+    }
+
+    pub(super) async fn import_usage(
+        &self,
+        actor: Actor,
+        message: wire::ImportUsageRequest,
+    ) -> Answer<wire::ImportUsageResponse> {
+        self.gate.permit(&actor, Action::ImportUsage)?;
+        if message.rows.is_empty() {
+            return Err(Problem::invalid("rows: must not be empty"));
+        }
+        let request = Import {
+            domain: optional(&message.domain),
+            rows: message.rows.iter().map(read::row).collect(),
+            mode: if message.dry_run { ImportMode::Rehearsed } else { ImportMode::Done },
+            reason: &message.reason,
+        };
+        Ok(write::imported(&self.operate.import(&actor, request).await?))
+    }
+
+    pub(super) async fn list_audit(
+        &self,
+        actor: Actor,
+        message: wire::ListAuditRequest,
+    ) -> Answer<wire::ListAuditResponse> {
+        self.gate.permit(&actor, Action::ListAudit)?;
+        let query = AuditQuery {
+            domain: optional(&message.domain),
+            subject: read::subject(&message.subject),
+            from: time_of("from", message.from.as_ref())?,
+            to: time_of("to", message.to.as_ref())?,
+            page: message.page.as_bytes(),
+            most: read::count(message.page_size),
+        };
+        Ok(write::audit(&self.operate.audit(query).await?))
+    }
+}

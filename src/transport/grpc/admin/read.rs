@@ -1,0 +1,110 @@
+//! What operators ask: wire → engine.
+
+use prost_types::Timestamp as WireTime;
+
+use crate::clock::Timestamp;
+use crate::engine::{Caution, Change, ChangeTerms, ImportRow, Reach, Setting, Who};
+use crate::limits::Entry;
+use crate::transport::problem::Problem;
+
+use super::super::proto::tollgate::v1 as wire;
+use super::super::standing::instant;
+
+/// A text that may be left out.
+pub(super) fn optional(text: &str) -> Option<&[u8]> {
+    (!text.is_empty()).then_some(text.as_bytes())
+}
+
+/// Whose counters are meant.
+pub(super) fn who(subject: Option<&wire::Subject>) -> Who<'_> {
+    let Some(subject) = subject else { return Who::default() };
+    let entries = subject.entries.iter().map(|entry| Entry { key: &entry.key, value: &entry.value });
+    Who { domain: (!subject.domain.is_empty()).then_some(&*subject.domain), entries: entries.collect() }
+}
+
+/// The entries of a map.
+pub(super) fn entries<'a>(map: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Entry<'a>> {
+    map.into_iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() }).collect()
+}
+
+/// For whom a number is changed.
+pub(super) fn reach(message: &wire::UpdateLimitRequest) -> Result<Reach<'_>, Problem> {
+    match (&*message.tier, &*message.user, message.subject.is_empty()) {
+        (tier, "", true) if !tier.is_empty() => Ok(Reach::Tier(tier.as_bytes())),
+        ("", user, true) if !user.is_empty() => {
+            Ok(Reach::Subject(vec![Entry { key: b"user", value: user.as_bytes() }]))
+        }
+        ("", "", false) => Ok(Reach::Subject(entries(&message.subject))),
+        _ => Err(Problem::invalid("tier: write exactly one of tier, user and subject")),
+    }
+}
+
+/// What a number is changed to.
+pub(super) fn change(message: &wire::UpdateLimitRequest) -> Result<Change<'_>, Problem> {
+    match (message.max, &*message.usd, message.clear) {
+        (Some(max), "", false) => Ok(Change::Number(max)),
+        (None, "", true) => Ok(Change::BackToFile),
+        (None, usd, false) if !usd.is_empty() => Ok(Change::Usd(usd.as_bytes())),
+        _ => Err(Problem::invalid("max: write exactly one of max, usd and clear")),
+    }
+}
+
+/// Which tier somebody is put on; none takes back what was set.
+pub(super) fn tier(message: &wire::SetTierRequest) -> Result<Option<&[u8]>, Problem> {
+    match (optional(&message.tier), message.clear) {
+        (Some(tier), false) => Ok(Some(tier)),
+        (None, true) => Ok(None),
+        _ => Err(Problem::invalid("tier: write exactly one of tier and clear")),
+    }
+}
+
+/// A class of tokens, and what a million of it cost in dollars.
+type ClassPrice<'a> = (&'a [u8], &'a [u8]);
+
+/// What a million tokens cost; nothing takes back what was set.
+pub(super) fn prices(message: &wire::SetPriceRequest) -> Result<Vec<ClassPrice<'_>>, Problem> {
+    if message.usd_per_million.is_empty() != message.clear {
+        return Err(Problem::invalid("usd_per_million: write exactly one of usd_per_million and clear"));
+    }
+    Ok(message.usd_per_million.iter().map(|(class, usd)| (class.as_bytes(), usd.as_bytes())).collect())
+}
+
+/// What a breaker is to be.
+pub(super) fn setting(message: &wire::SetBreakerRequest) -> Result<Setting, Problem> {
+    match (message.open, message.clear) {
+        (true, false) => Ok(Setting::Open),
+        (false, false) => Ok(Setting::Closed),
+        (false, true) => Ok(Setting::Cleared),
+        (true, true) => Err(Problem::invalid("clear: only a breaker that is closed is cleared")),
+    }
+}
+
+/// What somebody has used elsewhere.
+pub(super) fn row(row: &wire::ImportedUsage) -> ImportRow<'_> {
+    ImportRow { subject: entries(&row.subject), limit: row.limit.as_bytes(), used: row.used.as_bytes() }
+}
+
+/// Whom records are about: `user=ann`, or a user without a key.
+pub(super) fn subject(text: &str) -> Option<Entry<'_>> {
+    let (key, value) = text.split_once('=').unwrap_or(("user", text));
+    (!text.is_empty()).then_some(Entry { key: key.as_bytes(), value: value.as_bytes() })
+}
+
+/// How many, where 0 is unset.
+pub(super) fn count(count: u32) -> Option<usize> {
+    usize::try_from(count).ok().filter(|count| *count > 0)
+}
+
+/// The time in `field`, if there is one.
+pub(super) fn time_of(field: &str, time: Option<&WireTime>) -> Result<Option<Timestamp>, Problem> {
+    let read = |time| {
+        instant(time).ok_or_else(|| Problem::invalid(format!("{field}: is no time from 1970 to 9999")))
+    };
+    time.map(read).transpose()
+}
+
+/// Under which conditions, and why.
+pub(super) fn terms(if_version: Option<u64>, force: bool, reason: &str) -> ChangeTerms<'_> {
+    let caution = if force { Caution::Forced } else { Caution::Kept };
+    ChangeTerms { if_version, caution, reason }
+}

@@ -1,0 +1,93 @@
+//! `tollgate import usage`: what was counted elsewhere counts here, once.
+
+use std::process::Output;
+
+use serde_json::json;
+
+use crate::admin_routes::Page;
+use crate::support::process::run;
+
+/// Imports `text` into the first of the four products.
+fn import(page: &Page, text: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("usage.txt");
+    std::fs::write(&file, text).unwrap();
+    let admin = format!("http://{}", page.0.admin());
+    let arguments = ["import", "usage", file.to_str().unwrap(), "--domain", "aurastream", "--admin", &admin];
+    run(&[&arguments, more].concat(), &[])
+}
+
+/// What it prints, or what is wrong.
+fn text(output: &Output) -> (bool, String) {
+    let bytes = if output.status.success() { &output.stdout } else { &output.stderr };
+    (output.status.success(), String::from_utf8(bytes.clone()).unwrap())
+}
+
+fn create(page: &Page, user: &str) -> u16 {
+    page.call(&[("method", "POST"), ("path", "/generate"), ("user", user), ("tier", "free")])
+}
+
+#[test]
+fn nobody_gets_a_second_quota_and_what_exists_counts() {
+    let page = Page::open();
+    let rows = "subject,limit,used\nuser=ann,monthly_creations,2\nuser=bea,monthly_creations,3\n\
+        user=ann+kit=k1,max_logos_per_kit,5\nuser=ann,max_brand_kits,1\n";
+    let (done, told) = text(&import(&page, rows, &["--dry-run"]));
+    assert!(done && told.contains("monthly_creations: 2 would be set, 0 as before"), "{told}");
+    let used = |user: &str, limit: &str| {
+        let (_, usage) = page.get(&format!("/usage/{user}?domain=aurastream&kit=k1"));
+        usage["limits"][limit]["used"].clone()
+    };
+    assert_eq!(used("ann", "monthly_creations"), 0);
+    let (done, told) = text(&import(&page, rows, &["--reason", "moving over"]));
+    assert!(
+        done && told.contains("monthly_creations: 2 set, 0 as before\n") && told.contains("record "),
+        "{told}"
+    );
+    assert_eq!((used("ann", "monthly_creations"), used("ann", "max_logos_per_kit")), (json!(2), json!(5)));
+    assert_eq!([create(&page, "ann"), create(&page, "ann"), create(&page, "bea")], [200, 429, 429]);
+    let logo = |kit: &str| {
+        page.call(&[("limit", "max_logos_per_kit"), ("user", "ann"), ("kit", kit), ("tier", "free")])
+    };
+    assert_eq!([logo("k1"), logo("k2")], [429, 200]);
+    // The same again changes nothing, in the other form too.
+    let again = r#"{"subject": {"user": "bea"}, "limit": "monthly_creations", "used": 3}"#;
+    let (done, told) = text(&import(&page, again, &[]));
+    assert!(done && told.contains("monthly_creations: 0 set, 1 as before"), "{told}");
+}
+
+#[test]
+fn one_wrong_line_is_named_and_nothing_is_done() {
+    let page = Page::open();
+    for (line, words) in [
+        ("user=ann,monthly_creation,2", ":3: limit: "),
+        ("user=ann,max_logos_per_kit,2", ":3: "),
+        ("user=ann,monthly_creations,two", ":3: used: "),
+        ("user=ann,monthly_creations,-2", ":3: used: "),
+        ("ann,monthly_creations,2", ":3: subject: "),
+    ] {
+        let rows = format!("subject,limit,used\nuser=bea,monthly_creations,2\n{line}\n");
+        let (done, told) = text(&import(&page, &rows, &[]));
+        assert!(!done && told.contains(words), "{line}: {told}");
+    }
+    let (_, usage) = page.get("/usage/bea?domain=aurastream");
+    assert_eq!(usage["limits"]["monthly_creations"]["used"], 0);
+    let (done, told) = text(&run(&["import", "usage", "/nowhere/usage.csv"], &[]));
+    assert!(!done && told.contains("/nowhere/usage.csv"), "{told}");
+    let rows = "subject,limit,used\nuser=bea,monthly_creations,2\n";
+    let (done, told) = text(&import(&page, rows, &["--domain", "aurastrem"]));
+    assert!(!done && told.contains("aurastream"), "{told}");
+}
+
+#[test]
+fn thousands_of_rows_go_in_several_batches() {
+    let page = Page::open();
+    let mut rows = "subject,limit,used\n".to_owned();
+    for number in 0..1_200 {
+        rows += &format!("user=somebody-with-a-long-name-{number},monthly_creations,1\n");
+    }
+    let (done, told) = text(&import(&page, &rows, &[]));
+    assert!(done && told.contains("monthly_creations: 1200 set, 0 as before"), "{told}");
+    let (_, usage) = page.get("/usage/somebody-with-a-long-name-1199?domain=aurastream");
+    assert_eq!(usage["limits"]["monthly_creations"]["used"], 1);
+}
