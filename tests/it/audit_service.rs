@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::Arc;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
+use tollgate::audit::{Action, Actor, Event, Journal, Outcome};
+use tollgate::clock::Clock;
+use tollgate::store::ledger::FileLedger;
 
 use crate::support::http;
 use crate::support::process::{Tollgate, run, until_ready};
@@ -335,4 +339,31 @@ async fn what_is_exported_can_be_verified_wherever_it_is_kept() {
     let broken = run(&["audit", "export", "--admin", &admin], &[]);
     assert!(stderr(&broken).contains("the audit cannot be read"), "{}", stderr(&broken));
     assert_eq!(broken.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_long_chain_is_read_at_start_and_exported_whole() {
+    let place = Place::new();
+    fs::create_dir(place.path("data")).unwrap();
+    let ledger = FileLedger::open(&place.path("data")).unwrap();
+    let journal = Journal::open(Arc::new(ledger), Clock::System, |_, _| {});
+    for _ in 0..1_100 {
+        let event = Event::new(Actor::tollgate(), Action::Reload, Outcome::Done);
+        journal.append(|_| Ok::<_, ()>(event.clone())).await.unwrap();
+    }
+    let service = place.start_with_data();
+    assert_eq!(told(&service).await, journal.head().to_string());
+    let admin = format!("http://{}", service.admin());
+    let exported = run(&["audit", "export", "--admin", &admin], &[]);
+    assert_eq!(stdout(&exported), fs::read_to_string(place.audit()).unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_be_used_ends_it_before_it_begins() {
+    let place = Place::new();
+    fs::create_dir_all(place.audit()).unwrap();
+    let ended = run(&["serve", &place.text("limits.yaml"), "--data-dir", &place.text("data")], &[]);
+    let problem = stderr(&ended);
+    assert!(problem.contains("audit.jsonl: ") && problem.contains("--data-dir"), "{problem}");
+    assert_eq!(ended.status.code(), Some(78), "{problem}");
 }

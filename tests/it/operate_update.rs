@@ -330,8 +330,8 @@ async fn prices_hold_from_an_instant_on() {
         ),
         (
             "gpt-5",
-            &[("inptu", "1")],
-            "usd_per_million: there is no class of tokens 'inptu'; did you mean 'input'?",
+            &[("inpt", "1")],
+            "usd_per_million: there is no class of tokens 'inpt'; did you mean 'input'?",
         ),
         ("gpt-5", &[("input", "-1")], "usd: it is not a decimal number of dollars; write it as 5.00"),
         (
@@ -355,6 +355,10 @@ async fn prices_hold_from_an_instant_on() {
     let changed = shop.set_price(price("GPT-5", &[("input", "9"), ("output", "31")], kept)).await.unwrap();
     assert_eq!((&*changed.model, changed.version), ("gpt-5", 1));
     assert_eq!(shop.list().prices.len(), 1);
+    let again = SetPrice { from: None, ..price("gpt-5", &[("input", "9"), ("output", "32")], kept) };
+    let again = SetPrice { terms: ChangeTerms { if_version: Some(0), ..again.terms }, ..again };
+    let error = shop.set_price(again).await.unwrap_err();
+    assert_eq!(error, OperateError::Stale { expected: 0, found: 1 }, "from whichever instant on");
     shop.set_price(price("new", &[("input", "1")], forced)).await.unwrap();
     let back = shop.set_price(price("gpt-5", &[], kept)).await.unwrap();
     assert_eq!((back.before, back.after), (changed.after, changed.before));

@@ -36,9 +36,8 @@ pub(super) async fn set_price<S: Store>(
         let rules = files.under(overlay, now);
         let model = model(&rules, request)?;
         let target = Target::Price { model: model.clone(), from };
-        let placed = overlay.get(&target);
-        request.terms.check_version(placed.map_or(0, |placed| placed.version), head)?;
-        if prices.is_none() && placed.is_none() {
+        request.terms.check_version(version_of(overlay, &model), head)?;
+        if prices.is_none() && overlay.get(&target).is_none() {
             return Err(OperateError::NoSuchPrice { model: model.into(), from: in_utc(from) });
         }
         let before = price_at(&rules, &model, from);
@@ -93,6 +92,14 @@ fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateErr
             Err(OperateError::NewModel { model: name.to_owned(), near })
         }
     }
+}
+
+/// The number of the newest record that has set a price of `model`, from whichever instant on; 0 if none has.
+fn version_of(overlay: &Overlay, model: &str) -> u64 {
+    let of_model =
+        |target: &Target| matches!(target, Target::Price { model: known, .. } if **known == *model);
+    let placed = overlay.iter().filter(|(target, _)| of_model(target));
+    placed.map(|(_, placed)| placed.version).max().unwrap_or(0)
 }
 
 fn price_at(rules: &RuleSet, model: &str, at: Timestamp) -> Option<PerMillion> {
