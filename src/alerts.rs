@@ -23,6 +23,7 @@ use crate::limits::Alerted;
 
 pub use alert::{Alert, Crossed};
 pub use delivery::Delivery;
+pub(crate) use trust::connector;
 
 /// How alerts are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

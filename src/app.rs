@@ -6,6 +6,7 @@
 mod asking;
 mod audit;
 mod check;
+mod dial;
 mod durable;
 mod ending;
 mod export;

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 /// What opens TLS connections. Reads files: not for a thread that must not wait.
-pub(super) fn connector() -> Result<TlsConnector, rustls::Error> {
+pub(crate) fn connector() -> Result<TlsConnector, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let machine = rustls_native_certs::load_native_certs();
     for error in machine.errors {

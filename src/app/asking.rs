@@ -5,17 +5,18 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::cli::ServerArgs;
+
+use super::dial::Place;
 
 /// How long the server may take to begin its answer, and to go on with it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ const MOST_OF_PROBLEM: usize = 4096;
 /// A running server.
 pub(super) struct Server<'a> {
     address: &'a str,
-    place: &'a str,
+    place: Place<'a>,
     authorization: Option<HeaderValue>,
 }
 
@@ -43,7 +44,7 @@ impl<'a> Server<'a> {
         let token = token.as_deref().map(str::trim).filter(|token| !token.is_empty());
         let header = |token| HeaderValue::try_from(format!("Bearer {token}"));
         let authorization = token.map(header).transpose().context("the token holds what none does")?;
-        Ok(Self { address: &args.admin, place: place(&args.admin)?, authorization })
+        Ok(Self { address: &args.admin, place: Place::read(&args.admin)?, authorization })
     }
 
     /// What it answers to a GET of `target`.
@@ -65,13 +66,13 @@ impl<'a> Server<'a> {
     }
 
     async fn ask(&self, request: http::request::Builder, body: String) -> anyhow::Result<Answer> {
-        let mut request = request.header(HOST, self.place);
+        let mut request = request.header(HOST, self.place.authority);
         if let Some(value) = &self.authorization {
             request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(body)?;
         let asking = async {
-            let stream = TcpStream::connect(self.place).await?;
+            let stream = self.place.connect().await?;
             let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
             // It carries the answer, and ends with it.
             tokio::spawn(connection);
@@ -137,15 +138,4 @@ fn in_words(problem: &[u8]) -> String {
 
 fn read_token(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("--token-file: cannot read '{}'", file.display()))
-}
-
-/// The host and port of an address such as `http://127.0.0.1:6070`.
-fn place(address: &str) -> anyhow::Result<&str> {
-    let place = address.strip_prefix("http://").map(|place| place.trim_end_matches('/'));
-    let is_place = |place: &&str| {
-        place.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-    };
-    place.filter(is_place).ok_or_else(|| {
-        anyhow!("--admin: '{address}' is no address of an admin listener; write http://127.0.0.1:6070")
-    })
 }

@@ -65,7 +65,7 @@ const KEPT_APART: [(&str, &[&str]); 13] = [
     // `app` names the room `transport::http`.
     ("http", &["transport/grpc", "alerts", "app"]),
     ("hyper", &["transport", "alerts", "app/asking"]),
-    ("rustls", &["alerts", "transport/tls"]),
+    ("rustls", &["alerts", "app/dial", "transport/tls"]),
     ("subtle", &["auth"]),
     ("prometheus_client", &["admin"]),
     ("redb", &["store/durable"]),

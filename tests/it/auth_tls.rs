@@ -161,6 +161,24 @@ fn grpc_is_spoken_over_tls_as_well() {
     assert!(services.contains("grpc.health.v1.Health"), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[test]
+fn usage_is_exported_over_tls_from_whom_the_machine_trusts() {
+    let service = serve(&pem("localhost"), &pem("localhost"));
+    let export = |host: &str, ca: &str| {
+        let admin = format!("https://{host}:{}", service.admin().port());
+        let output = run(&["usage", "export", "--admin", &admin], &[("SSL_CERT_FILE", &pem(ca))]);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    for host in ["localhost", "127.0.0.1"] {
+        assert_eq!(export(host, "ca"), (true, String::new()), "{host}");
+    }
+    let (exported, said) = export("localhost", "next-ca");
+    assert!(
+        !exported && said.contains("no TLS connection comes about") && said.contains("UnknownIssuer"),
+        "{said}"
+    );
+}
+
 /// The certificate that the listener shows.
 async fn shown(to: SocketAddr) -> CertificateDer<'static> {
     let stream = ANYBODY.connect(to).await.unwrap();

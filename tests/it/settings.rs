@@ -460,8 +460,12 @@ fn unknown_own_names_are_warned_of_and_kubernetes_names_are_not() {
 
 #[test]
 fn secrets_do_not_show_when_settings_are_printed() {
-    let settings =
-        with(&["REDIS_URL=redis://me:hush@r:1", "TOLLGATE_KEY_SECRET=0123456789abcdef0123456789abcdef"]);
+    let token = format!("TOLLGATE_ADMIN_TOKENS=ann:viewer:{}", "0123456789abcdef".repeat(4));
+    let settings = with(&[
+        "REDIS_URL=redis://me:hush@r:1",
+        "TOLLGATE_KEY_SECRET=0123456789abcdef0123456789abcdef",
+        &token,
+    ]);
     let printed = format!("{settings:?}");
     assert!(!printed.contains("hush") && !printed.contains("0123456789abcdef"), "{printed}");
 }

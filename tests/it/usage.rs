@@ -433,7 +433,7 @@ async fn the_command_line_says_whom_it_wanted_to_ask() {
         let output = run(&["usage", "export", "--admin", admin], &[]);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    for address in ["127.0.0.1:6070", "https://127.0.0.1:6070", "http://here", "http://:1"] {
+    for address in ["127.0.0.1:6070", "ftp://127.0.0.1:6070", "https://here", "http://:1"] {
         let said =
             format!("--admin: '{address}' is no address of an admin listener; write http://127.0.0.1:6070\n");
         assert_eq!(export(address), (Some(1), said));
