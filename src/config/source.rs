@@ -137,7 +137,10 @@ fn tollgate_root(document: &Document) -> Option<&Node> {
     if keys().any(|key| REFERENCE_KEYS.contains(&key)) {
         return None;
     }
-    // A slip of the pen is best explained in the language that was meant.
+    // A slip of the pen, and what lacks its domain, is best explained in the language that was meant.
+    if keys().any(|key| tollgate_file::home_of(key).is_some()) {
+        return Some(root);
+    }
     let all = || tollgate_file::TOP_KEYS.into_iter().chain(REFERENCE_KEYS);
     let meant = keys().find_map(|key| nearest(key, all()))?;
     tollgate_file::TOP_KEYS.contains(&meant).then_some(root)

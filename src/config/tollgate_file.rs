@@ -31,6 +31,13 @@ use alerts::FileAlerts;
 /// The keys at the top of a Tollgate file.
 pub(super) const TOP_KEYS: [&str; 4] = ["domains", "prices", "alerts", "timezone"];
 
+/// Where `key` is written if it is one of a domain.
+pub(super) fn home_of(key: &str) -> Option<String> {
+    domain::KEYS
+        .contains(&key)
+        .then(|| format!("it belongs to a domain: write 'domains: {{NAME: {{{key}: …}}}}'"))
+}
+
 /// One file, each part checked on its own.
 #[derive(Clone, Debug)]
 pub(super) struct TollgateFile {
@@ -186,7 +193,7 @@ pub(super) fn read(
         Some(field) => domains(field, whole, report),
         None => Vec::new(),
     };
-    fields.finish(report);
+    fields.finish_but(home_of, report);
     if domains.is_empty() && prices.is_none() && !report.has_errors() {
         report.error(root.at, "the file has no domains", "write 'domains: {NAME: {limits: …}}'");
     }

@@ -71,8 +71,13 @@ impl<'n> Fields<'n> {
 
     /// Reports every field that nobody has asked for as an error.
     pub fn finish(self, report: &mut Report) {
+        self.finish_but(|_| None, report);
+    }
+
+    /// The same, where `home` says of a key that is known elsewhere how it is written there.
+    pub fn finish_but(self, home: impl Fn(&str) -> Option<String>, report: &mut Report) {
         for field in &self.left {
-            let fix = suggestion(field.name, self.known.iter().copied());
+            let fix = home(field.name).unwrap_or_else(|| suggestion(field.name, self.known.iter().copied()));
             report.error(field.at, format!("unknown key '{}' in {}", shorten(field.name), self.what), fix);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::value::{is_reported, quoted};
 use crate::config::diagnostic::{Position, Report, suggestion};
+use crate::config::tollgate_file;
 use crate::config::yaml::{Kind, Node};
 
 /// What a mapping of the file is.
@@ -112,7 +113,8 @@ fn check_key(name: &str, at: Position, place: Place, report: &mut Report) -> boo
         return true;
     }
     if !KNOWN.contains(&name) {
-        let fix = suggestion(name, known_at(place).iter().copied());
+        let suggested = || suggestion(name, known_at(place).iter().copied());
+        let fix = tollgate_file::home_of(name).filter(|_| place == Place::Root).unwrap_or_else(suggested);
         report.error(at, format!("unknown key {} {}", quoted(name), place.name()), fix);
         return false;
     }

@@ -7,6 +7,10 @@ use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form;
 use crate::limits::Headers;
 
+/// The keys of a domain.
+pub(super) const KEYS: [&str; 8] =
+    ["per", "tier", "limits", "tiers", "routes", "headers", "ipv6_prefix", "estimate"];
+
 /// The leading bits of an IPv6 address that make a subject, unless the domain says otherwise.
 const IPV6_PREFIX: u8 = 64;
 
