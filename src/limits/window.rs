@@ -101,6 +101,9 @@ impl Debt {
 }
 
 impl Window {
+    /// How long a hold of a concurrent limit lives when nobody renews it, unless the limit says otherwise.
+    pub const USUAL_MAX_AGE: Micros = Micros::from_secs(3_600);
+
     /// What becomes of debt, where there are periods.
     pub const fn debt(&self) -> Debt {
         match self {

@@ -1,11 +1,12 @@
 //! Limits, amounts and windows in words: the body of a refusal says `10 per 1 minute`, operators read `sliding 60s`.
 
 use super::breaker::{Breaker, Reset};
-use super::limit::{Estimate, Limit};
+use super::limit::{Estimate, Limit, OnUnknown};
 use super::native::{TierId, Tiers};
 use super::number::Number;
 use super::overlay::ALL_TIERS;
 use super::window::{Debt, Unit, Window};
+use crate::clock::Micros;
 use crate::money::NanoUsd;
 
 impl Limit {
@@ -101,7 +102,7 @@ impl Window {
 
 impl Limit {
     /// What it says of debt and holds otherwise than most limits do, as a file writes it, one option each:
-    /// `debt: forgive`, `max_ttl: 2m`, `estimate: {output: 500}`.
+    /// `debt: forgive`, `lease: 60s`, `on_unknown: zero`, `estimate: {output: 500}`.
     pub fn options_in_words(&self) -> Vec<String> {
         let debt = match self.window {
             Window::Fixed { debt, .. } | Window::Calendar(_, debt) => Some(debt),
@@ -111,8 +112,20 @@ impl Limit {
             Debt::Carried => "debt: carry".to_owned(),
             Debt::Forgiven => "debt: forgive".to_owned(),
         });
-        let max_ttl = self.max_ttl.map(|ttl| format!("max_ttl: {}", ttl.in_short()));
-        debt.into_iter().chain(max_ttl).chain(self.estimate_in_words()).collect()
+        let times = [("lease", self.lease), ("max_ttl", self.max_ttl), ("max_age", self.own_max_age())];
+        let times =
+            times.into_iter().filter_map(|(name, time)| Some(format!("{name}: {}", time?.in_short())));
+        let on_unknown = match self.on_unknown {
+            OnUnknown::Estimate => None,
+            OnUnknown::Zero => Some("on_unknown: zero".to_owned()),
+        };
+        debt.into_iter().chain(times).chain(on_unknown).chain(self.estimate_in_words()).collect()
+    }
+
+    /// How long its holds live at most, where that is not what they live anyway.
+    fn own_max_age(&self) -> Option<Micros> {
+        let usual = matches!(self.window, Window::Concurrent { .. }).then_some(Window::USUAL_MAX_AGE);
+        self.longest_hold().filter(|age| Some(*age) != usual)
     }
 
     /// The domain's estimate too, where it means something.

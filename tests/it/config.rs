@@ -494,6 +494,9 @@ domains:
       more:   {limit: 9 tokens/1m, estimate: {output: 7, max_output: 2k}}
       plain:  9 tokens/1h
       calls:  9/day
+      held:   {limit: 9 tokens/1h, lease: 60s, max_ttl: 60s, max_age: 30m, on_unknown: zero, estimate: {output: 7}}
+      open:   {limit: 9 concurrent, lease: 60s, max_age: 15m}
+      usual:  {limit: 9 concurrent, max_age: 1h}
 prices: {models: {m: {input: 1}}}
 ";
     let rules = compiled(text).rules;
@@ -503,6 +506,8 @@ prices: {models: {m: {input: 1}}}
         ("money", "debt: forgive, max_ttl: 2m, estimate: {output: 500}"),
         ("tokens, more", "estimate: {output: 7, max_output: 2000}"),
         ("plain", "estimate: {output: 500}"),
+        ("held", "lease: 1m, max_ttl: 1m, max_age: 30m, on_unknown: zero, estimate: {output: 7}"),
+        ("open", "lease: 1m, max_age: 15m"),
     ];
     assert_eq!(said, options.map(|(names, options)| format!("  with {{{options}}}: {names}")));
     let described = describe(&rules);

@@ -7,9 +7,6 @@ use crate::config::diagnostic::{Field, Fields, Position, Report};
 use crate::config::short_form::{Aligned, Forgets, Quantity, span};
 use crate::limits::{Debt, Number, Unit, Window};
 
-/// How long a hold lives when nobody renews it, unless the limit says otherwise.
-const MAX_AGE: Micros = Micros::from_secs(3_600);
-
 /// What can be held.
 const HELD: &str = "concurrent, and tokens and money by any window but request";
 
@@ -127,9 +124,9 @@ impl<'n> Written<'n> {
                 report.error(self.at, "'concurrent' counts open holds, not tokens or money", fix);
                 None
             }
-            Forgets::Concurrent => {
-                Some(Window::Concurrent { max_age: self.max_age.map_or(MAX_AGE, |age| age.value) })
-            }
+            Forgets::Concurrent => Some(Window::Concurrent {
+                max_age: self.max_age.map_or(Window::USUAL_MAX_AGE, |age| age.value),
+            }),
             Forgets::Total => Some(Window::Total { forget: self.forget.map(|forget| forget.value) }),
             Forgets::Request => Some(Window::Request),
             Forgets::After(length) => Some(Window::Sliding { length }),
@@ -174,7 +171,8 @@ impl<'n> Written<'n> {
         let fix =
             "write a lease that is no longer, or remove 'max_ttl': a hold lives no longer than the lease";
         refuse_longer(("lease", self.lease), ("max_ttl", self.max_ttl), fix, report);
-        let usual = (forgets == Forgets::Concurrent).then_some(At { at: self.at, value: MAX_AGE });
+        let usual =
+            (forgets == Forgets::Concurrent).then_some(At { at: self.at, value: Window::USUAL_MAX_AGE });
         let longest = ("max_age", self.max_age.or(usual));
         let fix = match self.max_age {
             Some(_) => "write no more: a hold ends then, however often it is renewed",
