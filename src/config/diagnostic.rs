@@ -19,8 +19,8 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Whether a file can be used in spite of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a file can be used in spite of it. What is worse comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
@@ -50,7 +50,7 @@ pub struct Report {
     found: Vec<Diagnostic>,
 }
 
-/// What was found in all files, in the order of files and lines.
+/// What was found in all files, in their order: of each file its errors before its warnings, by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -113,10 +113,10 @@ impl Report {
 }
 
 impl Diagnostics {
-    /// Adds what was found in one more file, by line.
+    /// Adds what was found in one more file: its errors before its warnings, by line.
     pub fn add(&mut self, report: Report) {
         let mut found = report.found;
-        found.sort_by_key(|diagnostic| diagnostic.at);
+        found.sort_by_key(|diagnostic| (diagnostic.severity, diagnostic.at));
         self.0.extend(found);
     }
 

@@ -176,10 +176,6 @@ pub(super) fn read(
     environment: Environment<'_>,
     report: &mut Report,
 ) -> Option<TollgateFile> {
-    for duplicate in &document.duplicates {
-        let message = format!("'{}' stands twice, first at {}", duplicate.key, duplicate.first);
-        report.error(duplicate.again, message, "keep one of them");
-    }
     if document.documents > 1 {
         let message = format!("the file holds {} YAML documents", document.documents);
         report.error(Position::START, message, "put each document into a file of its own");
@@ -188,7 +184,9 @@ pub(super) fn read(
     let zone = fields.take("timezone").and_then(|field| value::zone(field, report));
     let alerts = fields.take("alerts").map(|field| alerts::of_file(field, environment, report));
     let whole = Whole { zone: zone.unwrap_or("UTC"), alerts: alerts.as_ref() };
-    let prices = fields.take("prices").and_then(|field| prices::read(field, whole.zone, report));
+    let prices = fields.take("prices");
+    refuse_duplicates(document, prices, report);
+    let prices = prices.and_then(|field| prices::read(field, whole.zone, report));
     let domains = match fields.take("domains") {
         Some(field) => domains(field, whole, report),
         None => Vec::new(),
@@ -198,6 +196,20 @@ pub(super) fn read(
         report.error(root.at, "the file has no domains", "write 'domains: {NAME: {limits: …}}'");
     }
     Some(TollgateFile { domains, prices })
+}
+
+/// Refuses keys that stand twice. Of the file's `prices` those may be of the same decimals.
+fn refuse_duplicates(document: &Document, prices: Option<Field<'_>>, report: &mut Report) {
+    if document.duplicates.is_empty() {
+        return;
+    }
+    let numbers = prices::Numbers::below(prices.map(|field| field.value));
+    for duplicate in &document.duplicates {
+        if !numbers.refuse(duplicate, report) {
+            let message = format!("'{}' stands twice, first at {}", duplicate.key, duplicate.first);
+            report.error(duplicate.again, message, "keep one of them");
+        }
+    }
 }
 
 fn domains(field: Field<'_>, whole: Whole<'_>, report: &mut Report) -> Vec<WrittenDomain> {

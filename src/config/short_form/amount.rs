@@ -106,12 +106,21 @@ fn dollars(text: &str) -> Option<&str> {
 }
 
 fn not_a_number(text: &str) -> InvalidForm {
-    let fix = match nearest(text, ["unlimited", "blocked", "tokens"]) {
+    let tokens = text.strip_suffix("tokens").filter(|amount| number(amount).is_ok());
+    let fix = match tokens.map(|amount| format!("write {amount} tokens")) {
+        Some(fix) => fix,
+        None => nearest_to(text),
+    };
+    InvalidForm::new(format!("'{}' is not an amount", shorten(text)), fix)
+}
+
+/// What to write in place of a `text` that is no amount.
+fn nearest_to(text: &str) -> String {
+    match nearest(text, ["unlimited", "blocked", "tokens"]) {
         Some(near) => format!("did you mean '{near}'?"),
         None if text.starts_with('-') => {
             "write -1 for unlimited, 0 for blocked, or a positive number".to_owned()
         }
         None => FIX.to_owned(),
-    };
-    InvalidForm::new(format!("'{}' is not an amount", shorten(text)), fix)
+    }
 }

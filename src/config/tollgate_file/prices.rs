@@ -1,13 +1,17 @@
 //! `prices: {unknown, aliases, models}`: dollars for a million tokens, by class, by the day from which they hold, and by the
 //! input above which they do.
 
+mod comma;
+
 use super::{At, Named, WrittenModel, WrittenPrices, value};
 use crate::calendar::start_of_day;
 use crate::clock::Timestamp;
-use crate::config::diagnostic::{Field, Fields, Report, shorten, suggestion};
+use crate::config::diagnostic::{Field, Fields, Position, Report, shorten, suggestion};
 use crate::config::yaml::Node;
 use crate::money::{InvalidDecimal, NanoUsd};
 use crate::prices::{Class, MOST_NAME_BYTES, PerMillion, Step, Unknown, Version};
+
+pub(super) use comma::Numbers;
 
 const UNKNOWN: [(&str, Unknown); 2] = [("deny", Unknown::Deny), ("highest", Unknown::Highest)];
 
@@ -154,7 +158,7 @@ fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> 
     let (from, above) = (fields.take(FROM), fields.take(ABOVE));
     let start = from.map_or(Some(Timestamp(0)), |field| day(field, zone, report));
     let above = above.map(|field| value::tokens(field, report));
-    let classes = fields.rest();
+    let classes = comma::without_decimals(fields.rest(), report);
     if classes.is_empty() {
         no_prices(model, node, report);
     }
@@ -204,12 +208,21 @@ fn price(field: Field<'_>, report: &mut Report) -> Option<(Class, NanoUsd)> {
         report.error(field.at, message, suggestion(field.name, known));
     }
     let text = value::text(field, report)?;
-    let fix = match NanoUsd::parse_decimal(text) {
-        Ok(price) => return Some((class?, price)),
-        Err(InvalidDecimal::Form) => "write dollars for a million tokens, such as 1.25, not below 0",
-        Err(InvalidDecimal::TooFine) => "round it to nine decimals",
-        Err(InvalidDecimal::TooLarge) => "write at most 9000000",
+    match NanoUsd::parse_decimal(text) {
+        Ok(price) => Some((class?, price)),
+        Err(error) => {
+            no_price(field.value.at, text, error, report);
+            None
+        }
+    }
+}
+
+fn no_price(at: Position, text: &str, error: InvalidDecimal, report: &mut Report) {
+    let fix = match error {
+        InvalidDecimal::Form => comma::fix(text)
+            .unwrap_or_else(|| "write dollars for a million tokens, such as 1.25, not below 0".to_owned()),
+        InvalidDecimal::TooFine => "round it to nine decimals".to_owned(),
+        InvalidDecimal::TooLarge => "write at most 9000000".to_owned(),
     };
-    report.error(field.value.at, format!("'{}' is no price", shorten(text)), fix);
-    None
+    report.error(at, format!("'{}' is no price", shorten(text)), fix);
 }
