@@ -9,6 +9,8 @@ use std::collections::hash_map::Entry;
 
 use super::diagnostic::{Report, shorten, suggestion};
 use super::tollgate_file::{Named, WrittenModel, WrittenPrices};
+use crate::calendar::in_utc;
+use crate::clock::Timestamp;
 use crate::prices::{Model, PriceTable};
 
 /// What a name, without case, stands for.
@@ -23,8 +25,9 @@ enum Meant<'p> {
 /// Every name so far, without case.
 type Names<'p> = HashMap<String, Meant<'p>>;
 
-/// Builds the table of `prices`, and reports what does not fit together.
-pub(super) fn build(prices: &WrittenPrices, report: &mut Report) -> PriceTable {
+/// Builds the table of `prices`, and reports what does not fit together, or will only at some instant after `now`.
+pub(super) fn build(prices: &WrittenPrices, now: Timestamp, report: &mut Report) -> PriceTable {
+    prices.models.iter().for_each(|model| warn_of_later(model, now, report));
     let mut names = Names::new();
     for (index, model) in prices.models.iter().enumerate() {
         take(&model.name, Meant::Model(&model.name.value, index), &mut names, report);
@@ -61,6 +64,16 @@ fn take<'p>(name: &'p Named, meant: Meant<'p>, names: &mut Names<'p>, report: &m
         }
     };
     report.error(name.at, message, "keep one of them");
+}
+
+/// Warns of a model that has prices, and none yet.
+fn warn_of_later(model: &WrittenModel, now: Timestamp, report: &mut Report) {
+    let Some(first) = model.versions.first().filter(|first| first.from > now) else { return };
+    let begins = in_utc(first.from);
+    let message =
+        format!("model '{}' has no price until {begins}, when its first begins", shorten(&model.name.value));
+    let fix = "write the price that holds until then before it, without 'from', unless nobody asks for the model until then";
+    report.warning(model.name.at, message, fix);
 }
 
 fn without_aliases(model: &WrittenModel) -> Model {

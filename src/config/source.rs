@@ -13,6 +13,7 @@ use super::price_table;
 use super::reference_file::{self, ReferenceFile};
 use super::tollgate_file::{self, TollgateFile};
 use super::yaml::{self, Document, Merging, Node};
+use crate::clock::{Clock, Timestamp};
 use crate::limits::{Domain, RuleSet};
 
 /// The keys at the top of a reference file by which it is known.
@@ -49,22 +50,32 @@ pub struct Compiled {
 /// The environment, by name: where `${NAME}` in secrets and addresses finds its value.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// Makes one rule set of `sources`, with the environment of the process.
+/// What a rule set depends on beside its files.
+#[derive(Clone, Copy)]
+pub struct Around<'e> {
+    /// The environment, by name.
+    pub environment: Environment<'e>,
+    /// The present: prices may begin later.
+    pub now: Timestamp,
+}
+
+/// Makes one rule set of `sources`, with the environment of the process and its clock.
 ///
 /// # Errors
 ///
 /// All that is wrong with any of them, warnings included.
 pub fn compile(sources: &[Source], same_domain: SameDomain) -> Result<Compiled, Diagnostics> {
-    compile_in(&|name| std::env::var(name).ok(), sources, same_domain)
+    let environment = |name: &str| std::env::var(name).ok();
+    compile_in(Around { environment: &environment, now: Clock::System.now() }, sources, same_domain)
 }
 
-/// Makes one rule set of `sources`, with `environment`.
+/// Makes one rule set of `sources`, with what is `around` them.
 ///
 /// # Errors
 ///
 /// All that is wrong with any of them, warnings included.
 pub fn compile_in(
-    environment: Environment<'_>,
+    around: Around<'_>,
     sources: &[Source],
     same_domain: SameDomain,
 ) -> Result<Compiled, Diagnostics> {
@@ -76,7 +87,7 @@ pub fn compile_in(
         let Some(document) = parse(source, report) else { continue };
         match tollgate_root(&document) {
             Some(root) => {
-                let file = tollgate_file::read(&document, root, environment, report);
+                let file = tollgate_file::read(&document, root, around.environment, report);
                 native.extend(file.map(|file| (index, file)));
             }
             None => {
@@ -86,7 +97,7 @@ pub fn compile_in(
         }
     }
     once::check(&native, &reference, &mut reports);
-    let rules = build(&native, &reference, same_domain, &mut reports);
+    let rules = build((&native, &reference), same_domain, around.now, &mut reports);
     if !reports.iter().any(Report::has_errors) && native.iter().all(|(_, file)| file.prices.is_none()) {
         warn_of_unpriced(&native, &mut reports);
     }
@@ -96,15 +107,15 @@ pub fn compile_in(
 }
 
 fn build(
-    native: &[(usize, TollgateFile)],
-    reference: &[ReferenceFile],
+    (native, reference): (&[(usize, TollgateFile)], &[ReferenceFile]),
     same_domain: SameDomain,
+    now: Timestamp,
     reports: &mut [Report],
 ) -> RuleSet {
     let mut rules = RuleSet::default();
     for (index, file) in native {
         if let Some(prices) = &file.prices {
-            rules.prices = price_table::build(prices, &mut reports[*index]);
+            rules.prices = price_table::build(prices, now, &mut reports[*index]);
         }
         for domain in
             file.domains.iter().filter_map(|domain| native_domain::build(domain, &mut reports[*index]))

@@ -1,7 +1,7 @@
 //! Which limits alert at which shares of their number, as files say it, and where to.
 
 use tollgate::clock::Timestamp;
-use tollgate::config::source::{SameDomain, Source, compile_in};
+use tollgate::config::source::{Around, SameDomain, Source, compile_in};
 use tollgate::config::table::table;
 use tollgate::limits::{Domain, NativeDomain, RuleSet, Scheme};
 
@@ -13,7 +13,11 @@ fn compiled(texts: &[&str]) -> (RuleSet, String) {
         |(place, text): (usize, &&str)| Source { name: format!("{place}.yaml").into(), text: (*text).into() };
     let sources: Vec<Source> = texts.iter().enumerate().map(named).collect();
     let environment = |name: &str| (name == "HOOK").then(|| HOOK.to_owned());
-    let compiled = compile_in(&environment, &sources, SameDomain::Refuse);
+    let compiled = compile_in(
+        Around { environment: &environment, now: Timestamp::default() },
+        &sources,
+        SameDomain::Refuse,
+    );
     let compiled = compiled.unwrap_or_else(|found| panic!("{texts:?}\n{found}"));
     (compiled.rules, compiled.warnings.to_string())
 }

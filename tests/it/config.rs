@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tollgate::clock::{Micros, Timestamp};
 use tollgate::config::diagnostic::{Diagnostics, Position, Severity};
-use tollgate::config::source::{Compiled, SameDomain, Source, compile_in};
+use tollgate::config::source::{Around, Compiled, SameDomain, Source, compile_in};
 use tollgate::config::table::table;
 use tollgate::limits::{
     Debt, Domain, Limit, NativeDomain, Number, OnError, OnMissing, ResetForm, RuleSet, SendHeaders, TierId,
@@ -21,7 +21,7 @@ fn source(name: &str, text: &str) -> Source {
 }
 
 fn compile_all(sources: &[Source]) -> Result<Compiled, Diagnostics> {
-    compile_in(&|_| None, sources, SameDomain::Refuse)
+    compile_in(Around { environment: &|_| None, now: NOW }, sources, SameDomain::Refuse)
 }
 
 fn compile(text: &str) -> Result<Compiled, Diagnostics> {
@@ -146,7 +146,7 @@ fn the_environment_fills_addresses() {
     let sources = [source("limits.yaml", text)];
     let with = |hook: &str| {
         let environment = |name: &str| (name == "HOOK").then(|| hook.to_owned());
-        let found = compile_in(&environment, &sources, SameDomain::Refuse);
+        let found = compile_in(Around { environment: &environment, now: NOW }, &sources, SameDomain::Refuse);
         found.map(|compiled| compiled.warnings.to_string()).map_err(|found| found.to_string())
     };
     assert_eq!(with("https://example.org/hook"), Ok(String::new()));
@@ -290,6 +290,34 @@ domains: {d: {limits: {l: 1/1m per ip}}}
     ];
     let warnings = compiled(text).warnings.to_string().replace("limits.yaml:", "");
     assert_eq!(warnings, expected.join("\n"));
+}
+
+#[test]
+fn prices_that_are_likely_slips_are_a_warning() {
+    let text = "
+prices:
+  models:
+    swapped: {input: 0.5, cached_input: 1.25, audio_input: 1, audio_cached_input: 1.5}
+    same: {input: 1, cached_input: 1}
+    later: [{from: 2026-01-01, input: 1}, {from: 2027-01-01, input: 1, cached_input: 2}]
+    future: [{from: 2026-07-02, input: 1}, {from: 2027-01-01, input: 2}]
+    began: [{from: 2026-07-01, input: 1}]
+domains: {d: {limits: {l: 1/1m per ip}}}
+";
+    let look = "look whether they are swapped, or a point is misplaced; what it costs to write a cache is 'cache_write'";
+    let dear = |which: &str| format!("warning: {which}; {look}");
+    let expected = [
+        dear("'cached_input' of model 'swapped' costs $1.25, more than 'input', which costs $0.50"),
+        dear("'audio_cached_input' of model 'swapped' costs $1.50, more than 'audio_input', which costs $1.00"),
+        dear("'cached_input' of model 'later' costs $2.00, more than 'input', which costs $1.00"),
+        "warning: model 'future' has no price until 2026-07-02T00:00:00Z, when its first begins; write the price that holds \
+         until then before it, without 'from', unless nobody asks for the model until then"
+            .to_owned(),
+    ];
+    let places = ["4:14", "4:14", "6:43", "7:5"];
+    let expected: Vec<String> =
+        places.iter().zip(expected).map(|(at, warning)| format!("limits.yaml:{at}: {warning}")).collect();
+    assert_eq!(compiled(text).warnings.to_string(), expected.join("\n"));
 }
 
 #[test]

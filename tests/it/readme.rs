@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tollgate::clock::Timestamp;
-use tollgate::config::source::{SameDomain, Source, compile_in};
+use tollgate::config::source::{Around, SameDomain, Source, compile_in};
 use tollgate::money::NanoUsd;
 use tollgate::prices::{Class, Tokens};
 
@@ -155,7 +155,8 @@ fn its_usage_is_of_classes_that_add_up_and_cost_what_it_says() {
     let prices = blocks();
     let prices = prices.iter().find(|(_, text)| text.starts_with("prices:")).expect("the prices").1;
     let sources = [Source { name: "prices.yaml".into(), text: prices.to_owned() }];
-    let table = compile_in(&|_| None, &sources, SameDomain::Refuse).expect("prices").rules.prices;
+    let around = Around { environment: &|_| None, now: Timestamp::default() };
+    let table = compile_in(around, &sources, SameDomain::Refuse).expect("prices").rules.prices;
     let mut priced = 0;
     for pair in blocks_of(CLASSES).windows(2) {
         let [Some(counted), Some(used)] = [pair[0], pair[1]].map(json) else { continue };

@@ -168,6 +168,7 @@ fn written<'n>(model: &str, node: &'n Node, zone: &str, report: &mut Report) -> 
     if is_whole && above.is_none() {
         warn_without_input(model, node, &prices, report);
     }
+    warn_of_dear_caches(model, node, &prices, report);
     match above {
         Some(None) => None,
         above => Some(Written { from, start: start?, above: above.flatten(), prices }),
@@ -179,6 +180,23 @@ fn warn_without_input(model: &str, node: &Node, prices: &PerMillion, report: &mu
     if [Class::Input, Class::AudioInput].iter().all(|class| prices.of(*class).is_none()) {
         let message = format!("model '{}' has no price for 'input'", shorten(model));
         report.warning(node.at, message, "add it, as in {input: 1.25, output: 10.00}; 0 where it is free");
+    }
+}
+
+/// What a cache has costs less everywhere: a higher price is likely one for something else.
+fn warn_of_dear_caches(model: &str, node: &Node, prices: &PerMillion, report: &mut Report) {
+    for (cached, uncached) in
+        [(Class::CachedInput, Class::Input), (Class::AudioCachedInput, Class::AudioInput)]
+    {
+        let (Some(with), Some(without)) = (prices.own(cached), prices.own(uncached)) else { continue };
+        if with > without {
+            let message = format!(
+                "'{cached}' of model '{}' costs {with}, more than '{uncached}', which costs {without}",
+                shorten(model)
+            );
+            let fix = "look whether they are swapped, or a point is misplaced; what it costs to write a cache is 'cache_write'";
+            report.warning(node.at, message, fix);
+        }
     }
 }
 

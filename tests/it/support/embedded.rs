@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::config::source::{SameDomain, Source, compile_in};
+use tollgate::config::source::{Around, SameDomain, Source, compile_in};
 use tollgate::engine::{
     Check, CheckRequest, Code, Decision, Descriptor, Direction, Engine, EngineSettings, InvalidRequest,
     Override,
@@ -42,7 +42,8 @@ struct Asked {
 /// The rules that `document` compiles to.
 pub(crate) fn rules(document: &str) -> RuleSet {
     let sources = [Source { name: "test.yaml".into(), text: document.into() }];
-    compile_in(&|_| None, &sources, SameDomain::Refuse).unwrap_or_else(|errors| panic!("{errors}")).rules
+    let around = Around { environment: &|_| None, now: Timestamp::default() };
+    compile_in(around, &sources, SameDomain::Refuse).unwrap_or_else(|errors| panic!("{errors}")).rules
 }
 
 impl Embedded {
