@@ -37,7 +37,7 @@ pub use hold::{
 pub use inspect::Inspect;
 pub use odd::Odd;
 pub use operate::{
-    AssignedTier, AuditPage, AuditQuery, BreakerError, BreakerOf, BreakerStatus, Caution, Change,
+    AssignedTier, AuditPage, AuditQuery, BreakerError, BreakerOf, BreakerSet, BreakerStatus, Caution, Change,
     ChangeTerms, Consumer, ExplainCall, Explanation, Foreseen, Import, ImportMode, ImportRow, Imported,
     InForce, LimitChanged, LimitUsage, LimitValue, Listing, MOST_ROWS, Mistake, Near, Operate, OperateError,
     OwnNumber, PastRefusal, PriceChanged, PricePlaced, Reach, RefusedBy, ResetSubject, RowImported,

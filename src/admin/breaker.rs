@@ -4,6 +4,7 @@
 //! What is asked stands in the body, as JSON; which domain and whose breaker it is, in the query. Answers are JSON: times
 //! as RFC 3339, money in dollars as text, and nothing where there is nothing to tell.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
 use axum::http::header::CONTENT_TYPE;
@@ -11,8 +12,9 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::audit::Actor;
 use crate::calendar::in_utc;
-use crate::engine::{BreakerError, BreakerOf, BreakerStatus, Operate, SetBreaker, Setting};
+use crate::engine::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, Operate, SetBreaker, Setting};
 use crate::limits::{BreakerState, Entry, Number, Unit};
 use crate::money::NanoUsd;
 use crate::transport::grpc::admin::warning;
@@ -34,6 +36,7 @@ struct Query {
 
 pub(super) async fn set<I: Operate>(
     Shared(data): Shared<Data<I>>,
+    Extension(actor): Extension<Actor>,
     Path(limit): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -46,7 +49,7 @@ pub(super) async fn set<I: Operate>(
     let Some((to, reason)) = read(&body) else { return problem(StatusCode::BAD_REQUEST, SHAPE) };
     let query = Query::of(&uri);
     let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
-    answer(data.inspect.set_breaker(request).await.map(|before| was(&before, to)))
+    answer(data.inspect.set_breaker(&actor, request).await.map(|set| was(&set, to)))
 }
 
 pub(super) async fn get<I: Operate>(
@@ -112,13 +115,14 @@ fn is(status: &BreakerStatus) -> Value {
 }
 
 /// How a breaker was that is now as `to` says, and what its limit will make of that.
-fn was(before: &BreakerStatus, to: Setting) -> Value {
-    let mut told = Map::new();
+fn was(set: &BreakerSet, to: Setting) -> Value {
+    let (before, mut told) = (&set.before, Map::new());
     told.insert("was_open".into(), (before.breaker.state != BreakerState::Closed).into());
     tell_standing(before, &mut told);
     if let Some(why) = warning(before, to) {
         told.insert("warning".into(), why.into());
     }
+    told.insert("version".into(), set.version.into());
     told.into()
 }
 
@@ -158,7 +162,7 @@ fn in_words(error: &BreakerError) -> String {
 fn status(error: &BreakerError) -> StatusCode {
     match error {
         BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => StatusCode::NOT_FOUND,
-        BreakerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        BreakerError::Unavailable(_) | BreakerError::Unrecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -48,15 +48,17 @@ use super::{Engine, Inspect};
 
 /// What operators look at and change.
 pub trait Operate: Inspect {
-    /// Opens or closes a breaker. How it was before, and where its limit stands now.
+    /// Opens or closes a breaker.
     ///
     /// # Errors
     ///
-    /// What is wrong with the request, and that the store did not answer: then it may or may not have been done.
+    /// What is wrong with the request, that it could not be recorded, and that the store did not answer: then it may or may
+    /// not have been done.
     fn set_breaker(
         &self,
+        actor: &Actor,
         request: SetBreaker<'_>,
-    ) -> impl Future<Output = Result<BreakerStatus, BreakerError>> + Send;
+    ) -> impl Future<Output = Result<BreakerSet, BreakerError>> + Send;
 
     /// How a breaker is.
     ///
@@ -231,6 +233,15 @@ pub struct BreakerStatus {
     pub standing: LimitStanding,
 }
 
+/// A breaker that was set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerSet {
+    /// How it was before, and where its limit stands now.
+    pub before: BreakerStatus,
+    /// The number of the record that says so.
+    pub version: u64,
+}
+
 /// Why a breaker is not set, or not told of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BreakerError {
@@ -263,14 +274,17 @@ pub enum BreakerError {
     /// It is for nobody.
     #[error("the limit is per {0}: say whose breaker it is")]
     NoSubject(String),
+    /// It could not be recorded, so it is not done.
+    #[error(transparent)]
+    Unrecorded(#[from] OperateError),
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),
 }
 
 impl<S: Store> Operate for Arc<Engine<S>> {
-    async fn set_breaker(&self, request: SetBreaker<'_>) -> Result<BreakerStatus, BreakerError> {
-        breakers::set(self, request).await
+    async fn set_breaker(&self, actor: &Actor, request: SetBreaker<'_>) -> Result<BreakerSet, BreakerError> {
+        breakers::set(self, actor, request).await
     }
 
     async fn breaker(&self, which: BreakerOf<'_>) -> Result<BreakerStatus, BreakerError> {

@@ -105,7 +105,7 @@ impl From<BreakerError> for Problem {
     fn from(error: BreakerError) -> Self {
         let kind = match error {
             BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => Kind::NotFound,
-            BreakerError::Unavailable(_) => Kind::Unavailable,
+            BreakerError::Unavailable(_) | BreakerError::Unrecorded(_) => Kind::Unavailable,
             _ => Kind::InvalidArgument,
         };
         Self { kind, text: error.to_string() }

@@ -12,6 +12,7 @@ use tollgate::engine::{
 use tollgate::limits::{BreakerState, Entry, KeySecret, LimitsHandle, Number};
 use tollgate::store::Store;
 
+use crate::support::admins::{ann, journal};
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::{header, rules};
 
@@ -84,7 +85,8 @@ impl<S: Store> Shop<S> {
     /// An instance of its own, with rules of its own.
     fn of(bench: &Bench<S>, limits: LimitsHandle) -> Self {
         let engine = Engine::new(limits.clone(), bench.store.clone(), EngineSettings::default());
-        Self { engine: Arc::new(engine.drawing(KeySecret([7; 16]))), limits, clock: bench.clock.clone() }
+        let engine = engine.drawing(KeySecret([7; 16])).recording(journal());
+        Self { engine: Arc::new(engine), limits, clock: bench.clock.clone() }
     }
 
     fn subject<'a>(route: &'static str) -> SubjectOf<'a> {
@@ -165,7 +167,8 @@ impl<S: Store> Shop<S> {
 
     async fn set(&self, limit: &'static str, to: Setting) -> (BreakerState, LimitStanding) {
         let which = BreakerOf { domain: None, limit: limit.as_bytes(), subject: Vec::new() };
-        let before = self.engine.set_breaker(SetBreaker { which, to, reason: "a test" }).await.unwrap();
+        let request = SetBreaker { which, to, reason: "a test" };
+        let before = self.engine.set_breaker(&ann(), request).await.unwrap().before;
         (before.breaker.state, before.standing)
     }
 
@@ -500,7 +503,7 @@ async fn an_operator_sees_how_each_is<S: Store>(bench: Bench<S>) {
         "calls without one share a counter"
     );
     let request = SetBreaker { which, to: Setting::Open, reason: "a test" };
-    assert_eq!(shop.engine.set_breaker(request).await, Err(nobody));
+    assert_eq!(shop.engine.set_breaker(&ann(), request).await, Err(nobody));
 }
 
 async fn a_reason_is_one_line_of_a_log<S: Store>(bench: Bench<S>) {
@@ -512,7 +515,7 @@ async fn a_reason_is_one_line_of_a_log<S: Store>(bench: Bench<S>) {
         (" \t", Some(BreakerError::NoReason)),
     ] {
         let which = BreakerOf { domain: None, limit: b"stop", subject: Vec::new() };
-        let set = shop.engine.set_breaker(SetBreaker { which, to: Setting::Open, reason }).await;
+        let set = shop.engine.set_breaker(&ann(), SetBreaker { which, to: Setting::Open, reason }).await;
         assert_eq!(set.err(), expected);
         let state = if expected.is_none() { BreakerState::Open } else { BreakerState::Closed };
         assert_eq!(shop.state("stop").await, state);

@@ -17,6 +17,7 @@ use tollgate::transport::grpc::proto::tollgate::v1::{
 };
 use tonic::transport::{Channel, Endpoint};
 
+use crate::support::admins::{ann, journal};
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::rules;
 use crate::support::http;
@@ -105,7 +106,8 @@ impl Caller {
 impl<S: Store> Ducke<S> {
     async fn of(bench: Bench<S>) -> Self {
         let limits = LimitsHandle::new(rules(PRODUCTS));
-        let engine = Arc::new(Engine::new(limits, bench.store.clone(), EngineSettings::default()));
+        let engine = Engine::new(limits, bench.store.clone(), EngineSettings::default());
+        let engine = Arc::new(engine.recording(journal()));
         let server = TestServer::whole(engine.clone(), GrpcSettings::default()).await;
         let caller = Caller::at(server.grpc).await;
         Self { bench, engine, server, caller }
@@ -120,7 +122,7 @@ impl<S: Store> Ducke<S> {
     async fn close_breaker(&self) -> BreakerState {
         let which = BreakerOf { domain: Some(b"ducke"), limit: b"breaker", subject: Vec::new() };
         let request = SetBreaker { which, to: Setting::Closed, reason: "looked into it" };
-        self.engine.set_breaker(request).await.unwrap().breaker.state
+        self.engine.set_breaker(&ann(), request).await.unwrap().before.breaker.state
     }
 
     async fn end(self) {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tollgate::audit::Journal;
 use tollgate::engine::{
-    BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, ExplainCall, Foreseen, Mistake,
-    Operate, Reason, Ruling, SetBreaker, Setting, TierFrom, TopOf, Who,
+    AuditQuery, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, ExplainCall,
+    Foreseen, Mistake, Operate, Reason, Ruling, SetBreaker, Setting, TierFrom, TopOf, Who,
 };
 use tollgate::limits::{LimitsHandle, Number};
 use tollgate::store::Store;
 
 use crate::operate_usage::entries;
+use crate::support::admins::{ann, journal};
 use crate::support::bench::{Bench, promises};
 use crate::support::embedded::rules;
 
@@ -105,8 +105,7 @@ domains:
     routes: {llm: mine}
 ";
     let limits = LimitsHandle::new(rules(file));
-    let journal = Journal::in_memory(bench.clock.clone(), |_, _| {});
-    let engine = Engine::new(limits, bench.store.clone(), EngineSettings::default()).recording(journal);
+    let engine = Engine::new(limits, bench.store.clone(), EngineSettings::default()).recording(journal());
     let engine = Arc::new(engine);
     let explain = async || {
         let who = Who { domain: None, entries: entries("route=llm user=u").collect() };
@@ -114,7 +113,11 @@ domains:
     };
     assert_eq!(explain().await.verdict, Foreseen::Passes);
     let which = BreakerOf { domain: None, limit: b"cap", subject: Vec::new() };
-    engine.set_breaker(SetBreaker { which, to: Setting::Open, reason: "a test" }).await.unwrap();
+    let request = SetBreaker { which, to: Setting::Open, reason: "a test" };
+    assert_eq!(engine.set_breaker(&ann(), request).await.unwrap().version, 1);
+    let record = &engine.audit(AuditQuery::default()).await.unwrap().records[0];
+    assert_eq!((&*record.action, &record.target["limit"]), ("set_breaker", &"cap".into()));
+    assert_eq!((&record.before["breaker"], &record.after["breaker"]), (&"closed".into(), &"open".into()));
     let told = explain().await;
     assert_eq!(told.verdict, Foreseen::Refused);
     let cap = told.limits.iter().find(|limit| &*limit.standing.limit == "cap").unwrap();

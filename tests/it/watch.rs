@@ -14,6 +14,7 @@ use tollgate::limits::{Alerted, BreakerState, Entry, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{self, Note, Page, Place, Settle, Settled, Store, StoreError, Trail};
 
+use crate::support::admins::{ann, journal};
 use crate::support::embedded::{Ask, NOON, rules};
 
 const SPENDING: &str = "
@@ -56,7 +57,8 @@ impl Bench {
         let clock = Clock::manual(NOON);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
         let store = Lossy(store, AtomicBool::new(false));
-        let engine = Engine::new(limits.clone(), store, EngineSettings::default()).telling(delivery.alerts());
+        let engine = Engine::new(limits.clone(), store, EngineSettings::default());
+        let engine = engine.telling(delivery.alerts()).recording(journal());
         Self { engine: Arc::new(engine), limits, delivery, clock }
     }
 
@@ -215,7 +217,7 @@ async fn a_breaker_is_set_by_hand_for_one_subject() {
         let subject = user.map(|value| Entry { key: b"user", value }).into_iter().collect();
         let which = BreakerOf { domain: None, limit: b"spend", subject };
         let request = SetBreaker { which, to, reason: "a test" };
-        bench.engine.set_breaker(request).await.map(|before| before.breaker.state)
+        bench.engine.set_breaker(&ann(), request).await.map(|set| set.before.breaker.state)
     };
     assert_eq!(set(Some(b"v"), Setting::Open).await, Ok(BreakerState::Closed));
     assert_eq!(bench.check("llm").await, Code::Ok, "it is another's");

@@ -1,6 +1,9 @@
 //! Breakers, looked at and set by hand: each in one step of the store, together with the limit that opens it.
 
+use serde_json::json;
+
 use crate::algorithm::{Op, Outcome};
+use crate::audit::{Action, Actor};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::breaker::{Guarded, Looked, Looking};
@@ -10,7 +13,9 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
-use super::{BreakerError, BreakerOf, BreakerStatus, SetBreaker, Setting};
+use super::record::{Deed, record_and_do, target_of};
+use super::who::Who;
+use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
 
 /// The longest reason: it stands in one line of the log.
 const MOST_REASON_BYTES: usize = 1024;
@@ -24,8 +29,9 @@ struct Found<'r> {
 
 pub(super) async fn set<S: Store>(
     engine: &Engine<S>,
+    actor: &Actor,
     request: SetBreaker<'_>,
-) -> Result<BreakerStatus, BreakerError> {
+) -> Result<BreakerSet, BreakerError> {
     match request.reason {
         reason if reason.trim().is_empty() => return Err(BreakerError::NoReason),
         reason if reason.len() > MOST_REASON_BYTES => return Err(BreakerError::LongReason(reason.len())),
@@ -33,19 +39,25 @@ pub(super) async fn set<S: Store>(
     }
     let rules = engine.limits.load();
     let found = find(engine, &rules, &request.which)?;
-    let outcome = found.set(engine, request.to).await;
+    let stood = found.look(engine).await?;
     let (domain, limit) = (&*found.domain.name, &*found.guarded.limit.name);
-    let (subject, to, reason) = (found.guarded.subject(), request.to.name(), request.reason);
-    match &outcome {
-        Ok(status) => {
-            let before = status.breaker.state.name();
-            tracing::warn!(domain, limit, subject, before, to, reason, "a breaker was set by hand");
-        }
-        Err(error) => {
-            tracing::warn!(domain, limit, subject, %error, to, reason, "a breaker may have been set by hand");
-        }
-    }
-    outcome
+    let (to, reason) = (request.to.name(), request.reason);
+    let subjects = Who { domain: None, entries: request.which.subject.clone() }
+        .subjects(found.domain, engine.store.key_secret());
+    let deed = Deed {
+        actor,
+        action: Action::SetBreaker,
+        domain: Some(domain),
+        target: target_of(&subjects, [("limit", limit.into())]),
+        reason,
+    };
+    let event = deed.event(json!({"breaker": stood.breaker.state.name()}), json!({"breaker": to}));
+    let setting = async { found.set(engine, request.to).await };
+    let (version, before) = record_and_do(engine, event, setting).await?;
+    let subject = found.guarded.subject();
+    let was = before.breaker.state.name();
+    tracing::warn!(domain, limit, subject, before = was, to, reason, "a breaker was set by hand");
+    Ok(BreakerSet { before, version })
 }
 
 pub(super) async fn look<S: Store>(
@@ -53,9 +65,7 @@ pub(super) async fn look<S: Store>(
     which: &BreakerOf<'_>,
 ) -> Result<BreakerStatus, BreakerError> {
     let rules = engine.limits.load();
-    let found = find(engine, &rules, which)?;
-    let Answer { at, outcomes, .. } = ask(engine, &[found.guarded.look(Looking::Plain), found.own]).await?;
-    Ok(found.status(engine, at, &outcomes[0], &outcomes[1]))
+    find(engine, &rules, which)?.look(engine).await
 }
 
 pub(super) async fn look_at_all<S: Store>(
@@ -79,6 +89,11 @@ pub(super) async fn look_at_all<S: Store>(
 }
 
 impl Found<'_> {
+    async fn look<S: Store>(&self, engine: &Engine<S>) -> Result<BreakerStatus, BreakerError> {
+        let Answer { at, outcomes, .. } = ask(engine, &[self.guarded.look(Looking::Plain), self.own]).await?;
+        Ok(self.status(engine, at, &outcomes[0], &outcomes[1]))
+    }
+
     async fn set<S: Store>(&self, engine: &Engine<S>, to: Setting) -> Result<BreakerStatus, BreakerError> {
         let (guarded, own) = (self.guarded, self.own);
         let set = match to {

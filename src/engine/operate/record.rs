@@ -1,5 +1,7 @@
 //! What operators do is recorded before it is done, and before it is answered.
 
+use std::fmt::Display;
+
 use serde_json::Value as Json;
 
 use crate::audit::{Action, Actor, Event, Journal, JournalError, Outcome, subject_json};
@@ -52,11 +54,11 @@ pub(super) async fn record<S: Store>(
 }
 
 /// Records `event`, then does `deed`; if that fails, records that too. The number of the first record.
-pub(super) async fn record_and_do<S: Store, T>(
+pub(super) async fn record_and_do<S: Store, T, E: From<OperateError> + Display>(
     engine: &Engine<S>,
     event: Event,
-    deed: impl Future<Output = Result<T, OperateError>>,
-) -> Result<(u64, T), OperateError> {
+    deed: impl Future<Output = Result<T, E>>,
+) -> Result<(u64, T), E> {
     let number = record(engine, |_| Ok(event.clone())).await?;
     match deed.await {
         Ok(done) => Ok((number, done)),

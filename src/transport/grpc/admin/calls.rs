@@ -129,7 +129,7 @@ impl<I: Operate> AdminCalls<I> {
             subject: entries(&message.subject),
         };
         let request = SetBreaker { which, to, reason: &message.reason };
-        Ok(write::breaker_set(&self.operate.set_breaker(request).await?, to))
+        Ok(write::breaker_set(&self.operate.set_breaker(&actor, request).await?, to))
     }
 
     pub(super) async fn explain(

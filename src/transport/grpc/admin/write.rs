@@ -6,10 +6,10 @@ use serde_json::Value as Json;
 
 use crate::audit::Record;
 use crate::engine::{
-    AssignedTier, AuditPage, BreakerStatus, Consumer, Explanation, Foreseen, Imported, InForce, LimitChanged,
-    LimitStanding, LimitValue, Listing, OperateError, OwnNumber, PastRefusal, PriceChanged, PricePlaced,
-    Reason, RefusedBy, RowImported, Setting, Source, SubjectPart, SubjectReset, SubjectUsage, TierChanged,
-    TierFrom, TopConsumers,
+    AssignedTier, AuditPage, BreakerSet, BreakerStatus, Consumer, Explanation, Foreseen, Imported, InForce,
+    LimitChanged, LimitStanding, LimitValue, Listing, OperateError, OwnNumber, PastRefusal, PriceChanged,
+    PricePlaced, Reason, RefusedBy, RowImported, Setting, Source, SubjectPart, SubjectReset, SubjectUsage,
+    TierChanged, TierFrom, TopConsumers,
 };
 use crate::limits::{BreakerState, Number, SubjectId};
 use crate::prices::{Class, PerMillion};
@@ -271,11 +271,12 @@ pub(crate) fn warning(before: &BreakerStatus, to: Setting) -> Option<&'static st
     has_no_room.then_some(if before.standing.used == 0 { ALL_HELD } else { NO_ROOM })
 }
 
-pub(super) fn breaker_set(before: &BreakerStatus, to: Setting) -> wire::SetBreakerResponse {
+pub(super) fn breaker_set(set: &BreakerSet, to: Setting) -> wire::SetBreakerResponse {
+    let before = &set.before;
     wire::SetBreakerResponse {
         was_open: before.breaker.state != BreakerState::Closed,
         standing: Some(standing(&before.standing)),
         warning: warning(before, to).unwrap_or_default().to_owned(),
-        ..wire::SetBreakerResponse::default()
+        version: set.version,
     }
 }
