@@ -17,8 +17,8 @@ use crate::clock::Timestamp;
 
 use super::operate::{Consumer, SubjectPart};
 
-/// One in so many calls is looked at.
-pub(super) const ONE_IN: u64 = 64;
+/// One in so many calls is looked at: to look at one costs nearly as much as half a call does.
+pub(super) const ONE_IN: u64 = 256;
 /// How many subjects of a limit are counted.
 const PLACES: usize = 128;
 /// The longest values that are kept, in bytes: who has longer ones is not told of.

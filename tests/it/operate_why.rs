@@ -161,8 +161,8 @@ async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
         shop.0.top(TopOf { domain: None, limit: limit.as_bytes(), most: Some(most) }).unwrap()
     };
     assert_eq!((top("api", 3).since, top("api", 3).consumers.len()), (None, 0));
-    // Whoever is looked at is one in 64, so turns must not fall in step with that.
-    for call in 0..6400_usize {
+    // Whoever is looked at is one in 256, so turns must not fall in step with that.
+    for call in 0..25_600_usize {
         let user = match call * 7919 % 10 {
             0..6 => "ann".to_owned(),
             6..9 => "bob".to_owned(),
@@ -171,11 +171,11 @@ async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
         shop.call(&format!("route=other user={user}")).await;
     }
     let told = top("api", 2);
-    assert_eq!((told.since, told.one_in), (Some(bench.clock.now()), 64));
+    assert_eq!((told.since, told.one_in), (Some(bench.clock.now()), 256));
     let names: Vec<&[u8]> = told.consumers.iter().map(|consumer| &*consumer.subject[0].value).collect();
     assert_eq!(names, [&b"ann"[..], b"bob"]);
     let [ann, bob] = [0, 1].map(|place| told.consumers[place].hits);
-    assert!((1920..=5760).contains(&ann) && (640..=3840).contains(&bob), "about 3840 and 1920: {ann}, {bob}");
+    assert!((7_680..=23_040).contains(&ann) && (2_560..=15_360).contains(&bob), "{ann} and {bob}");
     assert!(top("all", 2).consumers.is_empty(), "that is everybody");
     let error = shop.0.top(TopOf { domain: None, limit: b"apo", most: None }).unwrap_err();
     assert_eq!(error.mistake(), Mistake::Unknown);
