@@ -137,9 +137,10 @@ impl Journal {
         self.read_on(book).await.map_err(JournalError::Unwritten)?;
         for _ in 0..MOST_TRIES {
             let event = decide(book.overlay()).map_err(JournalError::Refused)?;
+            // Others may be behind it by the time it is known to be there.
+            let number = book.next_number();
             let line = book.line(&event, self.0.clock.now());
             if self.add(book, &line).await.map_err(JournalError::Unwritten)? {
-                let number = book.head().number;
                 return Ok(Appended { number, overlay: book.overlay().clone() });
             }
         }

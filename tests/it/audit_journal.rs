@@ -291,6 +291,39 @@ async fn an_answer_that_is_lost_is_no_record_twice() {
     }
 }
 
+/// A ledger that takes a line and is silent, and then takes another's before it is asked again.
+#[derive(Clone, Debug)]
+struct Outrun {
+    held: Held,
+    other: Arc<Mutex<Option<Journal>>>,
+}
+
+impl Ledger for Outrun {
+    fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
+        Box::pin(async move {
+            let placing = self.held.append_now(place, line);
+            let other = self.other.lock().take();
+            let Some(other) = other else { return placing };
+            append(&other, set(9, None)).await;
+            Err(LedgerError::Store(tollgate::store::StoreError::Timeout))
+        })
+    }
+
+    fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        self.held.read(from, most)
+    }
+}
+
+#[tokio::test]
+async fn who_is_told_late_is_told_the_number_of_their_own_record() {
+    let held = Held::default();
+    let other = Arc::new(Mutex::new(Some(held.journal())));
+    let outrun = Outrun { held: held.clone(), other };
+    let journal = Journal::open(Arc::new(outrun), Clock::manual(NOON), |_, _| {});
+    assert_eq!(append(&journal, set(5, None)).await, 1);
+    assert_eq!((journal.head().number, allowed(&journal.state().overlay)), (2, Some((9, 2))));
+}
+
 #[tokio::test]
 async fn a_ledger_that_takes_nothing_is_said_and_sets_nothing() {
     let full = LedgerError::Output { place: "audit.jsonl".into(), problem: "no space".into() };

@@ -62,11 +62,14 @@ impl Book {
         &self.overlay
     }
 
+    /// The number of the next record. Of lines that are gone the numbers are not given again: then it shows that they are.
+    pub(super) fn next_number(&self) -> u64 {
+        self.head().number + self.skipped + 1
+    }
+
     /// The line that says `event`, for the next place.
     pub(super) fn line(&self, event: &Event, at: Timestamp) -> Vec<u8> {
-        let head = self.head();
-        // Of lines that are gone the numbers are not given again: then it shows that they are.
-        record::line(event, head.number + self.skipped + 1, head, at)
+        record::line(event, self.next_number(), self.head(), at)
     }
 
     /// Takes in lines from the last known one on.
