@@ -56,6 +56,9 @@ pub enum Fault {
     },
 }
 
+/// How far ahead a number may be where records are missing. Behind one that is further there would be none soon.
+const FARTHEST: u64 = 1 << 32;
+
 /// A chain that is walked.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
@@ -92,7 +95,8 @@ impl Chain {
 
     /// Walks over one line, which has no end of line.
     pub fn walk(&mut self, line: &[u8]) -> Step {
-        let Some(read) = Read::of(line) else {
+        let is_near = |read: &Read| read.link.number.saturating_sub(self.head.number) <= FARTHEST;
+        let Some(read) = Read::of(line).filter(is_near) else {
             let fault = Fault::Unreadable { expected: self.head.number + 1 };
             self.before = Before::Unreadable;
             return Step { fault: Some(fault), record: None };

@@ -382,3 +382,53 @@ async fn a_broken_chain_is_said_and_goes_on_behind_its_last_line() {
     assert_eq!(held.lines.lock().len(), 6);
     assert_eq!(other.state().broken.unwrap().line, 2);
 }
+
+#[tokio::test]
+async fn what_was_altered_in_a_record_is_not_set() {
+    let (five, nine) = ("\"to\":5", "\"to\":9");
+    for (found, altered) in [(five, nine), ("\"n\":2", "\"n\":8")] {
+        let held = Held::default();
+        let journal = held.journal();
+        for most in [4, 5, 6] {
+            append(&journal, set(most, None)).await;
+        }
+        held.lines.lock().remove(&3);
+        let line = String::from_utf8(held.lines.lock()[&2].clone()).unwrap();
+        assert!(line.contains(found), "{line}");
+        held.lines.lock().insert(2, line.replace(found, altered).into_bytes());
+        let other = held.journal();
+        other.catch_up().await.unwrap();
+        let state = other.state();
+        assert_eq!((allowed(&state.overlay), state.head.number), (Some((4, 1)), 2), "{altered}");
+        assert!(state.problem().unwrap().contains("line 2: record 2 was altered"));
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn no_number_is_so_large_that_none_is_left_behind_it() {
+    for number in [u64::MAX, u64::MAX - 1, 1 << 40] {
+        let held = Held::default();
+        let journal = held.journal();
+        append(&journal, set(5, None)).await;
+        let head = journal.head();
+        let body = format!(
+            "{{\"n\":{number},\"at\":\"2026-11-22T00:00:00Z\",\"action\":\"reload\",\"outcome\":\"done\",\"prev\":\"{}\"",
+            head.hash
+        );
+        let line = format!("{body},\"hash\":\"{}\"}}", hash_of(body.as_bytes()));
+        held.lines.lock().insert(2, line.into_bytes());
+        *held.last.lock() = 2;
+        journal.catch_up().await.unwrap();
+        assert_eq!(append(&journal, set(6, None)).await, 2, "{number}");
+        let other = held.journal();
+        other.catch_up().await.unwrap();
+        let state = other.state();
+        assert_eq!((allowed(&state.overlay), state.head.number), (Some((6, 2)), 2), "{number}");
+        assert!(state.problem().unwrap().contains("line 2: this is no record"), "{:?}", state.problem());
+    }
+}

@@ -93,9 +93,10 @@ impl Book {
         if let Some(fault) = step.fault {
             self.tell(line.place, fault);
         }
+        let is_altered = matches!(step.fault, Some(Fault::Altered { .. }));
         match step.record {
-            // One that stands behind later ones counts no more.
-            Some(record) if record.number > before && !record.sets.is_empty() => {
+            // One that stands behind later ones counts no more, and one that was altered says what nobody has recorded.
+            Some(record) if record.number > before && !is_altered && !record.sets.is_empty() => {
                 record.fold(Arc::make_mut(&mut self.overlay));
                 self.has_changed = true;
             }
