@@ -3,8 +3,9 @@
 //! Ten refusals in a minute say what is wrong; those beyond say to wait. That is no lock: whoever has the right token is
 //! let in all the same, or else one machine behind an address could keep out all the others. It need be none, since
 //! 192 drawn bits are not found by trying. What it bounds is what refusals cost and how much they fill: one record a minute
-//! for each address, which says how many there were. IPv6 counts by /64, and the table has an end: addresses beyond it
-//! are counted as one.
+//! for each address, which says how many there were, and no more than thirty a minute for all who are not known. IPv6
+//! counts by /64, and the table has an end: addresses beyond it, and beyond the thirty, are told of as one. Who is known has
+//! a table of their own, which strangers cannot fill.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,7 +19,9 @@ use crate::clock::Micros;
 const TOLD: u64 = 10;
 /// How long they are counted together.
 const MINUTE: Micros = Micros::from_secs(60);
-/// How many addresses, and names that ask for what they may not, are told apart.
+/// How many records a minute tell of addresses that are not known, one by one.
+const RECORDS: u64 = 30;
+/// How many addresses are told apart, and how many names that ask for what they may not.
 const MOST: usize = 4096;
 /// How many denials may wait to be written down.
 pub(super) const WAITING: usize = 1024;
@@ -58,14 +61,29 @@ struct Count {
     begun: Micros,
     /// How many were refused in it.
     times: u64,
-    /// How many of them have not been told of.
+    /// How many of them, and of those before, have not been told of.
     untold: u64,
+    /// Whether it has its record.
+    is_told: bool,
     why: &'static str,
 }
 
 /// The counts of the last minute. It is told the time, by a steady clock.
 #[derive(Debug, Default)]
-pub(super) struct Counts(HashMap<Who, Count>);
+pub(super) struct Counts {
+    strangers: HashMap<Who, Count>,
+    known: HashMap<Who, Count>,
+    room: Room,
+}
+
+/// How many records have told of single strangers.
+#[derive(Debug, Default)]
+struct Room {
+    /// When the minute began.
+    begun: Micros,
+    /// How many in it.
+    records: u64,
+}
 
 /// What follows from a refusal.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +98,11 @@ impl Who {
     /// Who is not known, at this address.
     pub(super) fn at(address: Option<IpAddr>) -> Self {
         Self::Address(address.map(network))
+    }
+
+    /// `actor`, who may not do this.
+    pub(super) fn known(actor: &Actor, action: Action) -> Self {
+        Self::Known(Actor { from: actor.from.map(network), ..actor.clone() }, action)
     }
 
     fn denial(&self, why: &'static str, times: u64) -> Denial {
@@ -103,38 +126,87 @@ fn network(address: IpAddr) -> IpAddr {
 impl Counts {
     /// Counts one refusal.
     pub(super) fn note(&mut self, who: Who, why: &'static str, now: Micros) -> Noted {
-        let has_place = self.0.len() < MOST || self.0.contains_key(&who);
-        let who = if has_place { who } else { Who::Others };
-        let count = self.0.entry(who.clone()).or_insert(Count { begun: now, times: 0, untold: 0, why });
-        if count.is_over(now) {
-            *count = Count { begun: now, times: 0, ..*count };
-        }
-        count.times += 1;
-        count.untold += 1;
-        count.why = why;
-        let first = count.times == 1;
-        let denial = first.then(|| who.denial(why, std::mem::take(&mut count.untold)));
-        let passed = now.0.saturating_sub(count.begun.0);
-        let wait = (count.times > TOLD).then(|| Micros(MINUTE.0.saturating_sub(passed)));
-        Noted { denial, wait }
+        self.add(who, why, 1, now)
     }
 
     /// Forgets minutes that are over; what was not told of them is told now, and begins another.
     pub(super) fn sweep(&mut self, now: Micros) -> Vec<Denial> {
-        self.0.retain(|_, count| !count.is_over(now) || count.untold > 0);
-        let over = self.0.iter_mut().filter(|(_, count)| count.is_over(now));
-        over.map(|(who, count)| {
-            let untold = count.untold;
-            *count = Count { begun: now, times: 0, untold: 0, why: count.why };
-            who.denial(count.why, untold)
-        })
-        .collect()
+        let mut over = Vec::new();
+        for counts in [&mut self.strangers, &mut self.known] {
+            counts.retain(|_, count| !count.is_over(now) || count.untold > 0);
+            let ended = counts.iter_mut().filter(|(_, count)| count.is_over(now));
+            over.extend(ended.map(|(who, count)| {
+                count.begin(now);
+                (who.clone(), count.why, count.tell())
+            }));
+        }
+        over.into_iter().filter_map(|(who, why, untold)| self.told(who, why, untold, now)).collect()
+    }
+
+    fn add(&mut self, who: Who, why: &'static str, times: u64, now: Micros) -> Noted {
+        let counts = match who {
+            Who::Known(..) => &mut self.known,
+            Who::Address(_) | Who::Others => &mut self.strangers,
+        };
+        let has_place = who == Who::Others || counts.len() < MOST || counts.contains_key(&who);
+        if !has_place {
+            return self.add(Who::Others, why, times, now);
+        }
+        let count = counts.entry(who.clone()).or_insert(Count::new(why, now));
+        if count.is_over(now) {
+            count.begin(now);
+        }
+        count.times += times;
+        count.untold += times;
+        count.why = why;
+        let wait = count.wait(now);
+        let untold = (!count.is_told).then(|| count.tell());
+        Noted { denial: untold.and_then(|untold| self.told(who, why, untold, now)), wait }
+    }
+
+    /// What tells of so many; where there is no room for it, they are some of the others.
+    fn told(&mut self, who: Who, why: &'static str, times: u64, now: Micros) -> Option<Denial> {
+        match who {
+            Who::Address(_) if !self.room.take(now) => self.add(Who::Others, why, times, now).denial,
+            who => Some(who.denial(why, times)),
+        }
     }
 }
 
 impl Count {
+    fn new(why: &'static str, now: Micros) -> Self {
+        Self { begun: now, times: 0, untold: 0, is_told: false, why }
+    }
+
     fn is_over(&self, now: Micros) -> bool {
         now.0.saturating_sub(self.begun.0) >= MINUTE.0
+    }
+
+    /// Begins another minute. What has not been told of is told of in that.
+    fn begin(&mut self, now: Micros) {
+        *self = Self { untold: self.untold, ..Self::new(self.why, now) };
+    }
+
+    /// How many there are to tell of; then the minute has its record.
+    fn tell(&mut self) -> u64 {
+        self.is_told = true;
+        std::mem::take(&mut self.untold)
+    }
+
+    fn wait(&self, now: Micros) -> Option<Micros> {
+        let passed = now.0.saturating_sub(self.begun.0);
+        (self.times > TOLD).then(|| Micros(MINUTE.0.saturating_sub(passed)))
+    }
+}
+
+impl Room {
+    /// Takes the room of one record, if there is any.
+    fn take(&mut self, now: Micros) -> bool {
+        if now.0.saturating_sub(self.begun.0) >= MINUTE.0 {
+            *self = Self { begun: now, records: 0 };
+        }
+        self.records += 1;
+        self.records <= RECORDS
     }
 }
 
@@ -171,8 +243,54 @@ mod tests {
         let told = counts.sweep(Micros(60 * SECOND));
         assert_eq!(told, [at("192.0.2.1").denial("unknown", 9_999)]);
         assert_eq!(counts.note(at("192.0.2.1"), "missing", Micros(60 * SECOND)).wait, None, "another minute");
-        assert_eq!(counts.sweep(Micros(121 * SECOND)), []);
-        assert!(counts.0.is_empty());
+        let told = counts.sweep(Micros(120 * SECOND));
+        assert_eq!(told, [at("192.0.2.1").denial("missing", 1)]);
+        assert_eq!(counts.sweep(Micros(180 * SECOND)), []);
+        assert!(counts.strangers.is_empty());
+    }
+
+    #[test]
+    fn a_minute_has_one_record_however_long_it_goes_on() {
+        let mut counts = Counts::default();
+        let mut told = Vec::new();
+        for second in 0..600 {
+            if second % 10 == 0 {
+                told.extend(counts.sweep(Micros(second * SECOND)));
+            }
+            told.extend(counts.note(at("192.0.2.1"), "unknown", Micros(second * SECOND)).denial);
+        }
+        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 540, "the rest is told at the end");
+        assert_eq!(told.len(), 10);
+    }
+
+    #[test]
+    fn who_has_many_addresses_fills_no_more_than_thirty_and_one() {
+        let mut counts = Counts::default();
+        let mut told = Vec::new();
+        let minutes = 5;
+        for second in 0..60 * minutes {
+            told.extend(counts.sweep(Micros(second * SECOND)));
+            for number in 0..200 {
+                let who = Who::at(Some(IpAddr::V4(number.into())));
+                told.extend(counts.note(who, "unknown", Micros(second * SECOND)).denial);
+            }
+        }
+        assert!(told.len() as u64 <= minutes * (RECORDS + 1), "{}", told.len());
+        told.extend(counts.sweep(Micros(60 * minutes * SECOND)));
+        told.extend(counts.sweep(Micros(60 * (minutes + 1) * SECOND)));
+        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 200 * 60 * minutes, "none is lost");
+    }
+
+    #[test]
+    fn strangers_take_no_place_of_who_is_known() {
+        let mut counts = Counts::default();
+        for number in 0..2 * u32::try_from(MOST).unwrap() {
+            counts.note(Who::at(Some(IpAddr::V4(number.into()))), "unknown", Micros(0));
+        }
+        let ann = Actor { name: "ann".into(), role: crate::audit::Role::Viewer, from: None };
+        let denial = counts.note(Who::known(&ann, Action::SetBreaker), "forbidden", Micros(0)).denial;
+        let denial = denial.map(|denial| (denial.actor, denial.action, denial.times));
+        assert_eq!(denial, Some((Some(ann), Action::SetBreaker, 1)));
     }
 
     #[test]
@@ -194,15 +312,13 @@ mod tests {
 
     #[test]
     fn the_table_has_an_end() {
-        let mut counts = Counts::default();
+        let (mut counts, mut told) = (Counts::default(), Vec::new());
         for number in 0..u32::try_from(3 * MOST).unwrap() {
-            counts.note(Who::at(Some(IpAddr::V4(number.into()))), "unknown", Micros(0));
+            told.extend(counts.note(Who::at(Some(IpAddr::V4(number.into()))), "unknown", Micros(0)).denial);
         }
-        assert_eq!(counts.0.len(), MOST + 1);
-        let others = counts.sweep(Micros(MINUTE.0));
-        assert_eq!(
-            others.iter().map(|denial| denial.times).sum::<u64>(),
-            u64::try_from(2 * MOST - 1).unwrap()
-        );
+        assert_eq!(counts.strangers.len(), MOST);
+        told.extend(counts.sweep(MINUTE));
+        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 3 * u64::try_from(MOST).unwrap());
+        assert_eq!(told.len() as u64, RECORDS + 2);
     }
 }

@@ -90,7 +90,7 @@ impl Gate {
         let Actor { name, role, .. } = actor.clone();
         let refusal = Refusal::Forbidden { name, role, action, needs };
         // To wait would help nobody who may not; only what is written down is bounded.
-        self.note(Who::Known(actor.clone(), action), &refusal);
+        self.note(Who::known(actor, action), &refusal);
         Err(refusal)
     }
 
