@@ -54,7 +54,7 @@ pub(super) fn probe(journal: &Journal) -> Probe {
     .having("audit_records", "Records of the audit", move || records.head().number)
     .counting(
         "audit_failures",
-        "Records that could not be written: what they were of was not done",
+        "Records that could not be written, or of which it is not known whether they are",
         move || unwritten.unwritten(),
     )
 }

@@ -39,6 +39,12 @@ impl Event {
         let (reason, sets) = (Box::default(), Vec::new());
         Self { actor, action, outcome, domain: None, target, before, after, reason, sets }
     }
+
+    /// That the same was not done.
+    #[must_use]
+    pub fn failed(&self) -> Self {
+        Self { outcome: Outcome::Failed, after: Json::Null, sets: Vec::new(), ..self.clone() }
+    }
 }
 
 /// One thing that is set over the files, or left to them again.

@@ -5,9 +5,11 @@
 //! again. A ledger that takes no record fails whoever appends, and no decision; what was read before stays in force.
 
 mod book;
+mod late;
 mod pages;
 mod state;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +20,6 @@ use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
 use crate::limits::Overlay;
-use crate::store::StoreError;
 use crate::store::ledger::{Ledger, LedgerError, Line, MemoryLedger, Placing};
 
 use super::{Event, Head};
@@ -58,15 +59,29 @@ pub struct Appended {
     pub overlay: Arc<Overlay>,
 }
 
-/// Why nothing was recorded.
+/// What a record stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// What it sets, or what was done before.
+    Itself,
+    /// Something that is done once it is there.
+    Deed,
+}
+
+/// Why nothing was recorded, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError<E> {
     /// It is not to be, after what is set already.
     #[error("{0}")]
     Refused(E),
-    /// The ledger does not take it. If it did not answer at all, the record may come to be there.
+    /// The ledger does not take it.
     #[error("the audit cannot be written, and nothing is done without it: {0}")]
     Unwritten(LedgerError),
+    /// The ledger has not said whether it takes it: the record may come to be there, and what it sets in force.
+    #[error(
+        "the audit does not say whether this was recorded, so it may come to be in force; read it again: {0}"
+    )]
+    Unknown(LedgerError),
     /// Others were first, time after time.
     #[error("the audit is written to by too many at once; ask again")]
     Contended,
@@ -116,16 +131,36 @@ impl Journal {
         decide: impl Fn(&Overlay) -> Result<Event, E>,
     ) -> Result<Appended, JournalError<E>> {
         let mut book = self.0.book.lock().await;
-        let appended = self.append_in_turn(&mut book, decide).await;
+        self.append_to(&mut book, decide, Meaning::Itself).await
+    }
+
+    /// Appends `event`, of what is done only once this has answered. If it comes to be there although this has failed, the
+    /// same with the outcome `failed` is appended behind it.
+    ///
+    /// # Errors
+    ///
+    /// That the ledger took no record.
+    pub async fn append_deed(&self, event: &Event) -> Result<Appended, JournalError<Infallible>> {
+        let mut book = self.0.book.lock().await;
+        self.append_to(&mut book, |_| Ok(event.clone()), Meaning::Deed).await
+    }
+
+    async fn append_to<E>(
+        &self,
+        book: &mut Book,
+        decide: impl Fn(&Overlay) -> Result<Event, E>,
+        meaning: Meaning,
+    ) -> Result<Appended, JournalError<E>> {
+        let appended = self.append_in_turn(book, decide, meaning).await;
         match &appended {
             Ok(_) => book.wrote(),
-            Err(JournalError::Unwritten(error)) => {
+            Err(JournalError::Unwritten(error) | JournalError::Unknown(error)) => {
                 self.0.unwritten.fetch_add(1, Ordering::Relaxed);
                 book.could_not_write(error);
             }
             Err(_) => {}
         }
-        self.publish(&mut book);
+        self.publish(book);
         appended
     }
 
@@ -133,14 +168,20 @@ impl Journal {
         &self,
         book: &mut Book,
         decide: impl Fn(&Overlay) -> Result<Event, E>,
+        meaning: Meaning,
     ) -> Result<Appended, JournalError<E>> {
         self.read_on(book).await.map_err(JournalError::Unwritten)?;
         for _ in 0..MOST_TRIES {
             let event = decide(book.overlay()).map_err(JournalError::Refused)?;
             // Others may be behind it by the time it is known to be there.
             let number = book.next_number();
-            let line = book.line(&event, self.0.clock.now());
-            if self.add(book, &line).await.map_err(JournalError::Unwritten)? {
+            let bytes = book.line(&event, self.0.clock.now()).into();
+            let line = Line { place: book.next_place(), bytes };
+            let added = self.add(book, &line).await;
+            if let Err(JournalError::Unknown(_)) = &added {
+                book.late.await_line(line, (meaning == Meaning::Deed).then(|| event.failed()));
+            }
+            if added? {
                 return Ok(Appended { number, overlay: book.overlay().clone() });
             }
         }
@@ -148,25 +189,32 @@ impl Journal {
     }
 
     /// Adds a line behind all that was read; whether it is there.
-    async fn add(&self, book: &mut Book, line: &[u8]) -> Result<bool, LedgerError> {
-        let (ledger, place) = (&self.0.ledger, book.next_place());
-        let first = ledger.append(place, line).await;
-        let is_unknown =
-            matches!(first, Err(LedgerError::Store(StoreError::Timeout | StoreError::Unavailable)));
+    async fn add<E>(&self, book: &mut Book, line: &Line) -> Result<bool, JournalError<E>> {
+        let ledger = &self.0.ledger;
+        let first = ledger.append(line.place, &line.bytes).await;
+        let is_unknown = first.as_ref().is_err_and(LedgerError::is_unknown);
         // At one place it is there once at most, however often it is asked.
-        let placed = if is_unknown { ledger.append(place, line).await? } else { first? };
-        if placed == Placing::Done {
-            book.take_in(&Line { place, bytes: line.into() });
-            return Ok(true);
+        let placed = if is_unknown { ledger.append(line.place, &line.bytes).await } else { first };
+        match placed {
+            Ok(Placing::Done) => {
+                book.late.overtake(line.place);
+                book.take_in(line);
+                return Ok(true);
+            }
+            Ok(Placing::Overtaken) => {}
+            Err(error) if is_unknown || error.is_unknown() => return Err(JournalError::Unknown(error)),
+            Err(error) => return Err(JournalError::Unwritten(error)),
         }
+        let found = if is_unknown { ledger.read(line.place, 1).await } else { Ok(Vec::new()) };
+        let is_there = found.map_err(JournalError::Unknown)?.first() == Some(line);
         let known = book.place();
-        self.read_on(book).await?;
+        let failed = if is_there { JournalError::Unknown } else { JournalError::Unwritten };
+        self.read_on(book).await.map_err(failed)?;
         if book.place() == known {
             // What was there is gone, and its places are never used again.
             book.skip_place();
         }
-        let found = if is_unknown { ledger.read(place, 1).await? } else { Vec::new() };
-        Ok(found.first().is_some_and(|found| found.place == place && *found.bytes == *line))
+        Ok(is_there)
     }
 
     /// Reads what others have appended, and puts in force what comes of it.
@@ -182,7 +230,21 @@ impl Journal {
             Err(error) => book.could_not_read(error),
         }
         self.publish(&mut book);
+        if caught_up.is_ok() {
+            self.settle(&mut book).await;
+        }
         caught_up
+    }
+
+    /// Records that was not done what is recorded late. What cannot be written now is tried again.
+    async fn settle(&self, book: &mut Book) {
+        while let Some(event) = book.late.owed().cloned() {
+            let decide = |_: &Overlay| Ok::<_, Infallible>(event.clone());
+            if self.append_to(book, decide, Meaning::Itself).await.is_err() {
+                return;
+            }
+            book.late.settle();
+        }
     }
 
     async fn read_on(&self, book: &mut Book) -> Result<(), LedgerError> {
@@ -236,7 +298,7 @@ impl Journal {
         self.0.state.load().head
     }
 
-    /// How many records could not be written.
+    /// How many records could not be written, or may not have been.
     pub fn unwritten(&self) -> u64 {
         self.0.unwritten.load(Ordering::Relaxed)
     }

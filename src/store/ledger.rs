@@ -66,6 +66,12 @@ pub enum LedgerError {
         /// Why not.
         problem: String,
     },
+    /// It takes longer than anybody waits for, and goes on.
+    #[error("{place}: it takes longer than {PATIENCE:?}")]
+    Late {
+        /// What does.
+        place: String,
+    },
 }
 
 impl LedgerError {
@@ -74,9 +80,13 @@ impl LedgerError {
         Self::Output { place: place.to_owned(), problem: error.to_string() }
     }
 
-    /// That using `place` takes too long.
-    fn late(place: &str) -> Self {
-        Self::Output { place: place.to_owned(), problem: format!("it takes longer than {PATIENCE:?}") }
+    /// Whether what was asked may be done all the same, or come to be.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Store(error) => !error.is_definite(),
+            Self::Output { .. } => false,
+            Self::Late { .. } => true,
+        }
     }
 }
 
@@ -88,11 +98,14 @@ async fn off_the_runtime<T: Send + 'static>(
 ) -> Result<T, LedgerError> {
     match timeout(PATIENCE, spawn_blocking(work)).await {
         Ok(done) => done.unwrap_or_else(|broken| Err(LedgerError::of(&place, &broken.into()))),
-        Err(_) => Err(LedgerError::late(&place)),
+        Err(_) => Err(LedgerError::Late { place }),
     }
 }
 
 /// What `mutex` guards, unless somebody has it for very long: one who cannot go on holds up no others.
 fn held<'m, T>(mutex: &'m Mutex<T>, place: &str) -> Result<MutexGuard<'m, T>, LedgerError> {
-    mutex.try_lock_for(PATIENCE).ok_or_else(|| LedgerError::late(place))
+    let problem = || format!("somebody has used it for longer than {PATIENCE:?}");
+    mutex
+        .try_lock_for(PATIENCE)
+        .ok_or_else(|| LedgerError::Output { place: place.to_owned(), problem: problem() })
 }

@@ -325,6 +325,68 @@ async fn who_is_told_late_is_told_the_number_of_their_own_record() {
 }
 
 #[tokio::test]
+async fn of_what_nobody_knows_whether_it_is_recorded_that_is_said() {
+    let silent = LedgerError::Store(tollgate::store::StoreError::Timeout);
+    let full = LedgerError::Output { place: "audit.jsonl".into(), problem: "no space".into() };
+    for (first, second) in [(silent.clone(), silent.clone()), (silent, full)] {
+        let held = Held::default();
+        let journal = held.journal();
+        append(&journal, set(1, None)).await;
+        held.says.lock().extend([(second.clone(), false), (first, true)]);
+        let error = journal.append(|_| Ok::<_, ()>(set(2, None))).await.unwrap_err();
+        assert_eq!(error, JournalError::Unknown(second));
+        journal.catch_up().await.unwrap();
+        assert_eq!(allowed(&journal.state().overlay), Some((2, 2)), "it came to be there");
+        assert_eq!(append(&journal, set(3, None)).await, 3, "and nothing else did");
+    }
+}
+
+/// The action and the outcome of each record, in their order.
+async fn told(journal: &Journal) -> Vec<(Box<str>, Box<str>)> {
+    let asked = Asked { most: 100, ..Asked::default() };
+    let records = journal.records(&asked).await.unwrap().records;
+    records.into_iter().rev().map(|record| (record.action, record.outcome)).collect()
+}
+
+#[tokio::test]
+async fn a_deed_that_was_given_up_is_said_to_have_failed_where_its_record_comes_late() {
+    let silent = LedgerError::Store(tollgate::store::StoreError::Timeout);
+    let reset = Event::new(alice(), Action::ResetUser, Outcome::Done);
+    let of = |outcome: &str| (Box::from("reset_user"), Box::from(outcome));
+    for (does, expected) in [(true, vec![of("done"), of("failed")]), (false, vec![])] {
+        let held = Held::default();
+        let journal = held.journal();
+        held.says.lock().extend([(silent.clone(), false), (silent.clone(), does)]);
+        let error = journal.append_deed(&reset).await.unwrap_err();
+        assert_eq!(error, JournalError::Unknown(silent.clone()));
+        for _ in 0..2 {
+            journal.catch_up().await.unwrap();
+            assert_eq!(told(&journal).await, expected);
+        }
+        journal.append_deed(&reset).await.unwrap();
+        let more = [&expected[..], &[of("done")]].concat();
+        assert_eq!(told(&journal).await, more, "what is answered is done");
+    }
+}
+
+#[tokio::test]
+async fn a_deed_fails_on_record_as_soon_as_that_can_be_written() {
+    let silent = LedgerError::Store(tollgate::store::StoreError::Unavailable);
+    let reset = Event::new(alice(), Action::ResetUser, Outcome::Done);
+    let held = Held::default();
+    let journal = held.journal();
+    let full = LedgerError::Output { place: "audit.jsonl".into(), problem: "no space".into() };
+    held.says.lock().extend([(full, false), (silent.clone(), false), (silent, true)]);
+    journal.append_deed(&reset).await.unwrap_err();
+    journal.catch_up().await.unwrap();
+    assert_eq!(told(&journal).await.len(), 1, "there is no space");
+    journal.catch_up().await.unwrap();
+    let outcomes: Vec<Box<str>> = told(&journal).await.into_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(outcomes, ["done", "failed"].map(Box::<str>::from));
+    assert_eq!(journal.state().problem(), None);
+}
+
+#[tokio::test]
 async fn a_ledger_that_takes_nothing_is_said_and_sets_nothing() {
     let full = LedgerError::Output { place: "audit.jsonl".into(), problem: "no space".into() };
     let held = Held::default();

@@ -9,6 +9,7 @@ use crate::limits::Overlay;
 use crate::store::ledger::{LedgerError, Line};
 
 use super::JournalState;
+use super::late::Late;
 
 /// How many broken lines are told of one by one.
 const TOLD: u64 = 10;
@@ -27,6 +28,8 @@ pub(super) struct Book {
     has_changed: bool,
     in_force: Timestamp,
     state: JournalState,
+    /// What may come to be there.
+    pub(super) late: Late,
 }
 
 /// What became of lines that were read.
@@ -88,6 +91,7 @@ impl Book {
 
     /// Takes in the line behind the last.
     pub(super) fn take_in(&mut self, line: &Line) {
+        self.late.meet(line);
         let before = self.head().number;
         let step = self.chain.line(&line.bytes);
         if let Some(fault) = step.fault {
@@ -128,7 +132,8 @@ impl Book {
              and what is set is as the records say that are left"
         );
         let state = JournalState { lost: Some(head), ..std::mem::take(&mut self.state) };
-        *self = Self { state, has_changed: true, ..Self::default() };
+        let late = std::mem::take(&mut self.late);
+        *self = Self { state, late, has_changed: true, ..Self::default() };
     }
 
     /// Whether what is set differs at `now` from what was last put in force; then it is about to be.
@@ -149,10 +154,12 @@ impl Book {
         self.read();
     }
 
-    /// The ledger took no record.
+    /// The ledger took no record, or has not said so.
     pub(super) fn could_not_write(&mut self, error: &LedgerError) {
         let problem = Some(error.to_string());
-        if self.state.unwritten != problem {
+        if self.state.unwritten != problem && error.is_unknown() {
+            tracing::error!(problem, "the audit does not say what was written: it may come to be in force");
+        } else if self.state.unwritten != problem {
             tracing::error!(problem, "the audit cannot be written: what was to be recorded is not done");
         }
         self.state.unwritten = problem;

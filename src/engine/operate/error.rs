@@ -14,7 +14,8 @@ const SHOWN: usize = 24;
 /// How much of what somebody wrote is repeated, in characters.
 const REPEATED: usize = 64;
 
-/// Why something that an operator asks is not done. Nothing was changed then, but for [`OperateError::Unavailable`].
+/// Why something that an operator asks is not done. Nothing was changed then, but perhaps for [`OperateError::Unavailable`], and
+/// [`OperateError::Unknown`], where nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OperateError {
     /// Several domains are configured.
@@ -164,6 +165,9 @@ pub enum OperateError {
     /// It could not be recorded, so it is not done.
     #[error("{0}")]
     Unrecorded(String),
+    /// It may have been recorded, or come to be: then it is in force.
+    #[error("{0}")]
+    Unknown(String),
     /// The records cannot be read.
     #[error("the audit cannot be read: {0}")]
     Unread(String),
@@ -205,9 +209,11 @@ impl OperateError {
             | Self::ReferenceDomain(_)
             | Self::NothingToOperate => Mistake::Guarded,
             Self::NoRoom(_) => Mistake::Full,
-            Self::Unavailable(_) | Self::NoJournal | Self::Unrecorded(_) | Self::Unread(_) => {
-                Mistake::Unavailable
-            }
+            Self::Unavailable(_)
+            | Self::NoJournal
+            | Self::Unrecorded(_)
+            | Self::Unknown(_)
+            | Self::Unread(_) => Mistake::Unavailable,
             _ => Mistake::Invalid,
         }
     }

@@ -1,5 +1,6 @@
 //! What operators do is recorded before it is done, and before it is answered.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 
 use serde_json::Value as Json;
@@ -47,10 +48,30 @@ pub(super) async fn record<S: Store>(
     decide: impl Fn(&Overlay) -> Result<Event, OperateError>,
 ) -> Result<u64, OperateError> {
     let appended = journal(engine)?.append(decide).await;
-    appended.map(|appended| appended.number).map_err(|error| match error {
+    appended.map(|appended| appended.number).map_err(of_change)
+}
+
+fn of_change(error: JournalError<OperateError>) -> OperateError {
+    match error {
         JournalError::Refused(error) => error,
+        JournalError::Unknown(_) => OperateError::Unknown(error.to_string()),
         error => OperateError::Unrecorded(error.to_string()),
-    })
+    }
+}
+
+/// Records `event`, of what is done behind it. Of what was given up it is sure that it is not done, and if the record comes to
+/// be there, another says so.
+async fn record_deed<S: Store>(engine: &Engine<S>, event: &Event) -> Result<u64, OperateError> {
+    let appended = journal(engine)?.append_deed(event).await;
+    appended.map(|appended| appended.number).map_err(of_deed)
+}
+
+fn of_deed(error: JournalError<Infallible>) -> OperateError {
+    let error = match error {
+        JournalError::Unknown(error) => JournalError::Unwritten(error),
+        error => error,
+    };
+    OperateError::Unrecorded(error.to_string())
 }
 
 /// Records `event`, then does `deed`; if that fails, records that too. The number of the first record.
@@ -59,11 +80,11 @@ pub(super) async fn record_and_do<S: Store, T, E: From<OperateError> + Display>(
     event: Event,
     deed: impl Future<Output = Result<T, E>>,
 ) -> Result<(u64, T), E> {
-    let number = record(engine, |_| Ok(event.clone())).await?;
+    let number = record_deed(engine, &event).await?;
     match deed.await {
         Ok(done) => Ok((number, done)),
         Err(error) => {
-            let failed = Event { outcome: Outcome::Failed, after: Json::Null, sets: Vec::new(), ..event };
+            let failed = event.failed();
             if let Err(unrecorded) = record(engine, |_| Ok(failed.clone())).await {
                 tracing::error!(record = number, %error, %unrecorded, "it is not recorded that this was not done");
             }
@@ -92,4 +113,25 @@ pub(super) fn target_of(
     let named = named.map(|(name, subject)| (name, subject_json(subject)));
     let members = named.chain(beside).filter(|(_, member)| !member.is_null());
     Json::Object(members.map(|(name, member)| (name.to_owned(), member)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::operate::Mistake;
+    use crate::store::StoreError;
+    use crate::store::ledger::LedgerError;
+
+    const SILENT: LedgerError = LedgerError::Store(StoreError::Timeout);
+
+    #[test]
+    fn nobody_is_told_that_nothing_is_done_where_it_may_be() {
+        let error = of_change(JournalError::Unknown(SILENT));
+        assert_eq!(error.mistake(), Mistake::Unavailable);
+        assert!(error.to_string().contains("it may come to be in force"), "{error}");
+        for error in [of_change(JournalError::Unwritten(SILENT)), of_deed(JournalError::Unknown(SILENT))] {
+            assert_eq!(error.mistake(), Mistake::Unavailable);
+            assert!(error.to_string().contains("nothing is done"), "{error}");
+        }
+    }
 }
