@@ -32,6 +32,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The lines from the place `from` on, in their order, at most so many. Fewer only where there are no more.
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
+
+    /// The lines before the place `before`, the last first, at most so many. Fewer only where there are no more.
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
 }
 
 /// What became of a line that was to be added.

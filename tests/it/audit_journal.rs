@@ -274,6 +274,13 @@ impl Ledger for Held {
         let lines = lines.map(|(place, bytes)| Line { place: *place, bytes: bytes.clone().into() }).collect();
         Box::pin(async move { Ok(lines) })
     }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        let lines = self.lines.lock();
+        let lines = lines.range(..before).rev().take(most);
+        let lines = lines.map(|(place, bytes)| Line { place: *place, bytes: bytes.clone().into() }).collect();
+        Box::pin(async move { Ok(lines) })
+    }
 }
 
 #[tokio::test]
@@ -311,6 +318,10 @@ impl Ledger for Outrun {
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
         self.held.read(from, most)
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        self.held.read_back(before, most)
     }
 }
 
@@ -493,4 +504,19 @@ async fn no_number_is_so_large_that_none_is_left_behind_it() {
         assert_eq!((allowed(&state.overlay), state.head.number), (Some((6, 2)), 2), "{number}");
         assert!(state.problem().unwrap().contains("line 2: this is no record"), "{:?}", state.problem());
     }
+}
+
+#[tokio::test]
+async fn a_wide_gap_between_places_is_no_page() {
+    let held = Held::default();
+    let journal = held.journal();
+    for most in 1..=3 {
+        append(&journal, set(most, None)).await;
+    }
+    held.lines.lock().insert(1_795_262_400_000, b"what is this?".to_vec());
+    *held.last.lock() = 1_795_262_400_000;
+    append(&journal, set(4, None)).await;
+    let page = journal.records(&Asked { most: 10, ..Asked::default() }).await.unwrap();
+    assert_eq!(page.records.iter().map(|record| record.number).collect::<Vec<_>>(), [4, 3, 2, 1]);
+    assert_eq!(page.next, None);
 }

@@ -47,6 +47,18 @@ async fn conforms(writers: Writers) {
         assert!(read.iter().all(|read| *read == lines(from, last)), "{from} {most}");
     }
     assert_eq!((one.read(101, 10).await.unwrap(), one.read(50, 0).await.unwrap()), (vec![], vec![]));
+    for (before, most, last, first) in [
+        (101, 1000, 100, 1),
+        (u64::MAX, 2, 100, 99),
+        (41, 1, 40, 40),
+        (3, 100, 2, 1),
+        (1, 9, 0, 1),
+        (0, 9, 0, 1),
+    ] {
+        let mut read = other.read_back(before, most).await.unwrap();
+        read.reverse();
+        assert!(read == lines(first, last), "{before} {most}");
+    }
     crowd(&writers).await;
 }
 
@@ -106,6 +118,30 @@ async fn redis_conforms_and_is_asked_for_nothing_but_its_place() {
         for command in ["scan", "keys", "eval", "xlen", "xinfo"] {
             assert_eq!(server.times_made(command), 0, "{command}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_others_put_beside_a_place_in_redis_is_passed_over() {
+    let server = RedisServer::start(Tool::Redis);
+    let ledger = server.store(Clock::System).await.ledger();
+    for place in 1..=4 {
+        ledger.append(place, &text(place)).await.unwrap();
+        for beside in ["1", "2", "18446744073709551615"] {
+            tell(&server, &["XADD", "tollgate:audit", &format!("{place}-{beside}"), "r", "{}"]);
+        }
+    }
+    for most in 1..=5 {
+        let (last, first) = (most.min(4), 5 - most.min(4));
+        assert!(ledger.read(1, most).await.unwrap() == lines(1, last as u64), "{most}");
+        let mut back = ledger.read_back(5, most).await.unwrap();
+        back.reverse();
+        assert!(back == lines(first as u64, 4), "{most}");
+    }
+    let journal = Journal::open(Arc::new(ledger.clone()), Clock::System, |_, _| {});
+    for _ in 0..2 {
+        journal.catch_up().await.unwrap();
+        assert_eq!(journal.state().lost, None);
     }
 }
 

@@ -49,7 +49,8 @@ impl Book {
 
     /// Where the next line belongs.
     pub(super) fn next_place(&self) -> u64 {
-        self.place + self.skipped + 1
+        // No ledger has one behind the last there can be; it says so.
+        self.place.saturating_add(self.skipped).saturating_add(1)
     }
 
     /// There was a line once where the next one would be.

@@ -53,30 +53,24 @@ impl Journal {
     ///
     /// That the ledger cannot be read.
     pub async fn records(&self, asked: &Asked) -> Result<Page, LedgerError> {
-        let ledger = &self.0.ledger;
-        let Some(first) = ledger.read(1, 1).await?.first().map(|line| line.place) else {
-            return Ok(Page::default());
-        };
-        let mut end = match asked.page {
-            Some(end) => end,
+        let mut before = match asked.page {
+            Some(before) => before,
             None => self.0.book.lock().await.next_place(),
         };
-        let mut page = Page::default();
-        let mut looked_at = 0;
-        while end > first && looked_at < MOST_LOOKED_AT {
-            let from = end.saturating_sub(AT_ONCE as u64).max(first);
-            let lines = ledger.read(from, AT_ONCE).await?;
-            for line in lines.iter().rev().filter(|line| line.place < end) {
+        let (mut page, mut looked_at) = (Page::default(), 0);
+        while looked_at < MOST_LOOKED_AT {
+            let lines = self.0.ledger.read_back(before, AT_ONCE).await?;
+            for line in &lines {
                 if page.records.len() == asked.most {
-                    return Ok(Page { next: Some(line.place + 1), ..page });
+                    return Ok(Page { next: Some(line.place.saturating_add(1)), ..page });
                 }
                 page.records.extend(Record::of_line(&line.bytes).filter(|record| asked.wants(record)));
             }
+            let Some(last) = lines.last().filter(|_| lines.len() == AT_ONCE) else { return Ok(page) };
+            before = last.place;
             looked_at += AT_ONCE;
-            end = from;
         }
-        page.next = (end > first).then_some(end);
-        Ok(page)
+        Ok(Page { next: Some(before), ..page })
     }
 
     /// The lines as they are, from a place on, for whoever wants to verify them; none behind the last.

@@ -160,13 +160,22 @@ impl Book {
     fn read(&self, from: u64, most: usize) -> io::Result<Vec<Line>> {
         let first = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
         let places = (from.max(1)..).zip(self.starts.windows(2).skip(first)).take(most);
-        let read = |(place, ends): (u64, &[u64])| {
-            let length = usize::try_from(ends[1] - ends[0] - 1).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; length];
-            self.file.read_exact_at(&mut bytes, ends[0])?;
-            Ok(Line { place, bytes: bytes.into() })
-        };
-        places.map(read).collect()
+        places.map(|(place, ends)| self.line(place, ends)).collect()
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> io::Result<Vec<Line>> {
+        let behind = usize::try_from(before.max(1) - 1).unwrap_or(usize::MAX);
+        let lines = self.starts.windows(2).take(behind);
+        let places = (1..=lines.len() as u64).rev();
+        places.zip(lines.rev()).take(most).map(|(place, ends)| self.line(place, ends)).collect()
+    }
+
+    /// The line at `place`, which lies between these ends.
+    fn line(&self, place: u64, ends: &[u64]) -> io::Result<Line> {
+        let length = usize::try_from(ends[1] - ends[0] - 1).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, ends[0])?;
+        Ok(Line { place, bytes: bytes.into() })
     }
 }
 
@@ -178,5 +187,9 @@ impl Ledger for FileLedger {
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
         self.ask(move |book| book.read(from, most)).boxed()
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        self.ask(move |book| book.read_back(before, most)).boxed()
     }
 }

@@ -75,6 +75,11 @@ impl Lines {
         let first = self.newest.partition_point(|line| line.place < from);
         self.newest.range(first..).take(most).cloned().collect()
     }
+
+    fn read_back(&self, before: u64, most: usize) -> Vec<Line> {
+        let behind = self.newest.partition_point(|line| line.place < before);
+        self.newest.range(..behind).rev().take(most).cloned().collect()
+    }
 }
 
 impl Ledger for MemoryLedger {
@@ -86,5 +91,9 @@ impl Ledger for MemoryLedger {
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
         ready(Ok(self.0.lines.lock().read(from, most))).boxed()
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        ready(Ok(self.0.lines.lock().read_back(before, most))).boxed()
     }
 }

@@ -4,6 +4,9 @@
 //! at one place one does: no script is needed, and what is asked twice is there once.
 
 use std::fmt;
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_redis::Pool;
@@ -29,6 +32,25 @@ pub struct RedisLedger {
     pool: Pool,
     /// How long Redis may take.
     patience: Duration,
+    /// Whether it was told that there is what no instance has put there.
+    has_told: Arc<AtomicBool>,
+}
+
+/// An entry as Redis has it: its id, fields and values.
+type Entry = (String, Vec<Vec<u8>>);
+
+/// The id of an entry. Instances put all theirs at 0 beside the place.
+#[derive(Clone, Copy)]
+struct Id {
+    place: u64,
+    beside: u64,
+}
+
+/// In which order entries are read.
+#[derive(Clone, Copy)]
+enum Order {
+    Upwards,
+    Downwards,
 }
 
 /// Why there is no answer.
@@ -48,7 +70,7 @@ impl fmt::Debug for RedisLedger {
 impl RedisLedger {
     /// The ledger in the Redis behind `pool`.
     pub(super) fn new(pool: Pool, patience: Duration) -> Self {
-        Self { pool, patience }
+        Self { pool, patience, has_told: Arc::default() }
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Failed> {
@@ -62,7 +84,7 @@ impl RedisLedger {
 
     async fn add(&self, place: u64, line: &[u8]) -> Result<Placing, LedgerError> {
         let mut command = redis::cmd("XADD");
-        command.arg(keys::AUDIT).arg(id(place)).arg(FIELD).arg(line);
+        command.arg(keys::AUDIT).arg(Id::of(place).to_string()).arg(FIELD).arg(line);
         match self.ask::<redis::Value>(command).await {
             Ok(_) => Ok(Placing::Done),
             Err(Failed::Error(error)) if error.detail().is_some_and(|told| told.contains(NOT_ABOVE)) => {
@@ -72,16 +94,75 @@ impl RedisLedger {
         }
     }
 
-    async fn range(&self, from: u64, most: usize) -> Result<Vec<Line>, LedgerError> {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(keys::AUDIT).arg(id(from)).arg("+").arg("COUNT").arg(most);
-        let entries: Vec<(String, Vec<Vec<u8>>)> = self.ask(command).await?;
-        let line = |(id, fields): (String, Vec<Vec<u8>>)| {
-            let place = id.split_once('-')?.0.parse().ok()?;
+    /// At most so many lines, from the id `start` on.
+    async fn range(&self, order: Order, start: Id, most: usize) -> Result<Vec<Line>, LedgerError> {
+        let (mut next, mut lines) = (Some(start), Vec::new());
+        while let Some(start) = next.filter(|_| lines.len() < most) {
+            let wanted = most - lines.len();
+            let entries: Vec<Entry> = self.ask(order.command(start, wanted)).await?;
+            let last = entries.last().and_then(|(id, _)| Id::read(id));
+            // Those that are passed over are not all that there is.
+            next = last.filter(|_| entries.len() == wanted).and_then(|last| order.behind(last));
+            lines.extend(entries.into_iter().filter_map(|entry| self.line(entry)));
+        }
+        Ok(lines)
+    }
+
+    fn line(&self, (id, fields): Entry) -> Option<Line> {
+        match Id::read(&id)? {
             // What others have put there is no record, and shows as that.
-            Some(Line { place, bytes: fields.into_iter().nth(1)?.into() })
+            Id { place, beside: 0 } => Some(Line { place, bytes: fields.into_iter().nth(1)?.into() }),
+            Id { .. } => {
+                if !self.has_told.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        id,
+                        "the stream of the audit holds what no instance has put there: it is passed over"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Order {
+    fn command(self, start: Id, most: usize) -> Cmd {
+        let (name, end) = match self {
+            Self::Upwards => ("XRANGE", "+"),
+            Self::Downwards => ("XREVRANGE", "-"),
         };
-        Ok(entries.into_iter().filter_map(line).collect())
+        let mut command = redis::cmd(name);
+        command.arg(keys::AUDIT).arg(start.to_string()).arg(end).arg("COUNT").arg(most);
+        command
+    }
+
+    /// The id next to `id`.
+    fn behind(self, id: Id) -> Option<Id> {
+        let Id { place, beside } = id;
+        match self {
+            Self::Upwards if beside < u64::MAX => Some(Id { place, beside: beside + 1 }),
+            Self::Upwards => place.checked_add(1).map(Id::of),
+            Self::Downwards if beside > 0 => Some(Id { place, beside: beside - 1 }),
+            Self::Downwards => place.checked_sub(1).map(|place| Id { place, beside: u64::MAX }),
+        }
+    }
+}
+
+impl Id {
+    /// That of the line at `place`.
+    const fn of(place: u64) -> Self {
+        Self { place, beside: 0 }
+    }
+
+    fn read(id: &str) -> Option<Self> {
+        let (place, beside) = id.split_once('-')?;
+        Some(Self { place: place.parse().ok()?, beside: beside.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.place, self.beside)
     }
 }
 
@@ -91,7 +172,14 @@ impl Ledger for RedisLedger {
     }
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
-        self.range(from, most).boxed()
+        self.range(Order::Upwards, Id::of(from), most).boxed()
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        match Order::Downwards.behind(Id::of(before)) {
+            Some(start) => self.range(Order::Downwards, start, most).boxed(),
+            None => ready(Ok(Vec::new())).boxed(),
+        }
     }
 }
 
@@ -102,8 +190,4 @@ impl From<Failed> for LedgerError {
             Failed::Silent(error) => error,
         })
     }
-}
-
-fn id(place: u64) -> String {
-    format!("{place}-0")
 }
