@@ -71,6 +71,8 @@ pub struct Tls(Arc<Inner>);
 
 struct Inner {
     files: TlsFiles,
+    /// What stood in them at first.
+    first: Written,
     config: ArcSwap<ServerConfig>,
 }
 
@@ -89,8 +91,9 @@ impl Tls {
     ///
     /// What is wrong with them.
     pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = ArcSwap::from_pointee(config(&files, &written(&files)?)?);
-        Ok(Self(Arc::new(Inner { files, config })))
+        let first = written(&files)?;
+        let config = ArcSwap::from_pointee(config(&files, &first)?);
+        Ok(Self(Arc::new(Inner { files, first, config })))
     }
 
     /// Reads the files again when they have changed, until `shutdown` ends. What cannot be used leaves what was used.
@@ -98,7 +101,7 @@ impl Tls {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
-        let mut seen = None;
+        let mut seen = Ok(self.0.first.clone());
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
@@ -106,8 +109,8 @@ impl Tls {
             }
             let files = self.0.files.clone();
             let Ok(found) = tokio::task::spawn_blocking(move || written(&files)).await else { continue };
-            // What is there first is in use; and of two files, one is written before the other.
-            if seen.replace(found.clone()).is_some_and(|before| before != found) {
+            if found != seen {
+                seen.clone_from(&found);
                 self.exchange(found.and_then(|written| config(&self.0.files, &written)));
             }
         }
@@ -202,4 +205,26 @@ fn empty(path: &Path, what: &'static str) -> TlsError {
 
 fn unusable(error: impl fmt::Display) -> TlsError {
     TlsError::Unusable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_before_the_first_look_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("both.pem");
+        let write = |name: &str| {
+            let data = format!("{}/tests/data/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+            fs::copy(data, &file).unwrap();
+        };
+        write("localhost");
+        let files = TlsFiles { cert: file.clone(), key: file.clone(), client_ca: None };
+        let tls = Tls::read(files).unwrap();
+        let first = tls.0.config.load_full();
+        write("next");
+        tls.clone().follow(tokio::time::sleep(10 * INTERVAL)).await;
+        assert!(!Arc::ptr_eq(&first, &tls.0.config.load_full()), "what is there now is in use");
+    }
 }
