@@ -12,6 +12,7 @@ mod explain;
 mod import;
 mod list;
 mod number;
+mod plain;
 mod record;
 mod reset;
 mod set_number;
@@ -251,6 +252,9 @@ pub enum BreakerError {
     /// Nobody would read it.
     #[error("reason: is {0} bytes long; write at most 1024")]
     LongReason(usize),
+    /// A reason that would move a terminal, or break a line of the log.
+    #[error("reason: holds control characters; write plain text on one line")]
+    ControlInReason,
     /// Several domains are configured.
     #[error("domain: must be given, there are several")]
     NoDomain,

@@ -513,6 +513,7 @@ async fn a_reason_is_one_line_of_a_log<S: Store>(bench: Bench<S>) {
         (&long[..1024], None),
         (&long[..], Some(BreakerError::LongReason(1026))),
         (" \t", Some(BreakerError::NoReason)),
+        ("an outage\u{9b}2J", Some(BreakerError::ControlInReason)),
     ] {
         let which = BreakerOf { domain: None, limit: b"stop", subject: Vec::new() };
         let set = shop.engine.set_breaker(&ann(), SetBreaker { which, to: Setting::Open, reason }).await;

@@ -198,7 +198,12 @@ async fn a_mistake_changes_nothing_and_says_what_to_write() {
         terms: ChangeTerms { reason: &long, ..ChangeTerms::default() },
         ..on_tier("free", "month", number(4))
     };
+    let moving = UpdateLimit {
+        terms: ChangeTerms { reason: "a\nb", ..ChangeTerms::default() },
+        ..on_tier("free", "month", number(4))
+    };
     for (update, mistake, text) in [
+        (moving, invalid, "reason: holds control characters; write plain text on one line"),
         (
             on_tier("fre", "month", number(4)),
             unknown,
@@ -348,6 +353,10 @@ async fn prices_hold_from_an_instant_on() {
     ] {
         let error = shop.set_price(price(model, usd, kept)).await.unwrap_err();
         assert_eq!(error.to_string(), text);
+    }
+    for model in ["gpt\n9", "gpt\u{202e}9", ""] {
+        let error = shop.set_price(price(model, &[("input", "1")], forced)).await.unwrap_err();
+        assert_eq!(error, OperateError::ModelName(256), "{model:?}");
     }
     let past =
         SetPrice { from: Some(Timestamp(1)), ..price("gpt-5", &[("input", "9"), ("output", "30")], kept) };

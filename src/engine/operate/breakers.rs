@@ -13,6 +13,7 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
+use super::plain::is_plain;
 use super::record::{Deed, record_and_do, target_of};
 use super::who::Who;
 use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
@@ -35,6 +36,7 @@ pub(super) async fn set<S: Store>(
     match request.reason {
         reason if reason.trim().is_empty() => return Err(BreakerError::NoReason),
         reason if reason.len() > MOST_REASON_BYTES => return Err(BreakerError::LongReason(reason.len())),
+        reason if !is_plain(reason) => return Err(BreakerError::ControlInReason),
         _ => {}
     }
     let rules = engine.limits.load();

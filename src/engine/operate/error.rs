@@ -7,6 +7,8 @@ use crate::money::{InvalidDecimal, NanoUsd};
 use crate::nearest::nearest;
 use crate::store::StoreError;
 
+use super::plain::is_plain;
+
 /// The longest reason: it stands in one line of the log.
 const MOST_REASON_BYTES: usize = 1024;
 /// How many names are listed where nothing is near to what was written.
@@ -56,6 +58,9 @@ pub enum OperateError {
     /// A reason that nobody would read.
     #[error("reason: is {0} bytes long; write at most 1024")]
     LongReason(usize),
+    /// A reason that would move a terminal, or break a line of the records.
+    #[error("reason: holds control characters; write plain text on one line")]
+    ControlInReason,
     /// No number that a limit can have.
     #[error("max: {0} is no number of a limit; write -1 for unlimited, 0 for blocked, or up to {1}")]
     Number(i64, u64),
@@ -117,7 +122,7 @@ pub enum OperateError {
     )]
     NoRoom(usize),
     /// No name that a model can have.
-    #[error("model: must be text of 1 to {0} bytes")]
+    #[error("model: must be plain text of 1 to {0} bytes")]
     ModelName(usize),
     /// A model that has no prices, which may be a mistake.
     #[error("model: '{model}' has no prices yet; {near}send force if it is meant")]
@@ -254,10 +259,11 @@ impl fmt::Display for Near {
     }
 }
 
-/// Whether `reason` is short enough to be read.
+/// Whether `reason` is short enough to be read, and can be shown.
 pub(super) fn check_reason(reason: &str) -> Result<(), OperateError> {
     match reason.len() {
         bytes if bytes > MOST_REASON_BYTES => Err(OperateError::LongReason(bytes)),
+        _ if !is_plain(reason) => Err(OperateError::ControlInReason),
         _ => Ok(()),
     }
 }

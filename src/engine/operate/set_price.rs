@@ -14,6 +14,7 @@ use crate::store::Store;
 
 use super::change::suspicion;
 use super::error::{Near, OperateError, check_reason, dollars};
+use super::plain::is_plain;
 use super::record::{Deed, record};
 use super::set_number::head;
 use super::update::{Caution, PriceChanged, SetPrice};
@@ -82,7 +83,7 @@ fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateErr
         return Ok(model.name.clone());
     }
     let name = std::str::from_utf8(request.model).ok();
-    let name = name.filter(|name| !name.is_empty() && name.len() <= MOST_NAME_BYTES);
+    let name = name.filter(|name| !name.is_empty() && name.len() <= MOST_NAME_BYTES && is_plain(name));
     let name = name.ok_or(OperateError::ModelName(MOST_NAME_BYTES))?;
     match request.terms.caution {
         Caution::Forced => Ok(name.into()),
