@@ -105,8 +105,15 @@ impl From<BreakerError> for Problem {
     fn from(error: BreakerError) -> Self {
         let kind = match error {
             BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => Kind::NotFound,
-            BreakerError::Unavailable(_) | BreakerError::Unrecorded(_) => Kind::Unavailable,
-            _ => Kind::InvalidArgument,
+            BreakerError::Unavailable(_) => Kind::Unavailable,
+            BreakerError::Unrecorded(error) => return error.into(),
+            BreakerError::NoReason
+            | BreakerError::LongReason(_)
+            | BreakerError::ControlInReason
+            | BreakerError::NoDomain
+            | BreakerError::NoBreaker(_)
+            | BreakerError::NotASubject { .. }
+            | BreakerError::NoSubject(_) => Kind::InvalidArgument,
         };
         Self { kind, text: error.to_string() }
     }
