@@ -13,13 +13,11 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
+use super::error::MOST_REASON_BYTES;
 use super::plain::is_plain;
 use super::record::{Deed, record_and_do, target_of};
-use super::who::Who;
+use super::who::{Who, natives};
 use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
-
-/// The longest reason: it stands in one line of the log.
-const MOST_REASON_BYTES: usize = 1024;
 
 /// A breaker, and a look at the counter of its limit.
 struct Found<'r> {
@@ -197,17 +195,6 @@ fn domain<'r>(rules: &'r RuleSet, name: Option<&[u8]>) -> Result<&'r NativeDomai
         Some(Domain::Native(domain)) => Ok(domain),
         _ => Err(BreakerError::UnknownDomain(text(name.unwrap_or_default()))),
     }
-}
-
-/// Every domain of a Tollgate file, by name.
-fn natives<'r>(rules: &'r RuleSet) -> Vec<&'r NativeDomain> {
-    let native = |domain: &'r Domain| match domain {
-        Domain::Native(domain) => Some(&**domain),
-        Domain::Reference(_) => None,
-    };
-    let mut found: Vec<&NativeDomain> = rules.domains.values().filter_map(native).collect();
-    found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    found
 }
 
 fn text(bytes: &[u8]) -> String {

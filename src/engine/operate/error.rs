@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use super::plain::is_plain;
 
 /// The longest reason: it stands in one line of the log.
-const MOST_REASON_BYTES: usize = 1024;
+pub(super) const MOST_REASON_BYTES: usize = 1024;
 /// How many names are listed where nothing is near to what was written.
 const SHOWN: usize = 24;
 /// How much of what somebody wrote is repeated, in characters.
