@@ -1,17 +1,23 @@
-//! Stopping: the signals that ask for it, and how all parts hear of it.
+//! Stopping: the signals that ask for it, the one that is not to bring it about, and how all parts hear of it.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// SIGXFSZ: a file would grow beyond the limit of the process (`ulimit -f`).
+const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(25);
+
 /// Resolves when the process is asked to end, by SIGTERM or SIGINT. Asked again, it ends at once: whoever
-/// presses Ctrl-C twice does not want to wait for the drain.
+/// presses Ctrl-C twice does not want to wait for the drain. A file that may not grow ends nothing any more: who writes to it
+/// is told so, as where the disk is full.
 ///
 /// # Errors
 ///
 /// When the system does not let the process listen for signals.
 pub fn signals() -> io::Result<impl Future<Output = ()>> {
+    // Whoever listens to it once has taken away what it does by itself, for good.
+    _ = signal(FILE_TOO_LARGE)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut next = async move || {

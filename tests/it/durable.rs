@@ -474,10 +474,7 @@ fn limit_files(service: &Tollgate, bytes: Option<u64>) {
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_stops_nobody_and_is_tried_again() {
     let place = Place::new();
-    let environment = [("TOLLGATE_FLUSH_INTERVAL", "100ms"), ("TOLLGATE_DRAIN_DELAY", "0s")];
-    // Without the signal, a file that becomes too large is an error like that of a disk that is full.
-    let ignoring = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
-    let mut service = Tollgate::under(&ignoring, &[&place.limits, "--data-dir", &place.data], &environment);
+    let mut service = place.start();
     remaining(&service, "total", 1).await;
     until_flushed(&service).await;
     limit_files(&service, Some(4096));
