@@ -5,14 +5,36 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::admin_routes::{PRODUCTS, Page};
+use crate::support::http;
 use crate::support::process::Tollgate;
 use crate::support::redis::RedisServer;
 use crate::support::tools::Tool;
 
+const README: &str = include_str!("../../README.md");
+
 /// Two instances over `redis`.
 fn two(redis: &RedisServer) -> [Page; 2] {
+    two_over(&redis.url())
+}
+
+/// Two instances over the Redis at `url`.
+fn two_over(url: &str) -> [Page; 2] {
     let patient = [("TOLLGATE_STORE_TIMEOUT", "10s")];
-    [(); 2].map(|()| Page(Tollgate::with(&[PRODUCTS, "--store", &redis.url()], &patient)))
+    [(); 2].map(|()| Page(Tollgate::with(&[PRODUCTS, "--store", url], &patient)))
+}
+
+/// The commands that the README lists, as rules of a user of Redis.
+fn permitted() -> Vec<String> {
+    let (_, list) = README.split_once("and these commands: ").unwrap();
+    let (list, _) = list.split_once(". What is missing").unwrap();
+    list.split(',').map(|name| format!("+{}", name.trim().trim_matches('`').to_lowercase())).collect()
+}
+
+/// How many connections were made to a Redis, by what it tells on `connection`.
+fn connections(connection: &mut redis::Connection) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("stats").query(connection).unwrap();
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+    line.unwrap().trim().parse().unwrap()
 }
 
 /// Asks until it is so; each instance looks several times a second.
@@ -69,4 +91,42 @@ fn who_is_let_in_again_at_one_is_let_in_at_the_other() {
         .post("/reset/ann@example.org?domain=aurastream&subject=email", &json!({"reason": "asked support"}));
     assert_eq!((status, &reset["before"]["login"]["used"]), (200, &json!(5)), "{reset}");
     until(|| other.call(&login) == 200);
+}
+
+#[test]
+fn what_the_readme_permits_is_enough_and_keeps_connections() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let redis = RedisServer::start(tool);
+        let mut watcher = redis.connection_while_busy();
+        let mut user = redis::cmd("ACL");
+        user.arg(&["SETUSER", "tg", "on", ">swordfish", "~tollgate:*"]).arg(permitted());
+        user.exec(&mut watcher).unwrap();
+        let [one, other] = two_over(&redis.url().replace("//", "//tg:swordfish@"));
+        let (status, changed) = one.put("/free/monthly_creations?domain=aurastream", &json!({"value": 1}));
+        assert_eq!(status, 200, "{changed}");
+        let mut users = (0..).map(|number| format!("user-{number}"));
+        until(|| {
+            let user = users.next().unwrap();
+            [create(&other, &user), create(&other, &user)] == [200, 429]
+        });
+        for path in ["/usage/user-0?domain=aurastream", "/audit", "/top?domain=aurastream&limit=login"] {
+            assert_eq!(other.get(path).0, 200, "{path}");
+        }
+        let (status, reset) = other.post("/reset/user-0?domain=aurastream", &json!({}));
+        assert_eq!(status, 200, "{reset}");
+        assert_eq!(usage(&one), 200);
+        let before = connections(&mut watcher);
+        // Each looks some ten times whether there is anything new in the audit.
+        std::thread::sleep(Duration::from_secs(3));
+        // A pool may have two, and makes the second when both are wanted at once.
+        let made = connections(&mut watcher) - before;
+        assert!(made <= 2, "{tool:?}: {made} connections were made");
+        let refused: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query(&mut watcher).unwrap();
+        assert!(refused.is_empty(), "{tool:?}: {refused:?}");
+    }
+}
+
+/// What `/usage` answers at `page`.
+fn usage(page: &Page) -> u16 {
+    http::get("/usage").by_admin().send(page.0.admin()).status
 }

@@ -34,7 +34,9 @@ async fn what_its_user_may_not_do_is_found() {
             "-pexpire",
             "-xadd",
             "-xrange",
+            "-xrevrange",
             "-xtrim",
+            "-unwatch",
         ];
         for command in ["-evalsha", "-psetex", "-setrange", "-del", "-time"].into_iter().chain(sets) {
             let server = RedisServer::start(tool);

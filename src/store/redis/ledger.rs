@@ -12,7 +12,8 @@ use std::time::Duration;
 use deadpool_redis::Pool;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use redis::{Cmd, FromRedisValue, RedisError};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 use tokio::time::timeout;
 
 use crate::store::StoreError;
@@ -123,6 +124,14 @@ impl RedisLedger {
             }
         }
     }
+}
+
+/// Reads both ways, as ledgers do. To append takes no more than is rehearsed of trails.
+pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+    for order in [Order::Upwards, Order::Downwards] {
+        order.command(Id::of(0), 1).query_async::<redis::Value>(connection).await?;
+    }
+    Ok(())
 }
 
 impl Order {

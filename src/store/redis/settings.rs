@@ -89,7 +89,8 @@ impl RedisSettings {
 
     fn info(&self) -> redis::RedisResult<ConnectionInfo> {
         let info = self.url.0.as_str().into_connection_info()?;
-        let mut login = info.redis_settings().clone();
+        // Its name would be one more command that the user of a Redis has to be allowed.
+        let mut login = info.redis_settings().clone().set_skip_set_lib_name();
         if let (None, Some(user)) = (login.username(), &self.user) {
             login = login.set_username(user);
         }

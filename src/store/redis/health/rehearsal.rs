@@ -10,7 +10,7 @@ use crate::limits::{CounterKey, MAX_AMOUNT, Number, OnError, Unit, Window};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::errors::{Failure, told_to_script};
 use crate::store::redis::script::{self, Time};
-use crate::store::redis::{keys, lua, trails};
+use crate::store::redis::{keys, ledger, lua, trails};
 use crate::store::{Admission, Binding, Call, Charge, Due, FreedBy, Life, Reserve, Settle, Spent, Then};
 
 /// Does all of it, and leaves nothing behind.
@@ -27,6 +27,9 @@ pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> Result<(),
         }
     }
     rehearse_reservations(connection).await?;
+    ledger::rehearse(connection).await?;
+    // What a pool asks of a connection before it gives it out again: where that is refused, it makes another each time.
+    redis::cmd("UNWATCH").query_async::<()>(connection).await?;
     Ok(trails::rehearse(connection).await?)
 }
 
