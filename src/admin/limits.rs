@@ -2,6 +2,8 @@
 //!
 //! Numbers are JSON numbers, -1 for unlimited, money in dollars; a limit with one number for all stands under `all`.
 
+mod form;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
@@ -10,20 +12,15 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::audit::{Action, Actor};
-use crate::calendar::{in_utc, instant};
-use crate::clock::Timestamp;
-use crate::engine::{
-    Caution, Change, ChangeTerms, LimitChanged, LimitValue, Listing, Operate, Reach, UpdateLimit,
-};
+use crate::calendar::in_utc;
+use crate::engine::{Change, ChangeTerms, LimitChanged, LimitValue, Listing, Operate, Reach, UpdateLimit};
 use crate::limits::{Domain, Entry, RuleSet, Unit};
 use crate::transport::problem::Problem;
 
 use super::Data;
 use super::answer::{self, Answer, NoAnswer, respond, to_the_end};
 use super::query::pairs;
-
-/// What a body may say.
-const FIELDS: &str = "value, version, reason, force, until, user and subject";
+use form::{Sent, Wanted};
 
 /// Beside the tiers.
 const DETAILS: &str = "details";
@@ -92,26 +89,6 @@ pub(super) const fn unit(unit: Unit) -> &'static str {
     }
 }
 
-/// What a body asks for.
-struct Wanted {
-    to: Amount,
-    version: Option<u64>,
-    reason: String,
-    caution: Caution,
-    until: Option<Timestamp>,
-    subject: Vec<(String, String)>,
-}
-
-/// A number as JSON has it.
-enum Amount {
-    /// Back to what the file says.
-    File,
-    /// Whole, also of money.
-    Whole(i64),
-    /// With a fraction: of money only.
-    Dollars(String),
-}
-
 pub(super) async fn update<I: Operate>(
     Shared(data): Shared<Data<I>>,
     Extension(actor): Extension<Actor>,
@@ -142,35 +119,37 @@ async fn updated<I: Operate>(
         subject => (Reach::Subject(entries(subject)), Action::UpdateLimitOfSubject),
     };
     data.gate.permit(actor, action)?;
-    let is_money = counts_money(&data.inspect.rules(), domain, limit);
-    let dollars;
-    let to = match &wanted.to {
-        Amount::File => Change::BackToFile,
-        Amount::Whole(amount) if is_money && *amount > 0 => {
-            dollars = amount.to_string();
-            Change::Usd(dollars.as_bytes())
-        }
-        Amount::Whole(amount) => Change::Number(*amount),
-        Amount::Dollars(amount) if is_money => Change::Usd(amount.as_bytes()),
-        Amount::Dollars(_) => return Err(Problem::invalid("value: must be a whole number, or null")),
+    let sent = wanted.to.of(unit_of(&data.inspect.rules(), domain, limit))?;
+    let to = match &sent {
+        Sent::File => Change::BackToFile,
+        Sent::Units(units) => Change::Number(*units),
+        Sent::Dollars(dollars) => Change::Usd(dollars.as_bytes()),
     };
     let terms = ChangeTerms { if_version: wanted.version, caution: wanted.caution, reason: &wanted.reason };
     let request = UpdateLimit { domain, limit: limit.as_bytes(), of, to, until: wanted.until, terms };
-    Ok(changed(&data.inspect.update(actor, request).await?))
+    let updated = data.inspect.update(actor, request).await;
+    updated.map(|updated| changed(&updated)).map_err(|error| named_here(error.into()))
 }
 
 fn entries(subject: &[(String, String)]) -> Vec<Entry<'_>> {
     subject.iter().map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() }).collect()
 }
 
-/// Whether the limit counts money, as far as there is one.
-fn counts_money(rules: &RuleSet, domain: Option<&[u8]>, limit: &str) -> bool {
+/// What the limit counts, as far as there is one.
+fn unit_of(rules: &RuleSet, domain: Option<&[u8]>, limit: &str) -> Option<Unit> {
     let domain = match domain {
         Some(name) => rules.domains.get(name),
         None => rules.domains.values().find(|domain| matches!(domain, Domain::Native(_))),
     };
-    let Some(Domain::Native(domain)) = domain else { return false };
-    domain.by_name.get(limit.as_bytes()).is_some_and(|id| domain.limit(*id).unit == Unit::Money)
+    let Some(Domain::Native(domain)) = domain else { return None };
+    domain.limit_named(limit).map(|id| domain.limit(id).unit)
+}
+
+/// What is wrong by the names that the fields have here.
+fn named_here(problem: Problem) -> Problem {
+    let names =
+        [("max", "value"), ("usd", "value"), ("if_version", "version"), ("subject.entries", "subject")];
+    names.into_iter().fold(problem, |problem, (field, name)| problem.renamed(field, name))
 }
 
 fn changed(changed: &LimitChanged) -> Value {
@@ -188,89 +167,4 @@ fn changed(changed: &LimitChanged) -> Value {
         all["until"] = in_utc(until).into();
     }
     all
-}
-
-impl Wanted {
-    fn read(mut fields: Map<String, Value>) -> Result<Self, NoAnswer> {
-        let asked = fields.remove("value").ok_or_else(|| NoAnswer::invalid("value: must be given"))?;
-        let wanted = Self {
-            to: Amount::read(&asked)?,
-            version: whole(&mut fields, "version")?,
-            reason: answer::text(&mut fields, "reason")?.unwrap_or_default(),
-            caution: caution(&mut fields)?,
-            until: time(&mut fields, "until")?,
-            subject: subject(&mut fields)?,
-        };
-        answer::no_more(&fields, FIELDS)?;
-        Ok(wanted)
-    }
-}
-
-impl Amount {
-    fn read(value: &Value) -> Result<Self, NoAnswer> {
-        let number = match value {
-            Value::Null => return Ok(Self::File),
-            Value::Number(number) => number,
-            other => {
-                return Err(NoAnswer::invalid(format!("value: must be a number or null, and is {other}")));
-            }
-        };
-        match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Ok(Self::Whole(whole)),
-            (None, Some(fraction)) if fraction.is_finite() && fraction.abs() < 1e15 => {
-                Ok(Self::Dollars(fraction.to_string()))
-            }
-            _ => Err(NoAnswer::invalid(format!("value: {number} is larger than any number of a limit"))),
-        }
-    }
-}
-
-fn whole(fields: &mut Map<String, Value>, name: &str) -> Result<Option<u64>, NoAnswer> {
-    match fields.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(number) => Ok(Some(number)),
-            None => Err(NoAnswer::invalid(format!("{name}: must be a whole number from 0, and is {value}"))),
-        },
-    }
-}
-
-fn caution(fields: &mut Map<String, Value>) -> Result<Caution, NoAnswer> {
-    match fields.remove("force") {
-        None | Some(Value::Null | Value::Bool(false)) => Ok(Caution::Kept),
-        Some(Value::Bool(true)) => Ok(Caution::Forced),
-        Some(other) => Err(NoAnswer::invalid(format!("force: must be true or false, and is {other}"))),
-    }
-}
-
-fn time(fields: &mut Map<String, Value>, name: &str) -> Result<Option<Timestamp>, NoAnswer> {
-    let read = |text: String| {
-        let wrong = || NoAnswer::invalid(format!("{name}: '{text}' is no time such as 2026-12-01T00:00:00Z"));
-        instant(&text).ok_or_else(wrong)
-    };
-    answer::text(fields, name)?.map(read).transpose()
-}
-
-/// For whom alone, by the fields `user` and `subject`; nobody for a tier.
-fn subject(fields: &mut Map<String, Value>) -> Result<Vec<(String, String)>, NoAnswer> {
-    let user = answer::text(fields, "user")?.map(|user| ("user".to_owned(), user));
-    let mut named: Vec<_> = user.into_iter().collect();
-    match fields.remove("subject") {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(_)) if !named.is_empty() => {
-            return Err(NoAnswer::invalid("user: write one of user and subject"));
-        }
-        Some(Value::Object(mut entries)) => {
-            let keys: Vec<String> = entries.keys().cloned().collect();
-            for key in keys {
-                let value = answer::text(&mut entries, &key)?;
-                named.extend(value.map(|value| (key, value)));
-            }
-        }
-        Some(other) => {
-            let text = format!("subject: must be an object such as {{\"email\": \"…\"}}, and is {other}");
-            return Err(NoAnswer::invalid(text));
-        }
-    }
-    Ok(named)
 }

@@ -81,6 +81,14 @@ impl Problem {
         Self { kind: Kind::NotFound, text: text.to_string() }
     }
 
+    /// The same about a field that is called `name` where it was sent, if it is about `field`.
+    pub(crate) fn renamed(self, field: &str, name: &str) -> Self {
+        match self.text.strip_prefix(field).filter(|rest| rest.starts_with(':')) {
+            Some(rest) => Self { text: format!("{name}{rest}"), ..self },
+            None => self,
+        }
+    }
+
     /// A call that made the program panic.
     pub(crate) fn broken() -> Self {
         Self { kind: Kind::Internal, text: "the call could not be answered".to_owned() }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 mod admin;
+mod admin_changes;
 mod admin_instances;
 mod admin_routes;
 mod admin_service;

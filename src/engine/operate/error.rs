@@ -47,6 +47,9 @@ pub enum OperateError {
     /// The entries name nobody.
     #[error("subject.entries: say whose; limits are kept per {0}")]
     NoSubject(String),
+    /// An entry that names nobody: it must not stand for everybody.
+    #[error("subject.entries: '{0}' has no value, and names nobody")]
+    EmptyEntry(String),
     /// A limit is kept for something that the entries do not name.
     #[error("limit: '{limit}' is kept per {subjects}, which the entries do not say")]
     OtherSubject {

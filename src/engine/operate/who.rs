@@ -30,10 +30,13 @@ impl<'a> Who<'a> {
             let keys = subject_keys(domain).into_iter();
             return Err(OperateError::UnreadEntry(Near::of(entry.key, keys)));
         }
-        let names_somebody = |entry: &Entry<'_>| !is_beside(domain, entry.key) && !entry.value.is_empty();
-        match self.entries.iter().any(names_somebody) {
-            true => Ok(descriptor),
-            false => Err(OperateError::NoSubject(subject_keys(domain).join(", "))),
+        let named = || self.entries.iter().filter(|entry| !is_beside(domain, entry.key));
+        let (empty, says_who) =
+            (named().find(|entry| entry.value.is_empty()), |entry: &Entry<'_>| !entry.value.is_empty());
+        match (named().any(says_who), empty) {
+            (false, _) => Err(OperateError::NoSubject(subject_keys(domain).join(", "))),
+            (true, Some(empty)) => Err(OperateError::EmptyEntry(text(empty.key))),
+            (true, None) => Ok(descriptor),
         }
     }
 }

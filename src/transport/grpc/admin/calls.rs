@@ -5,8 +5,8 @@
 use crate::audit::{Action, Actor};
 use crate::auth::Gate;
 use crate::engine::{
-    AuditQuery, BreakerOf, ExplainCall, Import, ImportMode, Operate, Reach, ResetSubject, SetBreaker,
-    SetPrice, SetTier, TopOf, UpdateLimit, Who,
+    AuditQuery, BreakerOf, ExplainCall, Import, ImportMode, Operate, OperateError, Reach, ResetSubject,
+    SetBreaker, SetPrice, SetTier, TopOf, UpdateLimit, Who,
 };
 use crate::transport::problem::Problem;
 
@@ -57,7 +57,8 @@ impl<I: Operate> AdminCalls<I> {
                 terms: terms(message.if_version, message.force, &message.reason),
             },
         );
-        Ok(write::limit_changed(&changed.await?))
+        let changed = changed.await.map_err(in_a_map)?;
+        Ok(write::limit_changed(&changed))
     }
 
     pub(super) async fn get_usage(
@@ -86,6 +87,7 @@ impl<I: Operate> AdminCalls<I> {
         );
         Ok(write::reset(&reset.await?))
     }
+
     pub(super) async fn set_tier(
         &self,
         actor: Actor,
@@ -98,7 +100,8 @@ impl<I: Operate> AdminCalls<I> {
             until: time_of("until", message.until.as_ref())?,
             terms: terms(message.if_version, false, &message.reason),
         };
-        Ok(write::tier_changed(&self.operate.set_tier(&actor, request).await?))
+        let changed = self.operate.set_tier(&actor, request).await.map_err(in_a_map)?;
+        Ok(write::tier_changed(&changed))
     }
 
     pub(super) async fn set_price(
@@ -200,4 +203,9 @@ impl<I: Operate> AdminCalls<I> {
         };
         Ok(write::audit(&self.operate.audit(query).await?))
     }
+}
+
+/// What is wrong with a subject that is no message of its own, but a map of the request.
+fn in_a_map(error: OperateError) -> Problem {
+    Problem::from(error).renamed("subject.entries", "subject")
 }

@@ -1,0 +1,105 @@
+//! What changes something at the admin listener: for whom, by which words, and what is said against it.
+
+use serde_json::{Value, json};
+
+use crate::admin_routes::Page;
+
+const CREATIONS: &str = "/free/monthly_creations?domain=aurastream";
+const SPEND: &str = "/all/spend?domain=blueprint";
+
+#[test]
+fn a_field_that_names_nobody_never_stands_for_a_whole_tier() {
+    let page = Page::open();
+    for (named, field) in [
+        (json!({"subject": {}}), "subject"),
+        (json!({"subject": null}), "subject"),
+        (json!({"subject": {"email": null}}), "subject"),
+        (json!({"subject": {"email": ""}}), "subject"),
+        (json!({"subject": {"user": "ann", "email": null}}), "subject"),
+        (json!({"user": null}), "user"),
+        (json!({"user": ""}), "user"),
+        (json!({"user": "ann", "subject": {"user": "ann"}}), "user"),
+        (json!({"subject": ["ann"]}), "subject"),
+    ] {
+        let mut body = named.clone();
+        body["value"] = 5.into();
+        let (status, problem) = page.put(CREATIONS, &body);
+        assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{body}: {problem}");
+        let text = problem["error"].as_str().unwrap();
+        assert!(text.starts_with(&format!("{field}: ")), "{body}: {text}");
+    }
+    for subject in [json!({}), json!({"user": ""}), json!({"": "ann"}), json!({"user": null})] {
+        let asked = json!({"domain": "aurastream", "subject": subject, "tier": "pro"});
+        let (status, problem) = page.post("/tier", &asked);
+        assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{asked}: {problem}");
+    }
+    let (status, problem) = page.post("/reset/ann?domain=aurastream&kit=", &json!({}));
+    assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{problem}");
+    assert_eq!(page.get("?domain=aurastream").1["free"]["monthly_creations"], 3);
+}
+
+/// What is said against putting `value` at `path`.
+fn against(page: &Page, path: &str, body: &Value) -> String {
+    let (status, problem) = page.put(path, body);
+    assert!(status >= 400, "{body}: {problem}");
+    problem["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn errors_name_the_fields_of_http() {
+    let page = Page::open();
+    let no_money = "is no number of a limit; write -1 for unlimited, 0 for blocked, or dollars up to 9000000";
+    for (path, body, text) in [
+        (
+            CREATIONS,
+            json!({"value": -5}),
+            "value: -5 is no number of a limit; write -1 for unlimited, 0 for blocked, or up to 9007199254740991"
+                .to_owned(),
+        ),
+        (
+            CREATIONS,
+            json!({"value": 4.5}),
+            "value: 4.5 has a fraction, and the limit counts whole ones".to_owned(),
+        ),
+        (
+            CREATIONS,
+            json!({"value": 5, "version": 99}),
+            "version: 99 is from the future; the newest record is 0".to_owned(),
+        ),
+        (SPEND, json!({"value": -5}), format!("value: -5 {no_money}")),
+        (SPEND, json!({"value": -0.5}), format!("value: -0.5 {no_money}")),
+        (SPEND, json!({"value": 9_000_001}), "value: it is above the largest amount, 9000000".to_owned()),
+        (
+            SPEND,
+            json!({"value": 0.1 + 0.2}),
+            "value: 0.30000000000000004 has more than nine decimals, which no amount has; write 0.30".to_owned(),
+        ),
+        (
+            CREATIONS,
+            json!({"value": 5, "until": "9999-12-31T23:59:59Z"}),
+            "until: '9999-12-31T23:59:59Z' is no time from 1970 to 9999-12-30, such as 2026-12-01T00:00:00Z"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(against(&page, path, &body), text, "{path} {body}");
+    }
+    let stale = |version: u64| against(&page, CREATIONS, &json!({"value": 6, "version": version}));
+    assert_eq!(page.put(CREATIONS, &json!({"value": 5})).0, 200);
+    assert_eq!(stale(0), "version: was changed by record 1 since version 0; read it again");
+}
+
+#[test]
+fn a_whole_number_may_be_written_in_any_way() {
+    let page = Page::open();
+    for (path, value, put) in [
+        (CREATIONS, json!(5.0), json!(5)),
+        (CREATIONS, serde_json::from_str("1e1").unwrap(), json!(10)),
+        (CREATIONS, json!(-1.0), json!(-1)),
+        (SPEND, json!(-1.0), json!(-1)),
+        (SPEND, json!(12.0), json!(12)),
+        (SPEND, json!(12.5), json!(12.5)),
+    ] {
+        let (status, changed) = page.put(path, &json!({"value": value, "force": true}));
+        assert_eq!((status, &changed["value"]), (200, &put), "{path} {value}: {changed}");
+    }
+}
