@@ -162,10 +162,40 @@ impl Record {
         for set in &self.sets {
             match set.clone() {
                 Set::Place { target, value, until } => {
+                    // By the time of the record, so that all who fold it keep the same.
+                    overlay.make_room(self.at);
                     overlay.place(target, Placed { value, until, version: self.number });
                 }
                 Set::Remove { target } => overlay.remove(&target, self.number),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Action, Actor};
+    use crate::limits::{Number, Target, Value};
+
+    #[test]
+    fn what_has_ended_by_a_record_makes_room_for_what_it_sets() {
+        let own = |user| Target::Own {
+            domain: "shop".into(),
+            limit: "login".into(),
+            subject: SubjectId { key: "user".into(), hash: user },
+        };
+        let value = Value::Number(Number::AtMost(1));
+        let mut overlay = Overlay::default();
+        for user in 0..Overlay::MOST_OF_SUBJECTS as u128 {
+            let until = Some(Timestamp(10 + u64::from(user > 0)));
+            overlay.place(own(user), Placed { value: value.clone(), until, version: 1 });
+        }
+        let mut event = Event::new(Actor::tollgate(), Action::UpdateLimit, Outcome::Done);
+        event.sets = vec![Set::Place { target: own(u128::MAX), value, until: None }];
+        let made = line(&event, 2, Head::default(), Timestamp(10));
+        Record::of_line(&made).unwrap().fold(&mut overlay);
+        let is_set = |user| overlay.get(&own(user)).is_some();
+        assert_eq!([is_set(0), is_set(1), is_set(u128::MAX)], [false, true, true]);
     }
 }

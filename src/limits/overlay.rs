@@ -4,6 +4,9 @@
 //! A value and nothing else. It is the fold of what was recorded, so whoever folds the same records has the same one. It
 //! knows no files: what it names may be there no longer, and may come back. Subjects are keyed hashes, never what a
 //! caller sent.
+//!
+//! It grows with the names that files have had, and with subjects up to a bound: of numbers of tiers and of models it
+//! remembers when they were last taken back, of subjects only when any was.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,6 +93,10 @@ pub struct Overlay {
     placed: BTreeMap<Target, Placed>,
     version: u64,
     of_subjects: usize,
+    /// By which records numbers of tiers that are not set were last taken back, and prices of models, whether they are or not.
+    taken_back: BTreeMap<Target, u64>,
+    /// The newest record that has taken back anything of a subject.
+    taken_back_of_subjects: u64,
 }
 
 impl Target {
@@ -146,16 +153,63 @@ impl Overlay {
         self.placed.get(target)
     }
 
-    /// Whether `target` can be set: it is set already, or not too much is.
-    pub fn has_room_for(&self, target: &Target) -> bool {
-        let is_free = self.of_subjects < Self::MOST_OF_SUBJECTS;
-        is_free || !target.is_of_subject() || self.placed.contains_key(target)
+    /// The number of the newest record that has set `target` or taken it back, of a price any of its model; 0 if none has. Of
+    /// subjects of whom nothing is set it is the newest that has taken back anything of any: never too old.
+    pub fn last_change(&self, target: &Target) -> u64 {
+        let taken_back = self.taken_back.get(&one_of_its_model(target)).copied().unwrap_or_default();
+        match (target, self.placed.get(target)) {
+            (Target::Price { model, .. }, _) => {
+                self.version_of_prices(model).unwrap_or_default().max(taken_back)
+            }
+            (_, Some(placed)) => placed.version,
+            (_, None) if target.is_of_subject() => self.taken_back_of_subjects,
+            (_, None) => taken_back,
+        }
+    }
+
+    /// The number of the newest record that has set a price of `model` which is set still.
+    pub fn version_of_prices(&self, model: &str) -> Option<u64> {
+        let is_of_model =
+            |target: &Target| matches!(target, Target::Price { model: known, .. } if **known == *model);
+        let placed = self.placed.iter().filter(|(target, _)| is_of_model(target));
+        placed.map(|(_, placed)| placed.version).max()
+    }
+
+    /// Whether `target` can be set at `now`: it is set already, or not too much is that has not come to its end.
+    pub fn has_room_for(&self, target: &Target, now: Timestamp) -> bool {
+        !self.is_full()
+            || !target.is_of_subject()
+            || self.placed.contains_key(target)
+            || self.ended_of_subjects(now).next().is_some()
+    }
+
+    /// Whether as much is set of single subjects as may be.
+    fn is_full(&self) -> bool {
+        self.of_subjects >= Self::MOST_OF_SUBJECTS
+    }
+
+    fn ended_of_subjects(&self, now: Timestamp) -> impl Iterator<Item = (&Target, &Placed)> {
+        self.iter().filter(move |(target, placed)| target.is_of_subject() && !placed.holds_at(now))
+    }
+
+    /// Forgets what is set of single subjects and has come to its end by `now`, if there is no room for more.
+    pub fn make_room(&mut self, now: Timestamp) {
+        if !self.is_full() {
+            return;
+        }
+        let ended = self.ended_of_subjects(now).map(|(target, placed)| (target.clone(), placed.version));
+        for (target, version) in ended.collect::<Vec<_>>() {
+            self.remove(&target, version);
+        }
     }
 
     /// Sets `target`, and takes the version of what is `placed`.
     pub fn place(&mut self, target: Target, placed: Placed) {
         self.version = self.version.max(placed.version);
         let is_of_subject = target.is_of_subject();
+        if !matches!(target, Target::Price { .. }) {
+            self.taken_back.remove(&target);
+        }
         if self.placed.insert(target, placed).is_none() && is_of_subject {
             self.of_subjects += 1;
         }
@@ -164,8 +218,14 @@ impl Overlay {
     /// Leaves `target` to the files again, as the record with the number `version` says.
     pub fn remove(&mut self, target: &Target, version: u64) {
         self.version = self.version.max(version);
-        if self.placed.remove(target).is_some() && target.is_of_subject() {
+        if self.placed.remove(target).is_none() {
+            return;
+        }
+        if target.is_of_subject() {
             self.of_subjects -= 1;
+            self.taken_back_of_subjects = self.taken_back_of_subjects.max(version);
+        } else {
+            self.taken_back.insert(one_of_its_model(target), version);
         }
     }
 
@@ -180,68 +240,13 @@ impl Overlay {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn number(limit: &str) -> Target {
-        Target::Number { domain: "shop".into(), tier: "free".into(), limit: limit.into() }
-    }
-
-    fn own(user: u128) -> Target {
-        let subject = SubjectId { key: "user".into(), hash: user };
-        Target::Own { domain: "shop".into(), limit: "login".into(), subject }
-    }
-
-    fn placed(most: u64, until: Option<u64>, version: u64) -> Placed {
-        Placed { value: Value::Number(Number::AtMost(most)), until: until.map(Timestamp), version }
-    }
-
-    #[test]
-    fn what_is_set_last_counts_until_it_is_taken_back() {
-        let mut overlay = Overlay::default();
-        assert_eq!((overlay.version(), overlay.get(&number("login"))), (0, None));
-        overlay.place(number("login"), placed(5, None, 1));
-        overlay.place(number("login"), placed(7, None, 2));
-        assert_eq!(overlay.get(&number("login")), Some(&placed(7, None, 2)));
-        assert_eq!(overlay.get(&number("signup")), None);
-        overlay.remove(&number("login"), 3);
-        assert_eq!((overlay.version(), overlay.iter().count()), (3, 0));
-    }
-
-    #[test]
-    fn nothing_holds_at_its_end() {
-        for (until, now, holds) in
-            [(None, u64::MAX, true), (Some(10), 9, true), (Some(10), 10, false), (Some(10), 11, false)]
-        {
-            assert_eq!(placed(1, until, 1).holds_at(Timestamp(now)), holds, "{until:?} at {now}");
-        }
-    }
-
-    #[test]
-    fn the_next_end_is_the_first_that_is_still_to_come() {
-        let mut overlay = Overlay::default();
-        assert_eq!(overlay.next_end(Timestamp(0)), None);
-        for (limit, until) in [("a", Some(30)), ("b", Some(20)), ("c", None)] {
-            overlay.place(number(limit), placed(1, until, 1));
-        }
-        for (after, end) in [(0, Some(20)), (19, Some(20)), (20, Some(30)), (30, None)] {
-            assert_eq!(overlay.next_end(Timestamp(after)), end.map(Timestamp), "after {after}");
-        }
-    }
-
-    #[test]
-    fn only_what_is_about_subjects_is_bounded() {
-        let mut overlay = Overlay::default();
-        (0..Overlay::MOST_OF_SUBJECTS as u128).for_each(|user| overlay.place(own(user), placed(1, None, 1)));
-        overlay.place(own(0), placed(2, None, 2));
-        let has_room = |overlay: &Overlay| {
-            [own(0), own(u128::MAX), number("login")].map(|target| overlay.has_room_for(&target))
-        };
-        assert_eq!(has_room(&overlay), [true, false, true]);
-        overlay.remove(&own(u128::MAX), 3);
-        assert_eq!(has_room(&overlay), [true, false, true], "it was not there");
-        overlay.remove(&own(1), 4);
-        assert_eq!(has_room(&overlay), [true, true, true]);
+/// `target`, or of a price one that stands for all of its model.
+fn one_of_its_model(target: &Target) -> Target {
+    match target {
+        Target::Price { model, .. } => Target::Price { model: model.clone(), from: Timestamp(0) },
+        target => target.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,7 @@ mod looks;
 mod lost_answers;
 mod native;
 mod openapi;
+mod operate_changes;
 mod operate_import;
 mod operate_reset;
 mod operate_update;

@@ -41,13 +41,13 @@ prices:
     gpt-5: {input: 10.00, output: 30.00}
 ";
 
-struct Shop {
-    engine: Arc<Engine<Arc<MemoryStore>>>,
-    clock: Clock,
+pub(crate) struct Shop {
+    pub(crate) engine: Arc<Engine<Arc<MemoryStore>>>,
+    pub(crate) clock: Clock,
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Clock::manual(NOON);
         let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
         let limits = LimitsHandle::new(rules(FILE));
@@ -56,30 +56,30 @@ impl Shop {
         Self { engine: Arc::new(engine), clock }
     }
 
-    async fn try_update(&self, update: UpdateLimit<'_>) -> Result<LimitChanged, OperateError> {
+    pub(crate) async fn try_update(&self, update: UpdateLimit<'_>) -> Result<LimitChanged, OperateError> {
         self.engine.update(&ann(), update).await
     }
 
-    async fn update(&self, update: UpdateLimit<'_>) -> LimitChanged {
+    pub(crate) async fn update(&self, update: UpdateLimit<'_>) -> LimitChanged {
         self.try_update(update).await.unwrap()
     }
 
-    async fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<TierChanged, OperateError> {
+    pub(crate) async fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<TierChanged, OperateError> {
         let who = Who { domain: None, entries: entries(user).collect() };
         let request =
             SetTier { who, tier: tier.map(str::as_bytes), until: None, terms: ChangeTerms::default() };
         self.engine.set_tier(&ann(), request).await
     }
 
-    async fn set_price(&self, request: SetPrice<'_>) -> Result<PriceChanged, OperateError> {
+    pub(crate) async fn set_price(&self, request: SetPrice<'_>) -> Result<PriceChanged, OperateError> {
         self.engine.set_price(&ann(), request).await
     }
 
-    fn list(&self) -> Listing {
+    pub(crate) fn list(&self) -> Listing {
         self.engine.list(None).unwrap()
     }
 
-    async fn passing(&self, pairs: &str, calls: usize) -> usize {
+    pub(crate) async fn passing(&self, pairs: &str, calls: usize) -> usize {
         let mut passing = 0;
         for _ in 0..calls {
             let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
@@ -90,7 +90,7 @@ impl Shop {
         passing
     }
 
-    async fn records(&self) -> Vec<Record> {
+    pub(crate) async fn records(&self) -> Vec<Record> {
         self.engine.audit(AuditQuery::default()).await.unwrap().records
     }
 }
@@ -100,28 +100,28 @@ fn journal(limits: &LimitsHandle, clock: &Clock) -> Journal {
     Journal::in_memory(clock.clone(), move |overlay, now| limits.set_over(overlay, now))
 }
 
-fn ann() -> Actor {
+pub(crate) fn ann() -> Actor {
     Actor { name: "ann".into(), role: Role::Admin, from: None }
 }
 
-fn on_tier<'a>(tier: &'a str, limit: &'a str, to: Change<'a>) -> UpdateLimit<'a> {
+pub(crate) fn on_tier<'a>(tier: &'a str, limit: &'a str, to: Change<'a>) -> UpdateLimit<'a> {
     let (limit, of) = (limit.as_bytes(), Reach::Tier(tier.as_bytes()));
     UpdateLimit { domain: None, limit, of, to, until: None, terms: ChangeTerms::default() }
 }
 
-fn of_subject<'a>(pairs: &'a str, limit: &'a str, to: Change<'a>) -> UpdateLimit<'a> {
+pub(crate) fn of_subject<'a>(pairs: &'a str, limit: &'a str, to: Change<'a>) -> UpdateLimit<'a> {
     UpdateLimit { of: Reach::Subject(entries(pairs).collect()), ..on_tier("", limit, to) }
 }
 
-fn forced(update: UpdateLimit<'_>) -> UpdateLimit<'_> {
+pub(crate) fn forced(update: UpdateLimit<'_>) -> UpdateLimit<'_> {
     UpdateLimit { terms: ChangeTerms { caution: Caution::Forced, ..update.terms }, ..update }
 }
 
-fn knowing(update: UpdateLimit<'_>, version: u64) -> UpdateLimit<'_> {
+pub(crate) fn knowing(update: UpdateLimit<'_>, version: u64) -> UpdateLimit<'_> {
     UpdateLimit { terms: ChangeTerms { if_version: Some(version), ..update.terms }, ..update }
 }
 
-fn said(value: &LimitValue) -> (Number, Source, u64) {
+pub(crate) fn said(value: &LimitValue) -> (Number, Source, u64) {
     (value.number.number, value.number.source, value.number.version)
 }
 

@@ -36,11 +36,15 @@ impl ChangeTerms<'_> {
         }
     }
 
-    /// Whether what was set by the record `found` may be changed, of `head` records.
-    pub(super) fn check_version(&self, found: u64, head: u64) -> Result<(), OperateError> {
+    /// Whether what the record `found` has set may be changed, which the record `changed` has changed last, of `head` records.
+    /// Who knows the one that is in force knows what is, whatever has come and gone meanwhile.
+    pub(super) fn check_version(&self, found: u64, changed: u64, head: u64) -> Result<(), OperateError> {
+        let changed = changed.max(found);
         match self.if_version {
             Some(expected) if expected > head => Err(OperateError::FutureVersion { expected, head }),
-            Some(expected) if expected < found => Err(OperateError::Stale { expected, found }),
+            Some(expected) if expected != found && expected < changed => {
+                Err(OperateError::Stale { expected, found: changed })
+            }
             _ => Ok(()),
         }
     }

@@ -96,12 +96,13 @@ impl Changing<'_> {
     ) -> Result<(LimitChanged, Event), OperateError> {
         let (request, target) = (self.request, self.place.target(self.rules));
         let before = self.place.value(self.rules);
-        request.terms.check_version(before.number.version, head)?;
+        let changed = self.place.last_change(self.rules, self.overlay);
+        request.terms.check_version(before.number.version, changed, head)?;
         let number = request.to.number(before.unit)?;
         let until = request.until.filter(|_| number.is_some());
         let (mut over, version) = (self.overlay.clone(), self.overlay.version() + 1);
         match number {
-            Some(_) if !over.has_room_for(&target) => {
+            Some(_) if !over.has_room_for(&target, self.now) => {
                 return Err(OperateError::NoRoom(Overlay::MOST_OF_SUBJECTS));
             }
             Some(number) => {
@@ -185,6 +186,28 @@ impl Place {
             }
         };
         LimitValue::new(domain, limit, tier, number)
+    }
+
+    /// The newest record that has changed it: what was taken back counts as well, but not what lies behind a number that
+    /// comes before.
+    fn last_change(&self, rules: &RuleSet, overlay: &Overlay) -> u64 {
+        let domain = self.domain(rules);
+        let limit = domain.limit(self.limit);
+        let of_tier = |tier: &str| {
+            let (domain, limit) = (domain.name.clone(), (*limit.name).into());
+            overlay.last_change(&Target::Number { domain, tier: tier.into(), limit })
+        };
+        let (own, tier) = match &self.whose {
+            WhoseNumber::Tier { by: TierOrAll::All, .. } => return of_tier(ALL_TIERS),
+            WhoseNumber::Tier { by: TierOrAll::Tier(tier), .. } => (0, tier),
+            WhoseNumber::Subject { tier, .. } => (overlay.last_change(&self.target(rules)), tier),
+        };
+        let line = &domain.tiers.lineage.lines[tier.0];
+        let nearest = line.iter().position(|tier| limit.basis.by_tier[tier.0].is_some());
+        let asked = &line[..nearest.map_or(line.len(), |nearest| nearest + 1)];
+        let of_all = nearest.is_none().then(|| of_tier(ALL_TIERS));
+        let changes = asked.iter().map(|tier| of_tier(&domain.tiers.names[tier.0])).chain(of_all);
+        changes.fold(own, u64::max)
     }
 
     /// The tiers that go by it.

@@ -37,7 +37,8 @@ pub(super) async fn set_price<S: Store>(
         let rules = files.under(overlay, now);
         let model = model(&rules, request)?;
         let target = Target::Price { model: model.clone(), from };
-        request.terms.check_version(version_of(overlay, &model), head)?;
+        let known = overlay.version_of_prices(&model).unwrap_or_default();
+        request.terms.check_version(known, overlay.last_change(&target), head)?;
         if prices.is_none() && overlay.get(&target).is_none() {
             return Err(OperateError::NoSuchPrice { model: model.into(), from: in_utc(from) });
         }
@@ -93,14 +94,6 @@ fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateErr
             Err(OperateError::NewModel { model: name.to_owned(), near })
         }
     }
-}
-
-/// The number of the newest record that has set a price of `model`, from whichever instant on; 0 if none has.
-fn version_of(overlay: &Overlay, model: &str) -> u64 {
-    let of_model =
-        |target: &Target| matches!(target, Target::Price { model: known, .. } if **known == *model);
-    let placed = overlay.iter().filter(|(target, _)| of_model(target));
-    placed.map(|(_, placed)| placed.version).max().unwrap_or(0)
 }
 
 fn price_at(rules: &RuleSet, model: &str, at: Timestamp) -> Option<PerMillion> {

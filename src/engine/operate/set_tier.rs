@@ -41,8 +41,9 @@ pub(super) async fn set_tier<S: Store>(
     let before = Mutex::new(None);
     let version = record(engine, |overlay: &Overlay| {
         let placed = overlay.get(&target).filter(|placed| placed.holds_at(now));
-        request.terms.check_version(placed.map_or(0, |placed| placed.version), head)?;
-        if tier.is_some() && !overlay.has_room_for(&target) {
+        let version = placed.map_or(0, |placed| placed.version);
+        request.terms.check_version(version, overlay.last_change(&target), head)?;
+        if tier.is_some() && !overlay.has_room_for(&target, now) {
             return Err(OperateError::NoRoom(Overlay::MOST_OF_SUBJECTS));
         }
         let was = placed.and_then(name_of);
