@@ -170,6 +170,12 @@ pub trait Store: Send + Sync + 'static {
     /// The secret under which keys of this store are made. It may change once a store is first reached.
     fn key_secret(&self) -> KeySecret;
 
+    /// The same, once it is the one that all who share the store go by, and does not change any more: what is hashed under it
+    /// may be kept. `None` until a store is first reached.
+    fn agreed_secret(&self) -> Option<KeySecret> {
+        Some(self.key_secret())
+    }
+
     /// Whether the store answers now.
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -50,6 +50,11 @@ pub trait Layer: Send + Sync + 'static {
         self.inner().key_secret()
     }
 
+    /// [`Store::agreed_secret`].
+    fn agreed_secret(&self) -> Option<KeySecret> {
+        self.inner().agreed_secret()
+    }
+
     /// [`Store::ready`].
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         self.inner().ready()
@@ -83,6 +88,10 @@ impl<L: Layer> Store for L {
 
     fn key_secret(&self) -> KeySecret {
         Layer::key_secret(self)
+    }
+
+    fn agreed_secret(&self) -> Option<KeySecret> {
+        Layer::agreed_secret(self)
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send {

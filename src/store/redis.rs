@@ -201,6 +201,10 @@ impl Store for RedisStore {
         self.shared.secret()
     }
 
+    fn agreed_secret(&self) -> Option<KeySecret> {
+        self.shared.agreed_secret()
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.lane.ready().await
     }

@@ -1,14 +1,21 @@
 //! What an admin may know of what is changed, and what becomes of what is set when files change.
 
-use tollgate::clock::Micros;
-use tollgate::engine::{
-    Caution, Change, ChangeTerms, Operate, OperateError, SetPrice, SetTier, Who,
-};
-use tollgate::limits::Number;
+use std::sync::Arc;
 
-use crate::operate_update::{Shop, ann, knowing, of_subject, on_tier, said};
+use tollgate::clock::{Clock, Micros};
+use tollgate::engine::{
+    AuditQuery, Change, ChangeTerms, Engine, EngineSettings, Operate, OperateError, SetPrice, SetTier, Who,
+};
+use tollgate::limits::{Entry, LimitsHandle, Number};
+use tollgate::store::redis::RedisStore;
+use tollgate::store::{Store, StoreError};
+
+use crate::operate_update::{FILE, Shop, ann, journal, knowing, of_subject, on_tier, said};
 use crate::operate_usage::entries;
-use crate::support::embedded::NOON;
+use crate::support::embedded::{NOON, rules};
+use crate::support::redis::{RedisServer, until_ready};
+use crate::support::setting::subject;
+use crate::support::tools::Tool;
 
 const BACK: Change<'static> = Change::BackToFile;
 
@@ -81,4 +88,40 @@ async fn what_subjects_and_models_had_is_not_changed_unseen() {
     assert_eq!(price("", 10).await, Ok(11));
     stale(price("8", 10).await, 10, 11);
     assert_eq!(price("8", 11).await, Ok(12));
+}
+
+/// Nobody finds what is hashed under a secret that nobody else has.
+#[tokio::test]
+async fn nothing_is_set_for_a_subject_before_the_secret_of_the_store_is_known() {
+    let mut redis = RedisServer::durable(Tool::Redis);
+    let agreed = redis.store(Clock::System).await.key_secret();
+    redis.kill();
+    let store = RedisStore::start(redis.settings(), Clock::System).unwrap();
+    let limits = LimitsHandle::new(rules(FILE));
+    let journal = journal(&limits, &Clock::System);
+    let engine = Engine::new(limits, store, EngineSettings::default()).recording(journal);
+    let engine = Arc::new(engine);
+    let unknown = Err(OperateError::Unavailable(StoreError::Unavailable));
+    let put = async || {
+        let who = Who { domain: None, entries: entries("user=u").collect() };
+        let request = SetTier { who, tier: Some(b"pro"), until: None, terms: ChangeTerms::default() };
+        engine.set_tier(&ann(), request).await.map(|_| ())
+    };
+    let own = async || {
+        let change = of_subject("user=u", "month", Change::Number(6));
+        engine.update(&ann(), change).await.map(|_| ())
+    };
+    let records = async || {
+        let subject = Some(Entry { key: b"user", value: b"u" });
+        let page = engine.audit(AuditQuery { subject, ..AuditQuery::default() }).await;
+        page.map(|page| page.records.len())
+    };
+    assert_eq!((put().await, own().await), (unknown.clone(), unknown.clone()));
+    assert_eq!(records().await.map(|_| ()), unknown);
+    engine.update(&ann(), on_tier("free", "month", Change::Number(4))).await.unwrap();
+    redis.restart();
+    until_ready(engine.store()).await;
+    assert_eq!((put().await, own().await, records().await), (Ok(()), Ok(()), Ok(2)));
+    let set = engine.list(None).unwrap().assigned.remove(0).subject;
+    assert_eq!(set, subject(agreed, &[("user", "u")]));
 }

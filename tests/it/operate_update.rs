@@ -16,7 +16,7 @@ use tollgate::store::{self, Answer, Call, StoreError};
 use crate::operate_usage::entries;
 use crate::support::embedded::{NOON, rules};
 
-const FILE: &str = "
+pub(crate) const FILE: &str = "
 domains:
   shop:
     per: user
@@ -95,7 +95,7 @@ impl Shop {
     }
 }
 
-fn journal(limits: &LimitsHandle, clock: &Clock) -> Journal {
+pub(crate) fn journal(limits: &LimitsHandle, clock: &Clock) -> Journal {
     let limits = limits.clone();
     Journal::in_memory(clock.clone(), move |overlay, now| limits.set_over(overlay, now))
 }

@@ -9,7 +9,7 @@ use crate::store::Store;
 
 use super::error::OperateError;
 use super::record::journal;
-use super::who::{domain, natives};
+use super::who::{domain, natives, secret};
 
 /// The most records of a page.
 const MOST_RECORDS: usize = 1000;
@@ -73,7 +73,7 @@ fn whom<S: Store>(
         Some(_) => domain(&rules, name)?,
         None => *natives(&rules).first().ok_or(OperateError::NothingToOperate)?,
     };
-    let hash = subject_in(domain, entry.key, entry.value, engine.store.key_secret());
+    let hash = subject_in(domain, entry.key, entry.value, secret(engine)?);
     let key = String::from_utf8_lossy(entry.key).into();
     hash.map(|hash| SubjectId { key, hash }).ok_or(OperateError::SeveralSubjects)
 }

@@ -25,7 +25,7 @@ use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
 use super::update::{ChangeTerms, LimitChanged, Reach, UpdateLimit};
 use super::usage::tier;
-use super::who::{Who, domain, limit_named};
+use super::who::{Who, domain, limit_named, secret};
 
 pub(super) async fn update<S: Store>(
     engine: &Engine<S>,
@@ -245,7 +245,7 @@ fn of_subject<S: Store>(
 ) -> Result<WhoseNumber, OperateError> {
     let who = Who { domain: None, entries: entries.to_vec() };
     let descriptor = who.descriptor(domain)?;
-    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
+    let kept_for = KeptFor::new(domain, &descriptor, secret(engine)?);
     let limit = domain.limit(id);
     let other =
         || OperateError::OtherSubject { limit: limit.name.to_string(), subjects: limit.subjects.to_string() };

@@ -14,7 +14,7 @@ use super::error::{Near, OperateError, check_reason};
 use super::record::{Deed, record, target_of};
 use super::set_number::head;
 use super::update::{ChangeTerms, SetTier, TierChanged};
-use super::who::domain;
+use super::who::{domain, secret};
 
 pub(super) async fn set_tier<S: Store>(
     engine: &Engine<S>,
@@ -75,7 +75,7 @@ fn whom<S: Store>(
 ) -> Result<SubjectId, OperateError> {
     request.who.descriptor(domain)?;
     let [entry] = request.who.entries.as_slice() else { return Err(OperateError::SeveralSubjects) };
-    let hash = subject_in(domain, entry.key, entry.value, engine.store.key_secret());
+    let hash = subject_in(domain, entry.key, entry.value, secret(engine)?);
     let key = String::from_utf8_lossy(entry.key).into();
     hash.map(|hash| SubjectId { key, hash }).ok_or(OperateError::SeveralSubjects)
 }

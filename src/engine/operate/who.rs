@@ -1,9 +1,11 @@
 //! Whose counters an operator means, and in which domain.
 
+use crate::engine::Engine;
 use crate::engine::hold::SubjectOf;
 use crate::engine::native::subject_in;
 use crate::engine::request::Descriptor;
 use crate::limits::{Domain, Entry, KeySecret, LimitId, NativeDomain, RuleSet, SubjectId};
+use crate::store::{Store, StoreError};
 
 use super::error::{Near, OperateError, text};
 
@@ -53,6 +55,15 @@ impl Who<'_> {
         subjects.sort_by_key(|subject| *subject.key != *"user");
         subjects
     }
+}
+
+/// The secret under which subjects are kept whose hash is to last: the one that all instances go by.
+///
+/// # Errors
+///
+/// [`OperateError::Unavailable`], while nobody knows it.
+pub(super) fn secret<S: Store>(engine: &Engine<S>) -> Result<KeySecret, OperateError> {
+    engine.store.agreed_secret().ok_or(OperateError::Unavailable(StoreError::Unavailable))
 }
 
 /// Whether `key` says something about a call, but not whose it is.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use redis::aio::MultiplexedConnection;
@@ -18,6 +19,8 @@ use super::{Finding, keys, lua, secret};
 pub(super) struct Shared {
     secret: ArcSwap<KeySecret>,
     given: bool,
+    /// Whether the secret is the store's, and not only this instance's own.
+    is_agreed: AtomicBool,
     pub(super) findings: ArcSwap<BTreeSet<Finding>>,
 }
 
@@ -27,6 +30,7 @@ impl Shared {
         Self {
             secret: ArcSwap::from_pointee(secret.unwrap_or_else(KeySecret::random)),
             given: secret.is_some(),
+            is_agreed: AtomicBool::new(secret.is_some()),
             findings: ArcSwap::default(),
         }
     }
@@ -34,6 +38,11 @@ impl Shared {
     /// The secret under which counters are named, as far as it is known.
     pub(super) fn secret(&self) -> KeySecret {
         **self.secret.load()
+    }
+
+    /// The same, once all instances go by it.
+    pub(super) fn agreed_secret(&self) -> Option<KeySecret> {
+        self.is_agreed.load(Ordering::Acquire).then(|| self.secret())
     }
 
     /// Makes sure that all instances name counters under one secret.
@@ -46,6 +55,7 @@ impl Shared {
         if agreed != ours {
             self.secret.store(Arc::new(agreed));
         }
+        self.is_agreed.store(true, Ordering::Release);
         Ok(())
     }
 }
