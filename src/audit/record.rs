@@ -176,7 +176,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::audit::{Action, Actor};
-    use crate::limits::{Number, Target, Value};
+    use crate::limits::{Number, Target, Unit, Value};
 
     #[test]
     fn what_has_ended_by_a_record_makes_room_for_what_it_sets() {
@@ -185,7 +185,7 @@ mod tests {
             limit: "login".into(),
             subject: SubjectId { key: "user".into(), hash: user },
         };
-        let value = Value::Number(Number::AtMost(1));
+        let value = Value::Number(Number::AtMost(1), Unit::Hits);
         let mut overlay = Overlay::default();
         for user in 0..Overlay::MOST_OF_SUBJECTS as u128 {
             let until = Some(Timestamp(10 + u64::from(user > 0)));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::calendar::{in_utc_to_the_microsecond, instant};
 use crate::clock::Timestamp;
-use crate::limits::{MAX_AMOUNT, Number, SubjectId, Target, Value};
+use crate::limits::{MAX_AMOUNT, Number, SubjectId, Target, Unit, Value};
 use crate::money::NanoUsd;
 use crate::prices::{Class, PerMillion};
 
@@ -34,6 +34,9 @@ pub(super) fn to_json(set: &Set) -> Json {
     };
     let mut json = target_json(target);
     json["to"] = value.map_or(Json::Null, value_json);
+    if let Some(Value::Number(_, unit)) = value {
+        json["unit"] = unit.name().into();
+    }
     if let Some(until) = until {
         json["until"] = in_utc_to_the_microsecond(until).into();
     }
@@ -49,7 +52,9 @@ pub(super) fn of_json(json: &Json) -> Option<Set> {
         return Some(Set::Remove { target });
     }
     let value = match target {
-        Target::Number { .. } | Target::Own { .. } => Value::Number(number(to)?),
+        Target::Number { .. } | Target::Own { .. } => {
+            Value::Number(number(to)?, Unit::named(members.get("unit")?.as_str()?)?)
+        }
         Target::Tier { .. } => Value::Tier(to.as_str()?.into()),
         Target::Price { .. } => Value::Price(prices(to.as_object()?)?),
     };
@@ -97,8 +102,8 @@ fn instant_of(json: &Json) -> Option<Timestamp> {
 
 fn value_json(value: &Value) -> Json {
     match value {
-        Value::Number(Number::Unlimited) => (-1).into(),
-        Value::Number(Number::AtMost(most)) => (*most).into(),
+        Value::Number(Number::Unlimited, _) => (-1).into(),
+        Value::Number(Number::AtMost(most), _) => (*most).into(),
         Value::Tier(tier) => (**tier).into(),
         Value::Price(prices) => {
             let named = Class::ALL.into_iter().filter_map(|class| {
@@ -138,11 +143,11 @@ mod tests {
         let prices = [(Class::Input, NanoUsd(1_250_000_000)), (Class::Output, NanoUsd(0))];
         let place = |target, value| Set::Place { target, value, until: None };
         vec![
-            place(number.clone(), Value::Number(Number::AtMost(MAX_AMOUNT))),
-            place(number.clone(), Value::Number(Number::Unlimited)),
+            place(number.clone(), Value::Number(Number::AtMost(MAX_AMOUNT), Unit::Money)),
+            place(number.clone(), Value::Number(Number::Unlimited, Unit::Tokens)),
             Set::Place {
                 target: own,
-                value: Value::Number(Number::AtMost(0)),
+                value: Value::Number(Number::AtMost(0), Unit::Hits),
                 until: Some(Timestamp(1_795_262_400_000_001)),
             },
             place(tier, Value::Tier("pro".into())),
@@ -172,6 +177,8 @@ mod tests {
             ("to", json!(0.5)),
             ("to", json!(MAX_AMOUNT + 1)),
             ("to", json!("pro")),
+            ("unit", json!("stars")),
+            ("unit", json!(null)),
             ("until", json!("soon")),
         ] {
             let mut json = good.clone();

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::prices::PerMillion;
 
 use super::number::Number;
+use super::window::Unit;
 
 /// The tier that stands for all, where a limit has one number for all of them. No tier of a file is called so.
 pub const ALL_TIERS: &str = "all";
@@ -68,8 +69,8 @@ pub struct SubjectId {
 /// What is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// For [`Target::Number`] and [`Target::Own`].
-    Number(Number),
+    /// For [`Target::Number`] and [`Target::Own`]: in the unit that the limit counted then.
+    Number(Number, Unit),
     /// For [`Target::Tier`]: its name.
     Tier(Box<str>),
     /// For [`Target::Price`].

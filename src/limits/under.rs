@@ -10,6 +10,7 @@ use super::limit::LimitId;
 use super::native::{NativeDomain, TierId};
 use super::number::Number;
 use super::overlay::{Overlay, Placed, SubjectId, Target, Value};
+use super::window::Unit;
 use super::{Domain, RuleSet};
 
 /// What is set over one domain.
@@ -39,21 +40,21 @@ impl RuleSet {
         Arc::new(Self { domains: domains.collect(), prices: self.prices.with(&prices) })
     }
 
-    /// Whether there is what `target` names, and `value` can be set over it.
-    pub(super) fn has(&self, target: &Target, value: &Value) -> bool {
+    /// Whether there is what `target` names, and `value` can be set over it: else it is not in force.
+    pub fn has(&self, target: &Target, value: &Value) -> bool {
         let Some(domain) = target.domain() else {
             // A model that is new.
             return matches!(value, Value::Price(_));
         };
         match self.domains.get(domain.as_bytes()) {
-            Some(Domain::Native(domain)) => domain.change(target, value).is_some(),
+            Some(Domain::Native(domain)) => domain.effect(target, value).is_some(),
             Some(Domain::Reference(_)) | None => false,
         }
     }
 }
 
-/// What something that is set changes.
-enum Change<'o> {
+/// What comes of something that is set.
+enum Effect<'o> {
     /// The number that a limit is given.
     Number { limit: LimitId, by: TierOrAll, number: Number },
     /// The number that a limit allows one subject.
@@ -69,18 +70,18 @@ impl NativeDomain {
         let mut renumbered = BTreeSet::new();
         for (target, placed) in over {
             let origin = Origin::Override { version: placed.version, until: placed.until };
-            match self.change(target, &placed.value) {
+            match self.effect(target, &placed.value) {
                 None => {}
-                Some(Change::Number { limit, by, number }) => {
+                Some(Effect::Number { limit, by, number }) => {
                     let basis = Arc::make_mut(&mut domain.limits[limit.0].basis);
                     *basis.by(by) = Some(Given { number, origin });
                     renumbered.insert(limit);
                 }
-                Some(Change::Own { limit, subject, number }) => {
+                Some(Effect::Own { limit, subject, number }) => {
                     let own = domain.limits[limit.0].own.get_or_insert_default();
                     Arc::make_mut(own).give(subject, Given { number, origin });
                 }
-                Some(Change::Tier { subject, tier }) => {
+                Some(Effect::Tier { subject, tier }) => {
                     let assigned = domain.assigned.get_or_insert_default();
                     Arc::make_mut(assigned).assign(&subject.key, subject.hash, tier);
                 }
@@ -90,22 +91,27 @@ impl NativeDomain {
         domain
     }
 
-    /// What is changed by setting `value` over `target`; `None` if there is no such thing.
-    fn change<'o>(&self, target: &'o Target, value: &Value) -> Option<Change<'o>> {
+    /// What comes of setting `value` over `target`; `None` if there is no such thing, or it counts something else by now.
+    fn effect<'o>(&self, target: &'o Target, value: &Value) -> Option<Effect<'o>> {
         match (target, value) {
-            (Target::Number { tier, limit, .. }, Value::Number(number)) => {
-                let limit = self.limit_named(limit)?;
-                Some(Change::Number { limit, by: self.tier_or_all(tier, limit)?, number: *number })
+            (Target::Number { tier, limit, .. }, Value::Number(number, unit)) => {
+                let limit = self.limit_counting(*unit, limit)?;
+                Some(Effect::Number { limit, by: self.tier_or_all(tier, limit)?, number: *number })
             }
-            (Target::Own { limit, subject, .. }, Value::Number(number)) => {
-                let limit = self.limit_named(limit)?;
+            (Target::Own { limit, subject, .. }, Value::Number(number, unit)) => {
+                let limit = self.limit_counting(*unit, limit)?;
                 let is_named = self.limit(limit).subjects.are_named_by(&subject.key);
-                is_named.then_some(Change::Own { limit, subject: subject.hash, number: *number })
+                is_named.then_some(Effect::Own { limit, subject: subject.hash, number: *number })
             }
             (Target::Tier { subject, .. }, Value::Tier(name)) => {
-                Some(Change::Tier { subject, tier: self.tiers.by_name(name.as_bytes())? })
+                Some(Effect::Tier { subject, tier: self.tiers.by_name(name.as_bytes())? })
             }
             _ => None,
         }
+    }
+
+    /// The limit called `name`, if `unit` is what it counts.
+    fn limit_counting(&self, unit: Unit, name: &str) -> Option<LimitId> {
+        self.limit_named(name).filter(|limit| self.limit(*limit).unit == unit)
     }
 }

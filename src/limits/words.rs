@@ -71,6 +71,11 @@ impl Unit {
         }
     }
 
+    /// The one that [`name`](Self::name) gives.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Hits, Self::Tokens, Self::Money].into_iter().find(|unit| unit.name() == name)
+    }
+
     /// So much of it: `10`, `10 tokens`, `$5.00`.
     pub fn in_words(self, amount: u64) -> String {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tollgate::audit::{Action, Actor, Asked, Event, Journal, JournalError, Outcome, Role, Set, subject_json};
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::limits::{Number, Overlay, SubjectId, Target, Value};
+use tollgate::limits::{Number, Overlay, SubjectId, Target, Unit, Value};
 use tollgate::store::ledger::{Ledger, LedgerError, Line, MemoryLedger, Placing};
 
 use futures_util::future::BoxFuture;
@@ -23,7 +23,7 @@ fn logins() -> Target {
 
 /// That logins are set to `most`.
 fn set(most: u64, until: Option<Timestamp>) -> Event {
-    let set = Set::Place { target: logins(), value: Value::Number(Number::AtMost(most)), until };
+    let set = Set::Place { target: logins(), value: Value::Number(Number::AtMost(most), Unit::Hits), until };
     Event {
         domain: Some("shop".into()),
         sets: vec![set],
@@ -35,7 +35,7 @@ fn set(most: u64, until: Option<Timestamp>) -> Event {
 fn allowed(overlay: &Overlay) -> Option<(u64, u64)> {
     let placed = overlay.get(&logins())?;
     match placed.value {
-        Value::Number(Number::AtMost(most)) => Some((most, placed.version)),
+        Value::Number(Number::AtMost(most), _) => Some((most, placed.version)),
         _ => None,
     }
 }

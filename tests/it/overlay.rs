@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use tollgate::clock::Timestamp;
 use tollgate::limits::{
-    Domain, LimitsHandle, NativeDomain, Number, Origin, Overlay, RuleSet, Target, TierId, TierOrAll, Value,
+    Domain, KeySecret, LimitsHandle, NativeDomain, Number, Origin, Overlay, RuleSet, Target, TierId,
+    TierOrAll, Unit, Value,
 };
 use tollgate::money::NanoUsd;
 use tollgate::prices::{Class, PerMillion, Tokens};
@@ -138,8 +139,11 @@ proptest! {
 fn every_number_says_where_it_comes_from() {
     let limits = LimitsHandle::new(rules(SHOP));
     let until = Some(Timestamp(NOON.0 + 1));
-    let sets =
-        Sets::default().until(on_tier("shop", "free", "month"), Value::Number(Number::AtMost(4)), until);
+    let sets = Sets::default().until(
+        on_tier("shop", "free", "month"),
+        Value::Number(Number::AtMost(4), Unit::Hits),
+        until,
+    );
     sets.number(on_tier("shop", "all", "login"), 9).over(&limits, NOON);
     let rules = limits.load();
     let domain = shop(&rules);
@@ -161,7 +165,7 @@ fn what_is_set_ends_when_its_time_is_over() {
     let shop = Embedded::new(SHOP);
     let limits = shop.limits();
     let until = |seconds: u64| Some(Timestamp(NOON.0 + seconds * 1_000_000));
-    let value = |most| Value::Number(Number::AtMost(most));
+    let value = |most| Value::Number(Number::AtMost(most), Unit::Hits);
     let sets = Sets::default()
         .until(on_tier("shop", "free", "month"), value(5), until(60))
         .until(on_tier("shop", "all", "login"), value(9), until(120))
@@ -184,8 +188,11 @@ fn an_end_counts_by_the_clock_of_whoever_follows() {
     let shop = Embedded::new(SHOP);
     let ask = Ask::new("shop", "limit=login user=u");
     let until = Some(Timestamp(NOON.0 + 60_000_000));
-    let sets =
-        Sets::default().until(on_tier("shop", "all", "login"), Value::Number(Number::AtMost(4)), until);
+    let sets = Sets::default().until(
+        on_tier("shop", "all", "login"),
+        Value::Number(Number::AtMost(4), Unit::Hits),
+        until,
+    );
     sets.over(shop.limits(), shop.clock.now());
     assert_eq!(shop.passes(&ask, 3), 3);
     shop.wait(60);
@@ -223,8 +230,8 @@ fn a_reload_goes_on_under_what_is_set() {
 fn what_the_files_do_not_have_is_kept_until_they_do() {
     let shop = Embedded::new(SHOP);
     let limits = shop.limits();
-    let user = || subject(tollgate::limits::KeySecret([7; 16]), &[("user", "u")]);
-    let kit = || subject(tollgate::limits::KeySecret([7; 16]), &[("kit", "k")]);
+    let user = || subject(KeySecret([7; 16]), &[("user", "u")]);
+    let kit = || subject(KeySecret([7; 16]), &[("kit", "k")]);
     let strays = [
         on_tier("shop", "free", "logn"),
         on_tier("shop", "silver", "login"),
@@ -250,6 +257,27 @@ fn what_the_files_do_not_have_is_kept_until_they_do() {
     assert_eq!(numbers(limits, "login"), at_most(&[6, 5, 77, 5]));
     assert_eq!(numbers(limits, "month"), at_most(&[3, 50, 77, 50]), "free and pro have their own");
     assert_eq!(limits.strays().len(), 4);
+}
+
+#[test]
+fn a_number_is_never_taken_for_so_much_of_another_unit() {
+    let file = |login| format!("domains: {{shop: {{per: user, limits: {{login: {login}}}}}}}");
+    let shop = Embedded::new(&file("60/1m"));
+    let (on_all, ann) = (on_tier("shop", "all", "login"), subject(KeySecret([7; 16]), &[("user", "ann")]));
+    let anns = own("shop", "login", ann);
+    Sets::default().number(on_all.clone(), 100).number(anns.clone(), 200).over(shop.limits(), NOON);
+    let in_force = || numbers(shop.limits(), "login");
+    assert_eq!((in_force(), shop.limits().strays()), (at_most(&[100]), vec![]));
+    for other in ["$5/1m", "5 tokens/1m"] {
+        shop.reload(&file(other));
+        assert_ne!(in_force(), at_most(&[100]), "{other}");
+        assert_eq!(shop.limits().strays(), [on_all.clone(), anns.clone()], "{other}");
+        let rules = shop.limits().load();
+        let id = self::shop(&rules).limit_named("login").unwrap();
+        assert!(self::shop(&rules).limit(id).own.is_none(), "{other}");
+    }
+    shop.reload(&file("3/day"));
+    assert_eq!((in_force(), shop.limits().strays()), (at_most(&[100]), vec![]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate::clock::Clock;
 use tollgate::engine::{BreakerOf, Check, Code, Decision, Engine, EngineSettings, Operate};
-use tollgate::limits::{Entry, LimitsHandle, SubjectId, WireUnit};
+use tollgate::limits::{Entry, LimitsHandle, SubjectId, Unit, WireUnit};
 use tollgate::store::Store;
 use tollgate::transport::grpc::proto::tollgate::v1::Decision as Held;
 
@@ -175,7 +175,7 @@ async fn a_tier_is_assigned_to_those_who_bring_none<S: Store>(bench: Bench<S>) {
 async fn a_breaker_goes_by_a_number_of_ones_own<S: Store>(bench: Bench<S>) {
     let shop = Shop::over(&bench);
     let two_dollars = 2_000_000_000;
-    shop.set(&Sets::default().number(own("shop", "stop", shop.user("ann")), two_dollars));
+    shop.set(&Sets::default().amount(own("shop", "stop", shop.user("ann")), two_dollars, Unit::Money));
     let spend = |user, micros| Ask::new("shop", &format!("limit=stop user={user}")).hits(micros);
     let state = async |user: &str| {
         let subject = [Entry { key: b"user", value: user.as_bytes() }];
@@ -199,7 +199,7 @@ async fn a_hold_is_settled_by_the_number_that_is_in_force<S: Store>(bench: Bench
     let engine = Engine::new(limits.clone(), bench.store.clone(), EngineSettings::default());
     let service = Service::of(engine, clock).await;
     let ann = || own("app", "words", subject(bench.store.key_secret(), &[("user", "ann")]));
-    let set = |most| Sets::default().number(ann(), most).over(&limits, NOON);
+    let set = |most| Sets::default().amount(ann(), most, Unit::Tokens).over(&limits, NOON);
 
     let refused = service.reserve(reserve("llm", tokens(&[("output", 1_500)]))).await.unwrap();
     assert_eq!(refused.decision(), Held::Deny);

@@ -105,15 +105,14 @@ impl Changing<'_> {
             Some(_) if !over.has_room_for(&target, self.now) => {
                 return Err(OperateError::NoRoom(Overlay::MOST_OF_SUBJECTS));
             }
-            Some(number) => {
-                over.place(target.clone(), Placed { value: Value::Number(number), until, version })
-            }
+            Some(number) => over
+                .place(target.clone(), Placed { value: Value::Number(number, before.unit), until, version }),
             None => over.remove(&target, version),
         }
         let after = self.place.value(&files.under(&over, self.now));
         request.terms.check_size(before.unit, before.number.number, after.number.number)?;
         let set = match number {
-            Some(number) => Set::Place { target, value: Value::Number(number), until },
+            Some(number) => Set::Place { target, value: Value::Number(number, before.unit), until },
             None => Set::Remove { target },
         };
         let deed = self.deed(actor, &before);

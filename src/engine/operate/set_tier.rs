@@ -83,7 +83,7 @@ fn whom<S: Store>(
 fn name_of(placed: &Placed) -> Option<Box<str>> {
     match &placed.value {
         Value::Tier(name) => Some(name.clone()),
-        Value::Number(_) | Value::Price(_) => None,
+        Value::Number(..) | Value::Price(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ fn own(user: u128) -> Target {
 }
 
 fn placed(most: u64, until: Option<u64>, version: u64) -> Placed {
-    Placed { value: Value::Number(Number::AtMost(most)), until: until.map(Timestamp), version }
+    Placed { value: Value::Number(Number::AtMost(most), Unit::Hits), until: until.map(Timestamp), version }
 }
 
 #[test]

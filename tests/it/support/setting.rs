@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tollgate::clock::Timestamp;
-use tollgate::limits::{KeySecret, LimitsHandle, Number, Overlay, Placed, Subject, SubjectId, Target, Value};
+use tollgate::limits::{
+    KeySecret, LimitsHandle, Number, Overlay, Placed, Subject, SubjectId, Target, Unit, Value,
+};
 
 /// What is set over the files so far, each by a record of its own.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +51,14 @@ impl Sets {
         self
     }
 
-    /// Sets `target` to a number.
+    /// Sets `target`, which counts hits, to a number.
     pub(crate) fn number(self, target: Target, most: i64) -> Self {
-        self.set(target, Value::Number(number(most)))
+        self.amount(target, most, Unit::Hits)
+    }
+
+    /// Sets `target`, which counts `unit`, to a number.
+    pub(crate) fn amount(self, target: Target, most: i64, unit: Unit) -> Self {
+        self.set(target, Value::Number(number(most), unit))
     }
 
     /// Puts `subject` on a tier.
