@@ -41,8 +41,8 @@ pub use operate::{
     ChangeTerms, Consumer, ExplainCall, Explanation, Foreseen, Import, ImportMode, ImportRow, Imported,
     InForce, LimitChanged, LimitUsage, LimitValue, Listing, MOST_ROWS, Mistake, Near, Operate, OperateError,
     OwnNumber, PastRefusal, PriceChanged, PricePlaced, Reach, RefusedBy, ResetSubject, RowImported,
-    RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, SubjectPart, SubjectReset, SubjectUsage,
-    TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
+    RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, Stray, SubjectPart, SubjectReset,
+    SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
 };
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;

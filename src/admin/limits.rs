@@ -53,6 +53,9 @@ fn written(listing: &Listing) -> Value {
         place(&mut tiers, value, answer::number(value.unit, value.number.number));
         place(&mut details, value, detail(value));
     }
+    for stray in listing.strays.iter().filter(|stray| stray.subject.is_none()) {
+        place_stray(&mut details, &stray.value);
+    }
     tiers.insert(DETAILS.to_owned(), details.into());
     tiers.into()
 }
@@ -63,6 +66,24 @@ fn place(tiers: &mut Map<String, Value>, value: &LimitValue, told: Value) {
     if let Value::Object(limits) = tier {
         limits.insert(value.limit.to_string(), told);
     }
+}
+
+/// Writes down in `details` what is set over something that the files do not have, beside what they do have by its name.
+fn place_stray(details: &mut Map<String, Value>, value: &LimitValue) {
+    let told = &mut details.entry(&*value.tier).or_insert_with(|| json!({}))[&*value.limit];
+    if told.is_null() {
+        *told = detail(value);
+    }
+    let number = &value.number;
+    let mut stray = json!({
+        "value": answer::number(value.unit, number.number),
+        "unit": unit(value.unit),
+        "version": number.version,
+    });
+    if let Some(until) = number.until {
+        stray["until"] = in_utc(until).into();
+    }
+    told["stray"] = stray;
 }
 
 fn detail(value: &LimitValue) -> Value {
@@ -154,16 +175,17 @@ fn named_here(problem: Problem) -> Problem {
 
 fn changed(changed: &LimitChanged) -> Value {
     let told = |value: &LimitValue| answer::number(value.unit, value.number.number);
+    let (before, after) = (&changed.before, changed.after.as_ref());
     let mut all = json!({
-        "tier": changed.after.tier,
-        "limit": &*changed.after.limit,
-        "before": told(&changed.before),
-        "value": told(&changed.after),
-        "source": changed.after.number.source.name(),
+        "tier": before.tier,
+        "limit": &*before.limit,
+        "before": told(before),
+        "value": after.map(told),
+        "source": after.unwrap_or(before).number.source.name(),
         "version": changed.version,
         "reaches": changed.reaches,
     });
-    if let Some(until) = changed.after.number.until {
+    if let Some(until) = after.and_then(|after| after.number.until) {
         all["until"] = in_utc(until).into();
     }
     all

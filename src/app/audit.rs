@@ -1,6 +1,7 @@
 //! The audit: which ledger it has, who follows it, what operators are told of it, and what Tollgate records by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::admin::{Probe, State};
 use crate::audit::{Action, Actor, Event, Journal, Outcome};
 use crate::auth::{Denial, Denials};
 use crate::clock::Clock;
-use crate::config::reload::ReloadStatus;
+use crate::config::reload::{ReloadStatus, log_strays};
 use crate::limits::LimitsHandle;
 use crate::store::Ledger;
 use crate::store::ledger::MemoryLedger;
@@ -32,7 +33,14 @@ pub(super) fn homeless() -> Arc<dyn Ledger> {
 
 /// The journal of `ledger`, which sets over the files what is recorded.
 pub(super) fn open(ledger: Arc<dyn Ledger>, limits: LimitsHandle) -> Journal {
-    Journal::open(ledger, Clock::System, move |overlay, now| limits.set_over(overlay, now))
+    let was_told = AtomicBool::new(false);
+    Journal::open(ledger, Clock::System, move |overlay, now| {
+        limits.set_over(overlay, now);
+        // What comes later is set over what is there, or told of when the files change.
+        if !was_told.swap(true, Ordering::Relaxed) {
+            log_strays(&limits);
+        }
+    })
 }
 
 /// Says in the log where the chain ends: whoever has that can tell later whether anything was cut off.

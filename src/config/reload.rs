@@ -7,6 +7,7 @@
 
 mod repriced;
 mod restarted;
+mod strays;
 
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use super::diagnostic::{Diagnostics, Severity};
 use super::files::{self, Fingerprint};
 use super::settings::{InputPlace, Inputs};
 use super::source::{Compiled, SameDomain, compile};
-use crate::limits::{LimitsHandle, RuleSet};
+use crate::limits::{LimitsHandle, Overlay, RuleSet};
+
+pub use strays::log_strays;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -120,10 +123,11 @@ impl Reloader {
 
     fn put_in_force(&self, Compiled { rules, warnings }: Compiled) {
         log(&warnings);
-        log_changes(&self.limits.files(), &rules);
-        let domains = rules.domains.len();
+        log_changes(&self.limits.files(), &rules, &self.limits.overlay());
+        let (domains, strays) = (rules.domains.len(), self.limits.strays());
         self.limits.swap(rules);
         log_strays(&self.limits);
+        strays::log_returned(&strays, &self.limits);
         self.status.send_modify(|status| {
             status.generation += 1;
             status.last_error = None;
@@ -147,17 +151,12 @@ fn log(found: &Diagnostics) {
     }
 }
 
-/// What was set over the files before they lost what it is about.
-fn log_strays(limits: &LimitsHandle) {
-    for target in limits.strays() {
-        tracing::warn!("{target} is set, but the files have no such thing: it is ignored until they do");
-    }
-}
-
-fn log_changes(before: &RuleSet, after: &RuleSet) {
-    for limit in restarted::between(before, after) {
+fn log_changes(before: &RuleSet, after: &RuleSet, over: &Overlay) {
+    let restarted = restarted::between(before, after);
+    for limit in &restarted {
         tracing::warn!(limit, "the limit has another window or another subject: its counters start empty");
     }
+    strays::log_kept(over, after, &restarted);
     for model in repriced::between(&before.prices, &after.prices) {
         tracing::warn!(
             model,

@@ -18,6 +18,7 @@ mod reset;
 mod set_number;
 mod set_price;
 mod set_tier;
+mod stray;
 mod top;
 mod update;
 mod usage;
@@ -30,6 +31,7 @@ pub use import::{Import, ImportMode, ImportRow, Imported, MOST_ROWS, RowImported
 pub use list::{AssignedTier, Listing, OwnNumber, PricePlaced};
 pub use number::{InForce, LimitValue, Source};
 pub use reset::{ResetSubject, SubjectReset};
+pub use stray::Stray;
 pub use top::{Consumer, SubjectPart, TopConsumers, TopOf};
 pub use update::{
     Caution, Change, ChangeTerms, LimitChanged, PriceChanged, Reach, SetPrice, SetTier, TierChanged,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::admin_routes::Page;
+use crate::support::process::Tollgate;
 
 const CREATIONS: &str = "/free/monthly_creations?domain=aurastream";
 const SPEND: &str = "/all/spend?domain=blueprint";
@@ -102,4 +103,62 @@ fn a_whole_number_may_be_written_in_any_way() {
         let (status, changed) = page.put(path, &json!({"value": value, "force": true}));
         assert_eq!((status, &changed["value"]), (200, &put), "{path} {value}: {changed}");
     }
+}
+
+const SHOP: &str = "
+domains:
+  shop:
+    per: user
+    tier: {default: free}
+    limits: {month: month}
+    tiers: {free: {month: 3}}
+";
+
+#[test]
+fn what_is_set_over_a_limit_that_is_renamed_is_told_and_does_not_come_back_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.yaml").display().to_string();
+    std::fs::write(&limits, SHOP).unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let start = || Page(Tollgate::start(&[&limits, "--data-dir", &data]));
+    let page = start();
+    assert_eq!(page.put("/free/month", &json!({"value": 5})).0, 200);
+    let renamed = SHOP.replace("month:", "months:");
+    std::fs::write(&limits, &renamed).unwrap();
+    page.0.logs("the limits were reloaded");
+    let ignored = "the number of shop.month on tier free is set, but the files have no such thing";
+    assert!(page.0.log().contains(ignored), "{}", page.0.log());
+    let stray = json!({"value": 5, "unit": "hits", "version": 1});
+    assert_eq!(page.get("").1["details"]["free"]["month"]["stray"], stray);
+    assert_eq!(page.get("").1["free"], json!({"months": 3}));
+    drop(page);
+
+    let page = start();
+    page.0.logs(ignored);
+    std::fs::write(
+        &limits,
+        SHOP.replace("free: {month: 3}", "free: {month: $3.00}").replace("month: month", "month: $/month"),
+    )
+    .unwrap();
+    page.0.logs("the limits were reloaded");
+    let (_, all) = page.get("");
+    let month = &all["details"]["free"]["month"];
+    assert_eq!(
+        (&all["free"]["month"], &month["source"], &month["stray"]),
+        (&json!(3), &json!("file"), &stray)
+    );
+    std::fs::write(&limits, SHOP).unwrap();
+    page.0.logs("generation=3");
+    let returned = "the number of shop.month on tier free was set before the files had such a thing again";
+    assert!(page.0.log().contains(returned), "{}", page.0.log());
+    assert_eq!(page.get("").1["free"]["month"], 5);
+    std::fs::write(&limits, SHOP.replace("month: month", "month: 1d")).unwrap();
+    page.0.logs("generation=4");
+    let kept = "was set when the limit had another window or another subject";
+    assert!(page.0.log().contains(kept), "{}", page.0.log());
+    std::fs::write(&limits, &renamed).unwrap();
+    page.0.logs("generation=5");
+    let (status, back) = page.put("/free/month", &json!({"value": null, "version": 1}));
+    assert_eq!((status, &back["before"], &back["value"]), (200, &json!(5), &Value::Null), "{back}");
+    assert!(page.get("").1["details"]["free"]["month"].is_null());
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    AuditQuery, Change, ChangeTerms, Engine, EngineSettings, Operate, OperateError, SetPrice, SetTier, Who,
+    AuditQuery, Change, ChangeTerms, Engine, EngineSettings, Mistake, Operate, OperateError, SetPrice,
+    SetTier, Source, UpdateLimit, Who,
 };
 use tollgate::limits::{Entry, LimitsHandle, Number};
 use tollgate::store::redis::RedisStore;
@@ -41,7 +42,11 @@ async fn who_falls_back_to_an_older_number_has_changed() {
     shop.update(on_tier("free", "api", Change::Number(50))).await;
     shop.update(on_tier("pro", "api", Change::Number(70))).await;
     let back = shop.update(on_tier("pro", "api", BACK)).await;
-    assert_eq!((said(&back.after).0, said(&back.after).2), (Number::AtMost(50), 1), "as free has it");
+    assert_eq!(
+        (said(back.after.as_ref().unwrap()).0, said(back.after.as_ref().unwrap()).2),
+        (Number::AtMost(50), 1),
+        "as free has it"
+    );
     let change = |version| knowing(on_tier("pro", "api", Change::Number(80)), version);
     stale(shop.try_update(change(2)).await, 2, 3);
     assert_eq!(shop.update(change(1)).await.version, 4, "who knows what is in force knows enough");
@@ -124,4 +129,77 @@ async fn nothing_is_set_for_a_subject_before_the_secret_of_the_store_is_known() 
     assert_eq!((put().await, own().await, records().await), (Ok(()), Ok(()), Ok(2)));
     let set = engine.list(None).unwrap().assigned.remove(0).subject;
     assert_eq!(set, subject(agreed, &[("user", "u")]));
+}
+
+/// The same domain by another hand: one limit counts money now, most are gone, and so is a tier.
+const REWRITTEN: &str = "
+domains:
+  shop:
+    per: user
+    tier: {default: free}
+    limits: {month: $/month, login: 5/15m per email|ip}
+    tiers: {free: {month: $1.00}}
+";
+
+#[tokio::test]
+async fn what_is_set_over_nothing_is_listed_and_can_be_taken_back() {
+    let shop = Shop::new();
+    shop.update(on_tier("free", "api", Change::Number(50))).await;
+    shop.update(of_subject("user=u", "month", Change::Number(6))).await;
+    shop.update(of_subject("user=u kit=k", "kits", Change::Number(4))).await;
+    shop.set_tier("user=u", Some("pro")).await.unwrap();
+    assert_eq!((shop.list().strays, shop.list().stray_tiers), (vec![], vec![]));
+    shop.limits.swap(rules(REWRITTEN));
+
+    let listed = shop.list();
+    let strays: Vec<_> = listed
+        .strays
+        .iter()
+        .map(|stray| {
+            let key = stray.subject.as_ref().map(|subject| subject.key.to_string());
+            (&*stray.value.tier, &*stray.value.limit, key.unwrap_or_default(), said(&stray.value))
+        })
+        .collect();
+    let stray = |most, version| (Number::AtMost(most), Source::Stray, version);
+    assert_eq!(
+        strays,
+        [
+            ("free", "api", String::new(), stray(50, 1)),
+            ("", "kits", "user+kit".to_owned(), stray(4, 3)),
+            ("", "month", "user".to_owned(), stray(6, 2)),
+        ]
+    );
+    assert_eq!((listed.own, listed.assigned, listed.unlisted), (vec![], vec![], 0));
+    assert_eq!((listed.stray_tiers.len(), &*listed.stray_tiers[0].tier), (1, "pro"));
+    assert!(listed.limits.iter().all(|value| value.number.source == Source::File));
+
+    let api = || on_tier("free", "api", BACK);
+    assert_eq!(
+        shop.try_update(on_tier("free", "api", Change::Number(7))).await.unwrap_err().mistake(),
+        Mistake::Unknown
+    );
+    let back = shop.update(knowing(api(), 1)).await;
+    assert_eq!((said(&back.before), back.after, back.version), (stray(50, 1), None, 5));
+    assert_eq!(shop.try_update(api()).await.unwrap_err().mistake(), Mistake::Unknown, "it is not set");
+    assert!(shop.try_update(of_subject("user=v kit=k", "kits", BACK)).await.is_err());
+    assert!(shop.try_update(of_subject("user=u", "kits", BACK)).await.is_err());
+    shop.update(of_subject("kit=k user=u", "kits", BACK)).await;
+    let month = shop.update(of_subject("user=u", "month", BACK)).await;
+    assert_eq!(said(month.after.as_ref().unwrap()), (Number::AtMost(1_000_000_000), Source::File, 0));
+    shop.set_tier("user=u", None).await.unwrap();
+    assert_eq!((shop.list().strays, shop.list().stray_tiers), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_is_set_over_a_domain_that_is_gone_is_listed_by_its_name() {
+    let shop = Shop::new();
+    shop.update(on_tier("free", "month", Change::Number(5))).await;
+    shop.limits.swap(rules("domains: {mall: {per: user, limits: {month: 3/month}}}"));
+    let listed = shop.engine.list(Some(b"shop")).unwrap();
+    assert_eq!((listed.limits.len(), listed.strays.len(), listed.version), (0, 1, 1));
+    assert!(shop.engine.list(Some(b"shp")).is_err());
+    assert!(shop.list().strays.is_empty(), "it is another's");
+    let back = UpdateLimit { domain: Some(b"shop"), ..on_tier("free", "month", BACK) };
+    assert_eq!(shop.update(back).await.version, 2);
+    assert!(shop.engine.list(Some(b"shop")).is_err(), "nothing is left of it");
 }

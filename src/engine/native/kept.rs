@@ -2,7 +2,9 @@
 
 use crate::algorithm::{Op, Rule};
 use crate::engine::request::Descriptor;
-use crate::limits::{Captures, KeySecret, Limit, LimitId, NativeDomain, Subject, Subjects, TierId, Whose};
+use crate::limits::{
+    Captures, KeySecret, Limit, LimitId, NativeDomain, Subject, SubjectId, Subjects, TierId, Whose,
+};
 use crate::store::{Binding, Charge};
 
 use super::plan::charge;
@@ -70,6 +72,13 @@ impl<'a, 'd> KeptFor<'a, 'd> {
         let named = if subject.is_incomplete() { Subject::of_one(key, value) } else { subject };
         let keys = named.parts.iter().flatten().map(|(key, _)| String::from_utf8_lossy(key));
         Some((keys.collect::<Vec<_>>().join("+"), named.hashed(self.secret)))
+    }
+
+    /// Whether it is the subject that `known` is, by the same keys.
+    pub(in crate::engine) fn is(&self, known: &SubjectId) -> bool {
+        let keys = known.key.split('+').map(str::as_bytes);
+        let parts: Option<_> = keys.map(|key| Some(Some((key, self.value_of(key)?)))).collect();
+        parts.is_some_and(|parts| Subject { parts }.hashed(self.secret).counter(0).id == known.hash)
     }
 
     /// Does `op` to the counter of `kept` on `tier`. It never refuses.

@@ -3,13 +3,14 @@
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::limits::{
-    ALL_TIERS, LimitId, NativeDomain, Overlay, Placed, SubjectId, Target, TierId, Value, Whose,
+    ALL_TIERS, LimitId, NativeDomain, Overlay, Placed, RuleSet, SubjectId, Target, TierId, Value, Whose,
 };
 use crate::prices::PerMillion;
 use crate::store::Store;
 
 use super::error::OperateError;
 use super::number::{InForce, LimitValue, Source};
+use super::stray::Stray;
 use super::who::domain;
 
 /// How much that is set for single subjects is listed.
@@ -29,7 +30,11 @@ pub struct Listing {
     pub own: Vec<OwnNumber>,
     /// Tiers that single subjects are put on, up to a thousand.
     pub assigned: Vec<AssignedTier>,
-    /// How much more there is of either.
+    /// Numbers that are set over something the files do not have, and are not in force.
+    pub strays: Vec<Stray>,
+    /// Tiers that single subjects are put on and the files do not have.
+    pub stray_tiers: Vec<AssignedTier>,
+    /// How much more there is of subjects: a thousand are told of in all.
     pub unlisted: usize,
     /// Prices that are set over the files.
     pub prices: Vec<PricePlaced>,
@@ -75,38 +80,69 @@ pub struct PricePlaced {
 pub(super) fn list<S: Store>(engine: &Engine<S>, name: Option<&[u8]>) -> Result<Listing, OperateError> {
     // Read before the rules: whoever changes one by this version has seen at least that.
     let overlay = engine.limits.overlay();
-    let rules = engine.limits.load();
-    let domain = domain(&rules, name)?;
-    let limits = (0..domain.limits.len()).flat_map(|id| values(domain, LimitId(id))).collect();
-    let mut listing = Listing {
-        domain: domain.name.clone(),
-        tiers: domain.tiers.names.clone(),
-        limits,
-        own: Vec::new(),
-        assigned: Vec::new(),
-        unlisted: 0,
-        prices: Vec::new(),
-        version: overlay.version(),
+    let (files, rules) = (engine.limits.files(), engine.limits.load());
+    let domain = domain(&rules, name);
+    let mut listing = match &domain {
+        Ok(domain) => Listing::of(domain),
+        // What is set over a domain that is gone can only be seen here.
+        Err(error) => Listing::of_gone(name, &overlay).ok_or_else(|| error.clone())?,
     };
-    listing.add(domain, &overlay, engine.store.now());
+    listing.version = overlay.version();
+    listing.add(domain.ok(), &files, &overlay, engine.store.now());
     Ok(listing)
 }
 
 impl Listing {
+    /// What `domain` has.
+    fn of(domain: &NativeDomain) -> Self {
+        let limits = (0..domain.limits.len()).flat_map(|id| values(domain, LimitId(id))).collect();
+        Self { tiers: domain.tiers.names.clone(), limits, ..Self::empty(&domain.name) }
+    }
+
+    /// Of the domain called `name`, which the files do not have, if there is anything set over it.
+    fn of_gone(name: Option<&[u8]>, overlay: &Overlay) -> Option<Self> {
+        let name = std::str::from_utf8(name?).ok()?;
+        let mut domains = overlay.iter().filter_map(|(target, _)| target.domain());
+        domains.any(|domain| domain == name).then(|| Self::empty(name))
+    }
+
+    fn empty(domain: &str) -> Self {
+        Self {
+            domain: domain.into(),
+            tiers: Vec::new(),
+            limits: Vec::new(),
+            own: Vec::new(),
+            assigned: Vec::new(),
+            strays: Vec::new(),
+            stray_tiers: Vec::new(),
+            unlisted: 0,
+            prices: Vec::new(),
+            version: 0,
+        }
+    }
+
     /// Adds what is set over the files beside numbers of tiers, and holds at `now`.
-    fn add(&mut self, domain: &NativeDomain, overlay: &Overlay, now: Timestamp) {
-        for (target, placed) in overlay.iter().filter(|(_, placed)| placed.holds_at(now)) {
-            let is_listed = self.own.len() + self.assigned.len() < MOST_LISTED;
+    fn add(&mut self, domain: Option<&NativeDomain>, files: &RuleSet, overlay: &Overlay, now: Timestamp) {
+        let name = self.domain.clone();
+        let is_here = |target: &Target| target.domain().is_none_or(|domain| *domain == *name);
+        let set = overlay.iter().filter(|(target, placed)| is_here(target) && placed.holds_at(now));
+        let mut of_subjects = 0;
+        for (target, placed) in set {
+            of_subjects += usize::from(target.is_of_subject());
+            let is_in_force = files.has(target, &placed.value);
             match (target, &placed.value) {
                 (Target::Price { model, from }, Value::Price(prices)) => {
                     let (model, prices) = (model.clone(), *prices);
                     self.prices.push(PricePlaced { model, from: *from, prices, version: placed.version });
                 }
-                (Target::Own { .. } | Target::Tier { .. }, _) if target.domain() != Some(&*domain.name) => {}
-                (Target::Own { .. } | Target::Tier { .. }, _) if !is_listed => self.unlisted += 1,
-                (Target::Own { limit, subject, .. }, _) => self.own.extend(own(domain, limit, subject)),
+                _ if target.is_of_subject() && of_subjects > MOST_LISTED => self.unlisted += 1,
                 (Target::Tier { subject, .. }, Value::Tier(tier)) => {
-                    self.assigned.push(AssignedTier::of(subject, tier, placed));
+                    let tiers = if is_in_force { &mut self.assigned } else { &mut self.stray_tiers };
+                    tiers.push(AssignedTier::of(subject, tier, placed));
+                }
+                _ if !is_in_force => self.strays.extend(Stray::of(target, placed)),
+                (Target::Own { limit, subject, .. }, _) => {
+                    self.own.extend(domain.and_then(|domain| own(domain, limit, subject)));
                 }
                 _ => {}
             }

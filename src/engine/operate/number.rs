@@ -27,6 +27,8 @@ pub enum Source {
     Override,
     /// An admin, for one subject.
     Own,
+    /// An admin, for what the files do not have: it is not in force.
+    Stray,
 }
 
 impl Source {
@@ -36,6 +38,7 @@ impl Source {
             Self::File => "file",
             Self::Override => "override",
             Self::Own => "user",
+            Self::Stray => "stray",
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::store::Store;
 use super::error::{Near, OperateError, check_reason};
 use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
+use super::stray::TakingBack;
 use super::update::{ChangeTerms, LimitChanged, Reach, UpdateLimit};
 use super::usage::tier;
 use super::who::{Who, domain, limit_named, secret};
@@ -39,16 +40,24 @@ pub(super) async fn update<S: Store>(
     let (files, told) = (engine.limits.files(), Mutex::new(None));
     let version = record(engine, |overlay| {
         let rules = files.under(overlay, now);
-        let place = Place::of(engine, &rules, request)?;
-        let change = Changing { request, place, rules: &rules, overlay, now };
-        let (changed, event) = change.judge(actor, &files, head)?;
+        let (changed, event) = match Place::of(engine, &rules, request) {
+            Ok(place) => {
+                Changing { request, place, rules: &rules, overlay, now }.judge(actor, &files, head)?
+            }
+            Err(error) => match TakingBack::of(engine, &rules, overlay, request) {
+                Some(stray) => stray.judge(actor, request, overlay, head)?,
+                None => return Err(error),
+            },
+        };
         *told.lock() = Some(changed);
         Ok(event)
     });
     let version = version.await?;
     let mut changed = told.into_inner().expect("it was judged before it was recorded");
-    if changed.after.number.version == changed.version {
-        changed.after.number.version = version;
+    if let Some(after) = &mut changed.after
+        && after.number.version == changed.version
+    {
+        after.number.version = version;
     }
     changed.version = version;
     Ok(changed)
@@ -118,7 +127,10 @@ impl Changing<'_> {
         let deed = self.deed(actor, &before);
         let event = deed.event(number_json(&before.number), number_json(&after.number));
         let reaches = self.place.reaches(self.rules);
-        Ok((LimitChanged { before, after, reaches, version }, Event { sets: vec![set], ..event }))
+        Ok((
+            LimitChanged { before, after: Some(after), reaches, version },
+            Event { sets: vec![set], ..event },
+        ))
     }
 
     fn deed<'d>(&'d self, actor: &'d Actor, before: &LimitValue) -> Deed<'d> {
@@ -255,7 +267,7 @@ fn of_subject<S: Store>(
 }
 
 /// A number, as records tell it.
-fn number_json(number: &InForce) -> Json {
+pub(super) fn number_json(number: &InForce) -> Json {
     let max = match number.number {
         Number::Unlimited => Json::from(-1),
         Number::AtMost(most) => most.into(),

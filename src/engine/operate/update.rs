@@ -70,8 +70,8 @@ pub enum Caution {
 pub struct LimitChanged {
     /// What it was.
     pub before: LimitValue,
-    /// What it is.
-    pub after: LimitValue,
+    /// What it is; `None` of what the files do not have.
+    pub after: Option<LimitValue>,
     /// The tiers whose calls are decided otherwise from now on; empty for one subject.
     pub reaches: Vec<Box<str>>,
     /// The number of the record that says so.

@@ -1,3 +1,5 @@
+//! What is set last counts, what was taken back is remembered, and what is about subjects is bounded.
+
 use super::*;
 
 fn number(limit: &str) -> Target {

@@ -8,8 +8,8 @@ use crate::audit::Record;
 use crate::engine::{
     AssignedTier, AuditPage, BreakerSet, BreakerStatus, Consumer, Explanation, Foreseen, Imported, InForce,
     LimitChanged, LimitStanding, LimitValue, Listing, OperateError, OwnNumber, PastRefusal, PriceChanged,
-    PricePlaced, Reason, RefusedBy, RowImported, Setting, Source, SubjectPart, SubjectReset, SubjectUsage,
-    TierChanged, TierFrom, TopConsumers,
+    PricePlaced, Reason, RefusedBy, RowImported, Setting, Source, Stray, SubjectPart, SubjectReset,
+    SubjectUsage, TierChanged, TierFrom, TopConsumers,
 };
 use crate::limits::{BreakerState, Number, SubjectId};
 use crate::prices::{Class, PerMillion};
@@ -26,7 +26,14 @@ pub(super) fn listing(listing: &Listing) -> wire::ListLimitsResponse {
         tiers: listing.assigned.iter().map(assigned).collect(),
         prices: listing.prices.iter().map(placed).collect(),
         unlisted: u64::try_from(listing.unlisted).unwrap_or(u64::MAX),
+        strays: listing.strays.iter().map(stray).collect(),
+        stray_tiers: listing.stray_tiers.iter().map(assigned).collect(),
     }
+}
+
+fn stray(stray: &Stray) -> wire::LimitValue {
+    let subject = stray.subject.as_ref().map(subject).unwrap_or_default();
+    wire::LimitValue { subject, ..value(&stray.value) }
 }
 
 /// A subject without its value.
@@ -78,7 +85,7 @@ fn number(number: Number) -> i64 {
 pub(super) fn limit_changed(changed: &LimitChanged) -> wire::UpdateLimitResponse {
     wire::UpdateLimitResponse {
         before: Some(value(&changed.before)),
-        after: Some(value(&changed.after)),
+        after: changed.after.as_ref().map(value),
         version: changed.version,
         reaches: changed.reaches.iter().map(ToString::to_string).collect(),
     }
