@@ -192,11 +192,11 @@ pub trait Lanes: Store {
 }
 
 impl Answer {
-    /// Whether a limit with this policy that refuses by `standing` does so because the store has no answer. A counter
-    /// of which nothing is used or held has room.
+    /// Whether a limit with this policy refuses or passes by it, since the store has no answer: nothing is known to be used or
+    /// held by `standing`. One that is decided locally goes by no policy.
     pub fn is_policy_of(&self, on_error: OnError, standing: Standing) -> bool {
         let is_counted = standing.used > 0 || standing.held > 0;
-        self.degraded.is_some() && on_error == OnError::Deny && !is_counted
+        self.degraded.is_some() && on_error != OnError::Local && !is_counted
     }
 }
 

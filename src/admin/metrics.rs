@@ -59,7 +59,7 @@ struct Decisions(Arc<RuleSet>);
 
 impl Collector for Decisions {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "How often a descriptor came to a limit: admitted, refused, or over it and let pass";
+        let help = "How often a descriptor came to a limit: admitted, refused, over it and let pass, or refused unchecked";
         let mut family = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         for (labels, tallies) in self.0.tallies() {
             for outcome in Tallied::ALL {

@@ -18,6 +18,7 @@ mod select;
 mod shown;
 mod spent;
 mod stream;
+mod unchecked;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::store::{Admission, Answer, Call, Outcomes, Store};
 
 use super::breaker::trip;
 use super::decision::{Code, Decision};
+use super::hold::Known;
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Engine, watch};
 
@@ -103,7 +105,7 @@ pub(super) async fn check<S: Store>(
     let reached = plan.stop(domain, &mut answer);
     let (at, outcomes) = (answer.at, &answer.outcomes);
     let decision = answer::decide(domain, engine.settings.enforcement, &plan, &answer);
-    plan.settled(outcomes).for_each(|each| each.tally(decision.code));
+    plan.settled(outcomes).for_each(|each| each.tally(decision.code, |each| each.room(&plan), &answer));
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});
     }
@@ -172,12 +174,17 @@ impl<'s> Settled<'s> {
         Self { touch, outcome }
     }
 
-    /// Counts what came of the limit in a call that came out as `code`.
-    pub(super) fn tally(self, code: Code) {
+    /// Counts what came of the limit, which was asked for so much `room`, in a call that came out as `code` by `answer`.
+    pub(super) fn tally(self, code: Code, room: impl FnOnce(&Self) -> Option<u64>, answer: &Answer) {
         let Touch { limit, tier, .. } = self.touch;
         limit.tallies[tier.0].count(match (self.outcome.verdict, code) {
             (Verdict::Admitted, _) => Tallied::Admitted,
-            (Verdict::Refused(_), Code::OverLimit) if limit.mode == Mode::Enforced => Tallied::Refused,
+            (Verdict::Refused(_), Code::OverLimit) if limit.mode == Mode::Enforced => {
+                match self.known(room, answer) {
+                    Known::Amounts => Tallied::Refused,
+                    Known::Nothing => Tallied::Unchecked,
+                }
+            }
             (Verdict::Refused(_), _) => Tallied::Over,
         });
     }

@@ -19,6 +19,8 @@ pub enum Tallied {
     Refused,
     /// There was none, and the limit is one that lets pass: on trial, soft, or outvoted by other quotas.
     Over,
+    /// Nobody knows: the store had no answer, and the call was refused by the limit's policy.
+    Unchecked,
 }
 
 /// The counts of one limit on one tier. It has a cache line of its own: other threads count others.
@@ -39,7 +41,7 @@ pub struct TallyLabels<'a> {
 
 impl Tallied {
     /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Admitted, Self::Refused, Self::Over];
+    pub const ALL: [Self; 4] = [Self::Admitted, Self::Refused, Self::Over, Self::Unchecked];
 
     /// As metrics write it.
     pub const fn name(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Tallied {
             Self::Admitted => "admitted",
             Self::Refused => "refused",
             Self::Over => "over",
+            Self::Unchecked => "unchecked",
         }
     }
 
@@ -55,6 +58,7 @@ impl Tallied {
             Self::Admitted => 0,
             Self::Refused => 1,
             Self::Over => 2,
+            Self::Unchecked => 3,
         }
     }
 }

@@ -82,11 +82,12 @@ async fn prometheus_reads_what_came_of_each_limit() {
 # HELP tollgate_settles_given_up Settles that nobody waits for and the store had no answer to: what they were to charge is lost.
 # TYPE tollgate_settles_given_up counter
 tollgate_settles_given_up_total 0
-# HELP tollgate_decisions How often a descriptor came to a limit: admitted, refused, or over it and let pass
+# HELP tollgate_decisions How often a descriptor came to a limit: admitted, refused, over it and let pass, or refused unchecked
 # TYPE tollgate_decisions counter
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"admitted\"} 10
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"refused\"} 2
 tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"over\"} 0
+tollgate_decisions_total{domain=\"api\",limit=\"api.user\",tier=\"\",outcome=\"unchecked\"} 0
 # HELP tollgate_odd_holds How often an entry that tells of a hold could not be taken as it was told
 # TYPE tollgate_odd_holds counter
 tollgate_odd_holds_total{entry=\"reserve\"} 0

@@ -315,6 +315,9 @@ async fn without_a_store_policies_decide_what_begins_and_settlements_are_to_be_t
     assert_eq!(noted.len(), 3);
     let passes = service.reserve(reserve("stream", Usage::default())).await.unwrap();
     assert_eq!((passes.decision(), passes.reservation.as_str()), (Decision::Allow, ""), "slots are given");
+    let open = standing(&passes.standings, "open");
+    assert_eq!((open.decision(), open.reason.as_str()), (Decision::Allow, "store_unavailable"), "unasked");
+    assert_eq!([open.max, open.used, open.held, open.remaining], [2, 0, 0, 0]);
     let error = service.settle(done(&held, None)).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     assert!(error.message().contains("ask again"), "{error}");
@@ -380,7 +383,7 @@ async fn what_is_asked_is_counted_and_what_is_settled_is_not() {
         let tallies = &rules.tallies()[&TallyLabels { domain: "app", limit, tier: "free" }];
         Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum::<u64>())
     };
-    assert_eq!((tallied("words"), tallied("calls")), ([1, 1, 0], [2, 0, 0]));
+    assert_eq!((tallied("words"), tallied("calls")), ([1, 1, 0, 0], [2, 0, 0, 0]));
     service.stop().await;
 }
 

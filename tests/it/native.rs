@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use tollgate::engine::{Check, Code, Decision, Enforcement, Engine, EngineSettings, InvalidRequest, Switch};
-use tollgate::limits::{LimitsHandle, Metadata, WireUnit};
+use tollgate::engine::{
+    Check, Code, Decision, DescriptorStatus, Enforcement, Engine, EngineSettings, InvalidRequest, Switch,
+};
+use tollgate::limits::{LimitsHandle, Metadata, Tallied, TallyLabels, WireUnit};
 
 use crate::support::embedded::{Ask, Embedded, NOON, header, rules};
 use crate::support::gone::Gone;
@@ -808,6 +810,41 @@ async fn told_without_a_store(headers: &str, entries: &str) -> Decision {
     let rules = rules(&format!("{SHOP}    headers: {headers}\n"));
     let engine = Engine::new(LimitsHandle::new(rules), Gone::default(), EngineSettings::default());
     Arc::new(engine).check(ask(entries).request()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_pass_for_want_of_the_store_says_nothing_that_nobody_knows() {
+    let headers = "{ietf: true, standings: true}";
+    for entries in ["limit=streams user=u", "limit=assets user=u"] {
+        let passed = told_without_a_store(headers, entries).await;
+        assert_eq!((passed.code, passed.body.as_deref()), (Code::Ok, None), "{entries}");
+        let told: Vec<_> = passed.headers.iter().map(|header| &*header.name).collect();
+        assert_eq!(told, ["X-RateLimit-Limit", "RateLimit-Policy"], "{entries}: what remains is not known");
+        assert_eq!(passed.statuses[..], [DescriptorStatus::UNLIMITED], "{entries}");
+        let standings = format!("{:?}", passed.metadata);
+        assert!(!["\"remaining\"", "\"used\""].iter().any(|known| standings.contains(known)), "{standings}");
+    }
+    let size = told_without_a_store(headers, "limit=bulk user=u").await;
+    assert!(header(&size, "X-RateLimit-Remaining").is_some(), "no store is needed for that");
+}
+
+#[tokio::test]
+async fn a_refusal_for_want_of_the_store_is_counted_apart() {
+    let limits = LimitsHandle::new(rules(SHOP));
+    let engine = Arc::new(Engine::new(limits.clone(), Gone::default(), EngineSettings::default()));
+    for entries in
+        ["limit=money user=u", "limit=money user=u", "limit=month ip=1.2.3.4", "limit=assets user=u"]
+    {
+        engine.check(ask(entries).request()).await.unwrap();
+    }
+    let rules = limits.load();
+    let tallied = |limit, tier| {
+        let tallies = &rules.tallies()[&TallyLabels { domain: "shop", limit, tier }];
+        Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum::<u64>())
+    };
+    assert_eq!(tallied("money", "free"), [0, 0, 0, 2]);
+    assert_eq!(tallied("month", "guest"), [0, 1, 0, 0], "no store is needed for that");
+    assert_eq!(tallied("assets", "free"), [1, 0, 0, 0]);
 }
 
 #[tokio::test]

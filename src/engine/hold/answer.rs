@@ -141,7 +141,7 @@ pub enum Reason {
     BreakerOpen,
     /// The hold is as old as any may become, and nothing of it is held on.
     Expired,
-    /// The store does not answer, and the limit refuses then.
+    /// The store does not answer, and the limit refuses or passes by its policy then.
     StoreUnavailable,
 }
 
@@ -275,7 +275,11 @@ impl LimitStanding {
             standing.retry_after = standing.retry_after.filter(|_| reason != Reason::TooLarge);
             standing.reason = Some(reason);
         }
-        if !touch.is_asked() || standing.reason == Some(Reason::StoreUnavailable) {
+        let known = settled.known(|_| room, answer);
+        if known == Known::Nothing {
+            standing.reason.get_or_insert(Reason::StoreUnavailable);
+        }
+        if !touch.is_asked() || known == Known::Nothing {
             (standing.known, standing.used, standing.held) = (Known::Nothing, 0, 0);
         }
         standing

@@ -88,7 +88,7 @@ pub(super) async fn reserve<S: Store>(
     }
     let reached = plan.stop(domain, &mut reserved.answer);
     if !matches!(reserved.hold, Hold::Replayed(_)) {
-        tell(engine, domain, &plan, &reserved).await;
+        tell(engine, domain, &plan, &reserved, terms).await;
         trip(engine, domain, reserved.answer.at, &reached).await;
         write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));
     }
@@ -184,10 +184,17 @@ impl<'r, 'a> Asked<'r, 'a> {
 }
 
 /// Counts what came of a call, and tells of what it crossed.
-async fn tell<S: Store>(engine: &Engine<S>, domain: &NativeDomain, plan: &Plan<'_>, reserved: &Reserved) {
+async fn tell<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    plan: &Plan<'_>,
+    reserved: &Reserved,
+    terms: Terms<'_>,
+) {
+    let room = |settled: &Settled<'_>| asked_room(settled, plan, terms);
     let code = if reserved.hold == Hold::Refused { Code::OverLimit } else { Code::Ok };
     let outcomes = &reserved.answer.outcomes;
-    plan.settled(outcomes).for_each(|each| each.tally(code));
+    plan.settled(outcomes).for_each(|each| each.tally(code, room, &reserved.answer));
     let crossings = watch::crossings(engine, plan.grown(code, outcomes));
     watch::raise(engine, domain, reserved.answer.at, &crossings).await;
 }

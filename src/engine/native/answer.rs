@@ -6,6 +6,7 @@ use crate::algorithm::Retry;
 use crate::clock::Micros;
 use crate::engine::Enforcement;
 use crate::engine::decision::{AddedHeaders, Code, Decision, DescriptorStatus, Statuses};
+use crate::engine::hold::Known;
 use crate::engine::text::Text;
 use crate::limits::{Metadata, NativeDomain, Refusal};
 use crate::store::Answer;
@@ -27,25 +28,26 @@ pub(super) fn decide(
         Some(retry) if enforcement == Enforcement::Enforced => Whole::Refused(retry),
         _ => Whole::Passed,
     };
+    let known = |settled: &Settled<'_>| settled.known(|settled| settled.room(plan), answer);
     let mut statuses = Statuses::new();
     let mut of_call = None;
     for touched in plan.settled_by_descriptor(outcomes) {
         let of_descriptor = shown(touched);
-        statuses.push(of_descriptor.map_or(DescriptorStatus::UNLIMITED, status));
+        statuses
+            .push(of_descriptor.map_or(DescriptorStatus::UNLIMITED, |shown| status(shown, known(&shown))));
         of_call = shown(of_call.into_iter().chain(of_descriptor));
     }
-    let whole = match (whole, of_call) {
-        (Whole::Refused(retry), Some(shown)) if shown.is_unchecked(plan, answer) => Whole::Unchecked(retry),
-        (whole, _) => whole,
-    };
+    let of_call = of_call.map(|shown| (shown, known(&shown)));
     Decision {
         code: if whole == Whole::Passed { Code::Ok } else { Code::OverLimit },
         statuses,
         headers: of_call
             .map_or_else(AddedHeaders::new, |shown| headers::headers(&domain.headers, shown, whole, at)),
         body: match (whole, of_call) {
-            (Whole::Refused(retry), Some(shown)) => Some(body(domain, shown, retry)),
-            (Whole::Unchecked(retry), Some(shown)) => Some(unchecked_body(domain, shown, retry)),
+            (Whole::Refused(retry), Some((shown, Known::Amounts))) => Some(body(domain, shown, retry)),
+            (Whole::Refused(retry), Some((shown, Known::Nothing))) => {
+                Some(unchecked_body(domain, shown, retry))
+            }
             _ => None,
         },
         metadata: domain.headers.standings.then(|| standings(plan, answer)),
@@ -53,7 +55,11 @@ pub(super) fn decide(
     }
 }
 
-fn status(shown: Settled<'_>) -> DescriptorStatus {
+fn status(shown: Settled<'_>, known: Known) -> DescriptorStatus {
+    if known == Known::Nothing && shown.refusal().is_none() {
+        // Beside a limit the wire says what remains of it.
+        return DescriptorStatus::UNLIMITED;
+    }
     let limit = shown.current_limit();
     let reset_after = shown.outcome.standing.reset_after.filter(|_| limit.is_some());
     DescriptorStatus {
@@ -94,7 +100,8 @@ fn standings(plan: &Plan<'_>, answer: &Answer) -> BTreeMap<Box<str>, Metadata> {
     let number = |amount: u64| Metadata::Number(amount as f64);
     let standing = |settled: Settled<'_>| {
         let standing = settled.outcome.standing;
-        let is_asked = settled.touch.is_asked() && !settled.is_unchecked(plan, answer);
+        let known = settled.known(|settled| settled.room(plan), answer);
+        let is_asked = settled.touch.is_asked() && known == Known::Amounts;
         let refused = Metadata::Bool(settled.refusal().is_some());
         let mut fields: BTreeMap<Box<str>, Metadata> = BTreeMap::from([("refused".into(), refused)]);
         if is_asked {

@@ -3,6 +3,7 @@
 use crate::algorithm::Retry;
 use crate::clock::{Micros, Timestamp};
 use crate::engine::decision::{AddedHeaders, Header, HeaderValue};
+use crate::engine::hold::Known;
 use crate::limits::{Headers, ResetForm, SendHeaders};
 
 use super::Settled;
@@ -14,12 +15,15 @@ pub(super) enum Whole {
     Passed,
     /// It may not, and may come back then.
     Refused(Retry),
-    /// It may not, since nobody knows how the limit stands that is shown, and may come back then.
-    Unchecked(Retry),
 }
 
-/// The headers of an answer that shows `shown`, decided at `at`.
-pub(super) fn headers(settings: &Headers, shown: Settled<'_>, whole: Whole, at: Timestamp) -> AddedHeaders {
+/// The headers of an answer that shows `shown`, of which so much is `known`, decided at `at`.
+pub(super) fn headers(
+    settings: &Headers,
+    (shown, known): (Settled<'_>, Known),
+    whole: Whole,
+    at: Timestamp,
+) -> AddedHeaders {
     let mut headers = AddedHeaders::with_capacity(if whole == Whole::Passed { 3 } else { 6 });
     let mut add = |name: &'static str, value: HeaderValue| headers.push(Header { name: name.into(), value });
     let sent = match settings.send {
@@ -29,8 +33,7 @@ pub(super) fn headers(settings: &Headers, shown: Settled<'_>, whole: Whole, at: 
     };
     if let Some((most, left)) = shown.amounts().filter(|_| sent) {
         add("X-RateLimit-Limit", most.into());
-        let is_known = !matches!(whole, Whole::Unchecked(_));
-        if is_known {
+        if known == Known::Amounts {
             add("X-RateLimit-Remaining", left.into());
         }
         if let Some(reset_after) = shown.outcome.standing.reset_after {
@@ -38,12 +41,12 @@ pub(super) fn headers(settings: &Headers, shown: Settled<'_>, whole: Whole, at: 
         }
         if settings.ietf {
             add("RateLimit-Policy", ietf_policy(shown, most).into());
-            if is_known {
+            if known == Known::Amounts {
                 add("RateLimit", ietf_standing(shown, left).into());
             }
         }
     }
-    if let Whole::Refused(retry) | Whole::Unchecked(retry) = whole {
+    if let Whole::Refused(retry) = whole {
         if sent {
             if let Some(seconds) = seconds_until(retry) {
                 add("Retry-After", seconds.into());

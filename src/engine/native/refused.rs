@@ -14,7 +14,7 @@ use super::{Part, Settled};
 
 impl Settled<'_> {
     /// How much room its limit was asked for by `plan`.
-    fn room(&self, plan: &Plan<'_>) -> Option<u64> {
+    pub(super) fn room(&self, plan: &Plan<'_>) -> Option<u64> {
         match self.touch.part {
             Part::Charged(index) => plan.charges[index].op.room(),
             Part::Unnamed | Part::Unpriced | Part::Looked(_) | Part::Stopped(_) => None,
@@ -24,14 +24,6 @@ impl Settled<'_> {
     /// Why its limit refuses, by `answer` to `plan`.
     pub(super) fn reason(&self, plan: &Plan<'_>, answer: &Answer) -> Reason {
         Reason::of(self, self.room(plan), answer)
-    }
-
-    /// Whether its limit refuses by its policy: by `answer`, nobody could look at it.
-    #[inline]
-    pub(super) fn is_unchecked(&self, plan: &Plan<'_>, answer: &Answer) -> bool {
-        answer.degraded.is_some()
-            && self.refusal().is_some()
-            && self.reason(plan, answer) == Reason::StoreUnavailable
     }
 }
 

@@ -70,8 +70,9 @@ impl Embedded {
         self.engine.limits().swap(rules(document));
     }
 
-    /// What came of asking `limit` of `domain` on `tier`, so often admitted, refused, and let pass over its number.
-    pub(crate) fn tallied(&self, domain: &str, limit: &str, tier: &str) -> [u64; 3] {
+    /// What came of asking `limit` of `domain` on `tier`, so often admitted, refused, let pass over its number, and refused
+    /// unchecked.
+    pub(crate) fn tallied(&self, domain: &str, limit: &str, tier: &str) -> [u64; 4] {
         let rules = self.engine.limits().load();
         let tallies = &rules.tallies()[&TallyLabels { domain, limit, tier }];
         Tallied::ALL.map(|what| tallies.iter().map(|tally| tally.of(what)).sum())

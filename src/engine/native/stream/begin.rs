@@ -141,7 +141,7 @@ async fn conclude<S: Store>(
     let reached = plan.stop(domain, answer);
     let Answer { at, ref outcomes, .. } = *answer;
     let decision = answers::decide(domain, engine.settings.enforcement, plan, answer);
-    plan.settled(outcomes).for_each(|each| each.tally(decision.code));
+    plan.settled(outcomes).for_each(|each| each.tally(decision.code, |each| each.room(plan), answer));
     if decision.code == Code::OverLimit {
         refused::write_down(engine, domain, request, plan, answer, asked);
     }
