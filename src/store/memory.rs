@@ -34,6 +34,7 @@ use super::{
     Settle, Settled, Store, StoreError,
 };
 use records::Records;
+use reserve::full;
 use rounds::Rounds;
 use shard::{Places, Shard};
 use step::Step;
@@ -136,7 +137,7 @@ impl MemoryStore {
             ([charge], []) if charge.freed_by != FreedBy::Holders => {
                 self.charge_one(charge, call.admission, at)
             }
-            _ => Answer { at, outcomes: Step::run(self, call, at), degraded: None },
+            _ => Step::run(self, call, at),
         }
     }
 
@@ -183,7 +184,7 @@ impl MemoryStore {
         let mut shard = self.shards[self.shard_of(charge.key.id)].0.lock();
         shard.tell_before(charge.key.id);
         let Some(counter) = shard.get(charge.key.id) else {
-            return answer(self.welcome(&mut shard, charge, overrun, at));
+            return self.welcome(&mut shard, charge, overrun, at);
         };
         let outcome = counter.state.charge(charge.rule, charge.op, overrun, at);
         if charge.op.is_made(&outcome, overrun) {
@@ -199,22 +200,25 @@ impl MemoryStore {
 
     /// Charges a counter that is not there. What does not change it needs no place.
     #[cold]
-    fn welcome(&self, shard: &mut Shard, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Outcome {
+    fn welcome(&self, shard: &mut Shard, charge: &Charge<'_>, overrun: Overrun, at: Timestamp) -> Answer {
+        let answer = |outcome| Answer { at, outcomes: smallvec![outcome], degraded: None };
         let mut state = State::fresh(charge.rule.window);
         let outcome = ask(&mut state, charge.rule, charge.op, overrun, at);
         if !charge.op.is_made(&outcome, overrun) {
-            return outcome;
+            return answer(outcome);
         }
         let idle_from = idle_from(&outcome, &state, charge.rule, at);
         if shard.insert(charge.key.id, state, idle_from, at, &self.places).is_some() {
-            return outcome;
+            return answer(outcome);
         }
         match charge.on_error {
             OnError::Local => {
                 let mut newcomers = self.shared.lock();
-                ask(shared(&mut newcomers, charge), charge.rule, charge.op, overrun, at)
+                answer(ask(shared(&mut newcomers, charge), charge.rule, charge.op, overrun, at))
             }
-            OnError::Allow | OnError::Deny => charge.stand_in(),
+            OnError::Allow | OnError::Deny => {
+                Answer { degraded: charge.op.adds().then(full), ..answer(charge.stand_in()) }
+            }
         }
     }
 }
@@ -291,6 +295,11 @@ impl Op {
     fn is_made(self, outcome: &Outcome, overrun: Overrun) -> bool {
         let only_looks = matches!(self, Self::Take { charge: 0, .. } | Self::GiveBack { units: 0 });
         !only_looks && (outcome.is_admitted() || overrun == Overrun::Count)
+    }
+
+    /// Whether anything is to be counted or held by it. What takes off does nothing to a counter that is not there.
+    fn adds(self) -> bool {
+        matches!(self, Self::Take { charge: 1.., .. } | Self::Set { units: 1.. } | Self::Hold { .. })
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tollgate::clock::Clock;
 use tollgate::engine::{
     Check, Code, Decision, DescriptorStatus, Enforcement, Engine, EngineSettings, InvalidRequest, Switch,
 };
-use tollgate::limits::{LimitsHandle, Metadata, Tallied, TallyLabels, WireUnit};
+use tollgate::limits::{KeySecret, LimitsHandle, Metadata, Tallied, TallyLabels, WireUnit};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
 
 use crate::support::embedded::{Ask, Embedded, NOON, header, rules};
 use crate::support::gone::Gone;
@@ -826,6 +828,35 @@ async fn a_pass_for_want_of_the_store_says_nothing_that_nobody_knows() {
     }
     let size = told_without_a_store(headers, "limit=bulk user=u").await;
     assert!(header(&size, "X-RateLimit-Remaining").is_some(), "no store is needed for that");
+}
+
+#[tokio::test]
+async fn a_pass_for_want_of_a_place_says_nothing_that_nobody_knows() {
+    let store = MemoryStore::new(MemorySettings { max_keys: 2 }, Clock::manual(NOON), KeySecret([7; 16]));
+    let limits = LimitsHandle::new(rules(&format!("{SHOP}    headers: {{standings: true}}\n")));
+    let engine = Arc::new(Engine::new(limits.clone(), store, EngineSettings::default()));
+    let told = async |ask: Ask| engine.check(ask.request()).await.unwrap();
+    let remaining = |decision: &Decision| header(decision, "X-RateLimit-Remaining");
+    for user in ["u", "v"] {
+        let counted = told(ask(&format!("limit=assets user={user}"))).await;
+        assert_eq!(remaining(&counted).as_deref(), Some("1"), "{user}");
+    }
+    let newcomer = ask("limit=assets user=w");
+    for alone_or_not in [newcomer.clone(), newcomer.clone().and("limit=assets user=x")] {
+        let passed = told(alone_or_not).await;
+        assert_eq!((passed.code, remaining(&passed)), (Code::Ok, None));
+        assert!(passed.statuses.iter().all(|status| *status == DescriptorStatus::UNLIMITED));
+    }
+    let back = told(newcomer.give_back()).await;
+    assert_eq!(remaining(&back).as_deref(), Some("2"), "nothing has to be kept to have nothing");
+    let beside = told(ask("limit=assets user=u").and("limit=assets user=w")).await;
+    assert_eq!(remaining(&beside).as_deref(), Some("0"), "what is known is told");
+    assert_eq!(beside.statuses[1], DescriptorStatus::UNLIMITED);
+    let refused = told(ask("limit=money user=w")).await;
+    assert_eq!((refused.code, remaining(&refused)), (Code::OverLimit, None));
+    let rules = limits.load();
+    let money = &rules.tallies()[&TallyLabels { domain: "shop", limit: "money", tier: "free" }];
+    assert_eq!(money.iter().map(|tally| tally.of(Tallied::Unchecked)).sum::<u64>(), 1);
 }
 
 #[tokio::test]

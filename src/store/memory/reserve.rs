@@ -46,7 +46,7 @@ impl MemoryStore {
             step.share = step.fitting(call.whole());
         }
         let outcomes = step.all_or_none();
-        let (share, round, degraded) = (step.share, step.round, step.wants_places(&outcomes));
+        let (share, round, degraded) = (step.share, step.round, step.wants_places());
         records.enter(round);
         let is_refused = all_or_none(call.charges).is_refused(&outcomes);
         if !is_refused {
@@ -64,16 +64,15 @@ impl MemoryStore {
     }
 
     fn replay(&self, call: Reserve<'_>, record: &Record, at: Timestamp) -> Reserved {
-        let answer = |outcomes| Answer { at, outcomes, degraded: None };
         if record.body != call.body {
-            return Reserved { answer: answer(Outcomes::new()), hold: Hold::Conflict };
+            let answer = Answer { at, outcomes: Outcomes::new(), degraded: None };
+            return Reserved { answer, hold: Hold::Conflict };
         }
-        let outcomes = Step::run(self, all_or_none(&call.looks()), at);
         let hold = match record.state {
             Reservation::Unheld => Hold::Unheld,
             _ => Hold::Replayed(record.grant()),
         };
-        Reserved { answer: answer(outcomes), hold }
+        Reserved { answer: Step::run(self, all_or_none(&call.looks()), at), hold }
     }
 }
 

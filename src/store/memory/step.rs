@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::algorithm::{HoldId, Holder, Op, Outcome, Overrun, Share, State};
 use crate::clock::Timestamp;
 use crate::limits::OnError;
-use crate::store::{Admission, Binding, Call, Charge, Outcomes, StoreError};
+use crate::store::{Admission, Answer, Binding, Call, Charge, Outcomes, StoreError};
 
 use super::reserve::full;
 use super::rounds::Round;
@@ -48,7 +48,7 @@ pub(super) const NOBODY: Holder = Holder { id: HoldId(0), until: Timestamp(0) };
 impl<'m, 'c> Step<'m, 'c> {
     /// Does all that `call` asks of `store`.
     #[inline(never)]
-    pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Outcomes {
+    pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Answer {
         let mut step = Self::begin(store, call, at, NOBODY);
         let outcomes = match call.admission {
             Admission::AllOrNone => step.all_or_none(),
@@ -58,8 +58,9 @@ impl<'m, 'c> Step<'m, 'c> {
         if !call.expenses.is_empty() {
             store.trails.spend(at, step.round, call.spent(&outcomes));
         }
+        let degraded = step.wants_places();
         step.stand_up();
-        outcomes
+        Answer { at, outcomes, degraded }
     }
 
     /// Gives every charge of `call` its seat. Whoever begins has to [`stand_up`](Self::stand_up) in the end.
@@ -139,10 +140,10 @@ impl<'m, 'c> Step<'m, 'c> {
         charges.into_iter().any(|(seat, charge)| matches!(seat.at, At::Nowhere) && is_lost(charge))
     }
 
-    /// Why some of `outcomes` are refusals of no counter: there is no place for one.
-    pub(super) fn wants_places(&self, outcomes: &[Outcome]) -> Option<StoreError> {
-        let mut refused = self.seats.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_admitted());
-        refused.any(|(seat, _)| matches!(seat.at, At::Nowhere)).then(full)
+    /// Why some outcomes are of no counter: there is no place for one.
+    pub(super) fn wants_places(&self) -> Option<StoreError> {
+        let mut charges = self.seats.iter().zip(self.call.charges);
+        charges.any(|(seat, charge)| matches!(seat.at, At::Nowhere) && charge.op.adds()).then(full)
     }
 
     /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.

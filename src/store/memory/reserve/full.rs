@@ -34,7 +34,7 @@ impl MemoryStore {
         let mut step = Step::begin(self, spent, at, NOBODY);
         let outcomes = step.all_or_none();
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
-        let degraded = step.wants_places(&outcomes);
+        let degraded = step.wants_places();
         records.enter(step.round);
         if hold == Hold::Unheld {
             self.trails.spend(at, step.round, call.expenses);
