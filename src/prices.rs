@@ -121,7 +121,12 @@ impl PriceTable {
         self.models.get(index)
     }
 
-    /// The name of that model; `name` as it is, if there is none.
+    /// The model that has this very name or alias. Case does not count.
+    pub fn exactly(&self, name: &[u8]) -> Option<&Model> {
+        self.models.get(*self.by_name.get(&name::folded(name))?)
+    }
+
+    /// The name of the model that callers mean by `name`; `name` as it is, if there is none.
     pub fn name_of<'n>(&'n self, name: &'n [u8]) -> &'n [u8] {
         self.model(name).map_or(name, |model| model.name.as_bytes())
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    AuditQuery, Change, ChangeTerms, Engine, EngineSettings, Mistake, Operate, OperateError, SetPrice,
-    SetTier, Source, UpdateLimit, Who,
+    AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Mistake, Operate,
+    OperateError, SetPrice, SetTier, Source, UpdateLimit, Who,
 };
 use tollgate::limits::{Entry, LimitsHandle, Number};
+use tollgate::prices::{Class, Tokens};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Store, StoreError};
 
@@ -202,4 +203,58 @@ async fn what_is_set_over_a_domain_that_is_gone_is_listed_by_its_name() {
     let back = UpdateLimit { domain: Some(b"shop"), ..on_tier("free", "month", BACK) };
     assert_eq!(shop.update(back).await.version, 2);
     assert!(shop.engine.list(Some(b"shop")).is_err(), "nothing is left of it");
+}
+
+const DEARER: &str = "
+    gpt-5:
+    - {input: 10.00, output: 30.00}
+    - {above: 200k, input: 20.00, output: 60.00}
+  aliases: {five: gpt-5}
+";
+
+#[tokio::test]
+async fn a_price_is_of_the_model_that_was_named_and_of_no_other() {
+    let shop = Shop::new();
+    let price = async |model: &'static str, input: &'static str, caution| {
+        let usd: Vec<(&[u8], &[u8])> = vec![(b"input", input.as_bytes()), (b"output", b"30")];
+        let terms = ChangeTerms { caution, ..ChangeTerms::default() };
+        shop.set_price(SetPrice { model: model.as_bytes(), usd, from: None, terms }).await
+    };
+    let (kept, forced) = (Caution::Kept, Caution::Forced);
+    for model in ["gpt-5-2026-08-07", "azure/gpt-5", "openai/GPT-5@20260807"] {
+        let error = price(model, "11", kept).await.unwrap_err();
+        let text =
+            format!("model: '{model}' has no prices yet; did you mean 'gpt-5'? send force if it is meant");
+        assert_eq!((error.mistake(), error.to_string()), (Mistake::Guarded, text));
+    }
+    let snapshot = price("gpt-5-2026-08-07", "99", forced).await.unwrap();
+    assert_eq!(&*snapshot.model, "gpt-5-2026-08-07");
+    let cost = |model: &str| {
+        let mut tokens = Tokens::default();
+        tokens.add(Class::Input, 1_000_000).unwrap();
+        shop.limits.load().prices.cost(model.as_bytes(), &tokens, NOON).unwrap().nanos / 1_000_000_000
+    };
+    assert_eq!(["gpt-5", "azure/gpt-5", "gpt-5-2026-08-07"].map(cost), [10, 10, 99]);
+    assert_eq!(&*price("GPT-5-2026-08-07", "98", kept).await.unwrap().model, "gpt-5-2026-08-07");
+}
+
+#[tokio::test]
+async fn prices_of_long_calls_do_not_go_unseen() {
+    let shop = Shop::new();
+    let files = FILE.replace("\n    gpt-5: {input: 10.00, output: 30.00}\n", DEARER);
+    shop.limits.swap(rules(&files));
+    let price = async |caution| {
+        let usd: Vec<(&[u8], &[u8])> = vec![(b"input", b"11"), (b"output", b"30")];
+        let terms = ChangeTerms { caution, ..ChangeTerms::default() };
+        shop.set_price(SetPrice { model: b"FIVE", usd, from: None, terms }).await
+    };
+    let error = price(Caution::Kept).await.unwrap_err();
+    assert_eq!(error.mistake(), Mistake::Guarded);
+    assert_eq!(
+        error.to_string(),
+        "force: 'gpt-5' has other prices above 200000 tokens of input, which only a file can say and which \
+         would go; send force if it is meant"
+    );
+    assert_eq!(&*price(Caution::Forced).await.unwrap().model, "gpt-5");
+    price(Caution::Kept).await.unwrap();
 }

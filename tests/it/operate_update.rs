@@ -249,6 +249,16 @@ async fn a_mistake_changes_nothing_and_says_what_to_write() {
             "limit: 'login' is kept per email|ip, which the entries do not say",
         ),
         (
+            of_subject("user=u kit=", "kits", number(4)),
+            invalid,
+            "subject.entries: 'kit' has no value, and names nobody",
+        ),
+        (
+            of_subject("colour=red", "month", number(4)),
+            invalid,
+            "subject.entries: no limit is kept per 'colour'; there are email, ip, kit, user",
+        ),
+        (
             of_subject("kit=k", "kits", number(4)),
             invalid,
             "limit: 'kits' is kept per user+kit, which the entries do not say",
@@ -339,7 +349,11 @@ async fn prices_hold_from_an_instant_on() {
             &[("inpt", "1")],
             "usd_per_million: there is no class of tokens 'inpt'; did you mean 'input'?",
         ),
-        ("gpt-5", &[("input", "-1")], "usd: it is not a decimal number of dollars; write it as 5.00"),
+        (
+            "gpt-5",
+            &[("input", "-1")],
+            "usd_per_million: for input, it is not a decimal number of dollars; write it as 5.00",
+        ),
         (
             "gpt-5",
             &[("input", "9")],

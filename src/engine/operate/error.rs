@@ -50,6 +50,9 @@ pub enum OperateError {
     /// An entry that names nobody: it must not stand for everybody.
     #[error("subject.entries: '{0}' has no value, and names nobody")]
     EmptyEntry(String),
+    /// What is no address, where one is counted.
+    #[error("subject.entries: '{0}' is no address; write one such as 192.0.2.7 or 2001:db8::7")]
+    NoAddress(String),
     /// A limit is kept for something that the entries do not name.
     #[error("limit: '{limit}' is kept per {subjects}, which the entries do not say")]
     OtherSubject {
@@ -135,9 +138,28 @@ pub enum OperateError {
         /// Whether another is meant, if one is near.
         near: String,
     },
+    /// A price that would take the place of several.
+    #[error(
+        "force: '{model}' has other prices above {above} tokens of input, which only a file can say and which would go; \
+         send force if it is meant"
+    )]
+    DropsSteps {
+        /// The model.
+        model: String,
+        /// Above how much input the first of them holds.
+        above: u64,
+    },
     /// No class of tokens.
     #[error("usd_per_million: there is no class of tokens {0}")]
     UnknownClass(Near),
+    /// A price that is none.
+    #[error("usd_per_million: for {class}, {wrong}")]
+    ClassPrice {
+        /// The class of tokens.
+        class: &'static str,
+        /// What is wrong with it.
+        wrong: InvalidDecimal,
+    },
     /// A price from the past on.
     #[error("effective_from: is past, and what was charged by then stays charged; leave it out for now")]
     FromPast,
@@ -214,6 +236,7 @@ impl OperateError {
             Self::Stale { .. } | Self::FutureVersion { .. } => Mistake::Stale,
             Self::NeedsForce { .. }
             | Self::NewModel { .. }
+            | Self::DropsSteps { .. }
             | Self::ReferenceDomain(_)
             | Self::NothingToOperate => Mistake::Guarded,
             Self::NoRoom(_) => Mistake::Full,
@@ -271,10 +294,14 @@ pub(super) fn check_reason(reason: &str) -> Result<(), OperateError> {
     }
 }
 
-/// Reads dollars as they travel.
+/// Reads dollars as they travel, in the field `usd`.
 pub(super) fn dollars(text: &[u8]) -> Result<NanoUsd, OperateError> {
-    let text = std::str::from_utf8(text).map_err(|_| InvalidDecimal::Form)?;
-    Ok(NanoUsd::parse_decimal(text)?)
+    Ok(dollars_of(text)?)
+}
+
+/// Reads dollars as they travel.
+pub(super) fn dollars_of(text: &[u8]) -> Result<NanoUsd, InvalidDecimal> {
+    NanoUsd::parse_decimal(std::str::from_utf8(text).map_err(|_| InvalidDecimal::Form)?)
 }
 
 /// What somebody wrote, or its beginning.
