@@ -33,7 +33,7 @@ use super::hold::Known;
 use super::request::{CheckRequest, InvalidRequest};
 use super::{Engine, watch};
 
-pub(super) use about::{about, subject_in};
+pub(super) use about::{about, is_plausible, read_as, subject_in};
 pub(super) use breaker::breaker_of;
 pub(super) use effect::{Asked, op};
 pub(super) use kept::{Kept, KeptFor};

@@ -1,7 +1,7 @@
 //! What operators look at and change: limits, what subjects have used of them, breakers.
 //!
-//! Types without any wire. Whatever is changed is in the log, with the reason, before it is answered. Subjects are not:
-//! they are the callers'.
+//! Types without any wire. Whatever is changed is a record of the audit, with the reason, before it is answered. Whose it is
+//! stands there as a keyed hash: values are the callers'.
 
 mod ask;
 mod audit;

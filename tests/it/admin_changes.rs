@@ -84,6 +84,10 @@ fn errors_name_the_fields_of_http() {
     ] {
         assert_eq!(against(&page, path, &body), text, "{path} {body}");
     }
+    let (_, problem) =
+        page.post("/tier", &json!({"domain": "aurastream", "subject": {"colour": "red"}, "tier": "pro"}));
+    let text = problem["error"].as_str().unwrap();
+    assert!(text.starts_with("subject: no limit is kept per 'colour'; there are "), "{text}");
     let stale = |version: u64| against(&page, CREATIONS, &json!({"value": 6, "version": version}));
     assert_eq!(page.put(CREATIONS, &json!({"value": 5})).0, 200);
     assert_eq!(stale(0), "version: was changed by record 1 since version 0; read it again");

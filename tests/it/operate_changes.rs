@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Mistake, Operate,
-    OperateError, SetPrice, SetTier, Source, UpdateLimit, Who,
+    AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Listing, Mistake, Operate,
+    OperateError, ResetSubject, SetPrice, SetTier, Source, UpdateLimit, Who,
 };
 use tollgate::limits::{Entry, LimitsHandle, Number};
 use tollgate::prices::{Class, Tokens};
@@ -257,4 +257,53 @@ async fn prices_of_long_calls_do_not_go_unseen() {
     );
     assert_eq!(&*price(Caution::Forced).await.unwrap().model, "gpt-5");
     price(Caution::Kept).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_is_the_same_one_for_operators_and_calls() {
+    let shop = Shop::new();
+    shop.update(of_subject("remote_address=2001:db8::1", "login", Change::Number(4))).await;
+    assert_eq!(shop.passing("limit=login ip=2001:db8::99", 9).await, 4);
+    assert_eq!(shop.passing("limit=login masked_remote_address=2001:db8::/64", 9).await, 0, "the same");
+    assert_eq!(shop.passing("limit=login ip=2001:db8:0:1::1", 9).await, 5);
+    let reset = async |pairs: &'static str| {
+        let who = Who { domain: None, entries: entries(pairs).collect() };
+        shop.engine.reset(&ann(), ResetSubject { who, limits: Vec::new(), reason: "" }).await.map(|_| ())
+    };
+    assert_eq!(reset("masked_remote_address=2001:db8::5/128").await, Ok(()));
+    assert_eq!(shop.passing("limit=login remote_address=2001:db8::7", 9).await, 4);
+    shop.set_tier("remote_address=::ffff:192.0.2.7", Some("studio")).await.unwrap();
+    assert_eq!(shop.passing("limit=api ip=192.0.2.7", 70).await, 70);
+    assert_eq!(shop.passing("limit=api ip=192.0.2.8", 70).await, 30);
+    let keys = |listed: Listing| {
+        let own = listed.own.into_iter().map(|own| own.subject.key);
+        own.chain(listed.assigned.into_iter().map(|tier| tier.subject.key)).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(shop.list()), ["ip".into(), Box::<str>::from("ip")]);
+    let records = async |key: &'static str, value: &'static str| {
+        let subject = Some(Entry { key: key.as_bytes(), value: value.as_bytes() });
+        let page = shop.engine.audit(AuditQuery { subject, ..AuditQuery::default() }).await;
+        page.map(|page| page.records.len())
+    };
+    assert_eq!(records("ip", "2001:db8::42").await, Ok(2));
+    assert_eq!(records("remote_address", "192.0.2.7").await, Ok(1));
+
+    let no_address = |of: &str| OperateError::NoAddress(of.to_owned());
+    assert_eq!(records("ip", "notanip").await, Err(no_address("notanip")));
+    assert_eq!(reset("remote_address=10.0.0").await, Err(no_address("10.0.0")));
+    assert_eq!(shop.set_tier("ip=notanip", Some("pro")).await.unwrap_err(), no_address("notanip"));
+    let own = of_subject("ip=notanip", "login", Change::Number(4));
+    assert_eq!(shop.try_update(own).await.unwrap_err(), no_address("notanip"));
+    assert_eq!(reset("ip=192.0.2.7 remote_address=192.0.2.8").await.unwrap_err().mistake(), Mistake::Invalid);
+}
+
+#[tokio::test]
+async fn an_address_in_a_path_is_the_same_one_as_any() {
+    let shop = Shop::new();
+    let file = "domains: {shop: {limits: {from: 2/1h per ip}, routes: {'GET /from/{ip}': [from]}}}";
+    shop.limits.swap(rules(file));
+    assert_eq!(shop.passing("method=GET path=/from/2001:db8::1", 3).await, 2);
+    assert_eq!(shop.passing("method=GET path=/from/2001:db8::2 ip=10.0.0.1", 3).await, 0);
+    shop.update(of_subject("ip=2001:db8::3", "from", Change::Number(3))).await;
+    assert_eq!(shop.passing("method=GET path=/from/2001:db8::4", 3).await, 1);
 }

@@ -8,6 +8,7 @@ use crate::engine::usage::{Object, subject_hash};
 use crate::limits::{Captures, Entry, KeySecret, NativeDomain};
 use crate::prices::Model;
 
+use super::address::Address;
 use super::reading::{Reading, sent};
 use super::select::{Selection, route};
 
@@ -51,6 +52,19 @@ pub(in crate::engine) fn about(
     }
     about.object("subject", subject);
     about.finish()
+}
+
+/// The key by which calls are read that bring `key`: Envoy has names of its own for the address of a caller.
+pub(in crate::engine) fn read_as(key: &[u8]) -> &[u8] {
+    match key {
+        b"remote_address" | b"masked_remote_address" => b"ip",
+        key => key,
+    }
+}
+
+/// Whether `value` is one that `key` may have: an address, if it is the caller's.
+pub(in crate::engine) fn is_plausible(key: &[u8], value: &[u8]) -> bool {
+    read_as(key) != b"ip" || Address::is_one(value)
 }
 
 /// The keyed hash of the subject that has the `value` of `key`, as `domain` reads it; `None` if that is nobody.

@@ -33,6 +33,11 @@ impl<'a> Address<'a> {
         }
     }
 
+    /// Whether `sent` is an address, with or without a mask.
+    pub(super) fn is_one(sent: &[u8]) -> bool {
+        std::str::from_utf8(sent).ok().and_then(masked).is_some()
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::AsSent(sent) => sent,
@@ -102,5 +107,8 @@ mod tests {
         assert_eq!(Address::of(b"2001:db8::1", 128).as_bytes(), b"2001:db8::1/128");
         assert_eq!(Address::of(b"2001:db8::1", 0).as_bytes(), b"::/0");
         assert_eq!(Address::of(b"\xff\x00", 64).as_bytes(), b"\xff\x00");
+        for (sent, is_one) in [("::1", true), ("10.0.0.0/8", true), ("10.0.0", false), ("", false)] {
+            assert_eq!(Address::is_one(sent.as_bytes()), is_one, "{sent}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! How the entries of a descriptor are read for subjects and tiers.
 //!
-//! What the path captured comes first, since it beats what was sent; then the caller's address, in its normal form
-//! and under its one name; then what was sent.
+//! What the path captured comes first, since it beats what was sent. A caller's address is in its normal form, whoever says
+//! it, and under its one name.
 
 use std::cell::OnceCell;
 
@@ -29,12 +29,15 @@ impl<'a> Reading<'a> {
     /// An empty value is none, since an empty header names nobody. Nor does a later entry stand in for it: what the
     /// caller sent must not take the place of what its path left empty.
     pub(super) fn value_of(&self, key: &[u8]) -> Option<&[u8]> {
-        let captured = self.captures.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
-        let value = captured.or_else(|| match key {
+        let value = match key {
             b"ip" => self.address(),
-            key => sent(self.sent, key),
-        });
+            key => self.captured(key).or_else(|| sent(self.sent, key)),
+        };
         value.filter(|value| !value.is_empty())
+    }
+
+    fn captured(&self, key: &[u8]) -> Option<&'a [u8]> {
+        self.captures.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 
     /// The caller's address, by whichever name it was sent.
@@ -42,7 +45,8 @@ impl<'a> Reading<'a> {
         let find = || {
             let names = [&b"ip"[..], b"remote_address", b"masked_remote_address"];
             let mut values = names.into_iter().filter_map(|name| sent(self.sent, name));
-            values.find(|value| !value.is_empty()).map(|value| Address::of(value, self.ipv6_prefix))
+            let value = self.captured(b"ip").or_else(|| values.find(|value| !value.is_empty()));
+            value.map(|value| Address::of(value, self.ipv6_prefix))
         };
         self.address.get_or_init(find).as_ref().map(Address::as_bytes)
     }

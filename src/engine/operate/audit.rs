@@ -3,13 +3,12 @@
 use crate::audit::{Asked, Head, Record};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::engine::native::subject_in;
 use crate::limits::{Entry, SubjectId};
 use crate::store::Store;
 
 use super::error::OperateError;
 use super::record::journal;
-use super::who::{domain, natives, secret};
+use super::who::{check_value, domain, natives, secret, subject_of};
 
 /// The most records of a page.
 const MOST_RECORDS: usize = 1000;
@@ -73,9 +72,8 @@ fn whom<S: Store>(
         Some(_) => domain(&rules, name)?,
         None => *natives(&rules).first().ok_or(OperateError::NothingToOperate)?,
     };
-    let hash = subject_in(domain, entry.key, entry.value, secret(engine)?);
-    let key = String::from_utf8_lossy(entry.key).into();
-    hash.map(|hash| SubjectId { key, hash }).ok_or(OperateError::SeveralSubjects)
+    check_value(entry)?;
+    subject_of(domain, entry, secret(engine)?).ok_or(OperateError::SeveralSubjects)
 }
 
 fn place(page: &[u8]) -> Result<Option<u64>, OperateError> {

@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 
 use crate::audit::{Action, Actor, Event, Set};
 use crate::calendar::in_utc;
+use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::engine::native::subject_in;
 use crate::limits::{NativeDomain, Overlay, Placed, SubjectId, Target, Value};
 use crate::store::Store;
 
@@ -14,7 +14,7 @@ use super::error::{Near, OperateError, check_reason};
 use super::record::{Deed, record, target_of};
 use super::set_number::head;
 use super::update::{ChangeTerms, SetTier, TierChanged};
-use super::who::{domain, secret};
+use super::who::{domain, secret, subject_of};
 
 pub(super) async fn set_tier<S: Store>(
     engine: &Engine<S>,
@@ -30,34 +30,56 @@ pub(super) async fn set_tier<S: Store>(
     let tier = request.tier.map(|name| named(domain, name)).transpose()?;
     let subject = whom(engine, domain, request)?;
     let until = request.until.filter(|_| tier.is_some());
-    let target = Target::Tier { domain: domain.name.clone(), subject: subject.clone() };
-    let deed = Deed {
-        actor,
-        action: Action::SetTier,
-        domain: Some(&domain.name),
-        target: target_of(std::slice::from_ref(&subject), []),
-        reason: request.terms.reason,
-    };
+    let assigning = Assigning { request, domain, subject, tier, until, now };
     let before = Mutex::new(None);
     let version = record(engine, |overlay: &Overlay| {
-        let placed = overlay.get(&target).filter(|placed| placed.holds_at(now));
-        let version = placed.map_or(0, |placed| placed.version);
-        request.terms.check_version(version, overlay.last_change(&target), head)?;
-        if tier.is_some() && !overlay.has_room_for(&target, now) {
-            return Err(OperateError::NoRoom(Overlay::MOST_OF_SUBJECTS));
-        }
-        let was = placed.and_then(name_of);
-        let event = deed.event(tier_json(was.as_deref(), None), tier_json(tier, until.map(in_utc)));
+        let (was, event) = assigning.judge(actor, overlay, head)?;
         *before.lock() = was;
-        let target = target.clone();
-        let set = match tier {
-            Some(tier) => Set::Place { target, value: Value::Tier(tier.into()), until },
-            None => Set::Remove { target },
-        };
-        Ok(Event { sets: vec![set], ..event })
+        Ok(event)
     });
     let version = version.await?;
     Ok(TierChanged { before: before.into_inner(), after: tier.map(Into::into), until, version })
+}
+
+/// A change of who is on which tier.
+struct Assigning<'a> {
+    request: &'a SetTier<'a>,
+    domain: &'a NativeDomain,
+    subject: SubjectId,
+    /// `None` if what is set is to be taken back.
+    tier: Option<&'a str>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Assigning<'_> {
+    /// On which tier the subject was, and what is recorded; or why it is not to be.
+    fn judge(
+        &self,
+        actor: &Actor,
+        overlay: &Overlay,
+        head: u64,
+    ) -> Result<(Option<Box<str>>, Event), OperateError> {
+        let (terms, domain) = (&self.request.terms, self.domain.name.clone());
+        let target = Target::Tier { domain, subject: self.subject.clone() };
+        let placed = overlay.get(&target).filter(|placed| placed.holds_at(self.now));
+        let version = placed.map_or(0, |placed| placed.version);
+        terms.check_version(version, overlay.last_change(&target), head)?;
+        if self.tier.is_some() && !overlay.has_room_for(&target, self.now) {
+            return Err(OperateError::NoRoom(Overlay::MOST_OF_SUBJECTS));
+        }
+        let was = placed.and_then(name_of);
+        let of = target_of(std::slice::from_ref(&self.subject), []);
+        let (action, domain) = (Action::SetTier, Some(&*self.domain.name));
+        let deed = Deed { actor, action, domain, target: of, reason: terms.reason };
+        let after = tier_json(self.tier, self.until.map(in_utc));
+        let event = deed.event(tier_json(was.as_deref(), None), after);
+        let set = match self.tier {
+            Some(tier) => Set::Place { target, value: Value::Tier(tier.into()), until: self.until },
+            None => Set::Remove { target },
+        };
+        Ok((was, Event { sets: vec![set], ..event }))
+    }
 }
 
 /// The tier called `name`, by its name in the file.
@@ -67,17 +89,19 @@ fn named<'r>(domain: &'r NativeDomain, name: &[u8]) -> Result<&'r str, OperateEr
     found.ok_or_else(|| OperateError::UnknownTier(Near::of(name, known())))
 }
 
-/// Whom it is about: one key and its value.
+/// Whom it is about: one key and its value. What is taken back may be of a key that nothing reads any more.
 fn whom<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     request: &SetTier<'_>,
 ) -> Result<SubjectId, OperateError> {
-    request.who.descriptor(domain)?;
-    let [entry] = request.who.entries.as_slice() else { return Err(OperateError::SeveralSubjects) };
-    let hash = subject_in(domain, entry.key, entry.value, secret(engine)?);
-    let key = String::from_utf8_lossy(entry.key).into();
-    hash.map(|hash| SubjectId { key, hash }).ok_or(OperateError::SeveralSubjects)
+    let [entry] = request.who.entries.as_slice() else {
+        return Err(request.who.descriptor(domain).err().unwrap_or(OperateError::SeveralSubjects));
+    };
+    if request.tier.is_some() {
+        request.who.descriptor(domain)?;
+    }
+    subject_of(domain, *entry, secret(engine)?).ok_or(OperateError::SeveralSubjects)
 }
 
 fn name_of(placed: &Placed) -> Option<Box<str>> {

@@ -15,7 +15,7 @@ use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, target_of};
 use super::set_number::number_json;
 use super::update::{Change, LimitChanged, Reach, UpdateLimit};
-use super::who::{domain, secret};
+use super::who::{Who, domain, secret};
 
 /// A number that is set, and not in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +120,8 @@ fn is_of<S: Store>(
     entries: &[Entry<'_>],
 ) -> bool {
     let Ok(secret) = secret(engine) else { return false };
-    let descriptor = Descriptor { entries: entries.iter().copied().collect(), ..Descriptor::default() };
+    let who = Who { domain: None, entries: entries.to_vec() };
+    let descriptor = Descriptor { entries: who.read().collect(), ..Descriptor::default() };
     let is_whole = entries.len() == subject.key.split('+').count();
     is_whole && KeptFor::new(domain, &descriptor, secret).is(subject)
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine::hold::SubjectOf;
-use crate::engine::native::subject_in;
+use crate::engine::native::{is_plausible, read_as, subject_in};
 use crate::engine::request::Descriptor;
 use crate::limits::{Domain, Entry, KeySecret, LimitId, NativeDomain, RuleSet, SubjectId};
 use crate::store::{Store, StoreError};
@@ -26,35 +26,52 @@ impl<'a> Who<'a> {
     ///
     /// What no call could bring, what no limit reads, and that nobody is named.
     pub(super) fn descriptor(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
-        let entries = self.entries.iter().copied().collect();
-        let descriptor = SubjectOf { domain: domain.name.as_bytes(), entries }.descriptor()?;
-        if let Some(entry) = self.entries.iter().find(|entry| !is_read(domain, entry.key)) {
+        let descriptor = SubjectOf { domain: domain.name.as_bytes(), entries: self.read().collect() };
+        let descriptor = descriptor.descriptor()?;
+        if let Some(entry) = self.read().find(|entry| !is_read(domain, entry.key)) {
             let keys = subject_keys(domain).into_iter();
             return Err(OperateError::UnreadEntry(Near::of(entry.key, keys)));
         }
-        let named = || self.entries.iter().filter(|entry| !is_beside(domain, entry.key));
-        let (empty, says_who) =
-            (named().find(|entry| entry.value.is_empty()), |entry: &Entry<'_>| !entry.value.is_empty());
-        match (named().any(says_who), empty) {
-            (false, _) => Err(OperateError::NoSubject(subject_keys(domain).join(", "))),
-            (true, Some(empty)) => Err(OperateError::EmptyEntry(text(empty.key))),
-            (true, None) => Ok(descriptor),
+        let named = || self.read().filter(|entry| !is_beside(domain, entry.key));
+        let says_who = |entry: Entry<'_>| !entry.value.is_empty();
+        if !named().any(says_who) {
+            return Err(OperateError::NoSubject(subject_keys(domain).join(", ")));
         }
+        named().try_for_each(check_value)?;
+        Ok(descriptor)
+    }
+
+    /// The entries, by the keys that calls are read by.
+    pub(super) fn read(&self) -> impl Iterator<Item = Entry<'a>> {
+        self.entries.iter().map(|entry| Entry { key: read_as(entry.key), value: entry.value })
+    }
+}
+
+/// Whether an entry that names somebody can be one of a call that is counted by it.
+pub(super) fn check_value(entry: Entry<'_>) -> Result<(), OperateError> {
+    match entry.value {
+        [] => Err(OperateError::EmptyEntry(text(entry.key))),
+        value if !is_plausible(entry.key, value) => Err(OperateError::NoAddress(text(value))),
+        _ => Ok(()),
     }
 }
 
 impl Who<'_> {
     /// Who is named, without values: a user first.
     pub(super) fn subjects(&self, domain: &NativeDomain, secret: KeySecret) -> Vec<SubjectId> {
-        let named = self.entries.iter().filter(|entry| !is_beside(domain, entry.key));
-        let subject = |entry: &Entry<'_>| {
-            let hash = subject_in(domain, entry.key, entry.value, secret)?;
-            Some(SubjectId { key: String::from_utf8_lossy(entry.key).into(), hash })
-        };
-        let mut subjects: Vec<SubjectId> = named.filter_map(subject).collect();
+        let named = self.read().filter(|entry| !is_beside(domain, entry.key));
+        let mut subjects: Vec<SubjectId> =
+            named.filter_map(|entry| subject_of(domain, entry, secret)).collect();
         subjects.sort_by_key(|subject| *subject.key != *"user");
         subjects
     }
+}
+
+/// Who is named by `entry`, without the value; `None` if that is nobody.
+pub(super) fn subject_of(domain: &NativeDomain, entry: Entry<'_>, secret: KeySecret) -> Option<SubjectId> {
+    let key = read_as(entry.key);
+    let hash = subject_in(domain, key, entry.value, secret)?;
+    Some(SubjectId { key: String::from_utf8_lossy(key).into(), hash })
 }
 
 /// The secret under which subjects are kept whose hash is to last: the one that all instances go by.
@@ -73,10 +90,7 @@ fn is_beside(domain: &NativeDomain, key: &[u8]) -> bool {
 
 /// Whether any limit of `domain` reads entries of `key` for its subject, or they say the tier or the anchor.
 fn is_read(domain: &NativeDomain, key: &[u8]) -> bool {
-    let is_address = matches!(key, b"remote_address" | b"masked_remote_address");
-    let known = subject_keys(domain);
-    is_beside(domain, key)
-        || known.iter().any(|known| known.as_bytes() == key || is_address && *known == "ip")
+    is_beside(domain, key) || subject_keys(domain).iter().any(|known| known.as_bytes() == key)
 }
 
 /// By what limits of `domain` are kept, sorted.

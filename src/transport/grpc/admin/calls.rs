@@ -201,7 +201,7 @@ impl<I: Operate> AdminCalls<I> {
             page: message.page.as_bytes(),
             most: read::count(message.page_size),
         };
-        Ok(write::audit(&self.operate.audit(query).await?))
+        Ok(write::audit(&self.operate.audit(query).await.map_err(in_a_map)?))
     }
 }
 
