@@ -5,6 +5,9 @@ use crate::config::diagnostic::{Field, Fields, Report, shorten};
 use crate::config::short_form::{Quantity, quantity};
 use crate::limits::{ALL_TIERS, Number};
 
+/// What stands in the addresses of operators where a tier would, or beside the tiers in what they are told.
+const OF_OPERATORS: [&str; 5] = ["breaker", "details", "prices", "reset", "usage"];
+
 /// Reads `tier: {from, default, anonymous}`.
 pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice> {
     let mut fields = Fields::of(field.value, "'tier'", report)?;
@@ -17,13 +20,16 @@ pub(super) fn choice(field: Field<'_>, report: &mut Report) -> Option<TierChoice
 /// Reads one tier.
 pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<WrittenTier> {
     let name = At { at: field.at, value: Box::from(field.name) };
-    if field.name.is_empty() || ["*", ALL_TIERS].contains(&field.name) {
-        let message = format!("a tier is called '{}'", field.name);
-        let fix = match field.name {
-            ALL_TIERS => "give it another name: 'all' stands for every tier",
-            _ => "give it a name, such as free",
-        };
-        report.error(field.at, message, fix);
+    let fix = match field.name {
+        "" | "*" => Some("give it a name, such as free"),
+        ALL_TIERS => Some("give it another name: 'all' stands for every tier"),
+        name if OF_OPERATORS.contains(&name) => {
+            Some("give it another name: in /admin/rate-limits/ this one is no tier's")
+        }
+        _ => None,
+    };
+    if let Some(fix) = fix {
+        report.error(field.at, format!("a tier is called '{}'", field.name), fix);
     }
     if field.value.is_null() {
         return Some(WrittenTier { name, extends: None, others: None, numbers: Vec::new() });
