@@ -7,10 +7,13 @@ mod json;
 mod read;
 mod write;
 
+use std::panic::AssertUnwindSafe;
+
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
+use futures_util::FutureExt;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
@@ -67,8 +70,22 @@ struct Admin<I>(AdminCalls<I>);
 type Answer<A> = Result<Response<A>, Status>;
 
 impl<I: Operate> Admin<I> {
+    /// Answers `request` by `call`, which changes nothing: it ends where nobody waits for it any more.
+    async fn read<Q, A, F>(
+        &self,
+        request: Request<Q>,
+        call: impl FnOnce(AdminCalls<I>, Actor, Q) -> F,
+    ) -> Answer<A>
+    where
+        F: Future<Output = Result<A, Problem>> + Send,
+    {
+        let (actor, message) = asked(request)?;
+        let answer = AssertUnwindSafe(call(self.0.clone(), actor, message)).catch_unwind().await;
+        answered(answer.unwrap_or_else(|_| Err(Problem::broken())))
+    }
+
     /// Answers `request` by `call`, even if its caller does not wait for it: what is on the record is also done.
-    async fn answer<Q, A: Send + 'static, F>(
+    async fn write<Q, A: Send + 'static, F>(
         &self,
         request: Request<Q>,
         call: impl FnOnce(AdminCalls<I>, Actor, Q) -> F,
@@ -76,12 +93,21 @@ impl<I: Operate> Admin<I> {
     where
         F: Future<Output = Result<A, Problem>> + Send + 'static,
     {
-        let (_, mut extensions, message) = request.into_parts();
-        let actor = extensions.remove::<Actor>().ok_or_else(|| status::problem(&Refusal::Missing.into()))?;
+        let (actor, message) = asked(request)?;
         let answer = tokio::spawn(call(self.0.clone(), actor, message)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Problem::broken()));
-        answer.map(Response::new).map_err(|problem| status::problem(&problem))
+        answered(answer.unwrap_or_else(|_| Err(Problem::broken())))
     }
+}
+
+/// Who asks, and for what.
+fn asked<Q>(request: Request<Q>) -> Result<(Actor, Q), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    let actor = extensions.remove::<Actor>().ok_or_else(|| status::problem(&Refusal::Missing.into()))?;
+    Ok((actor, message))
+}
+
+fn answered<A>(answer: Result<A, Problem>) -> Answer<A> {
+    answer.map(Response::new).map_err(|problem| status::problem(&problem))
 }
 
 #[tonic::async_trait]
@@ -90,61 +116,58 @@ impl<I: Operate> AdminService for Admin<I> {
         &self,
         request: Request<wire::ListLimitsRequest>,
     ) -> Answer<wire::ListLimitsResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.list_limits(actor, asked).await }).await
+        self.read(request, |calls, actor, asked| async move { calls.list_limits(actor, asked).await }).await
     }
 
     async fn update_limit(
         &self,
         request: Request<wire::UpdateLimitRequest>,
     ) -> Answer<wire::UpdateLimitResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.update_limit(actor, asked).await })
-            .await
+        self.write(request, |calls, actor, asked| async move { calls.update_limit(actor, asked).await }).await
     }
 
     async fn get_usage(&self, request: Request<wire::GetUsageRequest>) -> Answer<wire::GetUsageResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.get_usage(actor, asked).await }).await
+        self.read(request, |calls, actor, asked| async move { calls.get_usage(actor, asked).await }).await
     }
 
     async fn reset_user(&self, request: Request<wire::ResetUserRequest>) -> Answer<wire::ResetUserResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.reset_user(actor, asked).await }).await
+        self.write(request, |calls, actor, asked| async move { calls.reset_user(actor, asked).await }).await
     }
 
     async fn set_tier(&self, request: Request<wire::SetTierRequest>) -> Answer<wire::SetTierResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.set_tier(actor, asked).await }).await
+        self.write(request, |calls, actor, asked| async move { calls.set_tier(actor, asked).await }).await
     }
 
     async fn set_price(&self, request: Request<wire::SetPriceRequest>) -> Answer<wire::SetPriceResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.set_price(actor, asked).await }).await
+        self.write(request, |calls, actor, asked| async move { calls.set_price(actor, asked).await }).await
     }
 
     async fn set_breaker(
         &self,
         request: Request<wire::SetBreakerRequest>,
     ) -> Answer<wire::SetBreakerResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.set_breaker(actor, asked).await }).await
+        self.write(request, |calls, actor, asked| async move { calls.set_breaker(actor, asked).await }).await
     }
 
     async fn list_audit(&self, request: Request<wire::ListAuditRequest>) -> Answer<wire::ListAuditResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.list_audit(actor, asked).await }).await
+        self.read(request, |calls, actor, asked| async move { calls.list_audit(actor, asked).await }).await
     }
 
     async fn explain(&self, request: Request<wire::ExplainRequest>) -> Answer<wire::ExplainResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.explain(actor, asked).await }).await
+        self.read(request, |calls, actor, asked| async move { calls.explain(actor, asked).await }).await
     }
 
     async fn top_consumers(
         &self,
         request: Request<wire::TopConsumersRequest>,
     ) -> Answer<wire::TopConsumersResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.top_consumers(actor, asked).await })
-            .await
+        self.read(request, |calls, actor, asked| async move { calls.top_consumers(actor, asked).await }).await
     }
 
     async fn import_usage(
         &self,
         request: Request<wire::ImportUsageRequest>,
     ) -> Answer<wire::ImportUsageResponse> {
-        self.answer(request, |calls, actor, asked| async move { calls.import_usage(actor, asked).await })
-            .await
+        self.write(request, |calls, actor, asked| async move { calls.import_usage(actor, asked).await }).await
     }
 }
