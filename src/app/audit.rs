@@ -16,6 +16,8 @@ use crate::limits::LimitsHandle;
 use crate::store::Ledger;
 use crate::store::ledger::MemoryLedger;
 
+/// How long calls are kept waiting at start for what was set over the files. Envoy lets all of them pass meanwhile.
+const LONGEST_START: Duration = Duration::from_secs(10);
 /// How soon a record that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How much of what is wrong with files is recorded.
@@ -41,6 +43,14 @@ pub(super) fn open(ledger: Arc<dyn Ledger>, limits: LimitsHandle) -> Journal {
             log_strays(&limits);
         }
     })
+}
+
+/// Reads what is there and puts it in force; where that takes long, what was read by then.
+pub(super) async fn catch_up(journal: &Journal) {
+    if !journal.catch_up_within(LONGEST_START).await {
+        let read = journal.head().number;
+        tracing::warn!(read, after = ?LONGEST_START, "the audit is long: calls are taken before all that was set is in force");
+    }
 }
 
 /// Says in the log where the chain ends: whoever has that can tell later whether anything was cut off.
@@ -101,7 +111,7 @@ pub(super) async fn record_denials(journal: Journal, mut denials: Denials) {
         let name = denial.actor.as_ref().map_or("", |actor| &actor.name);
         let from = denial.from.map(|address| address.to_string()).unwrap_or_default();
         let (action, why, times) = (denial.action.name(), denial.why, denial.times);
-        tracing::warn!(name, from, action, why, times, "somebody was refused at the admin listener");
+        tracing::warn!(name, from, action, why, times, "somebody was refused");
         // The journal tells of what it cannot write.
         _ = journal.append(|_| Ok::<_, ()>(denied(&denial))).await;
     }

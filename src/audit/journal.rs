@@ -18,7 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::Overlay;
 use crate::store::ledger::{Ledger, LedgerError, Line, MemoryLedger, Placing};
 
@@ -31,6 +31,8 @@ pub use state::JournalState;
 
 /// How often it is looked whether others have appended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is put in force what was read of a long chain, while more is.
+const TELL_EVERY: Micros = Micros::from_secs(1);
 /// How many lines are read at once.
 const AT_ONCE: usize = 500;
 /// How often it is tried to append behind others who append all the while.
@@ -236,6 +238,18 @@ impl Journal {
         caught_up
     }
 
+    /// The same for as long as `patience` lasts: what was read by then is in force. Whether that is all.
+    pub async fn catch_up_within(&self, patience: Duration) -> bool {
+        if tokio::time::timeout(patience, self.catch_up()).await.is_ok() {
+            return true;
+        }
+        // Whoever has the book reads on, and publishes what it reads.
+        if let Ok(mut book) = self.0.book.try_lock() {
+            self.publish(&mut book);
+        }
+        false
+    }
+
     /// Records that was not done what is recorded late. What cannot be written now is tried again.
     async fn settle(&self, book: &mut Book) {
         while let Some(event) = book.late.owed().cloned() {
@@ -248,6 +262,7 @@ impl Journal {
     }
 
     async fn read_on(&self, book: &mut Book) -> Result<(), LedgerError> {
+        let mut told = self.0.clock.steady();
         loop {
             let lines = self.0.ledger.read(book.place().max(1), AT_ONCE).await?;
             let read = lines.len();
@@ -255,6 +270,11 @@ impl Journal {
                 Taken::Lost => {}
                 Taken::All if read < AT_ONCE => return Ok(()),
                 Taken::All => tokio::task::yield_now().await,
+            }
+            let now = self.0.clock.steady();
+            if now.0.saturating_sub(told.0) >= TELL_EVERY.0 {
+                told = now;
+                self.publish(book);
             }
         }
     }

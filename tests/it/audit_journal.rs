@@ -520,3 +520,54 @@ async fn a_wide_gap_between_places_is_no_page() {
     assert_eq!(page.records.iter().map(|record| record.number).collect::<Vec<_>>(), [4, 3, 2, 1]);
     assert_eq!(page.next, None);
 }
+
+/// A ledger that does not answer what it is asked behind its first lines, until it is let.
+#[derive(Debug)]
+struct Hanging {
+    ledger: MemoryLedger,
+    let_go: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Ledger for Hanging {
+    fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
+        self.ledger.append(place, line)
+    }
+
+    fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        Box::pin(async move {
+            if from > 1 {
+                self.let_go.clone().wait_for(|go| *go).await.unwrap();
+            }
+            self.ledger.read(from, most).await
+        })
+    }
+
+    fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+        self.ledger.read_back(before, most)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_for_a_long_chain_for_a_while_and_then_reads_on() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (writer, _) = journal(&ledger, &clock);
+    for most in 1..=700 {
+        append(&writer, set(most, None)).await;
+    }
+    let (go, let_go) = tokio::sync::watch::channel(false);
+    let in_force = InForce::default();
+    let put = in_force.clone();
+    let starting = Journal::open(Arc::new(Hanging { ledger, let_go }), clock, move |overlay, now| {
+        put.lock().push((allowed(&overlay).map(|(most, _)| most), now));
+    });
+    assert!(!starting.catch_up_within(std::time::Duration::from_secs(10)).await);
+    // What was read is in force: half a thousand lines are read at once.
+    assert_eq!(*in_force.lock(), [(Some(500), NOON)]);
+    let state = starting.state();
+    assert_eq!((state.head.number, state.is_read), (500, false));
+    assert_eq!(state.problem().unwrap(), "not read to its end yet: what was set later is not in force");
+    go.send_replace(true);
+    assert!(starting.catch_up_within(std::time::Duration::from_secs(10)).await);
+    assert_eq!(in_force.lock().last(), Some(&(Some(700), NOON)));
+    assert_eq!((starting.state().head.number, starting.state().problem()), (700, None));
+}

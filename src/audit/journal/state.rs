@@ -38,7 +38,9 @@ impl JournalState {
                 Some(format!("lost what was there up to record {} {}", lost.number, lost.hash))
             }
             (_, _, Some(broken)) => Some(format!("broken: {broken}; see 'tollgate audit verify'")),
-            (None, None, None) if !self.is_read => Some("not read yet".to_owned()),
+            (None, None, None) if !self.is_read => {
+                Some("not read to its end yet: what was set later is not in force".to_owned())
+            }
             (None, None, None) => None,
         }
     }
