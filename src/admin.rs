@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many connections operators may hold: a few of them, and what probes for them.
 const MAX_CONNECTIONS: usize = 64;
+/// How many of them one address may hold: nobody who asks from elsewhere, and no probe, is shut out by one.
+const MAX_OF_ADDRESS: usize = 16;
 
 /// What the listener answers at `/`. Who asks for more than the first three sends a token.
 const PATHS: &str = "\
@@ -149,6 +151,7 @@ impl std::fmt::Debug for Probe {
 pub fn connections() -> ConnectionSettings {
     ConnectionSettings {
         max_connections: MAX_CONNECTIONS,
+        max_of_address: Some(MAX_OF_ADDRESS),
         protocols: Protocols::Both,
         ..ConnectionSettings::default()
     }

@@ -7,6 +7,7 @@
 mod activity;
 mod greeting;
 mod patient;
+mod places;
 
 use std::net::{self, IpAddr};
 use std::pin::pin;
@@ -18,12 +19,13 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use super::accept::{self, Connection, Connections};
 use activity::Activity;
 use greeting::{Greeted, Greeting};
 use patient::Patient;
+use places::{Full, Place, Places};
 
 use super::tls::Tls;
 use crate::auth::SubjectName;
@@ -42,6 +44,14 @@ pub struct ConnectionSettings {
     /// How long a connection may take to send the head of a request, from its beginning or from the answer
     /// before; so it may be idle for as long. Default 30 s.
     pub head_timeout: Duration,
+    /// How many of them those of one address may have; of IPv6, of one /64. This machine is not bounded. Default: all.
+    pub max_of_address: Option<usize>,
+    /// How long one request may be answered. Default a minute: none here goes on for long but by whoever wants to keep its
+    /// place.
+    pub longest_answer: Duration,
+    /// How long a connection lives before it is asked to come again, whatever is asked on it. One of a peer that has shown a
+    /// certificate lives for ten minutes at most: it may have expired by then, or be trusted no longer. Default an hour.
+    pub max_age: Duration,
     /// How long a peer may leave an answer unread, when no more of it can be sent. Default 10 s.
     pub unread_timeout: Duration,
     /// What is spoken. Default HTTP/1.1.
@@ -66,10 +76,20 @@ pub struct Peer {
     pub names: Arc<[SubjectName]>,
 }
 
+impl Peer {
+    /// How long a connection of it may live, where those of others may for `max_age`.
+    pub(super) fn longest_life(&self, max_age: Duration) -> Duration {
+        if self.names.is_empty() { max_age } else { max_age.min(LIFE_BY_CERTIFICATE) }
+    }
+}
+
 impl Default for ConnectionSettings {
     fn default() -> Self {
         Self {
             max_connections: 512,
+            max_of_address: None,
+            longest_answer: Duration::from_secs(60),
+            max_age: Duration::from_secs(3600),
             head_timeout: Duration::from_secs(30),
             unread_timeout: Duration::from_secs(10),
             protocols: Protocols::Http1,
@@ -81,8 +101,8 @@ impl Default for ConnectionSettings {
 const MAX_STREAMS: u32 = 32;
 /// The largest headers of a request of HTTP/2, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// How long a connection of HTTP/2 lives before it is asked to come again, whatever is asked on it.
-const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+/// How long a connection lives whose peer has shown a certificate.
+const LIFE_BY_CERTIFICATE: Duration = Duration::from_secs(600);
 
 /// How long the calls of a connection that is told to come again may go on.
 const LAST_CALLS: Duration = Duration::from_secs(10);
@@ -140,24 +160,41 @@ async fn asked_to(stop: &mut watch::Receiver<bool>) {
 
 /// Serves each of `connections` for which there is room, until no more come.
 async fn take(mut connections: Connections, served: Served) {
-    let places = Arc::new(Semaphore::new(served.settings.max_connections));
+    let ConnectionSettings { max_connections, max_of_address, .. } = served.settings;
+    let places = Places::new(max_connections, max_of_address);
     let mut told = false;
     while let Some(connection) = connections.recv().await {
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            told = false;
-            tokio::spawn(converse(connection, served.clone(), place));
-        } else if !std::mem::replace(&mut told, true) {
-            tracing::warn!(
-                open = served.settings.max_connections,
-                "too many connections: new ones are closed"
-            );
+        let address = connection.stream.peer_addr().ok().map(|address| address.ip());
+        match places.take(address) {
+            Ok(place) => {
+                told = false;
+                tokio::spawn(converse(connection, address, served.clone(), place));
+            }
+            Err(full) => tell(full, &served.settings, std::mem::replace(&mut told, true)),
+        }
+    }
+}
+
+/// Says in the log why connections are closed, once until one is served again.
+fn tell(full: Full, settings: &ConnectionSettings, was_told: bool) {
+    let open = settings.max_connections;
+    match full {
+        _ if was_told => {}
+        Full::All => tracing::warn!(open, "too many connections: new ones are closed"),
+        Full::Of(address) => {
+            tracing::warn!(%address, "too many connections of one address: new ones of it are closed")
         }
     }
 }
 
 /// Serves one connection to its end, and keeps its `place` until then.
-async fn converse(Connection { stream, open }: Connection, served: Served, place: OwnedSemaphorePermit) {
-    if let Err(error) = begin(stream, served).await {
+async fn converse(
+    Connection { stream, open }: Connection,
+    address: Option<IpAddr>,
+    served: Served,
+    place: Place,
+) {
+    if let Err(error) = begin(stream, address, served).await {
         tracing::debug!(error = &*error, "a connection broke off");
     }
     drop((place, open));
@@ -165,8 +202,8 @@ async fn converse(Connection { stream, open }: Connection, served: Served, place
 
 type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-async fn begin(stream: net::TcpStream, served: Served) -> Result<(), Broken> {
-    let peer = Peer { address: stream.peer_addr().ok().map(|address| address.ip()), ..Peer::default() };
+async fn begin(stream: net::TcpStream, address: Option<IpAddr>, served: Served) -> Result<(), Broken> {
+    let peer = Peer { address, ..Peer::default() };
     let stream = Patient::new(TcpStream::from_std(stream)?, served.settings.unread_timeout);
     let Some(tls) = &served.tls else { return answer(stream, peer, served).await };
     let agreed = tokio::time::timeout(served.settings.head_timeout, tls.accept(stream)).await?;
@@ -187,17 +224,23 @@ async fn answer(stream: impl Stream, peer: Peer, served: Served) -> Result<(), B
     }
 }
 
+/// Speaks HTTP/1.1. A connection that has lived for long is closed behind the answer of the time.
 async fn http1(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
     let Served { router, settings, mut stop, .. } = served;
+    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_answer));
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
-    let mut connection =
-        pin!(protocol.serve_connection(TokioIo::new(stream), Activity::default().watch(router, peer)));
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), activity.watch(router, peer)));
     tokio::select! {
         ended = &mut connection => return Ok(ended?),
-        () = asked_to(&mut stop) => connection.as_mut().graceful_shutdown(),
+        () = asked_to(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            return Ok(connection.await?);
+        }
+        () = tokio::time::sleep(age) => {}
     }
-    Ok(connection.await?)
+    connection.as_mut().graceful_shutdown();
+    Ok(tokio::time::timeout(LAST_CALLS, connection).await??)
 }
 
 /// Speaks HTTP/2. A connection on which nothing has been asked for as long as a head may take, or that has lived for long,
@@ -211,7 +254,7 @@ async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Br
         .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(settings.head_timeout)
         .keep_alive_timeout(settings.unread_timeout);
-    let activity = Activity::default();
+    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_answer));
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), activity.watch(router, peer)));
     tokio::select! {
         ended = &mut connection => return Ok(ended?),
@@ -220,7 +263,7 @@ async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Br
             return Ok(connection.await?);
         }
         () = activity.ceases(settings.head_timeout) => {}
-        () = tokio::time::sleep(LONGEST_LIFE) => {}
+        () = tokio::time::sleep(age) => {}
     }
     connection.as_mut().graceful_shutdown();
     Ok(tokio::time::timeout(LAST_CALLS, connection).await??)

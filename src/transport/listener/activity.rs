@@ -1,8 +1,10 @@
 //! What is asked on a connection, and whether anything is.
 //!
-//! A request counts until the last of its answer is sent, so that a stream of answers is no idleness.
+//! A request counts until the last of its answer is sent, so that a stream of answers is no idleness. None is answered for
+//! ever.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,14 +17,24 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use super::Peer;
 
 /// How many requests are being answered.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Activity(Arc<watch::Sender<usize>>);
+#[derive(Clone, Debug)]
+pub(super) struct Activity {
+    asked: Arc<watch::Sender<usize>>,
+    /// How long each may be.
+    longest: Duration,
+}
 
 impl Activity {
+    /// None yet, of which each may be answered for so long.
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { asked: Arc::default(), longest }
+    }
+
     /// `router`, which is told who asks, and whose requests are counted.
     pub(super) fn watch(&self, router: Router, peer: Peer) -> Watched {
         Watched { service: TowerToHyperService::new(router), peer, activity: self.clone() }
@@ -30,7 +42,7 @@ impl Activity {
 
     /// Resolves once nothing has been asked for as long as `patience`.
     pub(super) async fn ceases(&self, patience: Duration) {
-        let mut asked = self.0.subscribe();
+        let mut asked = self.asked.subscribe();
         loop {
             let is_idle = *asked.borrow_and_update() == 0;
             tokio::select! {
@@ -42,17 +54,21 @@ impl Activity {
     }
 
     fn begin(&self) -> Asked {
-        self.0.send_modify(|asked| *asked += 1);
-        Asked(self.clone())
+        self.asked.send_modify(|asked| *asked += 1);
+        Asked { activity: self.clone(), until: Box::pin(tokio::time::sleep(self.longest)) }
     }
 }
 
 /// That something is asked, for as long as this lives.
-struct Asked(Activity);
+struct Asked {
+    activity: Activity,
+    /// When it has been answered for long enough.
+    until: Pin<Box<Sleep>>,
+}
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.0.send_modify(|asked| *asked -= 1);
+        self.activity.asked.send_modify(|asked| *asked -= 1);
     }
 }
 
@@ -73,14 +89,14 @@ impl Service<Request<Incoming>> for Watched {
         let asked = self.activity.begin();
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.service.call(request);
-        Box::pin(async move { Ok(answering.await?.map(|body| Body::new(Answer { body, _asked: asked }))) })
+        Box::pin(async move { Ok(answering.await?.map(|body| Body::new(Answer { body, asked }))) })
     }
 }
 
-/// The body of an answer, which counts until it is sent.
+/// The body of an answer, which counts until it is sent, and breaks off where that takes too long.
 struct Answer {
     body: Body,
-    _asked: Asked,
+    asked: Asked,
 }
 
 impl hyper::body::Body for Answer {
@@ -91,7 +107,14 @@ impl hyper::body::Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        self.asked
+            .until
+            .as_mut()
+            .poll(context)
+            .map(|()| Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))))
     }
 
     fn is_end_stream(&self) -> bool {
