@@ -2,13 +2,14 @@
 //!
 //! One acceptor feeds any number of runtimes, each of which serves the connections it was dealt to their end.
 //! Callers open few connections and keep them, so that a worker which is given one too many stays so. Running out
-//! of file descriptors slows the acceptor down and never makes it spin.
+//! of file descriptors slows the acceptor down and never makes it spin; where there is [`Room`] for so many only, those beyond
+//! are closed before that.
 
 use std::future::poll_fn;
 use std::io;
 use std::net;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,6 +48,46 @@ pub struct Worker {
     open: Arc<AtomicUsize>,
 }
 
+/// How many connections some workers may have open, and how many were closed since they had.
+#[derive(Debug)]
+pub struct Room {
+    most: usize,
+    open: Vec<Arc<AtomicUsize>>,
+    refused: AtomicU64,
+}
+
+impl Room {
+    /// For `most` at all of `workers`.
+    pub fn of(workers: &[Worker], most: usize) -> Self {
+        let open = workers.iter().map(|worker| worker.open.clone()).collect();
+        Self { most, open, refused: AtomicU64::new(0) }
+    }
+
+    /// How many may be open.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many are.
+    pub fn open(&self) -> usize {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many were closed at once.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for another; if not, that one is closed.
+    fn has_another(&self) -> bool {
+        let has = self.open() < self.most;
+        if !has {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        has
+    }
+}
+
 /// The two ends between the acceptor and one worker.
 pub fn worker() -> (Worker, Connections) {
     let (inbox, connections) = mpsc::channel(WAITING);
@@ -82,18 +123,33 @@ impl Worker {
 /// Accepts until every worker is gone. Dropped, it closes the listener and thereby ends its workers'
 /// connections.
 pub async fn accept(listener: TcpListener, workers: Vec<Worker>) {
-    take(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), &workers).await;
+    let room = Room::of(&workers, usize::MAX);
+    accept_within(listener, workers, &room).await;
 }
 
-async fn take(mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<TcpStream>>, workers: &[Worker]) {
-    let mut turn = 0;
+/// The same, of no more connections than there is `room` for.
+pub async fn accept_within(listener: TcpListener, workers: Vec<Worker>, room: &Room) {
+    take(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), &workers, room).await;
+}
+
+async fn take(
+    mut next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<TcpStream>>,
+    workers: &[Worker],
+    room: &Room,
+) {
+    let (mut turn, mut told) = (0, false);
     let mut pause = FIRST_PAUSE;
     while !workers.iter().all(|worker| worker.inbox.is_closed()) {
         match poll_fn(&mut next).await.and_then(prepare) {
-            Ok(stream) => {
-                pause = FIRST_PAUSE;
+            Ok(stream) if room.has_another() => {
+                (pause, told) = (FIRST_PAUSE, false);
                 deal(workers, &mut turn, stream);
             }
+            Ok(_) if std::mem::replace(&mut told, true) => {}
+            Ok(_) => tracing::warn!(
+                open = room.most,
+                "too many connections for the file descriptors that this process may have: new ones are closed"
+            ),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, ?pause, "cannot accept connections");
@@ -148,7 +204,7 @@ mod tests {
 
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{Connections, Worker, accept, deal, take, worker};
+    use super::{Connections, Room, Worker, accept, accept_within, deal, take, worker};
 
     /// A socket that leads to itself.
     fn socket() -> net::TcpStream {
@@ -248,6 +304,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn there_is_room_for_so_many_and_again_once_one_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (worker, mut dealt) = worker();
+        let workers = vec![worker];
+        let room = std::sync::Arc::new(Room::of(&workers, 2));
+        let counts = room.clone();
+        let accepting = tokio::spawn(async move { accept_within(listener, workers, &room).await });
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let client = TcpStream::connect(address).await.unwrap();
+            open.push((client, dealt.recv().await.unwrap()));
+        }
+        for refused in 1..=3 {
+            let mut beyond = TcpStream::connect(address).await.unwrap();
+            let heard = tokio::io::AsyncReadExt::read(&mut beyond, &mut [0]).await;
+            assert!(matches!(heard, Ok(0) | Err(_)), "it is closed: {heard:?}");
+            assert_eq!((counts.open(), counts.refused()), (2, refused));
+        }
+        open.pop();
+        let _client = TcpStream::connect(address).await.unwrap();
+        dealt.recv().await.unwrap();
+        accepting.abort();
+    }
+
+    #[tokio::test]
     async fn it_waits_when_descriptors_run_out_and_not_for_a_connection_that_broke() {
         let (worker, connections) = worker();
         let workers = [worker];
@@ -261,7 +343,11 @@ mod tests {
                 }
                 Poll::Ready(Err(io::Error::from(kind)))
             };
-            _ = tokio::time::timeout(Duration::from_millis(70), take(failing, &workers)).await;
+            _ = tokio::time::timeout(
+                Duration::from_millis(70),
+                take(failing, &workers, &Room::of(&workers, usize::MAX)),
+            )
+            .await;
             assert!(calls <= at_most, "{kind}: {calls} calls");
             assert!(at_most == 10 || calls > 10, "{kind}: {calls} calls");
         }
