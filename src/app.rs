@@ -5,13 +5,16 @@
 
 mod asking;
 mod audit;
+mod callers;
 mod check;
+mod descriptors;
 mod dial;
 mod durable;
 mod ending;
 mod export;
 mod import;
 mod listen;
+mod operators;
 mod parts;
 mod probes;
 mod stop;
@@ -30,10 +33,9 @@ use futures_util::FutureExt;
 use futures_util::future::join;
 use tokio::net::TcpListener;
 
-use crate::admin::{self, Probe};
+use crate::admin::Probe;
 use crate::alerts::{AlertSettings, Delivery};
 use crate::audit::Journal;
-use crate::auth::{self, AuthSettings};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
@@ -44,10 +46,9 @@ use crate::store::memory::MemorySettings;
 use crate::store::redis::{RedisSettings, RedisStore};
 use crate::store::refusals::WithRefusals;
 use crate::store::{Lanes, Ledger};
-use crate::transport::accept::{self, Worker};
+use crate::transport::accept::{self, Room, Worker};
 use crate::transport::health::{Health, Serving};
 use crate::transport::http::{self, HttpSettings};
-use crate::transport::listener::Listening;
 
 pub use check::check;
 pub use ending::exit_code;
@@ -58,8 +59,11 @@ pub use stop::signals;
 pub use token::new_token;
 pub use verify::verify;
 
+use callers::Callers;
+use descriptors::most_connections;
 use durable::{Embedded, Keeper};
 use listen::Bound;
+use operators::Operators;
 use parts::Parts;
 use stop::{Stop, Stopper};
 use token::Entrance;
@@ -169,80 +173,98 @@ impl<S: Lanes> App<S> {
     /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
     /// `more` as well.
     async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
-        let Self { engine, journal, settings, reloader, delivery, mut entrance, bound, health } = self;
-        let (stopper, stopping) = Stopper::new();
-        let addresses = bound.addresses()?;
-        let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
-        probes.extend(more);
-        probes.push(audit::probe(&journal));
-        let mut beside = Parts::default();
-        let scheme = if settings.admin_tls.is_some() { "https" } else { "http" };
-        entrance.announce(scheme, addresses.admin()).context("cannot show the token that was made")?;
-        let Entrance { gate, denials, .. } = entrance;
-        let AuthSettings { tokens, file, .. } = settings.auth;
-        beside.add(auth::follow(gate.clone(), tokens, file, pending()).map(Ok));
-        beside.add(audit::record_denials(journal.clone(), denials).map(Ok));
-        let tls = settings.admin_tls;
-        if let Some(tls) = tls.clone() {
-            beside.add(tls.follow(pending()).map(Ok));
-        }
-        let asked = Listening { socket: bound.admin, tls };
-        let admin = admin::serve(asked, engine.clone(), gate, probes, admin::connections(), pending());
-        beside.add(admin.map(Ok));
-        let reloads = audit::record_reloads(journal.clone(), reloader.status());
-        beside.add(reloader.run(pending()).map(Ok));
-        let (closer, mut last) = tell(delivery);
-
-        let mut parts = Parts::default();
+        let Self { engine, journal, settings, reloader, delivery, entrance, bound, health } = self;
+        let (mut running, stopping) = Running::telling(delivery);
+        let (stop, addresses) = (stop.shared(), bound.addresses()?);
+        let callers = Callers::admit(settings.calls, &journal, &mut running.beside);
         let whole = engine.clone();
         let desk = Desk {
             check: move || Arc::new(whole.lane()),
             health: health.clone(),
-            settings: settings.grpc.clone(),
+            settings: settings.grpc,
+            access: callers.grpc,
             stop: stopping.clone(),
         };
-        let inboxes = staff(settings.threads, &desk, &mut parts)?;
-        // Who was served before would be answered by policy, although the store is there.
-        let stop = stop.shared();
-        // And what was set over the files is in force before anybody is served by them alone.
-        tokio::select! {
-            _ = join(engine.store().tried(), journal.catch_up()) => {}
-            () = stop.clone() => {}
-        }
-        audit::tell(&journal);
-        beside.add(journal.clone().follow(pending()).map(Ok));
-        beside.add(reloads.map(Ok));
-        parts.add(accept(bound.grpc, inboxes, stopping.clone()));
-        let http = http::serve(bound.http, engine, health.clone(), HttpSettings::default(), stopping.asked());
-        parts.add(http.map(Ok));
-
+        let inboxes = staff(settings.threads, &desk, &mut running.parts)?;
+        let room = Arc::new(Room::of(&inboxes, most_connections(settings.threads)));
+        let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
+        probes.extend(more);
+        probes.extend([audit::probe(&journal), descriptors::probe(room.clone())]);
+        let (socket, address, auth) = (bound.admin, addresses.admin(), settings.auth);
+        let operators = Operators { socket, address, tls: settings.admin_tls, auth, entrance };
+        operators.serve(engine.clone(), &journal, probes, &mut running.beside)?;
+        let reloads = audit::record_reloads(journal.clone(), reloader.status());
+        running.beside.add(reloader.run(pending()).map(Ok));
+        found(engine.store(), &journal, stop.clone()).await;
+        running.beside.add(journal.clone().follow(pending()).map(Ok));
+        running.beside.add(reloads.map(Ok));
+        running.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
+        let (http, told) = (HttpSettings::default(), health.clone());
+        let http = http::serve(bound.http, engine, told, http, callers.http, stopping.asked());
+        running.parts.add(http.map(Ok));
         health.set(Serving::Wanted);
         let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());
         tracing::info!(version, store, threads = settings.threads.get(), "serving");
         addresses.announce();
-        let early = tokio::select! {
-            () = stop => Ok(()),
-            error = parts.early_end() => Err(error),
-            error = beside.early_end() => Err(error),
-            error = last.early_end() => Err(error),
-        };
+        let early = running.until(stop).await;
         health.set(Serving::Unwanted);
-        tracing::info!(drain_delay = ?settings.drain_delay, "stopping");
-        tokio::time::sleep(settings.drain_delay).await;
-        stopper.stop();
-        let drained = parts.drain().await;
-        closer.stop();
-        audit::tell(&journal);
-        early.and(drained).and(last.drain().await)
+        early.and(running.end(settings.drain_delay, &journal).await)
     }
 }
 
-/// Tells alerts until the stopper stops, beside the parts that do: calls that are let end may still raise some.
-fn tell(delivery: Delivery) -> (Stopper, Parts) {
-    let (stopper, stop) = Stopper::new();
-    let mut parts = Parts::default();
-    parts.add(delivery.run(stop.asked()).map(Ok));
-    (stopper, parts)
+/// Waits until the store has answered, and what was set over the files is in force: who was served before would be answered
+/// by policy, or by the files alone. It waits for neither for ever, and not once the service is to `stop`.
+async fn found(store: &impl Lanes, journal: &Journal, stop: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = join(store.tried(), audit::catch_up(journal)) => {}
+        () = stop => {}
+    }
+    audit::tell(journal);
+}
+
+/// What runs, and in which order it ends.
+struct Running {
+    /// Those who decide; told to end first.
+    parts: Parts,
+    /// Those who end with the process.
+    beside: Parts,
+    /// Those who tell alerts, until the stopper stops: calls that are let end may still raise some.
+    last: Parts,
+    closer: Stopper,
+    /// Tells those who decide.
+    stopper: Stopper,
+}
+
+impl Running {
+    /// Nothing yet but those who tell alerts; and what tells those who decide to end.
+    fn telling(delivery: Delivery) -> (Self, Stop) {
+        let ((closer, stop), (stopper, stopping)) = (Stopper::new(), Stopper::new());
+        let mut last = Parts::default();
+        last.add(delivery.run(stop.asked()).map(Ok));
+        let (parts, beside) = (Parts::default(), Parts::default());
+        (Self { parts, beside, last, closer, stopper }, stopping)
+    }
+
+    /// Waits for `stop`, or for the first that ends by itself.
+    async fn until(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            () = stop => Ok(()),
+            error = self.parts.early_end() => Err(error),
+            error = self.beside.early_end() => Err(error),
+            error = self.last.early_end() => Err(error),
+        }
+    }
+
+    /// Goes on for `drain_delay`; then ends those who decide, and then those who tell of them.
+    async fn end(self, drain_delay: Duration, journal: &Journal) -> anyhow::Result<()> {
+        tracing::info!(?drain_delay, "stopping");
+        tokio::time::sleep(drain_delay).await;
+        self.stopper.stop();
+        let drained = self.parts.drain().await;
+        self.closer.stop();
+        audit::tell(journal);
+        drained.and(self.last.drain().await)
+    }
 }
 
 /// Starts the threads that decide; each is a part. Answers where connections are dealt to.
@@ -260,10 +282,15 @@ fn staff<C: Check + Hold>(
     Ok(inboxes)
 }
 
-/// Deals connections out until it is told to end; then no more are taken.
-async fn accept(listener: TcpListener, inboxes: Vec<Worker>, stop: Stop) -> anyhow::Result<()> {
+/// Deals connections out, as many as there is room for, until it is told to end; then no more are taken.
+async fn accept(
+    listener: TcpListener,
+    inboxes: Vec<Worker>,
+    room: Arc<Room>,
+    stop: Stop,
+) -> anyhow::Result<()> {
     tokio::select! {
-        () = accept::accept(listener, inboxes) => Err(anyhow!("nobody takes connections any more")),
+        () = accept::accept_within(listener, inboxes, &room) => Err(anyhow!("nobody takes connections any more")),
         () = stop.asked() => Ok(()),
     }
 }

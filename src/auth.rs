@@ -1,4 +1,4 @@
-//! Who asks, and what they may: tokens, certificates, roles.
+//! Who asks, and what they may: tokens, certificates, roles of those who run it, domains of those who call.
 //!
 //! A token is drawn at random and never kept: what is configured is its SHA-256, and what is asked is compared with that in
 //! constant time. Nothing here logs or repeats a token or a digest, and no `Debug` shows one. Whoever is refused is
@@ -11,6 +11,7 @@ mod certificate;
 mod denials;
 mod file;
 mod gate;
+mod grant;
 mod permission;
 mod refusal;
 mod settings;
@@ -21,7 +22,8 @@ mod url;
 pub use certificate::{CertificateEntry, SubjectName};
 pub use denials::{Denial, Denials};
 pub use file::{TokensFile, TokensFileError, follow};
-pub use gate::{Caller, Gate};
+pub use gate::{Caller, Gate, Pass};
+pub use grant::{Domains, Grant};
 pub use permission::least_role;
 pub use refusal::Refusal;
 pub use settings::AuthSettings;

@@ -88,6 +88,8 @@ pub struct EngineSettings {
     pub switch: Switch,
     /// Whether refusals are carried out. Default: yes.
     pub enforcement: Enforcement,
+    /// Which holds a call at its end may settle. Default: any that it knows.
+    pub settling: Settling,
     /// How reference domains answer.
     pub reference: ReferenceSettings,
 }
@@ -110,6 +112,16 @@ pub enum Enforcement {
     Enforced,
     /// Every call passes as a whole; statuses still say which limit would have refused (`SHADOW_MODE=true`).
     Shadow,
+}
+
+/// Which holds a call at its end may settle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settling {
+    /// Any that it knows.
+    #[default]
+    Any,
+    /// Those of its own domain: callers of others are not trusted.
+    OfOwnDomain,
 }
 
 /// How reference domains answer, by the reference's own settings.

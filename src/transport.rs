@@ -5,6 +5,7 @@
 //! whether this instance wants calls.
 
 pub mod accept;
+pub mod access;
 pub(crate) mod credentials;
 pub mod grpc;
 pub mod health;

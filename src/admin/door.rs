@@ -122,14 +122,14 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         | Refusal::Expired { .. }
         | Refusal::InUrl => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
         Refusal::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
-        Refusal::Forbidden { .. } => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        Refusal::Forbidden { .. } | Refusal::Elsewhere { .. } => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
     };
     let answer = problem(status, code, &refusal.to_string());
     match refusal {
         Refusal::TooMany { retry_after } => {
             ([(RETRY_AFTER, retry_after.ceil_secs().to_string())], answer).into_response()
         }
-        Refusal::Forbidden { .. } => answer,
+        Refusal::Forbidden { .. } | Refusal::Elsewhere { .. } => answer,
         _ => ([(WWW_AUTHENTICATE, "Bearer")], answer).into_response(),
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, anyhow};
 
 use crate::audit::Role;
-use crate::auth::{AuthSettings, Denials, Gate, Token, TokenEntry};
+use crate::auth::{AuthSettings, Denials, Domains, Gate, Grant, Token, TokenEntry};
 use crate::clock::Clock;
 use crate::config::cli::NewTokenArgs;
 use crate::config::settings::expiry;
@@ -22,19 +22,31 @@ const AT_START: &str = "made-at-start";
 ///
 /// What is wrong with what is asked.
 pub fn new_token(asked: &NewTokenArgs) -> anyhow::Result<()> {
-    let role = Role::named(&asked.role).ok_or_else(|| anyhow!("--role: write viewer, operator or admin"))?;
+    if asked.domain.iter().any(String::is_empty) {
+        return Err(anyhow!("--domain: write the name of a domain, or * for all"));
+    }
+    let Some(role) = &asked.role else {
+        let domains = Domains::named(asked.domain.iter().map(String::as_str));
+        return make(asked, domains, "TOLLGATE_CALLER_TOKENS");
+    };
+    let role = Role::named(role).ok_or_else(|| anyhow!("--role: write viewer, operator or admin"))?;
+    make(asked, role, "TOLLGATE_ADMIN_TOKENS")
+}
+
+/// Makes one that grants `grant`, for the setting of this name and the file that has its name with `_FILE` behind it.
+fn make(asked: &NewTokenArgs, grant: impl Grant, setting: &str) -> anyhow::Result<()> {
     let until = |span: &String| {
         expiry(span, Clock::System.now()).map_err(|problem| anyhow!("--expires: \"{span}\" {problem}"))
     };
     let expires = asked.expires.as_ref().map(until).transpose()?;
     let token = Token::draw()?;
-    let entry = TokenEntry::of(&token, &asked.name, role, expires)
+    let entry = TokenEntry::of(&token, &asked.name, grant, expires)
         .map_err(|problem| anyhow!("--name: \"{}\" {problem}", asked.name))?;
-    tell(&token, &entry).context("cannot write to standard output")
+    tell(&token, &entry, setting).context("cannot write to standard output")
 }
 
 /// What to do with each line goes to standard error, so that the lines themselves can be read by a program.
-fn tell(token: &Token, entry: &TokenEntry) -> io::Result<()> {
+fn tell(token: &Token, entry: &TokenEntry<impl Grant>, setting: &str) -> io::Result<()> {
     let (mut lines, mut words) = (io::stdout(), io::stderr());
     writeln!(
         words,
@@ -42,10 +54,7 @@ fn tell(token: &Token, entry: &TokenEntry) -> io::Result<()> {
         entry.name()
     )?;
     writeln!(lines, "{}", token.as_str())?;
-    writeln!(
-        words,
-        "The line for TOLLGATE_ADMIN_TOKENS or the file TOLLGATE_ADMIN_TOKENS_FILE of the server:"
-    )?;
+    writeln!(words, "The line for {setting} or the file {setting}_FILE of the server:")?;
     writeln!(lines, "{}", entry.to_line())
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::{Check, Hold};
 use crate::transport::accept::{self, Connections, Worker};
+use crate::transport::access::Access;
 use crate::transport::grpc::{self, GrpcSettings};
 use crate::transport::health::Health;
 
@@ -38,6 +39,8 @@ pub(super) struct Desk<F> {
     pub(super) health: Health,
     /// How connections and calls are treated.
     pub(super) settings: GrpcSettings,
+    /// Who may call.
+    pub(super) access: Access,
     /// When to turn new calls away, and to end once those in progress have.
     pub(super) stop: Stop,
 }
@@ -71,6 +74,6 @@ impl<F> Desk<F> {
     }
 
     async fn serve(self, check: impl Check + Hold, connections: Connections) {
-        grpc::serve(connections, check, &self.health, &self.settings, self.stop.asked()).await;
+        grpc::serve(connections, check, &self.health, &self.settings, self.access, self.stop.asked()).await;
     }
 }

@@ -5,6 +5,8 @@
 pub enum Action {
     /// Says who they are.
     LogIn,
+    /// Asks whether something may pass, or says what it came to.
+    Call,
     /// Reads the rules in force.
     ShowRules,
     /// Reads events of what was spent and refused.
@@ -41,8 +43,9 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::LogIn,
+        Self::Call,
         Self::ShowRules,
         Self::ReadUsage,
         Self::ListLimits,
@@ -65,6 +68,7 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LogIn => "log_in",
+            Self::Call => "call",
             Self::ShowRules => "show_rules",
             Self::ReadUsage => "read_usage",
             Self::ListLimits => "list_limits",

@@ -1,4 +1,4 @@
-//! Who runs Tollgate.
+//! Who runs Tollgate, and who calls it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,6 +6,8 @@ use std::net::IpAddr;
 /// What somebody may do; each may do what those before may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
+    /// Calls, and runs nothing. No setting gives it.
+    Caller,
     /// Looks at everything and changes nothing.
     Viewer,
     /// Also helps single subjects, and sets breakers.
@@ -15,12 +17,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// Every role, from the least.
+    /// Every role of those who run it, from the least.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
 
     /// Its word.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Caller => "caller",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",

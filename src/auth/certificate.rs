@@ -1,9 +1,12 @@
 //! Certificates in place of tokens: whose name in one stands for whom.
 //!
-//! One is written as `NAME:ROLE:SAN`. That the certificate is good, and its holder has the key, was proved before.
+//! One is written as `NAME:ROLE:SAN`, with domains in place of the role where it is a caller's. That the certificate is good, and its holder has the key, was proved before.
+
+use std::sync::Arc;
 
 use crate::audit::Role;
 
+use super::grant::Grant;
 use super::tokens::{MalformedEntry, name_of};
 
 /// A name in a certificate, of those that say who it is for.
@@ -39,26 +42,26 @@ impl SubjectName {
 
 /// One name in certificates that is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateEntry {
-    name: Box<str>,
-    role: Role,
+pub struct CertificateEntry<G = Role> {
+    pub(super) name: Arc<str>,
+    grant: G,
     subject: SubjectName,
 }
 
-impl CertificateEntry {
-    /// Reads `NAME:ROLE:SAN`.
+impl<G: Grant> CertificateEntry<G> {
+    /// Reads `NAME:ROLE:SAN`, or `NAME:DOMAINS:SAN`.
     ///
     /// # Errors
     ///
     /// What is wrong with it.
     pub fn read(text: &str) -> Result<Self, MalformedEntry> {
         let mut parts = text.splitn(3, ':');
-        let (Some(name), Some(role), Some(subject)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(MalformedEntry::CertificateForm);
+        let (Some(name), Some(grant), Some(subject)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(G::CERTIFICATE_FORM);
         };
         Ok(Self {
             name: name_of(name)?,
-            role: Role::named(role).ok_or(MalformedEntry::Role)?,
+            grant: G::read(grant)?,
             subject: SubjectName::read(subject).ok_or(MalformedEntry::Subject)?,
         })
     }
@@ -69,8 +72,8 @@ impl CertificateEntry {
     }
 
     /// What they may.
-    pub fn role(&self) -> Role {
-        self.role
+    pub fn grant(&self) -> &G {
+        &self.grant
     }
 
     /// Whether one of `names` is the one.
@@ -85,9 +88,9 @@ mod tests {
 
     #[test]
     fn names_are_found_by_their_kind_and_whole() {
-        let entry = |text| CertificateEntry::read(text).unwrap();
+        let entry = |text| CertificateEntry::<Role>::read(text).unwrap();
         let alice = entry("alice:operator:spiffe://example.org/alice");
-        assert_eq!((alice.name(), alice.role()), ("alice", Role::Operator));
+        assert_eq!((alice.name(), *alice.grant()), ("alice", Role::Operator));
         assert!(alice.is_among(&[SubjectName::dns("x"), SubjectName::uri("spiffe://example.org/alice")]));
         assert!(!alice.is_among(&[SubjectName::uri("spiffe://example.org/alice/x")]));
         assert!(!alice.is_among(&[SubjectName::uri("spiffe://example.org/Alice")]));
@@ -106,7 +109,7 @@ mod tests {
             ("alice:viewer:*.example.org", MalformedEntry::Subject),
             ("alice:viewer:spiffe:", MalformedEntry::Subject),
         ] {
-            assert_eq!(CertificateEntry::read(text), Err(wrong), "{text}");
+            assert_eq!(CertificateEntry::<Role>::read(text), Err(wrong), "{text}");
         }
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use super::gate::Gate;
+use super::grant::Grant;
 use super::tokens::{MalformedEntry, TokenEntry};
+use crate::audit::Role;
 
 /// How often it is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -19,9 +21,9 @@ const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Tokens that may change while the process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokensFile {
+pub struct TokensFile<G = Role> {
     path: PathBuf,
-    tokens: Vec<TokenEntry>,
+    tokens: Vec<TokenEntry<G>>,
 }
 
 /// What is wrong with a file of tokens, in words that repeat nothing of it.
@@ -43,7 +45,7 @@ pub enum TokensFileError {
     },
 }
 
-impl TokensFile {
+impl<G: Grant> TokensFile<G> {
     /// Reads the file at `path`.
     ///
     /// # Errors
@@ -56,12 +58,12 @@ impl TokensFile {
     }
 
     /// The tokens in it.
-    pub fn tokens(&self) -> &[TokenEntry] {
+    pub fn tokens(&self) -> &[TokenEntry<G>] {
         &self.tokens
     }
 }
 
-fn tokens_in(path: &Path) -> Result<Vec<TokenEntry>, TokensFileError> {
+fn tokens_in<G: Grant>(path: &Path) -> Result<Vec<TokenEntry<G>>, TokensFileError> {
     let unreadable = |error: std::io::Error| TokensFileError::Unreadable(error.to_string());
     if fs::metadata(path).map_err(unreadable)?.len() > MOST_BYTES {
         return Err(TokensFileError::TooLarge);
@@ -77,10 +79,10 @@ fn tokens_in(path: &Path) -> Result<Vec<TokenEntry>, TokensFileError> {
 
 /// Keeps `gate` in step with `file`, beside the tokens that are `always` there, until `shutdown` ends; and has it tell of
 /// refusals when their time has come.
-pub async fn follow(
-    gate: Gate,
-    always: Vec<TokenEntry>,
-    file: Option<TokensFile>,
+pub async fn follow<G: Grant>(
+    gate: Gate<G>,
+    always: Vec<TokenEntry<G>>,
+    file: Option<TokensFile<G>>,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut watched = file.map(|file| Watched { seen: Ok(file.tokens.clone()), before: None, file });
@@ -102,20 +104,20 @@ pub async fn follow(
     }
 }
 
-type Read = Result<Vec<TokenEntry>, TokensFileError>;
+type Read<G> = Result<Vec<TokenEntry<G>>, TokensFileError>;
 
 /// A file, and what was found in it.
-struct Watched {
-    file: TokensFile,
+struct Watched<G> {
+    file: TokensFile<G>,
     /// What has been acted on.
-    seen: Read,
+    seen: Read<G>,
     /// What was there at the last look; acted on if it is still there at the next, so that nothing half written is.
-    before: Option<Read>,
+    before: Option<Read<G>>,
 }
 
-impl Watched {
+impl<G: Grant> Watched<G> {
     /// Other tokens that are in the file now.
-    async fn look(&mut self) -> Option<Vec<TokenEntry>> {
+    async fn look(&mut self) -> Option<Vec<TokenEntry<G>>> {
         let path = self.file.path.clone();
         let found = tokio::task::spawn_blocking(move || tokens_in(&path)).await.ok()?;
         let rests = self.before.as_ref() == Some(&found);
@@ -139,7 +141,6 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Role;
     use crate::auth::Token;
 
     fn entry(name: &str) -> TokenEntry {
@@ -173,9 +174,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
         fs::write(&path, format!("{}\n\nann:root:00\n", entry("ann").to_line())).unwrap();
-        let error = TokensFile::read(&path).unwrap_err().to_string();
+        let error = TokensFile::<Role>::read(&path).unwrap_err().to_string();
         assert_eq!(error, "line 3 has no role: write viewer, operator or admin");
-        let error = TokensFile::read(folder.path().join("none")).unwrap_err().to_string();
+        let error = TokensFile::<Role>::read(folder.path().join("none")).unwrap_err().to_string();
         assert!(error.starts_with("cannot be read (No such file"), "{error}");
     }
 }

@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 
 use super::certificate::{CertificateEntry, SubjectName};
 use super::denials::{self, Counts, Denial, Denials, Noted, Who};
+use super::grant::{Domains, Grant};
 use super::permission::least_role;
 use super::refusal::Refusal;
 use super::token::Presented;
 use super::tokens::{TokenEntry, Tokens};
 use super::url;
-use crate::audit::{Action, Actor};
+use crate::audit::{Action, Actor, Role};
 use crate::clock::{Clock, Micros};
 
 /// What a request said about who sends it.
@@ -34,27 +35,44 @@ pub struct Caller<'a> {
 }
 
 /// Lets in who is known. All clones are one.
-#[derive(Clone)]
-pub struct Gate(Arc<Inner>);
+pub struct Gate<G = Role>(Arc<Inner<G>>);
 
-struct Inner {
-    tokens: ArcSwap<Tokens>,
-    certificates: Vec<CertificateEntry>,
+struct Inner<G> {
+    tokens: ArcSwap<Tokens<G>>,
+    certificates: Vec<CertificateEntry<G>>,
     counts: Mutex<Counts>,
     denials: mpsc::Sender<Denial>,
     clock: Clock,
 }
 
-impl Gate {
+/// Somebody whose calls are taken, and about which domains. All clones are one.
+#[derive(Clone, Debug)]
+pub struct Pass(Arc<Entered>);
+
+#[derive(Debug)]
+struct Entered {
+    gate: Gate<Domains>,
+    name: Arc<str>,
+    domains: Domains,
+    from: Option<IpAddr>,
+}
+
+/// Whom a caller was found to be.
+struct Known<G> {
+    name: Arc<str>,
+    grant: G,
+}
+
+impl<G: Grant> Gate<G> {
     /// A gate for those who have one of `tokens`, and what it tells of those it refuses.
-    pub fn new(tokens: impl IntoIterator<Item = TokenEntry>, clock: Clock) -> (Self, Denials) {
+    pub fn new(tokens: impl IntoIterator<Item = TokenEntry<G>>, clock: Clock) -> (Self, Denials) {
         Self::knowing(tokens, Vec::new(), clock)
     }
 
     /// The same, for those as well who have one of `certificates`.
     pub fn knowing(
-        tokens: impl IntoIterator<Item = TokenEntry>,
-        certificates: Vec<CertificateEntry>,
+        tokens: impl IntoIterator<Item = TokenEntry<G>>,
+        certificates: Vec<CertificateEntry<G>>,
         clock: Clock,
     ) -> (Self, Denials) {
         let (sender, denials) = mpsc::channel(denials::WAITING);
@@ -64,17 +82,69 @@ impl Gate {
     }
 
     /// From now on, those who have one of `tokens` are let in.
-    pub fn exchange(&self, tokens: impl IntoIterator<Item = TokenEntry>) {
+    pub fn exchange(&self, tokens: impl IntoIterator<Item = TokenEntry<G>>) {
         self.0.tokens.store(Arc::new(Tokens::new(tokens)));
     }
 
+    /// Tells of refusals that were counted and not told of, once their minute is over. To be called now and then.
+    pub fn sweep(&self) {
+        let told = self.0.counts.lock().sweep(self.0.clock.steady());
+        told.into_iter().for_each(|denial| self.tell(denial));
+    }
+
+    fn known(&self, caller: &Caller<'_>) -> Result<Known<G>, Refusal> {
+        if url::holds_token(caller.target) {
+            return Err(Refusal::InUrl);
+        }
+        let sent = match caller.authorization {
+            [] => return self.certified(caller),
+            [sent] => bearer(sent).and_then(Presented::read).ok_or(Refusal::Malformed)?,
+            _ => return Err(Refusal::Malformed),
+        };
+        let tokens = self.0.tokens.load();
+        let entry = tokens.find(sent).ok_or(Refusal::Unknown)?;
+        if entry.has_expired(self.0.clock.now()) {
+            return Err(Refusal::Expired { name: entry.name().into() });
+        }
+        Ok(Known { name: entry.name.clone(), grant: entry.grant().clone() })
+    }
+
+    /// Who it is by the names of their certificate alone.
+    fn certified(&self, caller: &Caller<'_>) -> Result<Known<G>, Refusal> {
+        let known = self.0.certificates.iter().find(|entry| entry.is_among(caller.certificate));
+        match known {
+            Some(entry) => Ok(Known { name: entry.name.clone(), grant: entry.grant().clone() }),
+            None if caller.certificate.is_empty() => Err(Refusal::Missing),
+            None => Err(Refusal::Unknown),
+        }
+    }
+
+    /// Counts a refusal, and tells how long its answer is to wait.
+    fn note(&self, who: Who, refusal: &Refusal) -> Option<Micros> {
+        let Noted { denial, wait } = self.0.counts.lock().note(who, refusal.name(), self.0.clock.steady());
+        denial.into_iter().for_each(|denial| self.tell(denial));
+        wait
+    }
+
+    fn tell(&self, mut denial: Denial) {
+        if denial.action == Action::LogIn {
+            denial.action = G::ENTRY;
+        }
+        if let Err(mpsc::error::TrySendError::Full(lost)) = self.0.denials.try_send(denial) {
+            tracing::warn!(times = lost.times, "refused logins are not written down: too many wait");
+        }
+    }
+}
+
+impl Gate {
     /// Who it is.
     ///
     /// # Errors
     ///
     /// Why they are not let in.
     pub fn admit(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
-        self.known(caller).map_err(|refusal| self.refused(Who::at(caller.from), refusal))
+        let known = self.known(caller).map_err(|refusal| self.refused(Who::at(caller.from), refusal))?;
+        Ok(Actor { name: (&*known.name).into(), role: known.grant, from: caller.from })
     }
 
     /// Whether `actor` may do `action`.
@@ -94,62 +164,63 @@ impl Gate {
         Err(refusal)
     }
 
-    /// Tells of refusals that were counted and not told of, once their minute is over. To be called now and then.
-    pub fn sweep(&self) {
-        let told = self.0.counts.lock().sweep(self.0.clock.steady());
-        told.into_iter().for_each(|denial| self.tell(denial));
-    }
-
-    fn known(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
-        if url::holds_token(caller.target) {
-            return Err(Refusal::InUrl);
-        }
-        let sent = match caller.authorization {
-            [] => return self.certified(caller),
-            [sent] => bearer(sent).and_then(Presented::read).ok_or(Refusal::Malformed)?,
-            _ => return Err(Refusal::Malformed),
-        };
-        let tokens = self.0.tokens.load();
-        let entry = tokens.find(sent).ok_or(Refusal::Unknown)?;
-        let name: Box<str> = entry.name().into();
-        if entry.has_expired(self.0.clock.now()) {
-            return Err(Refusal::Expired { name });
-        }
-        Ok(Actor { name, role: entry.role(), from: caller.from })
-    }
-
-    /// Who it is by the names of their certificate alone.
-    fn certified(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
-        let known = self.0.certificates.iter().find(|entry| entry.is_among(caller.certificate));
-        match known {
-            Some(entry) => Ok(Actor { name: entry.name().into(), role: entry.role(), from: caller.from }),
-            None if caller.certificate.is_empty() => Err(Refusal::Missing),
-            None => Err(Refusal::Unknown),
-        }
-    }
-
     fn refused(&self, who: Who, refusal: Refusal) -> Refusal {
         match self.note(who, &refusal) {
             Some(retry_after) => Refusal::TooMany { retry_after },
             None => refusal,
         }
     }
+}
 
-    /// Counts a refusal, and tells how long its answer is to wait.
-    fn note(&self, who: Who, refusal: &Refusal) -> Option<Micros> {
-        let Noted { denial, wait } = self.0.counts.lock().note(who, refusal.name(), self.0.clock.steady());
-        denial.into_iter().for_each(|denial| self.tell(denial));
-        wait
-    }
-
-    fn tell(&self, denial: Denial) {
-        if let Err(mpsc::error::TrySendError::Full(lost)) = self.0.denials.try_send(denial) {
-            tracing::warn!(times = lost.times, "refused logins are not written down: too many wait");
-        }
+impl Gate<Domains> {
+    /// Whose call it is. However many are refused, each is told why: what calls is a program, which would read anything else
+    /// as a limit that it has reached.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not let in.
+    pub fn enter(&self, caller: &Caller<'_>) -> Result<Pass, Refusal> {
+        let Known { name, grant } = self.known(caller).inspect_err(|refusal| {
+            self.note(Who::at(caller.from), refusal);
+        })?;
+        Ok(Pass(Arc::new(Entered { gate: self.clone(), name, domains: grant, from: caller.from })))
     }
 }
 
-impl fmt::Debug for Gate {
+impl Pass {
+    /// Whether they may ask about `domain`.
+    ///
+    /// # Errors
+    ///
+    /// That they may not.
+    pub fn permit(&self, domain: &[u8]) -> Result<(), Refusal> {
+        self.permit_where(|name| name == domain)
+    }
+
+    /// Whether they may ask about something of which `is_of` tells whether it is of a domain.
+    ///
+    /// # Errors
+    ///
+    /// That they may not.
+    pub fn permit_where(&self, is_of: impl Fn(&[u8]) -> bool) -> Result<(), Refusal> {
+        let Entered { gate, name, domains, from } = &*self.0;
+        if domains.any(is_of) {
+            return Ok(());
+        }
+        let refusal = Refusal::Elsewhere { name: (&**name).into(), domains: domains.to_string().into() };
+        let actor = Actor { name: (&**name).into(), role: Role::Caller, from: *from };
+        gate.note(Who::known(&actor, Action::Call), &refusal);
+        Err(refusal)
+    }
+}
+
+impl<G> Clone for Gate<G> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<G> fmt::Debug for Gate<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Gate").field(&*self.0.tokens.load()).finish()
     }

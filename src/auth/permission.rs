@@ -5,6 +5,7 @@ use crate::audit::{Action, Role};
 /// The least role that may do it.
 pub const fn least_role(action: Action) -> Role {
     match action {
+        Action::Call => Role::Caller,
         Action::LogIn
         | Action::ShowRules
         | Action::ReadUsage

@@ -50,6 +50,16 @@ pub enum Refusal {
         /// Who may.
         needs: Role,
     },
+    /// It is known who calls, and they may not ask about this domain.
+    #[error(
+        "{name} may ask about {domains} alone: its line in the settings names the domains that it may ask about"
+    )]
+    Elsewhere {
+        /// Who calls.
+        name: Box<str>,
+        /// What they may ask about.
+        domains: Box<str>,
+    },
 }
 
 impl Refusal {
@@ -63,6 +73,7 @@ impl Refusal {
             Self::InUrl => "in_url",
             Self::TooMany { .. } => "too_many",
             Self::Forbidden { .. } => "forbidden",
+            Self::Elsewhere { .. } => "other_domain",
         }
     }
 }

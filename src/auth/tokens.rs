@@ -1,13 +1,15 @@
-//! The tokens that are configured: their names, their roles, and what is kept of them.
+//! The tokens that are configured: their names, what they grant, and what is kept of them.
 //!
-//! One is written as `NAME:ROLE:SHA-256[:EXPIRY]`. Several may have one name: then both hold while one takes the place of
+//! One is written as `NAME:ROLE:SHA-256[:EXPIRY]`, with domains in place of the role where it is a caller's. Several may have one name: then both hold while one takes the place of
 //! the other.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::{Choice, ConditionallySelectable};
 
+use super::grant::Grant;
 use super::token::{Presented, Token, TokenDigest, TokenId};
 use crate::audit::Role;
 use crate::calendar::{in_utc, instant, start_of_day};
@@ -18,9 +20,9 @@ const LONGEST_NAME: usize = 64;
 
 /// One token that is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenEntry {
-    name: Box<str>,
-    role: Role,
+pub struct TokenEntry<G = Role> {
+    pub(super) name: Arc<str>,
+    grant: G,
     digest: TokenDigest,
     expires: Option<Timestamp>,
 }
@@ -42,6 +44,21 @@ pub enum MalformedEntry {
     /// It is no line of a certificate.
     #[error("is no certificate: write NAME:ROLE:SAN, such as alice:operator:spiffe://example.org/alice")]
     CertificateForm,
+    /// It is no line of a caller's token.
+    #[error(
+        "is no token of a caller: write NAME:DOMAINS:SHA-256 or NAME:DOMAINS:SHA-256:EXPIRY, as `tollgate token new --domain` prints it"
+    )]
+    CallerForm,
+    /// It is no line of a caller's certificate.
+    #[error(
+        "is no certificate of a caller: write NAME:DOMAINS:SAN, such as edge:shop+blog:spiffe://example.org/edge"
+    )]
+    CallerCertificateForm,
+    /// They are no domains.
+    #[error(
+        "names no domains: write them with + between them, such as shop+blog, or * for all; a colon in a name is %3A"
+    )]
+    Domains,
     /// No certificate has such a name.
     #[error("has no name that a certificate may have: write a URI, or the whole name of a machine")]
     Subject,
@@ -59,7 +76,7 @@ pub enum MalformedEntry {
     Expiry,
 }
 
-impl TokenEntry {
+impl<G: Grant> TokenEntry<G> {
     /// What is written down for `token`.
     ///
     /// # Errors
@@ -68,13 +85,13 @@ impl TokenEntry {
     pub fn of(
         token: &Token,
         name: &str,
-        role: Role,
+        grant: G,
         expires: Option<Timestamp>,
     ) -> Result<Self, MalformedEntry> {
-        Ok(Self { name: name_of(name)?, role, digest: token.digest(), expires })
+        Ok(Self { name: name_of(name)?, grant, digest: token.digest(), expires })
     }
 
-    /// Reads `NAME:ROLE:SHA-256[:EXPIRY]`.
+    /// Reads `NAME:ROLE:SHA-256[:EXPIRY]`, or `NAME:DOMAINS:…`.
     ///
     /// # Errors
     ///
@@ -84,13 +101,13 @@ impl TokenEntry {
             return Err(MalformedEntry::ClearText);
         }
         let mut parts = text.splitn(4, ':');
-        let (Some(name), Some(role), Some(digest)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(MalformedEntry::Form);
+        let (Some(name), Some(grant), Some(digest)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(G::TOKEN_FORM);
         };
         let expires = parts.next().map(|expiry| time(expiry).ok_or(MalformedEntry::Expiry)).transpose()?;
         Ok(Self {
             name: name_of(name)?,
-            role: Role::named(role).ok_or(MalformedEntry::Role)?,
+            grant: G::read(grant)?,
             digest: TokenDigest::read(digest).ok_or(MalformedEntry::Digest)?,
             expires,
         })
@@ -102,8 +119,8 @@ impl TokenEntry {
     }
 
     /// What they may.
-    pub fn role(&self) -> Role {
-        self.role
+    pub fn grant(&self) -> &G {
+        &self.grant
     }
 
     /// Whether it no longer holds.
@@ -113,14 +130,14 @@ impl TokenEntry {
 
     /// The line for the settings. It holds the digest: for whoever makes a token, and nobody's log.
     pub fn to_line(&self) -> String {
-        let Self { name, role, digest, expires } = self;
+        let Self { name, grant, digest, expires } = self;
         let expiry = expires.map(|at| format!(":{}", in_utc(at))).unwrap_or_default();
-        format!("{name}:{role}:{}{expiry}", digest.to_hex())
+        format!("{name}:{grant}:{}{expiry}", digest.to_hex())
     }
 }
 
 /// A name that may stand in logs and records.
-pub(super) fn name_of(text: &str) -> Result<Box<str>, MalformedEntry> {
+pub(super) fn name_of(text: &str) -> Result<Arc<str>, MalformedEntry> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte);
     let is_name = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_good);
     if is_name { Ok(text.into()) } else { Err(MalformedEntry::Name) }
@@ -131,12 +148,11 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// All that are configured, by their ids.
-#[derive(Default)]
-pub(super) struct Tokens(HashMap<TokenId, Vec<TokenEntry>>);
+pub(super) struct Tokens<G>(HashMap<TokenId, Vec<TokenEntry<G>>>);
 
-impl Tokens {
-    pub(super) fn new(entries: impl IntoIterator<Item = TokenEntry>) -> Self {
-        let mut by_id: HashMap<TokenId, Vec<TokenEntry>> = HashMap::new();
+impl<G: Grant> Tokens<G> {
+    pub(super) fn new(entries: impl IntoIterator<Item = TokenEntry<G>>) -> Self {
+        let mut by_id: HashMap<TokenId, Vec<TokenEntry<G>>> = HashMap::new();
         for entry in entries {
             by_id.entry(entry.digest.id()).or_default().push(entry);
         }
@@ -145,7 +161,7 @@ impl Tokens {
 
     /// Whose `presented` is. What has another id costs no digest; what has the same is compared with all that have it,
     /// over all of their length, whichever is right.
-    pub(super) fn find(&self, presented: Presented<'_>) -> Option<&TokenEntry> {
+    pub(super) fn find(&self, presented: Presented<'_>) -> Option<&TokenEntry<G>> {
         let entries = self.0.get(&presented.id)?;
         let digest = presented.digest();
         let mut found = Choice::from(0);
@@ -160,7 +176,7 @@ impl Tokens {
     }
 }
 
-impl fmt::Debug for Tokens {
+impl<G> fmt::Debug for Tokens<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tokens({})", self.0.len())
     }
@@ -199,7 +215,7 @@ mod tests {
             (format!("alice:admin:{}", token.as_str()), MalformedEntry::ClearText),
             (token.as_str().to_owned(), MalformedEntry::ClearText),
         ] {
-            assert_eq!(TokenEntry::read(&line), Err(wrong), "{line}");
+            assert_eq!(TokenEntry::<Role>::read(&line), Err(wrong), "{line}");
         }
     }
 

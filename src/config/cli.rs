@@ -45,7 +45,7 @@ pub enum Command {
     /// Take over what was counted elsewhere.
     #[command(subcommand)]
     Import(ImportCommand),
-    /// Make tokens for those who may ask the admin listener.
+    /// Make tokens for those who may ask the admin listener, and for those who may call.
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -138,7 +138,11 @@ pub struct NewTokenArgs {
     pub name: String,
     /// What they may: viewer looks, operator also helps single subjects and sets breakers, admin does everything.
     #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
-    pub role: String,
+    #[arg(required_unless_present = "domain", conflicts_with = "domain")]
+    pub role: Option<String>,
+    /// In place of a role, of those who call: which domain they may ask about, * for all; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Vec<String>,
     /// For how long it holds, such as 90d; for ever unless given.
     #[arg(long, value_name = "SPAN")]
     pub expires: Option<String>,

@@ -18,7 +18,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::AuthSettings;
+use crate::auth::{AuthSettings, Domains};
 use crate::engine::EngineSettings;
 use crate::limits::KeySecret;
 use crate::store::Retention;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub drain_delay: Duration,
     /// How gRPC connections and calls are treated.
     pub grpc: GrpcSettings,
+    /// Who may call, and how.
+    pub calls: CallSettings,
     /// Where counters are kept.
     pub store: StoreSettings,
     /// Where the embedded store is written down; `None` if nowhere.
@@ -66,6 +68,17 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// What is odd about the settings, to be logged at start.
     pub warnings: Vec<String>,
+}
+
+/// Who may call, and how.
+#[derive(Clone, Debug)]
+pub struct CallSettings {
+    /// What gRPC is encrypted by; `None` if it is not.
+    pub tls: Option<Tls>,
+    /// The same of HTTP.
+    pub http_tls: Option<Tls>,
+    /// Who may call; `None` if everybody may.
+    pub callers: Option<AuthSettings<Domains>>,
 }
 
 /// Where counters are kept.

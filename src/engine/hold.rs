@@ -45,7 +45,7 @@ use super::{Engine, Switch};
 
 pub(super) use amounts::Amounts;
 pub(super) use estimate::teach;
-pub(super) use handle::Kept;
+pub(super) use handle::{Kept, Seal};
 pub(super) use life::{KEPT_SETTLED, keep, keep_after_the_fact};
 pub(super) use name::{Names, of_usage};
 pub(super) use request::Usage;
@@ -90,6 +90,9 @@ pub trait Hold: Clone + Send + Sync + 'static {
         &self,
         request: ReleaseRequest<'_>,
     ) -> impl Future<Output = Result<ReleaseAnswer, HoldError>> + Send;
+
+    /// Whether what was written as `handle` holds nothing of any domain but `domain`: what is no handle holds nothing.
+    fn is_of(&self, handle: &[u8], domain: &[u8]) -> bool;
 }
 
 /// Why a call has no answer.
@@ -163,6 +166,10 @@ impl<S: Store> Hold for Arc<Engine<S>> {
             Switch::On => release::release(self, &request).await,
             Switch::Off => Ok(ReleaseAnswer::untouched()),
         }
+    }
+
+    fn is_of(&self, handle: &[u8], domain: &[u8]) -> bool {
+        Handle::parse(handle).is_none_or(|handle| handle.is_of(self.store.key_secret(), domain))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Odd {
     /// `reserve` is no amount, or nothing: what such calls use is held.
     Reserve,
-    /// `hold` is none that was ever given out: what was used is charged like what was not held.
+    /// `hold` is none that was ever given out, or one of a domain that is not the caller's: what was used is charged like what was not held.
     Hold,
     /// `usage` is no class of tokens: they are paid like an answer.
     Class,

@@ -20,6 +20,7 @@ mod message;
 mod standing;
 mod status;
 
+use std::net;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +35,11 @@ use tonic_reflection::pb::{v1, v1alpha};
 use crate::engine::{Check, Hold};
 
 use super::accept::{Connection, Connections};
+use super::access::{Access, Door};
 use super::health::Health;
+use connection::Broken;
 use deadline::WithDeadline;
+use holds::Whom;
 
 /// The messages and services of `proto/`, with keys, values and domains as bytes.
 #[expect(missing_docs, reason = "generated; documented in proto/")]
@@ -115,9 +119,10 @@ struct Service<C> {
     /// What else is served on the port.
     routes: WithDeadline,
     settings: GrpcSettings,
+    access: Access,
 }
 
-/// Serves `connections` until `shutdown` resolves or the acceptor ends, and then until the calls in progress
+/// Serves `connections` of those who have `access` until `shutdown` resolves or the acceptor ends, and then until the calls in progress
 /// have ended: new calls are turned away with GOAWAY, watchers of the health are told and let go. Connections that
 /// outlast the longest call are not waited for: nothing is asked on them.
 ///
@@ -127,12 +132,13 @@ pub async fn serve(
     check: impl Check + Hold,
     health: &Health,
     settings: &GrpcSettings,
+    access: Access,
     shutdown: impl Future<Output = ()>,
 ) {
     let reporter = HealthReporter::new();
-    let holds = holds::service(check.clone(), settings);
+    let holds = holds::service(check.clone(), settings, whom(&access));
     let routes = WithDeadline::new(routes(reporter.clone()).add_service(holds).prepare(), settings.timeout);
-    let service = Arc::new(Service { check, routes, settings: settings.clone() });
+    let service = Arc::new(Service { check, routes, settings: settings.clone(), access });
     let leave = watch::Sender::new(false);
     let reporting = async {
         health::report(health, &reporter, shutdown).await;
@@ -169,14 +175,29 @@ async fn converse<C: Check>(
 
 async fn one<C: Check>(connection: Connection, service: Arc<Service<C>>, leave: watch::Receiver<bool>) {
     let Connection { stream, open } = connection;
-    let ended = match TcpStream::from_std(stream) {
-        Ok(stream) => connection::serve(stream, service, leave).await,
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = ended {
+    if let Err(error) = begin(stream, service, leave).await {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke off");
     }
     drop(open);
+}
+
+/// Whose holds are served.
+fn whom(access: &Access) -> Whom {
+    if access.callers.is_some() { Whom::Known } else { Whom::All }
+}
+
+/// Hears who is at the other end of `stream`, and serves them.
+async fn begin<C: Check>(
+    stream: net::TcpStream,
+    service: Arc<Service<C>>,
+    leave: watch::Receiver<bool>,
+) -> Result<(), Broken> {
+    let stream = TcpStream::from_std(stream)?;
+    let beginning = tokio::time::timeout(service.settings.greeting_timeout, service.access.begin(stream));
+    let (stream, peer) = beginning.await.map_err(|_| Broken::Silent)??;
+    let age = peer.longest_life(service.settings.max_connection_age);
+    let door = Door::of(&service.access, peer);
+    connection::serve(stream, (door, age), service, leave).await
 }
 
 fn routes(reporter: HealthReporter) -> Routes {

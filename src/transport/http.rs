@@ -1,24 +1,29 @@
 //! HTTP: `/json`, the rate limit call as JSON, and `/healthcheck`, as the reference service serves them.
 //!
 //! `/json` answers 200 or 429 with the whole decision, 400 with what is wrong with the request, and 500 for a
-//! decision that JSON has no words for. The headers of a decision stand in its body, for the caller to pass on.
+//! decision that JSON has no words for. Where callers are asked who they are it answers 401 and 403, never 429, which is a
+//! decision; `/healthcheck` is open to everybody. The headers of a decision stand in its body, for the caller to pass on.
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::auth::{Domains, Gate, Pass, Refusal};
 use crate::engine::{Check, Code};
 
+use super::access::Access;
+use super::credentials;
 use super::grpc::json::{self, JsonError};
 use super::health::{Health, Serving};
-use super::listener::{self, ConnectionSettings};
+use super::listener::{self, ConnectionSettings, Listening, Peer};
+use super::problem::Problem;
 
 /// What a call may take beyond its timeout until its answer is written.
 const SLACK: Duration = Duration::from_millis(250);
@@ -44,18 +49,21 @@ impl Default for HttpSettings {
     }
 }
 
-/// Serves `listener` until `shutdown` resolves, and then until the calls in progress have ended. Connections that
+/// Serves those who have `access` to `listener` until `shutdown` resolves, and then until the calls in progress have ended. Connections that
 /// have sent no whole request by the time the longest call is over are not waited for.
 pub async fn serve(
-    listener: TcpListener,
+    socket: TcpListener,
     check: impl Check,
     health: Health,
     settings: HttpSettings,
+    access: Access,
     shutdown: impl Future<Output = ()>,
 ) {
     let longest_call = settings.timeout + SLACK;
     let connections = settings.connections;
-    let router = router(check, health, settings);
+    let Access { tls, callers } = access;
+    let listening = Listening { socket, tls };
+    let router = router(Data { check, settings, callers }, health);
     let (drain, draining) = oneshot::channel::<()>();
     let shutdown = async move {
         shutdown.await;
@@ -66,7 +74,7 @@ pub async fn serve(
         tokio::time::sleep(longest_call).await;
     };
     tokio::select! {
-        () = listener::serve(listener, router, connections, shutdown) => {}
+        () = listener::serve(listening, router, connections, shutdown) => {}
         () = too_long => {}
     }
 }
@@ -75,12 +83,13 @@ pub async fn serve(
 struct Data<C> {
     check: C,
     settings: HttpSettings,
+    callers: Option<Gate<Domains>>,
 }
 
-fn router<C: Check>(check: C, health: Health, settings: HttpSettings) -> Router {
+fn router<C: Check>(data: Data<C>, health: Health) -> Router {
     Router::new()
         .route("/json", any(rate_limit::<C>))
-        .with_state(Data { check, settings })
+        .with_state(data)
         .route("/healthcheck", any(healthcheck))
         .with_state(health)
 }
@@ -92,17 +101,29 @@ async fn healthcheck(State(health): State<Health>) -> (StatusCode, &'static str)
     }
 }
 
-async fn rate_limit<C: Check>(State(data): State<Data<C>>, body: Body) -> Response {
-    tokio::time::timeout(data.settings.timeout, decide(&data, body))
+async fn rate_limit<C: Check>(
+    State(data): State<Data<C>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let enter = |callers: &Gate<Domains>| credentials::enter(callers, &headers, &uri, &peer);
+    let pass = match data.callers.as_ref().map(enter).transpose() {
+        Ok(pass) => pass,
+        Err(refusal) => return turn_away(refusal),
+    };
+    tokio::time::timeout(data.settings.timeout, decide(&data, pass, body))
         .await
         .unwrap_or_else(|_| refuse(StatusCode::REQUEST_TIMEOUT, "the call took too long"))
 }
 
-async fn decide<C: Check>(data: &Data<C>, body: Body) -> Response {
+async fn decide<C: Check>(data: &Data<C>, pass: Option<Pass>, body: Body) -> Response {
     let Ok(body) = to_bytes(body, data.settings.max_body_bytes).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off");
     };
-    match json::answer(&data.check, &body).await {
+    let permit = |domain: &[u8]| pass.as_ref().map_or(Ok(()), |pass| pass.permit(domain));
+    match json::answer(&data.check, &body, permit).await {
         Ok(answer) => in_json(status(answer.code), answer.body),
         Err(error @ JsonError::Answer(_)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a call was decided and not answered");
@@ -111,6 +132,18 @@ async fn decide<C: Check>(data: &Data<C>, body: Body) -> Response {
         Err(error @ (JsonError::Form(_) | JsonError::Field(_))) => {
             refuse(StatusCode::BAD_REQUEST, &error.to_string())
         }
+        Err(JsonError::Refused(refusal)) => turn_away(refusal),
+    }
+}
+
+/// Says why a caller is not let in, or not to this domain.
+fn turn_away(refusal: Refusal) -> Response {
+    let Problem { kind, text } = refusal.into();
+    let status = StatusCode::from_u16(kind.status()).expect("it is one");
+    let answer = refuse(status, &text);
+    match status {
+        StatusCode::UNAUTHORIZED => ([(header::WWW_AUTHENTICATE, "Bearer")], answer).into_response(),
+        _ => answer,
     }
 }
 

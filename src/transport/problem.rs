@@ -130,7 +130,7 @@ impl From<BreakerError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::Forbidden { .. } => Kind::PermissionDenied,
+            Refusal::Forbidden { .. } | Refusal::Elsewhere { .. } => Kind::PermissionDenied,
             Refusal::TooMany { .. } => Kind::ResourceExhausted,
             _ => Kind::Unauthenticated,
         };

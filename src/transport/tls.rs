@@ -4,6 +4,8 @@
 //! caller's certificate is never needed, since liveness is everybody's to ask; one that is sent has to be signed by the
 //! authority that is named for it. TLS 1.2 and 1.3. No session is resumed, so that each connection proves who it is.
 
+mod socket;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -24,6 +26,8 @@ use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
 use crate::auth::SubjectName;
+
+pub(super) use socket::Socket;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -70,6 +74,8 @@ pub enum TlsError {
 pub struct Tls(Arc<Inner>);
 
 struct Inner {
+    /// Whose certificate it is, in words.
+    listener: &'static str,
     files: TlsFiles,
     /// What stood in them at first.
     first: Written,
@@ -85,15 +91,15 @@ struct Written {
 }
 
 impl Tls {
-    /// Reads `files`.
+    /// Reads `files`, those of `listener`, as the log calls it.
     ///
     /// # Errors
     ///
     /// What is wrong with them.
-    pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
+    pub fn read(listener: &'static str, files: TlsFiles) -> Result<Self, TlsError> {
         let first = written(&files)?;
         let config = ArcSwap::from_pointee(config(&files, &first)?);
-        Ok(Self(Arc::new(Inner { files, first, config })))
+        Ok(Self(Arc::new(Inner { listener, files, first, config })))
     }
 
     /// Reads the files again when they have changed, until `shutdown` ends. What cannot be used leaves what was used.
@@ -120,7 +126,7 @@ impl Tls {
         match config {
             Ok(config) => {
                 self.0.config.store(Arc::new(config));
-                tracing::info!("the certificates of the admin listener were read again");
+                tracing::info!("the certificates of {} were read again", self.0.listener);
             }
             Err(error) => {
                 tracing::error!("{error}");
@@ -221,7 +227,7 @@ mod tests {
         };
         write("localhost");
         let files = TlsFiles { cert: file.clone(), key: file.clone(), client_ca: None };
-        let tls = Tls::read(files).unwrap();
+        let tls = Tls::read("the listener", files).unwrap();
         let first = tls.0.config.load_full();
         write("next");
         tls.clone().follow(tokio::time::sleep(10 * INTERVAL)).await;

@@ -28,7 +28,7 @@ use crate::support::tools::Tool;
 const FILE: &str = "examples/tollgate.yaml";
 const BREAKER: &str = "/admin/rate-limits/breaker/x";
 
-fn pem(name: &str) -> String {
+pub(crate) fn pem(name: &str) -> String {
     format!("{}/tests/data/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -38,13 +38,13 @@ fn certificates(name: &str) -> Vec<CertificateDer<'static>> {
 
 /// Who asks: with a certificate, or without one.
 #[derive(Clone, Copy)]
-struct Client {
+pub(crate) struct Client {
     certificate: Option<&'static str>,
     versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Client {
-    fn with(certificate: &'static str) -> Self {
+    pub(crate) fn with(certificate: &'static str) -> Self {
         Self { certificate: Some(certificate), ..ANYBODY }
     }
 
@@ -70,9 +70,21 @@ impl Client {
         let mut stream = self.connect(to).await?;
         ask(&mut stream, method, path, token).await
     }
+
+    /// The status of the answer to `body`; an error where there is none.
+    pub(crate) async fn post(
+        self,
+        to: SocketAddr,
+        path: &str,
+        token: Option<&str>,
+        body: &str,
+    ) -> io::Result<u16> {
+        let mut stream = self.connect(to).await?;
+        asked(&mut stream, ("POST", path), token, body).await
+    }
 }
 
-const ANYBODY: Client = Client { certificate: None, versions: &[&TLS12, &TLS13] };
+pub(crate) const ANYBODY: Client = Client { certificate: None, versions: &[&TLS12, &TLS13] };
 
 /// What is spoken, one at a time.
 const EACH_VERSION: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
@@ -83,8 +95,20 @@ async fn ask(
     path: &str,
     token: Option<&str>,
 ) -> io::Result<u16> {
+    asked(stream, (method, path), token, "").await
+}
+
+async fn asked(
+    stream: &mut TlsStream<TcpStream>,
+    (method, path): (&str, &str),
+    token: Option<&str>,
+    body: &str,
+) -> io::Result<u16> {
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-length: 0\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{token}content-length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

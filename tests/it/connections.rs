@@ -20,12 +20,14 @@ use tollgate::clock::Clock;
 use tollgate::engine::{Engine, EngineSettings};
 use tollgate::limits::{KeySecret, LimitsHandle, WireUnit};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::transport::access::Access;
 use tollgate::transport::health::{Health, Serving};
 use tollgate::transport::http::{self, HttpSettings};
 use tollgate::transport::listener::{self, ConnectionSettings};
 
-use crate::support::admins;
+use crate::support::process::{Tollgate, metric};
 use crate::support::server::per_key;
+use crate::support::{admins, raw};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(3600);
@@ -46,7 +48,14 @@ async fn listeners(connections: ConnectionSettings) -> [(SocketAddr, &'static st
     let [asked, watched] = [listener().await, listener().await];
     let addresses = [&asked, &watched].map(|listener| listener.local_addr().unwrap());
     let settings = HttpSettings { connections, ..HttpSettings::default() };
-    tokio::spawn(http::serve(asked, engine.clone(), Health::new(Serving::Wanted), settings, pending()));
+    tokio::spawn(http::serve(
+        asked,
+        engine.clone(),
+        Health::new(Serving::Wanted),
+        settings,
+        Access::default(),
+        pending(),
+    ));
     tokio::spawn(admin::serve(watched, engine, admins::gate(), vec![], connections, pending()));
     [(addresses[0], "/healthcheck"), (addresses[1], "/livez")]
 }
@@ -169,4 +178,84 @@ async fn who_is_told_of_changes_is_not_idle() {
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     let more = tokio::time::timeout(head_timeout * 8, watched.message()).await;
     assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_changes_for_ever() {
+    let longest_answer = Duration::from_millis(50);
+    let head_timeout = Duration::from_millis(100);
+    let settings =
+        ConnectionSettings { head_timeout, longest_answer, max_connections: 1, ..admin::connections() };
+    let (address, path) = listeners(settings).await[1];
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let mut watched =
+        HealthClient::new(channel).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let more = tokio::time::timeout(PATIENCE, watched.message()).await.expect("it breaks off");
+    assert!(more.is_err(), "{more:?}");
+    // And whoever watches leaves the place to others.
+    is_answered_in_the_end(address, path).await;
+}
+
+#[tokio::test]
+async fn those_that_have_asked_for_long_come_again() {
+    let settings = ConnectionSettings { max_age: Duration::from_millis(100), ..unhurried() };
+    for (address, path) in listeners(settings).await {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let question = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let asking = async {
+            let mut answer = [0; 4096];
+            loop {
+                // One that is closed may take a question and never answer it.
+                let asked = stream.write_all(question.as_bytes()).await;
+                match stream.read(&mut answer).await {
+                    Ok(1..) if asked.is_ok() => tokio::time::sleep(Duration::from_millis(1)).await,
+                    _ => return,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("it is closed although it is in use");
+        is_answered_in_the_end(address, path).await;
+    }
+}
+
+#[test]
+fn one_who_asks_from_elsewhere_holds_a_quarter_of_the_places() {
+    let ConnectionSettings { max_connections, max_of_address, .. } = admin::connections();
+    assert_eq!((max_connections, max_of_address), (64, Some(16)));
+}
+
+#[tokio::test]
+async fn connections_leave_descriptors_for_all_else() {
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // 648 are for the other listeners, the store, files and one thread.
+    let few = ["sh", "-c", "ulimit -n 720; exec \"$0\" \"$@\""];
+    let service = Tollgate::under(&few, &["examples/tollgate.yaml", "--threads", "1"], &[]);
+    let mut greeted = Vec::new();
+    for _ in 0..72 {
+        let mut stream = TcpStream::connect(service.grpc()).await.unwrap();
+        stream.write_all(HELLO).await.unwrap();
+        stream.read_exact(&mut [0; 9]).await.unwrap();
+        greeted.push(stream);
+    }
+    let mut beyond = TcpStream::connect(service.grpc()).await.unwrap();
+    let heard = beyond.read(&mut [0]).await;
+    assert!(matches!(heard, Ok(0) | Err(_)), "it is closed: {heard:?}");
+    assert_eq!(metric(&service, "grpc_connections_refused").await, 1);
+    let told = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
+    assert!(told.contains("\ntollgate_grpc_connections 72\n"), "{told}");
+    let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
+    assert!(ready.status == 200 && ready.body.contains("connections: 72 are open"), "{ready:?}");
+    service.logs("too many connections for the file descriptors");
+    assert_eq!(raw::http(service.http(), "GET", "/healthcheck", b"").await.status, 200);
+    greeted.truncate(70);
+    for _ in 0..1_000 {
+        let mut stream = TcpStream::connect(service.grpc()).await.unwrap();
+        _ = stream.write_all(HELLO).await;
+        if stream.read_exact(&mut [0; 9]).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("there is no room again");
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admin_changes;
+mod admin_gone;
 mod admin_instances;
 mod admin_routes;
 mod admin_service;
@@ -20,6 +21,8 @@ mod auth;
 mod auth_tls;
 mod bills;
 mod breakers;
+mod callers;
+mod callers_tls;
 mod clients;
 mod config;
 mod connections;

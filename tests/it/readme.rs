@@ -24,7 +24,7 @@ const SERVE: &str = "cargo run --release -- serve examples/tollgate.yaml\n";
 const TEST: &str = "tests/all\n";
 
 /// The fenced blocks of the README.
-fn blocks() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn blocks() -> Vec<(&'static str, &'static str)> {
     blocks_of(README)
 }
 

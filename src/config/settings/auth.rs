@@ -3,26 +3,64 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::{AuthSettings, CertificateEntry, MalformedEntry, TokenEntry, TokensFile};
+use crate::auth::{AuthSettings, CertificateEntry, Domains, Grant, MalformedEntry, TokenEntry, TokensFile};
 use crate::clock::{Micros, Timestamp};
 use crate::transport::tls::{Tls, TlsFiles};
 
 use super::Address;
 use super::keys::{self, Key};
-use super::read::{Parsed, Reader, span, text};
+use super::read::{Parsed, Reader, span, text, truth};
 
 /// The range of the time for which a token holds.
 const LIVES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3650 * 24 * 3600));
 
-/// Who is let in.
+/// Where it is written who is let in to a listener.
+struct Lists {
+    tokens: Key,
+    file: Key,
+    certificates: Key,
+    client_ca: Key,
+}
+
+const OPERATORS: Lists = Lists {
+    tokens: keys::TOKENS,
+    file: keys::TOKENS_FILE,
+    certificates: keys::CERTIFICATES,
+    client_ca: keys::ADMIN_CLIENT_CA,
+};
+
+const CALLERS: Lists = Lists {
+    tokens: keys::CALLER_TOKENS,
+    file: keys::CALLER_TOKENS_FILE,
+    certificates: keys::CALLER_CERTIFICATES,
+    client_ca: keys::GRPC_CLIENT_CA,
+};
+
+/// Who is let in to the admin listener.
 pub(super) fn auth(reader: &mut Reader<'_>) -> AuthSettings {
-    let tokens = entries(reader, &keys::TOKENS, TokenEntry::read);
-    let file =
-        reader.optional(&keys::TOKENS_FILE, |path| TokensFile::read(path).map_err(|error| error.to_string()));
-    let certificates = entries(reader, &keys::CERTIFICATES, CertificateEntry::read);
-    if !certificates.is_empty() && !reader.is_given(&keys::ADMIN_CLIENT_CA) {
-        let needed = keys::ADMIN_CLIENT_CA.env;
-        reader.reject(&keys::CERTIFICATES, format!("can be shown by nobody: set {needed}, who signs them"));
+    listed(reader, &OPERATORS)
+}
+
+/// Who may call; `None` if everybody may.
+pub(super) fn callers(reader: &mut Reader<'_>) -> Option<AuthSettings<Domains>> {
+    let Lists { tokens, file, certificates, client_ca } = CALLERS;
+    if reader.is_given(&client_ca) && !reader.is_given(&certificates) {
+        reader.reject(
+            &client_ca,
+            format!("lets nobody in by itself: set {} too, which says whom", certificates.env),
+        );
+    }
+    let is_asked = [tokens, file, certificates].iter().any(|key| reader.is_given(key));
+    is_asked.then(|| listed(reader, &CALLERS))
+}
+
+fn listed<G: Grant>(reader: &mut Reader<'_>, lists: &Lists) -> AuthSettings<G> {
+    let tokens = entries(reader, &lists.tokens, TokenEntry::read);
+    let file = reader.optional(&lists.file, |path| TokensFile::read(path).map_err(|error| error.to_string()));
+    let certificates = entries(reader, &lists.certificates, CertificateEntry::read);
+    if !certificates.is_empty() && !reader.is_given(&lists.client_ca) {
+        let needed = lists.client_ca.env;
+        reader.reject(&lists.certificates, format!("can be shown by nobody: set {needed}, who signs them"));
     }
     AuthSettings { tokens, file, certificates }
 }
@@ -46,29 +84,41 @@ fn entries<T>(
 }
 
 /// What the admin listener is encrypted by, once its files have been read.
-pub(super) fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
+pub(super) fn admin_tls(reader: &mut Reader<'_>) -> Option<Tls> {
+    tls(reader, "the admin listener", [&keys::ADMIN_CERT, &keys::ADMIN_KEY, &keys::ADMIN_CLIENT_CA])
+}
+
+/// What the gRPC listener is encrypted by, and whether HTTP is as well.
+pub(super) fn callers_tls(reader: &mut Reader<'_>) -> (Option<Tls>, bool) {
+    let found = tls(reader, "the gRPC listener", [&keys::GRPC_CERT, &keys::GRPC_KEY, &keys::GRPC_CLIENT_CA]);
+    let is_for_http = reader.value(&keys::HTTP_TLS, truth);
+    if is_for_http && !reader.is_given(&keys::GRPC_CERT) {
+        reader.reject(&keys::HTTP_TLS, alone(&keys::GRPC_CERT));
+    }
+    (found, is_for_http)
+}
+
+fn tls(
+    reader: &mut Reader<'_>,
+    listener: &'static str,
+    [for_cert, for_key, for_client_ca]: [&Key; 3],
+) -> Option<Tls> {
     let path = |reader: &mut Reader<'_>, key| reader.optional(key, text).map(PathBuf::from);
-    let (cert, key) = (path(reader, &keys::ADMIN_CERT), path(reader, &keys::ADMIN_KEY));
-    let client_ca = path(reader, &keys::ADMIN_CLIENT_CA);
+    let (cert, key) = (path(reader, for_cert), path(reader, for_key));
+    let client_ca = path(reader, for_client_ca);
+    let mut lacking = |given: &Key, other: &Key| {
+        reader.reject(given, alone(other));
+        None
+    };
     match (cert, key) {
         (Some(cert), Some(key)) => {
-            let read = Tls::read(TlsFiles { cert, key, client_ca });
-            read.map_err(|error| reader.reject(&keys::ADMIN_CERT, format!("cannot be used: {error}"))).ok()
+            let read = Tls::read(listener, TlsFiles { cert, key, client_ca });
+            read.map_err(|error| reader.reject(for_cert, format!("cannot be used: {error}"))).ok()
         }
-        (None, None) => {
-            if client_ca.is_some() {
-                reader.reject(&keys::ADMIN_CLIENT_CA, alone(&keys::ADMIN_CERT));
-            }
-            None
-        }
-        (Some(_), None) => {
-            reader.reject(&keys::ADMIN_CERT, alone(&keys::ADMIN_KEY));
-            None
-        }
-        (None, Some(_)) => {
-            reader.reject(&keys::ADMIN_KEY, alone(&keys::ADMIN_CERT));
-            None
-        }
+        (None, None) if client_ca.is_some() => lacking(for_client_ca, for_cert),
+        (None, None) => None,
+        (Some(_), None) => lacking(for_cert, for_key),
+        (None, Some(_)) => lacking(for_key, for_cert),
     }
 }
 
@@ -76,15 +126,13 @@ fn alone(other: &Key) -> String {
     format!("is of no use alone: set {} too", other.env)
 }
 
-/// What is odd about an admin listener at `address` that is not encrypted.
-pub(super) fn in_the_clear(address: &Address) -> Option<String> {
+/// What is odd about `listener` at `address`, which takes tokens and is not encrypted; `key` would change that.
+pub(super) fn in_the_clear(listener: &str, address: &Address, key: &Key) -> Option<String> {
     let ip: Option<std::net::IpAddr> = address.host.parse().ok();
     let is_near = address.host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
-    let name = keys::ADMIN_CERT.env;
+    let name = key.env;
     (!is_near).then(|| {
-        format!(
-            "the admin listener, {address}, is not encrypted, and tokens can be read on their way: set {name}"
-        )
+        format!("{listener}, {address}, is not encrypted, and tokens can be read on their way: set {name}")
     })
 }
 

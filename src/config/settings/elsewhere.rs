@@ -33,7 +33,7 @@ const REFUSED: [Refused; 7] = [
     Refused {
         name: "GRPC_SERVER_USE_TLS",
         taken: &["false", "0", "f", "F", "FALSE", "False"],
-        instead: "asks for TLS on the listener, which is not available yet: write false",
+        instead: "is not how TLS is asked for: write false, and set TOLLGATE_GRPC_TLS_CERT and TOLLGATE_GRPC_TLS_KEY",
     },
     Refused {
         name: "GRPC_UDS",

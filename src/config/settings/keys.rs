@@ -5,10 +5,14 @@
 //! of the command line are compared with it by tests. It holds texts and no meaning.
 
 mod admin;
+mod callers;
 mod deciding;
 mod serving;
 
 pub use admin::{ADMIN_CERT, ADMIN_CLIENT_CA, ADMIN_KEY, CERTIFICATES, TOKENS, TOKENS_FILE};
+pub use callers::{
+    CALLER_CERTIFICATES, CALLER_TOKENS, CALLER_TOKENS_FILE, GRPC_CERT, GRPC_CLIENT_CA, GRPC_KEY, HTTP_TLS,
+};
 pub use deciding::{
     DYNAMIC_METADATA, ENABLED, FILES, HEADERS, LIMIT_HEADER, LOCAL_CACHE, MERGE_DOMAINS, QUOTA_MODE,
     REMAINING_HEADER, RESET_HEADER, RUNTIME_APPDIRECTORY, RUNTIME_IGNOREDOTFILES, RUNTIME_ROOT,
@@ -72,7 +76,7 @@ impl Key {
 }
 
 /// Every setting, in the order in which they are shown.
-pub const ALL: [Key; 45] = [
+pub const ALL: [Key; 52] = [
     GRPC,
     HTTP,
     ADMIN,
@@ -99,6 +103,13 @@ pub const ALL: [Key; 45] = [
     ADMIN_CERT,
     ADMIN_KEY,
     ADMIN_CLIENT_CA,
+    CALLER_TOKENS,
+    CALLER_TOKENS_FILE,
+    CALLER_CERTIFICATES,
+    GRPC_CERT,
+    GRPC_KEY,
+    GRPC_CLIENT_CA,
+    HTTP_TLS,
     LOG_LEVEL,
     LOG_FORMAT,
     FILES,

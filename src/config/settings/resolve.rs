@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::clock::Micros;
-use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Switch};
+use crate::engine::{Enforcement, EngineSettings, HeaderNames, ReferenceSettings, Settling, Switch};
 use crate::limits::KeySecret;
 use crate::store::Retention;
 use crate::store::durable::DataSettings;
@@ -16,14 +16,17 @@ use crate::store::memory::MemorySettings;
 use crate::store::redis::RedisSettings;
 use crate::telemetry::{LogFormat, LogSettings};
 use crate::transport::grpc::GrpcSettings;
+use crate::transport::tls::Tls;
 
-use super::auth::{auth, in_the_clear, tls};
+use super::auth::{self, admin_tls, callers, callers_tls};
 use super::error::{SettingError, SettingErrors};
 use super::layers::{self, Findings, Sources};
 use super::listen::address;
 use super::read::{Parsed, Reader, at_least, between, header_name, secret, span, text, truth};
 use super::store::{Beside, Place, certificates, login, place, socket};
-use super::{InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSettings, elsewhere, keys};
+use super::{
+    CallSettings, InputPlace, Inputs, Listeners, RuntimeSettings, Settings, StoreSettings, elsewhere, keys,
+};
 
 /// The longest drain delay: with it and the drain, the process is gone within 25 s of the signal.
 const LONGEST_DRAIN_DELAY: Duration = Duration::from_secs(5);
@@ -62,10 +65,9 @@ impl Settings {
         let key_secret = reader.optional(&keys::KEY_SECRET, secret).map(KeySecret);
         let store = store(&mut reader, key_secret);
         let listeners = listeners(&mut reader, &inputs.place);
-        let admin_tls = tls(&mut reader);
-        if admin_tls.is_none() {
-            warnings.extend(in_the_clear(&listeners.admin));
-        }
+        let admin_tls = admin_tls(&mut reader);
+        let calls = calls(&mut reader);
+        warnings.extend(in_the_clear(&listeners, &admin_tls, &calls));
         let settings = Self {
             data: data(&mut reader, &store, &mut warnings),
             listeners,
@@ -73,12 +75,13 @@ impl Settings {
             threads: threads(&mut reader),
             drain_delay: reader.value(&keys::DRAIN_DELAY, span(Duration::ZERO, LONGEST_DRAIN_DELAY)),
             grpc: grpc(&mut reader),
+            engine: engine(&mut reader, &calls),
+            calls,
             store,
             key_secret,
-            auth: auth(&mut reader),
+            auth: auth::auth(&mut reader),
             usage: usage(&mut reader),
             log: log(&mut reader),
-            engine: engine(&mut reader),
             inputs,
             warnings,
         };
@@ -240,7 +243,29 @@ fn level(text: &str) -> Parsed<LevelFilter> {
     }
 }
 
-fn engine(reader: &mut Reader<'_>) -> EngineSettings {
+/// Who may call, and how.
+fn calls(reader: &mut Reader<'_>) -> CallSettings {
+    let (tls, is_for_http) = callers_tls(reader);
+    CallSettings { http_tls: tls.clone().filter(|_| is_for_http), tls, callers: callers(reader) }
+}
+
+/// What is odd about listeners that take tokens and are not encrypted.
+fn in_the_clear<'a>(
+    listeners: &'a Listeners,
+    admin_tls: &Option<Tls>,
+    calls: &CallSettings,
+) -> impl Iterator<Item = String> + use<'a> {
+    let asks = calls.callers.is_some();
+    let listeners = [
+        ("the admin listener", &listeners.admin, &keys::ADMIN_CERT, admin_tls.is_none()),
+        ("the gRPC listener", &listeners.grpc, &keys::GRPC_CERT, asks && calls.tls.is_none()),
+        ("the HTTP listener", &listeners.http, &keys::HTTP_TLS, asks && calls.http_tls.is_none()),
+    ];
+    let clear = listeners.into_iter().filter(|(.., is_clear)| *is_clear);
+    clear.filter_map(|(listener, address, key, _)| auth::in_the_clear(listener, address, key))
+}
+
+fn engine(reader: &mut Reader<'_>, calls: &CallSettings) -> EngineSettings {
     // Taken for what it is called, and without effect on any answer.
     reader.value(&keys::LOCAL_CACHE, at_least(0_u64));
     EngineSettings {
@@ -248,6 +273,10 @@ fn engine(reader: &mut Reader<'_>) -> EngineSettings {
         enforcement: match reader.value(&keys::SHADOW_MODE, truth) {
             true => Enforcement::Shadow,
             false => Enforcement::Enforced,
+        },
+        settling: match calls.callers {
+            Some(_) => Settling::OfOwnDomain,
+            None => Settling::Any,
         },
         reference: ReferenceSettings {
             all_quota: reader.value(&keys::QUOTA_MODE, truth),

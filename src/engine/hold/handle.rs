@@ -1,19 +1,20 @@
 //! What a caller keeps of a reservation: opaque to it, and all that is needed to settle it.
 //!
 //! Nothing in it is secret: the name leads to a record or to none. Its first byte says how the others are read, and the
-//! last ones are a sum of all: what was cut or changed on its way is no handle.
+//! last ones are a sum of all: what was cut or changed on its way is no handle. A keyed hash ties the name to its domain, so
+//! that who has the handle of another's hold cannot pass it off as one of their own.
 
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::limits::{CounterKey, identity};
+use crate::limits::{CounterKey, KeyHasher, KeySecret, identity};
 
 use super::unknown::Unknown;
 
 /// How the bytes of a handle are read.
-const VERSION: u8 = 3;
-/// Version, what is kept, what is due if nobody tells, tag, id, and beginning.
-const SUMMED: usize = 1 + 1 + 1 + 8 + 16 + 8;
+const VERSION: u8 = 4;
+/// Version, what is kept, what is due if nobody tells, tag, id, beginning, and seal.
+const SUMMED: usize = 1 + 1 + 1 + 8 + 16 + 8 + 8;
 /// Those, and their sum.
 const BYTES: usize = SUMMED + 8;
 
@@ -26,7 +27,13 @@ pub struct Handle {
     pub(in crate::engine) kept: Kept,
     /// What is due if nobody tells what was used.
     pub(in crate::engine) unknown: Unknown,
+    /// Ties the name to its domain.
+    pub(in crate::engine) seal: Seal,
 }
+
+/// What only a store with this secret can make of a name and its domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Seal(u64);
 
 /// What is kept under the name of a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +51,23 @@ impl Handle {
         began: Timestamp(0),
         kept: Kept::Nothing,
         unknown: Unknown::NOTHING,
+        seal: Seal(0),
     };
+
+    /// Whether it holds nothing of any domain but `domain`, whose store has this `secret`.
+    pub(in crate::engine) fn is_of(&self, secret: KeySecret, domain: &[u8]) -> bool {
+        self.kept == Kept::Nothing || self.seal == Seal::of(secret, domain, self.name)
+    }
 
     /// All that is summed.
     fn bytes(&self) -> [u8; SUMMED] {
-        let Self { name, began, kept, unknown } = self;
+        let Self { name, began, kept, unknown, seal } = self;
         let mut bytes = [0; SUMMED];
         bytes[..3].copy_from_slice(&[VERSION, *kept as u8, unknown.number()]);
         bytes[3..11].copy_from_slice(&name.tag.to_be_bytes());
         bytes[11..27].copy_from_slice(&name.id.to_be_bytes());
-        bytes[27..].copy_from_slice(&began.0.to_be_bytes());
+        bytes[27..35].copy_from_slice(&began.0.to_be_bytes());
+        bytes[35..].copy_from_slice(&seal.0.to_be_bytes());
         bytes
     }
 
@@ -77,6 +91,7 @@ impl Handle {
             began: Timestamp(field(24)?),
             kept: Kept::ALL.get(usize::from(*kept)).copied()?,
             unknown: Unknown::numbered(*unknown)?,
+            seal: Seal(field(32)?),
         })
     }
 }
@@ -87,6 +102,22 @@ impl fmt::Display for Handle {
         let bytes = self.bytes();
         bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         write!(f, "{:016x}", sum(&bytes))
+    }
+}
+
+impl Seal {
+    /// That of `name`, under which something of `domain` is held.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "64 bits that nobody can compute are not found by trying"
+    )]
+    pub(in crate::engine) fn of(secret: KeySecret, domain: &[u8], name: CounterKey) -> Self {
+        let mut hasher = KeyHasher::new(secret);
+        hasher.piece(b"hold");
+        hasher.piece(domain);
+        hasher.piece(&name.tag.to_be_bytes());
+        hasher.piece(&name.id.to_be_bytes());
+        Self(hasher.finish() as u64)
     }
 }
 
@@ -122,15 +153,29 @@ mod tests {
                 began: Timestamp(1_795_262_400_000_000),
                 kept,
                 unknown: Unknown::numbered(2).unwrap(),
+                seal: Seal(u64::MAX - 7),
             };
             assert_eq!(Handle::parse(handle.to_string().as_bytes()), Some(handle));
         }
     }
 
     #[test]
+    fn is_of_its_own_domain_alone_whatever_is_made_of_it() {
+        let (secret, name) = (KeySecret([7; 16]), CounterKey { tag: 1, id: 2 });
+        let seal = Seal::of(secret, b"shop", name);
+        let handle = Handle { name, kept: Kept::Record, seal, ..Handle::OF_NOTHING };
+        assert!(handle.is_of(secret, b"shop"));
+        assert!(!handle.is_of(secret, b"blog") && !handle.is_of(KeySecret([8; 16]), b"shop"));
+        for name in [CounterKey { tag: 3, ..name }, CounterKey { id: 3, ..name }] {
+            assert!(!Handle { name, ..handle }.is_of(secret, b"shop"), "another hold under the same seal");
+        }
+        assert!(Handle::OF_NOTHING.is_of(secret, b"blog"));
+    }
+
+    #[test]
     fn what_was_never_written_is_none() {
         let text = Handle::OF_NOTHING.to_string();
-        assert_eq!(text.len(), 86);
+        assert_eq!(text.len(), 102);
         let with = |at: usize, digits: &str| {
             let mut text = text.clone();
             text.replace_range(at..at + digits.len(), digits);

@@ -19,7 +19,7 @@ use crate::store::{Admission, Answer, Call, Expense, Grant, Hold, Life, Reserve,
 
 use super::amounts::{Amounts, Granted};
 use super::answer::{Done, LimitStanding, ReserveAnswer, Ruling};
-use super::handle::{Handle, Kept};
+use super::handle::{Handle, Kept, Seal};
 use super::life::life;
 use super::name::{self, Purpose};
 use super::request::{self, Partial, ReserveRequest, Usage, UsageOf};
@@ -167,6 +167,7 @@ impl<'r, 'a> Asked<'r, 'a> {
             began,
             kept: Kept::Record,
             unknown: Unknown::at(plan),
+            seal: Seal::of(engine.store.key_secret(), self.request.subject.domain, terms.name),
         };
         // What was expected of the first call is not known any more: calls have taught since.
         let usage = if done == Done::Before { &self.estimate } else { usage };

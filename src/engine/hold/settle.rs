@@ -75,7 +75,7 @@ async fn by_handle<S: Store>(
     used: Option<&Usage<'_>>,
     request: &SettleRequest<'_>,
 ) -> Result<SettleAnswer, HoldError> {
-    let Handle { name, began, unknown, kept } = handle;
+    let Handle { name, began, unknown, kept, .. } = handle;
     if kept == Kept::Nothing {
         return Ok(SettleAnswer::untouched());
     }

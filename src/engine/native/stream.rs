@@ -26,8 +26,9 @@ use crate::algorithm::Outcome;
 use crate::clock::Timestamp;
 use crate::engine::breaker::{Guarded, trip};
 use crate::engine::decision::{Code, Decision};
+use crate::engine::hold::Handle;
 use crate::engine::request::{CheckRequest, Descriptor};
-use crate::engine::{Engine, watch};
+use crate::engine::{Engine, Settling, watch};
 use crate::limits::{NativeDomain, RuleSet};
 use crate::store::Store;
 
@@ -47,8 +48,12 @@ pub(super) async fn check<S: Store>(
     domain: &NativeDomain,
     request: &CheckRequest<'_>,
 ) -> Decision {
-    let roles: SmallVec<[Role<'_>; 4]> =
-        request.descriptors.iter().map(|descriptor| Role::of(domain, descriptor, &engine.oddities)).collect();
+    let settles = |hold: &Handle| match engine.settings.settling {
+        Settling::Any => true,
+        Settling::OfOwnDomain => hold.is_of(engine.store.key_secret(), domain.name.as_bytes()),
+    };
+    let role = |descriptor| Role::of(domain, descriptor, settles, &engine.oddities);
+    let roles: SmallVec<[Role<'_>; 4]> = request.descriptors.iter().map(role).collect();
     let over = end::end(engine, rules, domain, request, &roles).await;
     let mut decision = begin::begin(engine, rules, domain, request, &roles).await;
     end::tell(&mut decision, &over);

@@ -13,6 +13,7 @@ use h2::RecvStream;
 use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
+use crate::auth::Pass;
 use crate::engine::{Check, Unclaimed};
 
 use super::message::Messages;
@@ -57,23 +58,28 @@ pub(super) fn takes(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// Reads `body` to its end and decides what it asks. A call that makes the program panic ends alone.
+/// Reads `body` to its end and decides what it asks, if whoever has `pass` may ask that. A call that makes the program panic ends alone.
 pub(super) fn decide<C: Check>(
     service: Arc<Service<C>>,
     body: RecvStream,
+    pass: Option<Pass>,
 ) -> impl Future<Output = Decided> + Send + 'static {
-    AssertUnwindSafe(read_and_check(service, body))
+    AssertUnwindSafe(read_and_check(service, body, pass))
         .catch_unwind()
         .map(|ended| ended.unwrap_or_else(|_| Err(status::broken().into())))
 }
 
-async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream) -> Decided {
+async fn read_and_check<C: Check>(service: Arc<Service<C>>, body: RecvStream, pass: Option<Pass>) -> Decided {
     let mut messages = Messages::of(body, &service.settings);
     let first = messages.next().await?.ok_or_else(|| status::no_frame("there is no message"))?;
     if !messages.are_over() {
         pass_over(&first, messages).await?;
     }
-    let deciding = service.check.check(decode::request(&first).map_err(status::malformed)?);
+    let request = decode::request(&first).map_err(status::malformed)?;
+    if let Some(pass) = pass {
+        pass.permit(request.domain).map_err(status::refused)?;
+    }
+    let deciding = service.check.check(request);
     let decision = deciding.await.map_err(|error| status::invalid(&error))?;
     Ok(Answer { frame: encode::response(&decision), unclaimed: decision.unclaimed })
 }

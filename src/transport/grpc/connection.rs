@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -26,10 +27,12 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use crate::auth::Pass;
 use crate::engine::Check;
+use crate::transport::access::Door;
 
 use super::call::{self, Decided, SHOULD_RATE_LIMIT};
-use super::{GrpcSettings, Service, behind, deadline};
+use super::{GrpcSettings, Service, behind, deadline, holds, status};
 use answers::Answers;
 use ends::Activity;
 use waiting::{Ended, Waiting};
@@ -66,9 +69,10 @@ enum Event {
 
 type Beside = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
 
-/// Serves `stream` until its peer closes it, or `leave` says that it is to end and its calls have.
+/// Serves `stream`, whose calls come in by `door` if there is one, until its peer closes it, it is of `age`, or `leave` says that it is to end and its calls have.
 pub(super) async fn serve<C: Check>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    (door, age): (Option<Door>, Duration),
     service: Arc<Service<C>>,
     leave: watch::Receiver<bool>,
 ) -> Result<(), Broken> {
@@ -78,13 +82,14 @@ pub(super) async fn serve<C: Check>(
         tokio::time::timeout(settings.greeting_timeout, greeting).await.map_err(|_| Broken::Silent)??;
     let (beside, activity) = (Beside::new(), Activity::default());
     beside.push(Box::pin(ends::asked_to(leave)));
-    beside.push(Box::pin(ends::of_age(settings.max_connection_age)));
+    beside.push(Box::pin(ends::of_age(age)));
     if let Some(pings) = h2.ping_pong() {
         beside.push(Box::pin(ends::of_silence(pings, activity.clone(), settings)));
     }
-    let begin = |body| call::decide(service.clone(), body);
+    let begin = |body, pass| call::decide(service.clone(), body, pass);
     let mut connection = Connection {
         h2,
+        door,
         service: service.clone(),
         begin,
         spare: Vec::new(),
@@ -110,8 +115,10 @@ fn builder(settings: &GrpcSettings) -> Builder {
 
 struct Connection<S, C, B, F> {
     h2: h2::server::Connection<S, Bytes>,
+    /// Asks callers who they are; `None` if everybody may call.
+    door: Option<Door>,
     service: Arc<Service<C>>,
-    /// Makes a call out of its body.
+    /// Makes a call out of its body, and whose it is where that is asked.
     begin: B,
     /// Where the next calls are polled: the places of some that are over.
     spare: Vec<Pin<Box<F>>>,
@@ -125,7 +132,7 @@ impl<S, C, B, F> Connection<S, C, B, F>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Check,
-    B: Fn(RecvStream) -> F,
+    B: Fn(RecvStream, Option<Pass>) -> F,
     F: Future<Output = Decided> + Send + 'static,
 {
     /// Takes in all that has arrived, then answers all that is decided. h2 wakes this task for answers that
@@ -158,18 +165,17 @@ where
     fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.activity.mark();
         if request.uri().path() != SHOULD_RATE_LIMIT {
-            let answering = behind::answer(self.service.routes.clone(), request, respond);
-            self.beside.push(Box::pin(async {
-                answering.await;
-                Event::Over
-            }));
-            return;
+            return self.pass_on(request, respond);
         }
         let (head, body) = request.into_parts();
         if let Err(status) = call::takes(&head.headers) {
             return self.answers.add(respond, Err(status.into()));
         }
-        let mut call = self.place((self.begin)(body));
+        let pass = self.door.as_ref().map(|door| door.enter(&head.headers, &head.uri)).transpose();
+        let mut call = match pass {
+            Ok(pass) => self.place((self.begin)(body, pass)),
+            Err(refusal) => return self.answers.add(respond, Err(status::refused(refusal).into())),
+        };
         // If it has to wait it is polled again, by those who wait, and only then asks to be woken.
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => {
@@ -181,6 +187,21 @@ where
                 self.waiting.add(call, respond, limit);
             }
         }
+    }
+
+    /// Has tonic answer `request`. What it serves to everybody is open to everybody.
+    fn pass_on(&mut self, mut request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        if let Some(door) = self.door.as_ref().filter(|_| holds::is_asked(request.uri().path())) {
+            match door.enter(request.headers(), request.uri()) {
+                Ok(pass) => _ = request.extensions_mut().insert(pass),
+                Err(refusal) => return self.answers.add(respond, Err(status::refused(refusal).into())),
+            }
+        }
+        let answering = behind::answer(self.service.routes.clone(), request, respond);
+        self.beside.push(Box::pin(async {
+            answering.await;
+            Event::Over
+        }));
     }
 
     /// Puts `call` where one was that is over, or somewhere new.

@@ -1,14 +1,16 @@
 //! The limit service: holds, settled and released. Wire ⇄ engine, and nothing else.
 //!
-//! It is tonic's, behind the rate limit call on the same port. Texts are read as bytes: none that a caller sends makes a
+//! Each call names its domain, by its subject or by the hold that it is about: where callers are asked who they are, they ask
+//! about theirs alone. It is tonic's, behind the rate limit call on the same port. Texts are read as bytes: none that a caller sends makes a
 //! call undecodable. What is held for a caller who has gone before its answer was sent is given back, unless it named it.
 
 use std::borrow::Cow;
 
 use prost::bytes::Bytes;
 use prost_types::Duration;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
+use crate::auth::{Pass, Refusal};
 use crate::clock::Micros;
 use crate::engine::{
     Amount, Done, Granted, Hold, InvalidHold, Named, Partial, Progress, ReleaseRequest, ReserveRequest,
@@ -18,18 +20,58 @@ use crate::limits::Entry;
 use crate::money::NanoUsd;
 
 use super::proto::tollgate::v1 as wire;
-use super::proto::tollgate::v1::limit_service_server::{LimitService, LimitServiceServer};
+use super::proto::tollgate::v1::limit_service_server::{LimitService, LimitServiceServer, SERVICE_NAME};
 use super::standing::{decision, instant, standing, time};
 use super::{GrpcSettings, status};
 
-/// The service in front of `hold`.
-pub(super) fn service<H: Hold>(hold: H, settings: &GrpcSettings) -> LimitServiceServer<Holds<H>> {
-    LimitServiceServer::new(Holds(hold)).max_decoding_message_size(settings.max_message_bytes)
+/// The service in front of `hold`, for `whom`.
+pub(super) fn service<H: Hold>(hold: H, settings: &GrpcSettings, whom: Whom) -> LimitServiceServer<Holds<H>> {
+    LimitServiceServer::new(Holds { hold, whom }).max_decoding_message_size(settings.max_message_bytes)
+}
+
+/// Whether a call to `path` is one of this service.
+pub(super) fn is_asked(path: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|rest| rest.strip_prefix(SERVICE_NAME))
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whose calls are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Everybody's.
+    All,
+    /// Those with a [`Pass`] in their extensions.
+    Known,
 }
 
 /// The service.
 #[derive(Debug)]
-pub(super) struct Holds<H>(H);
+pub(super) struct Holds<H> {
+    hold: H,
+    whom: Whom,
+}
+
+impl<H: Hold> Holds<H> {
+    /// Refuses a call with these `extensions`, unless it may be about what `is_of` is asked for each domain that its caller
+    /// has.
+    fn admit(&self, extensions: &Extensions, is_of: impl Fn(&[u8]) -> bool) -> Result<(), Status> {
+        let permitted = match (self.whom, extensions.get::<Pass>()) {
+            (Whom::All, _) => Ok(()),
+            (Whom::Known, Some(pass)) => pass.permit_where(is_of),
+            (Whom::Known, None) => Err(Refusal::Missing),
+        };
+        permitted.map_err(status::refused)
+    }
+
+    /// Whether what is named by `handle`, or else by its `subject`, is of `domain`.
+    fn is_of(&self, handle: &[u8], subject: Option<&wire::Subject>, domain: &[u8]) -> bool {
+        match handle {
+            b"" => subject.is_some_and(|subject| *subject.domain == *domain),
+            handle => self.hold.is_of(handle, domain),
+        }
+    }
+}
 
 #[tonic::async_trait]
 impl<H: Hold> LimitService for Holds<H> {
@@ -37,7 +79,9 @@ impl<H: Hold> LimitService for Holds<H> {
         &self,
         request: Request<wire::ReserveRequest>,
     ) -> Result<Response<wire::ReserveResponse>, Status> {
-        let (hold, message) = (self.0.clone(), request.into_inner());
+        let (_, extensions, message) = request.into_parts();
+        self.admit(&extensions, |domain| self.is_of(b"", message.subject.as_ref(), domain))?;
+        let hold = self.hold.clone();
         to_the_end(async move {
             let answer = hold.reserve(reserving(&message)).await.map_err(|error| status::unheld(&error))?;
             let model = message.estimate.map(|estimate| in_letters(&estimate.model)).unwrap_or_default();
@@ -61,7 +105,9 @@ impl<H: Hold> LimitService for Holds<H> {
         &self,
         request: Request<wire::SettleRequest>,
     ) -> Result<Response<wire::SettleResponse>, Status> {
-        let (hold, message) = (self.0.clone(), request.into_inner());
+        let (_, extensions, message) = request.into_parts();
+        self.admit(&extensions, |domain| self.is_of(&message.reservation, message.subject.as_ref(), domain))?;
+        let hold = self.hold.clone();
         to_the_end(async move {
             let answer = match settling(&message) {
                 Ok(asked) => hold.settle(asked).await,
@@ -85,7 +131,9 @@ impl<H: Hold> LimitService for Holds<H> {
         &self,
         request: Request<wire::ReleaseRequest>,
     ) -> Result<Response<wire::ReleaseResponse>, Status> {
-        let (hold, message) = (self.0.clone(), request.into_inner());
+        let (_, extensions, message) = request.into_parts();
+        self.admit(&extensions, |domain| self.is_of(&message.reservation, message.subject.as_ref(), domain))?;
+        let hold = self.hold.clone();
         to_the_end(async move {
             let answer = hold.release(released(&message)).await.map_err(|error| status::unheld(&error))?;
             Ok(Response::new(wire::ReleaseResponse {

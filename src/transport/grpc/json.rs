@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
 
+use crate::auth::Refusal;
 use crate::engine::{Check, Code, InvalidRequest, Unclaimed};
 
 use super::proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
@@ -32,14 +33,22 @@ pub(crate) enum JsonError {
     /// It is, and a field is wrong.
     #[error(transparent)]
     Field(#[from] InvalidRequest),
+    /// Its caller may not ask about the domain.
+    #[error(transparent)]
+    Refused(Refusal),
     /// JSON has no words for the answer: its metadata holds a number that is not finite, or is nested too deep.
     #[error("the answer cannot be written as JSON")]
     Answer(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Decides the request in `body`.
-pub(crate) async fn answer(check: &impl Check, body: &[u8]) -> Result<JsonAnswer, JsonError> {
+/// Decides the request in `body`, if `permit` has nothing against its domain.
+pub(crate) async fn answer(
+    check: &impl Check,
+    body: &[u8],
+    permit: impl Fn(&[u8]) -> Result<(), Refusal>,
+) -> Result<JsonAnswer, JsonError> {
     let message = read(body)?;
+    permit(&message.domain).map_err(JsonError::Refused)?;
     let decision = check.check(convert::request(&message)).await?;
     let (code, unclaimed) = (decision.code, decision.unclaimed.clone());
     let body = write(&convert::response(decision)).map_err(JsonError::Answer)?;

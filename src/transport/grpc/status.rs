@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use crate::auth::Refusal;
 use crate::engine::{HoldError, InvalidRequest};
 use crate::transport::problem::{Kind, Problem};
 
@@ -44,6 +45,11 @@ pub(super) fn unheld(error: &HoldError) -> Status {
         // Callers ask again by themselves where something is unavailable.
         HoldError::Unsure(_) => Status::unknown(text),
     }
+}
+
+/// UNAUTHENTICATED or PERMISSION_DENIED: a caller is not let in, or not to this domain.
+pub(super) fn refused(refusal: Refusal) -> Status {
+    problem(&refusal.into())
 }
 
 /// Why an operator is not answered.

@@ -25,8 +25,17 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts Envoy in front of `upstream`, asking `service`, and waits until it takes calls.
     pub(crate) fn start(service: SocketAddr, upstream: SocketAddr) -> Self {
+        Self::changed(service, upstream, |text| text)
+    }
+
+    /// The same, with the configuration that `change` makes of that.
+    pub(crate) fn changed(
+        service: SocketAddr,
+        upstream: SocketAddr,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/envoy.yaml");
-        let text = std::fs::read_to_string(template).expect("Envoy's configuration");
+        let text = change(std::fs::read_to_string(template).expect("Envoy's configuration"));
         let text = text
             .replace("UPSTREAM_PORT", &upstream.port().to_string())
             .replace("SERVICE_PORT", &service.port().to_string());

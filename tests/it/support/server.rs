@@ -20,6 +20,7 @@ use tollgate::limits::{
 use tollgate::store::StoreError;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::transport::accept;
+use tollgate::transport::access::Access;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
 use tollgate::transport::grpc::{self, GrpcSettings};
 use tollgate::transport::health::{Health, Serving};
@@ -71,14 +72,14 @@ impl TestServer {
         let stopped = signal(&shutdown);
         let (asked, told) = (check.clone(), health.clone());
         tasks.spawn(async move {
-            grpc::serve(connections, asked, &told, &settings, stopped).await;
+            grpc::serve(connections, asked, &told, &settings, Access::default(), stopped).await;
         });
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let (stopped, told) = (signal(&shutdown), health.clone());
         tasks.spawn(async move {
-            http::serve(listener, check, told, HttpSettings::default(), stopped).await;
+            http::serve(listener, check, told, HttpSettings::default(), Access::default(), stopped).await;
         });
         Self { grpc, http, health, shutdown, tasks }
     }
@@ -133,6 +134,10 @@ impl<C: Check> Hold for Checking<C> {
 
     async fn release(&self, _: ReleaseRequest<'_>) -> Result<ReleaseAnswer, HoldError> {
         Err(NOTHING_HELD)
+    }
+
+    fn is_of(&self, _: &[u8], _: &[u8]) -> bool {
+        true
     }
 }
 

@@ -7,7 +7,7 @@ use crate::clock::Micros;
 use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{
-    Amounts, Handle, Kept, Partial, Terms, Unknown, Usage, asked as tell_asked, keep, take,
+    Amounts, Handle, Kept, Partial, Seal, Terms, Unknown, Usage, asked as tell_asked, keep, take,
 };
 use crate::engine::insist::{Closing, Insistence};
 use crate::engine::native::plan::Plan;
@@ -74,7 +74,8 @@ pub(super) async fn begin<S: Store>(
             return decision;
         }
     };
-    let handle = Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan) };
+    let seal = Seal::of(engine.store.key_secret(), domain.name.as_bytes(), name);
+    let handle = Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan), seal };
     let text = Metadata::Text(handle.to_string().into());
     decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
     decision.unclaimed = Some(giving_back.unless_claimed());

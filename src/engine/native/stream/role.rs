@@ -46,8 +46,14 @@ pub(super) enum Asked {
 }
 
 impl<'a> Role<'a> {
-    /// Of `descriptor`; what is odd about it is noted. Giving back is what it says, whatever else it does.
-    pub(super) fn of(domain: &'a NativeDomain, descriptor: &'a Descriptor<'_>, oddities: &Oddities) -> Self {
+    /// Of `descriptor`, which may tell of holds that `settles` is right about; what is odd about it is noted. Giving back is
+    /// what it says, whatever else it does.
+    pub(super) fn of(
+        domain: &'a NativeDomain,
+        descriptor: &'a Descriptor<'_>,
+        settles: impl Fn(&Handle) -> bool,
+        oddities: &Oddities,
+    ) -> Self {
         let value = |key| sent(&descriptor.entries, key);
         if descriptor.direction == Direction::GiveBack {
             return Self::None;
@@ -63,7 +69,7 @@ impl<'a> Role<'a> {
             },
             (hold, class, _) => Self::Ends {
                 hold: hold.and_then(|hold| {
-                    let settled = |handle: &Handle| handle.kept != Kept::Nothing;
+                    let settled = |handle: &Handle| handle.kept != Kept::Nothing && settles(handle);
                     Handle::parse(hold).filter(settled).or_else(|| oddities.none(Odd::Hold))
                 }),
                 // What nobody knows is paid like an answer, which is dear.

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
 use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
+use crate::transport::access::Access;
 
 use super::super::deadline::WithDeadline;
 use super::super::{GrpcSettings, Service};
@@ -114,8 +115,10 @@ fn served(check: impl Check, settings: GrpcSettings) -> (Served, DuplexStream) {
     let (polls, writes) = (Arc::<AtomicUsize>::default(), Arc::default());
     let (leave, leaving) = watch::channel(false);
     let routes = WithDeadline::new(Routes::default(), settings.timeout);
-    let service = Arc::new(Service { check, routes, settings });
-    let mut serving = Box::pin(serve(Counting(near, Arc::clone(&writes)), service, leaving));
+    let age = settings.max_connection_age;
+    let service = Arc::new(Service { check, routes, settings, access: Access::default() });
+    let near = Counting(near, Arc::clone(&writes));
+    let mut serving = Box::pin(serve(near, (None, age), service, leaving));
     let polled = polls.clone();
     let ended = tokio::spawn(poll_fn(move |context| {
         polled.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,160 @@
+//! What is granted to whoever has a token or a certificate: a role to those who run the service, domains to those who call
+//! it.
+//!
+//! It stands between the name and what proves it, as in `alice:operator:…` and `edge:shop+blog:…`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::tokens::MalformedEntry;
+use crate::audit::{Action, Role};
+
+/// What is granted, as it is configured.
+pub trait Grant: Clone + fmt::Debug + fmt::Display + PartialEq + Eq + Send + Sync + 'static {
+    /// What somebody wants who is not let in.
+    const ENTRY: Action;
+    /// What is said of a line that is none of a token.
+    const TOKEN_FORM: MalformedEntry;
+    /// What is said of a line that is none of a certificate.
+    const CERTIFICATE_FORM: MalformedEntry;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    fn read(text: &str) -> Result<Self, MalformedEntry>;
+}
+
+impl Grant for Role {
+    const ENTRY: Action = Action::LogIn;
+    const TOKEN_FORM: MalformedEntry = MalformedEntry::Form;
+    const CERTIFICATE_FORM: MalformedEntry = MalformedEntry::CertificateForm;
+
+    fn read(text: &str) -> Result<Self, MalformedEntry> {
+        Self::named(text).ok_or(MalformedEntry::Role)
+    }
+}
+
+/// The domains that a caller may ask about, written with `+` between them; `*` is all. What a name may not hold where it is
+/// written, such as a colon or a blank, is written as in URLs, `%3A`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Domains {
+    /// All, also those that are configured later.
+    All,
+    /// These.
+    These(Arc<[Box<[u8]>]>),
+}
+
+impl Domains {
+    /// Those called `names`; `*` is all.
+    pub fn named<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        match names.contains(&"*") {
+            true => Self::All,
+            false => Self::These(names.into_iter().map(|name| name.as_bytes().into()).collect()),
+        }
+    }
+
+    /// Whether `domain` is among them.
+    pub fn has(&self, domain: &[u8]) -> bool {
+        self.any(|name| name == domain)
+    }
+
+    /// Whether one of them is as `is_right` says; of all there is always one.
+    pub fn any(&self, is_right: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.iter().any(|name| is_right(name)),
+        }
+    }
+}
+
+impl Grant for Domains {
+    const ENTRY: Action = Action::Call;
+    const TOKEN_FORM: MalformedEntry = MalformedEntry::CallerForm;
+    const CERTIFICATE_FORM: MalformedEntry = MalformedEntry::CallerCertificateForm;
+
+    fn read(text: &str) -> Result<Self, MalformedEntry> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        let names: Option<Arc<[_]>> = text.split('+').map(unescaped).collect();
+        names.map(Self::These).ok_or(MalformedEntry::Domains)
+    }
+}
+
+impl fmt::Display for Domains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::These(names) = self else { return f.write_str("*") };
+        for (place, name) in names.iter().enumerate() {
+            if place > 0 {
+                f.write_str("+")?;
+            }
+            for byte in &**name {
+                match char::from(*byte) {
+                    plain if is_plain(*byte) => write!(f, "{plain}")?,
+                    _ => write!(f, "%{byte:02X}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a byte of a name stands for itself.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b":,+%*#".contains(&byte)
+}
+
+/// The name that is written as `text`; `None` if that is none.
+fn unescaped(text: &str) -> Option<Box<[u8]>> {
+    let mut name = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match first {
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                name.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+            b'*' => return None,
+            byte => name.push(*byte),
+        }
+    }
+    (!name.is_empty()).then(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_read_as_they_are_written() {
+        for (text, names) in [
+            ("shop", vec!["shop"]),
+            ("shop+blog", vec!["shop", "blog"]),
+            ("edge%3A1+a%20b%2B%2C%25", vec!["edge:1", "a b+,%"]),
+            ("%2A", vec!["*"]),
+            ("caf%C3%A9", vec!["café"]),
+        ] {
+            let domains = Domains::read(text).unwrap();
+            assert_eq!(domains.to_string(), text);
+            assert!(names.iter().all(|name| domains.has(name.as_bytes())), "{text}");
+            for other in ["", "sho", "shop+blog", "SHOP", "%3A", "**"] {
+                assert!(!domains.has(other.as_bytes()), "{text} {other}");
+            }
+        }
+        assert!(Domains::read("*").unwrap().has(b"anything"));
+        assert_eq!(Domains::named(["a", "*"]).to_string(), "*");
+        assert_eq!(Domains::named(["a:b", "c"]).to_string(), "a%3Ab+c");
+    }
+
+    #[test]
+    fn what_is_no_domain_is_refused() {
+        for text in ["", "+", "shop+", "+shop", "*+shop", "sh*p", "shop%", "shop%2", "%zz", "%+1a"] {
+            assert_eq!(Domains::read(text), Err(MalformedEntry::Domains), "{text}");
+        }
+    }
+}
