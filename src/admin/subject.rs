@@ -86,10 +86,15 @@ async fn begun_anew<I: Operate>(
 
 /// Which limits, and why.
 fn read(mut fields: Map<String, Value>) -> Result<(Vec<String>, String), NoAnswer> {
-    let wrong = || NoAnswer::invalid("limits: must be a list of names of limits");
+    let wrong = || {
+        NoAnswer::invalid(
+            "limits: must be a list of names of limits; leave it out for all that time brings back",
+        )
+    };
     let limits = match fields.remove("limits") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(names)) => {
+        None => Vec::new(),
+        // A list that names none never stands for all.
+        Some(Value::Array(names)) if !names.is_empty() => {
             let name = |name: Value| name.as_str().map(str::to_owned).ok_or_else(wrong);
             names.into_iter().map(name).collect::<Result<_, _>>()?
         }

@@ -34,8 +34,14 @@ fn a_field_that_names_nobody_never_stands_for_a_whole_tier() {
         let (status, problem) = page.post("/tier", &asked);
         assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{asked}: {problem}");
     }
-    let (status, problem) = page.post("/reset/ann?domain=aurastream&kit=", &json!({}));
-    assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{problem}");
+    for (whom, body) in [
+        ("ann?domain=aurastream&kit=", json!({})),
+        ("ann?domain=aurastream", json!({"limits": []})),
+        ("ann?domain=aurastream", json!({"limits": null})),
+    ] {
+        let (status, problem) = page.post(&format!("/reset/{whom}"), &body);
+        assert_eq!((status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{whom} {body}: {problem}");
+    }
     assert_eq!(page.get("?domain=aurastream").1["free"]["monthly_creations"], 3);
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
-    AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Listing, Mistake, Operate,
-    OperateError, ResetSubject, SetPrice, SetTier, Source, UpdateLimit, Who,
+    AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Import, ImportMode, ImportRow, Listing,
+    Mistake, Operate, OperateError, ResetSubject, SetPrice, SetTier, Source, UpdateLimit, Who,
 };
 use tollgate::limits::{Entry, LimitsHandle, Number};
 use tollgate::prices::{Class, Tokens};
@@ -292,6 +292,14 @@ async fn an_address_is_the_same_one_for_operators_and_calls() {
     assert_eq!(records("ip", "notanip").await, Err(no_address("notanip")));
     assert_eq!(reset("remote_address=10.0.0").await, Err(no_address("10.0.0")));
     assert_eq!(shop.set_tier("ip=notanip", Some("pro")).await.unwrap_err(), no_address("notanip"));
+    let import = async |pairs: &'static str| {
+        let rows = vec![ImportRow { subject: entries(pairs).collect(), limit: b"login", used: b"3" }];
+        let request = Import { domain: None, rows, mode: ImportMode::Done, reason: "" };
+        let mut imported = shop.engine.import(&ann(), request).await.unwrap();
+        imported.rows.remove(0).map(|row| row.before)
+    };
+    assert_eq!(import("ip=notanip").await, Err(no_address("notanip")));
+    assert_eq!(import("remote_address=2001:db8::9").await, Ok(4));
     let own = of_subject("ip=notanip", "login", Change::Number(4));
     assert_eq!(shop.try_update(own).await.unwrap_err(), no_address("notanip"));
     assert_eq!(reset("ip=192.0.2.7 remote_address=192.0.2.8").await.unwrap_err().mistake(), Mistake::Invalid);

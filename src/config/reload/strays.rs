@@ -1,7 +1,7 @@
 //! What is set over the files, where they change under it: what is over nothing, what is over something again, and what goes on
 //! over something that is not what it was. Of many subjects it is said once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::limits::{LimitsHandle, Overlay, RuleSet, Target};
 
@@ -17,8 +17,8 @@ pub fn log_strays(limits: &LimitsHandle) {
 
 /// Says what was over nothing and is in force now: nobody may remember it.
 pub(super) fn log_returned(before: &[Target], limits: &LimitsHandle) {
-    let strays = limits.strays();
-    let returned = before.iter().filter(|target| strays.binary_search(target).is_err());
+    let strays: HashSet<Target> = limits.strays().into_iter().collect();
+    let returned = before.iter().filter(|target| !strays.contains(target));
     for (what, times) in counted(returned) {
         tracing::warn!(times, "{what} was set before the files had such a thing again: it is in force");
     }
