@@ -1,8 +1,13 @@
 //! What changes something at the admin listener: for whom, by which words, and what is said against it.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
+use tollgate::transport::grpc::proto::tollgate::v1 as wire;
+
 use crate::admin_routes::Page;
+use crate::admin_service::admin;
 use crate::support::process::Tollgate;
 
 const CREATIONS: &str = "/free/monthly_creations?domain=aurastream";
@@ -171,4 +176,69 @@ fn what_is_set_over_a_limit_that_is_renamed_is_told_and_does_not_come_back_unsee
     let (status, back) = page.put("/free/month", &json!({"value": null, "version": 1}));
     assert_eq!((status, &back["before"], &back["value"]), (200, &json!(5), &Value::Null), "{back}");
     assert!(page.get("").1["details"]["free"]["month"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_over_nothing_is_listed_and_taken_back_by_grpc() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.yaml").display().to_string();
+    std::fs::write(&limits, SHOP.replace("tiers: {", "tiers: {pro: {month: 9}, ")).unwrap();
+    let service = Tollgate::start(&[&limits]);
+    let mut admin = admin(&service).await;
+    let ann = || HashMap::from([("user".to_owned(), "ann".to_owned())]);
+    let number = |change: fn(&mut wire::UpdateLimitRequest)| {
+        let limit = "month".to_owned();
+        let mut request = wire::UpdateLimitRequest { limit, ..wire::UpdateLimitRequest::default() };
+        change(&mut request);
+        request
+    };
+    let on_pro = number(|asked| (asked.tier, asked.max) = ("pro".to_owned(), Some(8)));
+    let own = number(|asked| (asked.user, asked.max) = ("ann".to_owned(), Some(7)));
+    let tier =
+        wire::SetTierRequest { subject: ann(), tier: "pro".to_owned(), ..wire::SetTierRequest::default() };
+    admin.update_limit(on_pro).await.unwrap();
+    admin.update_limit(own).await.unwrap();
+    admin.set_tier(tier).await.unwrap();
+    std::fs::write(
+        &limits,
+        SHOP.replace("month: month", "month: $/month").replace("month: 3", "month: $3.00"),
+    )
+    .unwrap();
+    tokio::task::block_in_place(|| service.logs("the limits were reloaded"));
+
+    let listed = admin.list_limits(wire::ListLimitsRequest::default()).await.unwrap().into_inner();
+    let told = |value: &wire::LimitValue| {
+        let keys: Vec<String> = value.subject.keys().cloned().collect();
+        (value.tier.clone(), value.max, value.unit(), value.source.clone(), value.version, keys)
+    };
+    let hits = wire::Unit::Hits;
+    let stray = "stray".to_owned();
+    assert_eq!(
+        listed.strays.iter().map(told).collect::<Vec<_>>(),
+        [
+            ("pro".to_owned(), 8, hits, stray.clone(), 1, vec![]),
+            (String::new(), 7, hits, stray, 2, vec!["user".to_owned()])
+        ]
+    );
+    assert_eq!((listed.stray_tiers.len(), listed.tiers.len(), listed.limits.len()), (1, 0, 1));
+    let back = number(|asked| (asked.tier, asked.clear) = ("pro".to_owned(), true));
+    let back = admin.update_limit(back).await.unwrap().into_inner();
+    assert_eq!((back.before.unwrap().max, back.after), (8, None));
+    let back = number(|asked| (asked.user, asked.clear) = ("ann".to_owned(), true));
+    admin.update_limit(back).await.unwrap();
+    let back = wire::SetTierRequest { subject: ann(), clear: true, ..wire::SetTierRequest::default() };
+    admin.set_tier(back).await.unwrap();
+    let listed = admin.list_limits(wire::ListLimitsRequest::default()).await.unwrap().into_inner();
+    assert_eq!((listed.strays, listed.stray_tiers), (vec![], vec![]));
+    let nobody = number(|asked| {
+        asked.subject = HashMap::from([("user".to_owned(), String::new())]);
+        asked.max = Some(7);
+    });
+    let refused = admin.update_limit(nobody).await.unwrap_err();
+    assert!(refused.message().starts_with("subject: "), "{refused}");
+    let wrong = number(|asked| {
+        asked.tier = "free".to_owned();
+        (asked.max, asked.if_version) = (Some(4_000_000_000), Some(99));
+    });
+    assert!(admin.update_limit(wrong).await.unwrap_err().message().starts_with("if_version: "));
 }

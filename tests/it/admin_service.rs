@@ -21,7 +21,7 @@ use crate::support::{admins, raw};
 
 /// Sends a token along.
 #[derive(Clone)]
-struct Bearer(Option<String>);
+pub(crate) struct Bearer(Option<String>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -33,7 +33,7 @@ impl Interceptor for Bearer {
     }
 }
 
-type Client = AdminServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Client = AdminServiceClient<InterceptedService<Channel, Bearer>>;
 
 async fn client(service: &Tollgate, token: Option<&str>) -> Client {
     let channel = Endpoint::from_shared(format!("http://{}", service.admin())).unwrap();
@@ -41,7 +41,7 @@ async fn client(service: &Tollgate, token: Option<&str>) -> Client {
     AdminServiceClient::with_interceptor(channel.connect().await.unwrap(), bearer)
 }
 
-async fn admin(service: &Tollgate) -> Client {
+pub(crate) async fn admin(service: &Tollgate) -> Client {
     client(service, Some(admins::TOKEN)).await
 }
 

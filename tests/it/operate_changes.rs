@@ -315,3 +315,12 @@ async fn an_address_in_a_path_is_the_same_one_as_any() {
     shop.update(of_subject("ip=2001:db8::3", "from", Change::Number(3))).await;
     assert_eq!(shop.passing("method=GET path=/from/2001:db8::4", 3).await, 1);
 }
+
+/// Also by what no limit is kept per alone.
+#[tokio::test]
+async fn a_tier_is_of_whatever_calls_bring() {
+    let shop = Shop::new();
+    shop.set_tier("kit=k", Some("pro")).await.unwrap();
+    assert_eq!(shop.passing("route=make user=u kit=k", 60).await, 50);
+    assert_eq!(shop.passing("route=make user=v kit=l", 60).await, 3);
+}
