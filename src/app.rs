@@ -196,7 +196,7 @@ impl<S: Lanes> App<S> {
         let reloads = audit::record_reloads(journal.clone(), reloader.status());
         running.beside.add(reloader.run(pending()).map(Ok));
         found(engine.store(), &journal, stop.clone()).await;
-        running.beside.add(journal.clone().follow(pending()).map(Ok));
+        running.beside.add(audit::follow(journal.clone(), engine.limits().clone()).map(Ok));
         running.beside.add(reloads.map(Ok));
         running.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
         let (http, told) = (HttpSettings::default(), health.clone());

@@ -1,9 +1,10 @@
 //! The audit: which ledger it has, who follows it, what operators are told of it, and what Tollgate records by itself.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -35,14 +36,7 @@ pub(super) fn homeless() -> Arc<dyn Ledger> {
 
 /// The journal of `ledger`, which sets over the files what is recorded.
 pub(super) fn open(ledger: Arc<dyn Ledger>, limits: LimitsHandle) -> Journal {
-    let was_told = AtomicBool::new(false);
-    Journal::open(ledger, Clock::System, move |overlay, now| {
-        limits.set_over(overlay, now);
-        // What comes later is set over what is there, or told of when the files change.
-        if !was_told.swap(true, Ordering::Relaxed) {
-            log_strays(&limits);
-        }
-    })
+    Journal::open(ledger, Clock::System, move |overlay, now| limits.set_over(overlay, now))
 }
 
 /// Reads what is there and puts it in force; where that takes long, what was read by then.
@@ -51,6 +45,19 @@ pub(super) async fn catch_up(journal: &Journal) {
         let read = journal.head().number;
         tracing::warn!(read, after = ?LONGEST_START, "the audit is long: calls are taken before all that was set is in force");
     }
+}
+
+/// Follows what others append. Once all that was set is in force, it says what is set over nothing: what comes later is set over
+/// what is there, or told of when the files change.
+pub(super) async fn follow(journal: Journal, limits: LimitsHandle) {
+    let telling = async {
+        while !journal.state().is_read {
+            tokio::time::sleep(PAUSE).await;
+        }
+        // Much may be set: it is looked through beside whoever decides.
+        _ = tokio::task::spawn_blocking(move || log_strays(&limits)).await;
+    };
+    join(journal.clone().follow(pending()), telling).await;
 }
 
 /// Says in the log where the chain ends: whoever has that can tell later whether anything was cut off.
