@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{
     AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Import, ImportMode, ImportRow, Listing,
@@ -12,7 +14,7 @@ use tollgate::prices::{Class, Tokens};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Store, StoreError};
 
-use crate::operate_update::{FILE, Shop, ann, journal, knowing, of_subject, on_tier, said};
+use crate::operate_update::{FILE, Shop, ann, forced, journal, knowing, of_subject, on_tier, said};
 use crate::operate_usage::entries;
 use crate::support::embedded::{NOON, rules};
 use crate::support::redis::{RedisServer, until_ready};
@@ -94,6 +96,49 @@ async fn what_subjects_and_models_had_is_not_changed_unseen() {
     assert_eq!(price("", 10).await, Ok(11));
     stale(price("8", 10).await, 10, 11);
     assert_eq!(price("8", 11).await, Ok(12));
+}
+
+/// Who has a number of `login`.
+const PLACES: [&str; 4] = ["all", "free", "pro", "studio"];
+
+/// What is in force at each place, and by which record.
+fn in_force(listed: &Listing) -> [(Number, u64); 4] {
+    let of = |tier: &str| listed.limits.iter().find(|value| &*value.limit == "login" && &*value.tier == tier);
+    PLACES.map(|tier| {
+        let number = of(tier).or_else(|| of("all")).unwrap().number;
+        (number.number, number.version)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_knows_what_is_in_force_may_change_it_and_nobody_else(
+        changes in prop::collection::vec((0..4_usize, prop::option::of(6..50_i64)), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let shop = Shop::new();
+            let mut known = vec![in_force(&shop.list())];
+            for (place, number) in changes {
+                let to = number.map_or(BACK, Change::Number);
+                shop.update(forced(on_tier(PLACES[place], "login", to))).await;
+                known.push(in_force(&shop.list()));
+            }
+            let (now, head) = (known[known.len() - 1], known.len() - 1);
+            for (index, version) in (0..4).flat_map(|index| (0..=head).map(move |version| (index, version))) {
+                // What is asked wants force, so it is refused in the end.
+                let asked = on_tier(PLACES[index], "login", Change::Number(-1));
+                let error = shop.try_update(knowing(asked, version as u64)).await.unwrap_err();
+                let passes = !matches!(error, OperateError::Stale { .. });
+                let is_told = version == head || version as u64 == now[index].1;
+                let is_the_same = known[version][index] == now[index];
+                assert!(passes || !is_told, "{} at {version}: {error}", PLACES[index]);
+                assert!(!passes || is_told || is_the_same, "{} at {version}: {known:?}", PLACES[index]);
+            }
+        });
+    }
 }
 
 /// Nobody finds what is hashed under a secret that nobody else has.
