@@ -268,3 +268,17 @@ async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Br
     connection.as_mut().graceful_shutdown();
     Ok(tokio::time::timeout(LAST_CALLS, connection).await??)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_came_by_a_certificate_shows_it_again_before_long() {
+        let hour = Duration::from_secs(3600);
+        let certified = Peer { names: [SubjectName::dns("a.example")].into(), ..Peer::default() };
+        assert_eq!(Peer::default().longest_life(hour), hour);
+        assert_eq!(certified.longest_life(hour), LIFE_BY_CERTIFICATE);
+        assert_eq!(certified.longest_life(Duration::from_secs(1)), Duration::from_secs(1));
+    }
+}
