@@ -38,6 +38,9 @@ const AT_ONCE: usize = 500;
 /// How often it is tried to append behind others who append all the while.
 const MOST_TRIES: usize = 64;
 
+/// Puts in force what is set.
+type InForce = Arc<dyn Fn(Arc<Overlay>, Timestamp) + Send + Sync>;
+
 /// Appends records and follows those of others; one for all who share it.
 #[derive(Clone)]
 pub struct Journal(Arc<Shared>);
@@ -45,7 +48,9 @@ pub struct Journal(Arc<Shared>);
 struct Shared {
     ledger: Arc<dyn Ledger>,
     clock: Clock,
-    in_force: Box<dyn Fn(Arc<Overlay>, Timestamp) + Send + Sync>,
+    in_force: InForce,
+    /// How often anything was put in force: what is older is not put there behind what is newer.
+    put: Arc<parking_lot::Mutex<u64>>,
     /// Held by whoever reads or appends: what comes of the lines is put in force in their order.
     book: Mutex<Book>,
     state: ArcSwap<JournalState>,
@@ -106,7 +111,8 @@ impl Journal {
         let shared = Shared {
             ledger,
             clock,
-            in_force: Box::new(in_force),
+            in_force: Arc::new(in_force),
+            put: Arc::default(),
             book: Mutex::default(),
             state: ArcSwap::default(),
             unwritten: AtomicU64::new(0),
@@ -162,7 +168,7 @@ impl Journal {
             }
             Err(_) => {}
         }
-        self.publish(book);
+        self.publish(book).await;
         appended
     }
 
@@ -174,6 +180,8 @@ impl Journal {
     ) -> Result<Appended, JournalError<E>> {
         self.read_on(book).await.map_err(JournalError::Unwritten)?;
         for _ in 0..MOST_TRIES {
+            // Whoever decides finds in force what is set at the place of the record.
+            self.publish(book).await;
             let event = decide(book.overlay()).map_err(JournalError::Refused)?;
             // Others may be behind it by the time it is known to be there.
             let number = book.next_number();
@@ -231,7 +239,7 @@ impl Journal {
             Ok(()) => book.read(),
             Err(error) => book.could_not_read(error),
         }
-        self.publish(&mut book);
+        self.publish(&mut book).await;
         if caught_up.is_ok() {
             self.settle(&mut book).await;
         }
@@ -245,7 +253,7 @@ impl Journal {
         }
         // Whoever has the book reads on, and publishes what it reads.
         if let Ok(mut book) = self.0.book.try_lock() {
-            self.publish(&mut book);
+            self.publish(&mut book).await;
         }
         false
     }
@@ -274,18 +282,34 @@ impl Journal {
             let now = self.0.clock.steady();
             if now.0.saturating_sub(told.0) >= TELL_EVERY.0 {
                 told = now;
-                self.publish(book);
+                self.publish(book).await;
             }
         }
     }
 
     /// Tells everybody, and puts in force what is set now.
-    fn publish(&self, book: &mut Book) {
+    async fn publish(&self, book: &mut Book) {
         let now = self.0.clock.now();
-        if book.has_changed_by(now) {
-            (self.0.in_force)(book.overlay().clone(), now);
+        if let Some(turn) = book.has_changed_by(now) {
+            self.put_in_force(book.overlay().clone(), now, turn).await;
         }
         self.0.state.store(Arc::new(book.state()));
+    }
+
+    /// Much may be set, and what is in force is made of all of it: that is done beside whoever decides. It is done to its end
+    /// also where nobody waits for it, and not at all once something newer is.
+    async fn put_in_force(&self, overlay: Arc<Overlay>, now: Timestamp, turn: u64) {
+        let (in_force, put) = (self.0.in_force.clone(), self.0.put.clone());
+        let putting = tokio::task::spawn_blocking(move || {
+            let mut last = put.lock();
+            if *last < turn {
+                in_force(overlay, now);
+                *last = turn;
+            }
+        });
+        if let Err(error) = putting.await {
+            tracing::error!(%error, "what is set is not in force");
+        }
     }
 
     /// Follows what others append, and the ends of what is set, until `shutdown` resolves.

@@ -71,6 +71,11 @@ impl Whose {
         Self { hash, tag: Some(tag_of(root)) }
     }
 
+    /// The halves of keyed hashes by which numbers of its own are found: those of itself, and of whom it is grouped with.
+    pub fn halves(self) -> impl Iterator<Item = u64> {
+        [Some(tag_of(self.hash)), self.tag].into_iter().flatten()
+    }
+
     /// The counter of the limit with the public identity `identity`.
     ///
     /// One is added to the other without carry. So different limits keep different counters for one subject, and

@@ -8,6 +8,8 @@
 //! It grows with the names that files have had, and with subjects up to a bound: of numbers of tiers and of models it
 //! remembers when they were last taken back, of subjects only when any was.
 
+mod subjects;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -16,6 +18,8 @@ use crate::prices::PerMillion;
 
 use super::number::Number;
 use super::window::Unit;
+
+use subjects::OfSubjects;
 
 /// The tier that stands for all, where a limit has one number for all of them. No tier of a file is called so.
 pub const ALL_TIERS: &str = "all";
@@ -91,9 +95,10 @@ pub struct Placed {
 /// All that is set over the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay {
+    /// Numbers of tiers, and prices.
     placed: BTreeMap<Target, Placed>,
     version: u64,
-    of_subjects: usize,
+    of_subjects: OfSubjects,
     /// By which records numbers of tiers that are not set were last taken back, and prices of models, whether they are or not.
     taken_back: BTreeMap<Target, u64>,
     /// The newest record that has taken back anything of a subject.
@@ -113,7 +118,15 @@ impl Target {
 
     /// Whether it is about one subject.
     pub const fn is_of_subject(&self) -> bool {
-        matches!(self, Self::Own { .. } | Self::Tier { .. })
+        self.subject().is_some()
+    }
+
+    /// Whom it is about, if that is one subject.
+    pub const fn subject(&self) -> Option<&SubjectId> {
+        match self {
+            Self::Own { subject, .. } | Self::Tier { subject, .. } => Some(subject),
+            Self::Number { .. } | Self::Price { .. } => None,
+        }
     }
 }
 
@@ -151,14 +164,26 @@ impl Overlay {
 
     /// What is set of `target`, also if it is past its end.
     pub fn get(&self, target: &Target) -> Option<&Placed> {
-        self.placed.get(target)
+        if target.is_of_subject() { self.of_subjects.get(target) } else { self.placed.get(target) }
+    }
+
+    /// The same without what is set of other subjects than those the second half of whose keyed hash is one of `halves`:
+    /// enough to know what holds for these and for tiers, and made at once however much is set.
+    #[must_use]
+    pub fn about(&self, halves: &[u64]) -> Self {
+        let (placed, taken_back) = (self.placed.clone(), self.taken_back.clone());
+        let mut about = Self { placed, taken_back, of_subjects: OfSubjects::default(), ..*self };
+        for (target, placed) in halves.iter().flat_map(|half| self.of_subjects.about(*half)) {
+            about.of_subjects.insert(target.clone(), placed.clone());
+        }
+        about
     }
 
     /// The number of the newest record that has set `target` or taken it back, of a price any of its model; 0 if none has. Of
     /// subjects of whom nothing is set it is the newest that has taken back anything of any: never too old.
     pub fn last_change(&self, target: &Target) -> u64 {
         let taken_back = self.taken_back.get(&one_of_its_model(target)).copied().unwrap_or_default();
-        match (target, self.placed.get(target)) {
+        match (target, self.get(target)) {
             (Target::Price { model, .. }, _) => {
                 self.version_of_prices(model).unwrap_or_default().max(taken_back)
             }
@@ -180,17 +205,17 @@ impl Overlay {
     pub fn has_room_for(&self, target: &Target, now: Timestamp) -> bool {
         !self.is_full()
             || !target.is_of_subject()
-            || self.placed.contains_key(target)
+            || self.of_subjects.get(target).is_some()
             || self.ended_of_subjects(now).next().is_some()
     }
 
     /// Whether as much is set of single subjects as may be.
     fn is_full(&self) -> bool {
-        self.of_subjects >= Self::MOST_OF_SUBJECTS
+        self.of_subjects.len() >= Self::MOST_OF_SUBJECTS
     }
 
     fn ended_of_subjects(&self, now: Timestamp) -> impl Iterator<Item = (&Target, &Placed)> {
-        self.iter().filter(move |(target, placed)| target.is_of_subject() && !placed.holds_at(now))
+        self.of_subjects.iter().filter(move |(_, placed)| !placed.holds_at(now))
     }
 
     /// Forgets what is set of single subjects and has come to its end by `now`, if there is no room for more.
@@ -207,37 +232,36 @@ impl Overlay {
     /// Sets `target`, and takes the version of what is `placed`.
     pub fn place(&mut self, target: Target, placed: Placed) {
         self.version = self.version.max(placed.version);
-        let is_of_subject = target.is_of_subject();
+        if target.is_of_subject() {
+            return self.of_subjects.insert(target, placed);
+        }
         if !matches!(target, Target::Price { .. }) {
             self.taken_back.remove(&target);
         }
-        if self.placed.insert(target, placed).is_none() && is_of_subject {
-            self.of_subjects += 1;
-        }
+        self.placed.insert(target, placed);
     }
 
     /// Leaves `target` to the files again, as the record with the number `version` says.
     pub fn remove(&mut self, target: &Target, version: u64) {
         self.version = self.version.max(version);
-        if self.placed.remove(target).is_none() {
-            return;
-        }
         if target.is_of_subject() {
-            self.of_subjects -= 1;
-            self.taken_back_of_subjects = self.taken_back_of_subjects.max(version);
-        } else {
+            if self.of_subjects.remove(target) {
+                self.taken_back_of_subjects = self.taken_back_of_subjects.max(version);
+            }
+        } else if self.placed.remove(target).is_some() {
             self.taken_back.insert(one_of_its_model(target), version);
         }
     }
 
-    /// All that is set, in the order of the targets, also what is past its end.
+    /// All that is set, also what is past its end: of tiers and prices in the order of the targets, then of single subjects.
     pub fn iter(&self) -> impl Iterator<Item = (&Target, &Placed)> {
-        self.placed.iter()
+        self.placed.iter().chain(self.of_subjects.iter())
     }
 
     /// The next instant after `after` at which something comes to its end.
     pub fn next_end(&self, after: Timestamp) -> Option<Timestamp> {
-        self.placed.values().filter_map(|placed| placed.until).filter(|until| *until > after).min()
+        let of_tiers = self.placed.values().filter_map(|placed| placed.until).filter(|until| *until > after);
+        of_tiers.chain(self.of_subjects.next_end(after)).min()
     }
 }
 

@@ -571,3 +571,18 @@ async fn a_start_waits_for_a_long_chain_for_a_while_and_then_reads_on() {
     assert_eq!(in_force.lock().last(), Some(&(Some(700), NOON)));
     assert_eq!((starting.state().head.number, starting.state().problem()), (700, None));
 }
+
+#[tokio::test]
+async fn what_is_set_is_put_in_force_beside_whoever_decides() {
+    let here = std::thread::current().id();
+    let there = Arc::new(Mutex::new(Vec::new()));
+    let told = there.clone();
+    let ledger = Arc::new(ledger());
+    let journal = Journal::open(ledger, Clock::manual(NOON), move |_, _| {
+        told.lock().push(std::thread::current().id());
+    });
+    append(&journal, set(5, None)).await;
+    append(&journal, set(6, None)).await;
+    let there = there.lock();
+    assert!(there.len() == 2 && there.iter().all(|thread| *thread != here), "{there:?}");
+}

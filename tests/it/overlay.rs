@@ -335,3 +335,30 @@ fn prices_that_are_set_hold_from_their_instant_on() {
     assert_eq!(times.map(|at| cost("gpt-5", at)), [Some(1), Some(1), Some(1), Some(4)]);
     assert_eq!(limits.overlay().as_ref(), &Overlay::default());
 }
+
+#[test]
+fn what_is_in_force_is_not_made_again_for_whoever_asks_about_it() {
+    let limits = LimitsHandle::new(rules(SHOP));
+    let over = std::sync::Arc::new({
+        let mut over = Overlay::default();
+        let placed = |version| tollgate::limits::Placed {
+            value: Value::Number(number(9), Unit::Hits),
+            until: Some(Timestamp(NOON.0 + 10)),
+            version,
+        };
+        over.place(on_tier("shop", "free", "month"), placed(1));
+        over
+    });
+    limits.set_over(over.clone(), NOON);
+    let in_force = limits.load();
+    assert!(std::sync::Arc::ptr_eq(&limits.under(&over, Timestamp(NOON.0 + 9)), &in_force));
+    let later = limits.under(&over, Timestamp(NOON.0 + 10));
+    assert!(!std::sync::Arc::ptr_eq(&later, &in_force), "its time is over");
+    let free = |rules: &RuleSet| {
+        let domain = shop(rules);
+        let tier = domain.tiers.names.iter().position(|name| **name == *"free").unwrap();
+        domain.given(TierId(tier), domain.limit_named("month").unwrap()).number
+    };
+    assert_eq!([free(&in_force), free(&later)], [number(9), number(3)]);
+    assert_eq!(free(&limits.under(&Overlay::default(), NOON)), number(3));
+}

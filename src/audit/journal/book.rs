@@ -27,6 +27,8 @@ pub(super) struct Book {
     /// Whether the overlay has changed since it was put in force, and when that was.
     has_changed: bool,
     in_force: Timestamp,
+    /// How often that was.
+    turn: u64,
     state: JournalState,
     /// What may come to be there.
     pub(super) late: Late,
@@ -134,17 +136,18 @@ impl Book {
         );
         let state = JournalState { lost: Some(head), ..std::mem::take(&mut self.state) };
         let late = std::mem::take(&mut self.late);
-        *self = Self { state, late, has_changed: true, ..Self::default() };
+        *self = Self { state, late, has_changed: true, turn: self.turn, ..Self::default() };
     }
 
-    /// Whether what is set differs at `now` from what was last put in force; then it is about to be.
-    pub(super) fn has_changed_by(&mut self, now: Timestamp) -> bool {
+    /// Whether what is set differs at `now` from what was last put in force; then it is about to be, for the how manieth time.
+    pub(super) fn has_changed_by(&mut self, now: Timestamp) -> Option<u64> {
         let has_ended = self.overlay.next_end(self.in_force).is_some_and(|end| end <= now);
         if !std::mem::take(&mut self.has_changed) && !has_ended {
-            return false;
+            return None;
         }
         self.in_force = now;
-        true
+        self.turn += 1;
+        Some(self.turn)
     }
 
     /// The ledger took a record.

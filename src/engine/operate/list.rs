@@ -147,6 +147,22 @@ impl Listing {
                 _ => {}
             }
         }
+        self.order();
+    }
+
+    /// Puts what is of single subjects in an order that does not change from one time to the next.
+    fn order(&mut self) {
+        self.own.sort_by(|one, other| {
+            (&*one.value.limit, &one.subject).cmp(&(&*other.value.limit, &other.subject))
+        });
+        self.strays.sort_by(|one, other| {
+            let place =
+                |stray: &Stray| stray.subject.clone().map(|subject| (stray.value.limit.clone(), subject));
+            place(one).cmp(&place(other))
+        });
+        for tiers in [&mut self.assigned, &mut self.stray_tiers] {
+            tiers.sort_by(|one, other| one.subject.cmp(&other.subject));
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn update<S: Store>(
     let head = head(engine, &request.terms).await?;
     let (files, told) = (engine.limits.files(), Mutex::new(None));
     let version = record(engine, |overlay| {
-        let rules = files.under(overlay, now);
+        let rules = engine.limits.under(overlay, now);
         let (changed, event) = match Place::of(engine, &rules, request) {
             Ok(place) => {
                 Changing { request, place, rules: &rules, overlay, now }.judge(actor, &files, head)?
@@ -118,7 +118,8 @@ impl Changing<'_> {
                 .place(target.clone(), Placed { value: Value::Number(number, before.unit), until, version }),
             None => over.remove(&target, version),
         }
-        let after = self.place.value(&files.under(&over, self.now));
+        // All that bears on it: what is set of a hundred thousand others does not.
+        let after = self.place.value(&files.under(&over.about(&self.place.halves()), self.now));
         request.terms.check_size(before.unit, before.number.number, after.number.number)?;
         let set = match number {
             Some(number) => Set::Place { target, value: Value::Number(number, before.unit), until },
@@ -160,6 +161,14 @@ impl Place {
             Reach::Subject(entries) => of_subject(engine, domain, limit, entries)?,
         };
         Ok(Self { domain: domain.name.clone(), limit, whose })
+    }
+
+    /// By which subjects are known whose own numbers bear on it.
+    fn halves(&self) -> Vec<u64> {
+        match &self.whose {
+            WhoseNumber::Tier { .. } => Vec::new(),
+            WhoseNumber::Subject { whose, .. } => whose.halves().collect(),
+        }
     }
 
     fn domain<'r>(&self, rules: &'r RuleSet) -> &'r NativeDomain {

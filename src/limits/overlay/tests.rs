@@ -105,3 +105,32 @@ fn what_has_come_to_its_end_makes_room() {
     overlay.make_room(Timestamp(30));
     assert!(overlay.get(&own(0)).is_some(), "there is room");
 }
+
+#[test]
+fn of_many_subjects_those_that_are_asked_for_are_told_and_nobody_pays_for_the_others() {
+    let mut overlay = Overlay::default();
+    overlay.place(number("login"), placed(9, None, 1));
+    for user in 0..10_000_u64 {
+        let hash = u128::from(user) << 64 | u128::from(user);
+        overlay.place(own(hash), placed(1, Some(user + 5), 2));
+    }
+    overlay.remove(&number("signup"), 3);
+    let about = overlay.about(&[7, 4711, 20_000]);
+    let told: Vec<_> = about.iter().map(|(target, _)| target.clone()).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!([number("login"), own(7 << 64 | 7), own(4711 << 64 | 4711)].iter().all(|one| told.contains(one)));
+    assert_eq!((about.version(), about.last_change(&own(5))), (overlay.version(), 0));
+
+    // What is changed in a copy is changed there alone, and what has ended no longer counts.
+    let mut other = overlay.clone();
+    assert_eq!(other, overlay);
+    other.remove(&own(0), 4);
+    other.place(own(1 << 64 | 1), placed(2, None, 5));
+    assert_eq!(overlay.get(&own(1 << 64 | 1)), Some(&placed(1, Some(6), 2)));
+    assert_eq!(
+        [&overlay, &other].map(|set| set.next_end(Timestamp(5))),
+        [6, 7].map(|at| Some(Timestamp(at)))
+    );
+    assert_eq!(overlay.next_end(Timestamp(10_004)), None);
+    assert_eq!((overlay.iter().count(), other.iter().count()), (10_001, 10_000));
+}
