@@ -12,6 +12,7 @@ mod limits;
 mod metrics;
 mod query;
 mod subject;
+mod tried;
 mod twins;
 mod usage;
 
@@ -180,7 +181,9 @@ struct Data<I> {
 fn router<I: Operate>(data: Data<I>) -> Router {
     let gate = data.gate.clone();
     let calls = AdminCalls { operate: data.inspect.clone(), gate: gate.clone() };
-    let may = |action, routes| door::guarded(&gate, action, routes);
+    let reading = tried::reading(&data.inspect);
+    let guard = |action| door::Guard { gate: gate.clone(), action, reading: reading.clone() };
+    let may = |action, routes| door::guarded(guard(action), routes);
     let twin = |twin, action, routes: MethodRouter<Data<I>>| may(action, routes.route_layer(Extension(twin)));
     let breaker = may(Action::GetBreaker, get(breaker::get::<I>));
     let routes = Router::new()
@@ -193,11 +196,7 @@ fn router<I: Operate>(data: Data<I>) -> Router {
         .route("/usage", may(Action::ReadUsage, get(usage::usage::<I>)))
         .route("/audit/lines", may(Action::ListAudit, get(audit::lines::<I>)))
         .route("/admin/rate-limits", may(Action::ListLimits, get(limits::list::<I>)))
-        // What it needs depends on what it asks for: this is the least.
-        .route(
-            "/admin/rate-limits/{tier}/{limit_key}",
-            may(Action::UpdateLimitOfSubject, put(limits::update::<I>)),
-        )
+        .route("/admin/rate-limits/{tier}/{limit_key}", may(Action::UpdateLimit, put(limits::update::<I>)))
         .route("/admin/rate-limits/usage/{user_id}", may(Action::GetUsage, get(subject::usage::<I>)))
         .route("/admin/rate-limits/reset/{user_id}", may(Action::ResetUser, post(subject::reset::<I>)))
         .route("/admin/rate-limits/breakers", may(Action::GetBreaker, get(breaker::list::<I>)))

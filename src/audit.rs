@@ -13,12 +13,14 @@ mod hash;
 mod journal;
 mod record;
 mod set;
+mod token_form;
 
 pub use action::{Action, Outcome};
 pub use actor::{Actor, Role};
 pub use chain::{Break, Chain, Fault, Head, Step, Verification};
-pub use event::{Event, Set};
+pub use event::{Attempt, Event, Set};
 pub use hash::Hash;
 pub use journal::{Appended, Asked, Journal, JournalError, JournalState, Page};
 pub use record::Record;
 pub use set::subject_json;
+pub use token_form::TokenForm;

@@ -42,7 +42,7 @@ pub use operate::{
     InForce, LimitChanged, LimitUsage, LimitValue, Listing, MOST_ROWS, Mistake, Near, Operate, OperateError,
     OwnNumber, PastRefusal, PriceChanged, PricePlaced, Reach, RefusedBy, ResetSubject, RowImported,
     RuleTouched, SetBreaker, SetPrice, SetTier, Setting, Source, Stray, SubjectPart, SubjectReset,
-    SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, UpdateLimit, Who,
+    SubjectUsage, TierChanged, TierFrom, TopConsumers, TopOf, Tried, UpdateLimit, Who,
 };
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;

@@ -17,7 +17,7 @@
 //! [`config`] makes rule sets and settings out of files and the environment, [`admin`] is the operator's
 //! listener, [`auth`] tells who may ask it what and [`audit`] records what they do, [`alerts`] tells people of limits that
 //! are nearly used up, [`telemetry`] is the log, [`app`] builds everything and is the only room that knows every other.
-//! [`clock`], [`calendar`], [`money`] and [`nearest`] are values that all may use.
+//! [`clock`], [`calendar`], [`money`], [`nearest`], `hex` and `percent` are values that all may use.
 //!
 //! # Invariants
 //!
@@ -39,9 +39,11 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod estimates;
+mod hex;
 pub mod limits;
 pub mod money;
 pub mod nearest;
+mod percent;
 pub mod prices;
 pub mod store;
 pub mod telemetry;

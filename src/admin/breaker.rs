@@ -162,7 +162,7 @@ fn in_words(error: &BreakerError) -> String {
 fn status(error: &BreakerError) -> StatusCode {
     match error {
         BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => StatusCode::NOT_FOUND,
-        BreakerError::Unavailable(_) | BreakerError::Unrecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
+        BreakerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -17,21 +17,33 @@ use axum::routing::MethodRouter;
 use serde_json::json;
 
 use crate::audit::{Action, Actor};
-use crate::auth::{Gate, Refusal, holds_token};
+use crate::auth::{Gate, Refusal, holds_token, least_form, least_role};
+use crate::percent::is_sound;
 use crate::transport::credentials::{self, target};
 use crate::transport::grpc;
 use crate::transport::listener::Peer;
 
+use super::tried::Reading;
+
 /// Has browsers take an answer for what it says it is.
 const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 
-/// `routes`, for those who may do `action`.
+/// What a route asks of whoever enters.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) gate: Gate,
+    /// What it is to ask for it, at the most: what it needs may depend on its body.
+    pub(super) action: Action,
+    /// What is recorded of those who may not.
+    pub(super) reading: Reading,
+}
+
+/// `routes`, for those who may do what they ask for, or the least of it.
 pub(super) fn guarded<S: Clone + Send + Sync + 'static>(
-    gate: &Gate,
-    action: Action,
+    guard: Guard,
     routes: MethodRouter<S>,
 ) -> MethodRouter<S> {
-    routes.route_layer(from_fn_with_state((gate.clone(), action), enter))
+    routes.route_layer(from_fn_with_state(guard, enter))
 }
 
 /// `routes`, closed to pages of other sites and to tokens in URLs.
@@ -54,9 +66,8 @@ async fn recognise(State(gate): State<Gate>, mut request: Request, next: Next) -
     }
 }
 
-async fn enter(State((gate, action)): State<(Gate, Action)>, mut request: Request, next: Next) -> Response {
-    let entered = admit(&gate, &request).and_then(|actor| gate.permit(&actor, action).map(|()| actor));
-    match entered {
+async fn enter(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    match guard.admit(&request) {
         Ok(actor) => {
             request.extensions_mut().insert(actor);
             next.run(request).await
@@ -65,9 +76,24 @@ async fn enter(State((gate, action)): State<(Gate, Action)>, mut request: Reques
     }
 }
 
+impl Guard {
+    fn admit(&self, request: &Request) -> Result<Actor, Refusal> {
+        let actor = admit(&self.gate, request)?;
+        if actor.role < least_role(least_form(self.action)) {
+            self.gate.permit_to(&actor, self.action, || (self.reading)(request.uri()))?;
+        }
+        Ok(actor)
+    }
+}
+
 async fn look(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let mut answer = match strange(&request) {
         Some(why) => problem(StatusCode::FORBIDDEN, "PERMISSION_DENIED", why),
+        None if !is_sound(target(request.uri())) => problem(
+            StatusCode::BAD_REQUEST,
+            "INVALID_ARGUMENT",
+            "the address: write %25 for a '%' that begins no byte",
+        ),
         // Even where no token is needed: whoever sends one so has given it away.
         None if holds_token(target(request.uri())) => {
             refused(&admit(&gate, &request).err().unwrap_or(Refusal::InUrl))

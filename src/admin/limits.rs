@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::{Action, Actor};
 use crate::calendar::in_utc;
-use crate::engine::{Change, ChangeTerms, LimitChanged, LimitValue, Listing, Operate, Reach, UpdateLimit};
+use crate::engine::{
+    Change, ChangeTerms, LimitChanged, LimitValue, Listing, Operate, Reach, Tried, UpdateLimit, Who,
+};
 use crate::limits::{Domain, Entry, RuleSet, Unit};
 use crate::transport::problem::Problem;
 
@@ -139,7 +141,13 @@ async fn updated<I: Operate>(
         [] => (Reach::Tier(tier.as_bytes()), Action::UpdateLimit),
         subject => (Reach::Subject(entries(subject)), Action::UpdateLimitOfSubject),
     };
-    data.gate.permit(actor, action)?;
+    let tried = || Tried {
+        who: Who { domain, entries: entries(&wanted.subject) },
+        tier: wanted.subject.is_empty().then_some(tier.as_bytes()),
+        limit: Some(limit.as_bytes()),
+        ..Tried::default()
+    };
+    data.gate.permit_to(actor, action, || data.inspect.attempt(&tried()))?;
     let sent = wanted.to.of(unit_of(&data.inspect.rules(), domain, limit))?;
     let to = match &sent {
         Sent::File => Change::BackToFile,

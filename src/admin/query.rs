@@ -1,9 +1,11 @@
 //! What stands in a URL: names, values and segments, which may stand for any bytes.
 
+use crate::percent::decoded;
+
 /// The names and values of a query.
 pub(super) fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
     let parts = query.split('&').filter(|part| !part.is_empty());
-    let decoded = |text: &str| percent_decoded(&text.replace('+', " "));
+    let decoded = |text: &str| decoded(&text.replace('+', " ")).into_owned();
     let pair = |part: &str| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         (String::from_utf8_lossy(&decoded(name)).into_owned(), decoded(value))
@@ -13,27 +15,7 @@ pub(super) fn pairs(query: &str) -> Vec<(String, Vec<u8>)> {
 
 /// The last segment of a path.
 pub(super) fn last_segment(path: &str) -> Vec<u8> {
-    percent_decoded(path.rsplit('/').next().unwrap_or_default())
-}
-
-/// What is written with `%` before the two digits of a byte.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let escaped = (*first == b'%').then(|| behind.split_at_checked(2)).flatten();
-        let byte = escaped.and_then(|(digits, after)| Some((byte(digits)?, after)));
-        let (byte, after) = byte.unwrap_or((*first, behind));
-        bytes.push(byte);
-        rest = after;
-    }
-    bytes
-}
-
-fn byte(digits: &[u8]) -> Option<u8> {
-    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
-    let digits = std::str::from_utf8(digits).ok().filter(|_| is_hex)?;
-    u8::from_str_radix(digits, 16).ok()
+    decoded(path.rsplit('/').next().unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

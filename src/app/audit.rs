@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::admin::{Probe, State};
 use crate::audit::{Action, Actor, Event, Journal, Outcome};
-use crate::auth::{Denial, Denials};
+use crate::auth::{Denial, Denials, Refused};
 use crate::clock::Clock;
 use crate::config::reload::{ReloadStatus, log_strays};
 use crate::limits::LimitsHandle;
@@ -112,29 +112,101 @@ fn reloaded(status: &ReloadStatus) -> Event {
     }
 }
 
-/// Records who was refused, until nobody can be any more, and logs it: that is there also where nothing can be recorded.
-pub(super) async fn record_denials(journal: Journal, mut denials: Denials) {
+/// Records who was refused, until nobody can be any more, and logs it: that is there also where nothing can be recorded. What
+/// cannot be is given to `put_back`. Of what may come to be recorded nobody knows: it is as well, and may be there twice.
+pub(super) async fn record_denials(journal: Journal, mut denials: Denials, put_back: impl Fn(Denial)) {
     while let Some(denial) = denials.recv().await {
-        let name = denial.actor.as_ref().map_or("", |actor| &actor.name);
-        let from = denial.from.map(|address| address.to_string()).unwrap_or_default();
-        let (action, why, times) = (denial.action.name(), denial.why, denial.times);
-        tracing::warn!(name, from, action, why, times, "somebody was refused");
+        log(&denial);
         // The journal tells of what it cannot write.
-        _ = journal.append(|_| Ok::<_, ()>(denied(&denial))).await;
+        if journal.append(|_| Ok::<_, ()>(denied(&denial))).await.is_err() {
+            put_back(denial);
+        }
     }
 }
 
+fn log(denial: &Denial) {
+    let Refused { actor, holder, from, action, why, attempt } = &denial.refused;
+    let name = actor.as_ref().map_or("", |actor| &actor.name);
+    let from = from.map(|address| address.to_string()).unwrap_or_default();
+    let (action, times, token_of) =
+        (action.name(), denial.times, holder.as_ref().map(|holder| &*holder.name));
+    let (domain, target) = (attempt.domain.as_deref(), told(&attempt.target));
+    tracing::warn!(name, from, action, why, token_of, domain, target, times, "somebody was refused");
+    if let Some(name) = denial.gives_away() {
+        tracing::error!(
+            name,
+            "a token that holds stood in a URL, where others read it: make another, and take this one away"
+        );
+    }
+}
+
+fn told(target: &Value) -> Option<String> {
+    (!target.is_null()).then(|| target.to_string())
+}
+
 fn denied(denial: &Denial) -> Event {
-    let Denial { from, action, why, times, .. } = *denial;
-    let actor = denial.actor.clone().unwrap_or_else(|| Actor::unknown(from));
+    let Refused { actor, holder, from, action, why, attempt } = &denial.refused;
+    let actor = actor.clone().unwrap_or_else(|| Actor::unknown(*from));
+    let mut target = attempt.target.as_object().cloned().unwrap_or_default();
+    target.extend(holder.iter().map(|holder| ("token_of".to_owned(), (*holder.name).into())));
+    if denial.gives_away().is_some() {
+        target.insert("revoke".to_owned(), true.into());
+    }
+    target.insert("times".to_owned(), denial.times.into());
     Event {
-        target: json!({"times": times}),
-        reason: why.into(),
-        ..Event::new(actor, action, Outcome::Refused)
+        domain: attempt.domain.clone(),
+        target: target.into(),
+        reason: (*why).into(),
+        ..Event::new(actor, *action, Outcome::Refused)
     }
 }
 
 /// As much of `text` as is recorded.
 fn beginning(text: &str) -> Box<str> {
     text[..text.floor_char_boundary(MOST_OF_REASON)].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, ready};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::auth::{Caller, Gate};
+    use crate::store::ledger::{LedgerError, Line, Placing};
+
+    /// One that takes nothing.
+    #[derive(Debug)]
+    struct Full;
+
+    impl Ledger for Full {
+        fn append<'a>(&'a self, _: u64, _: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
+            let (place, problem) = ("here".to_owned(), "full".to_owned());
+            ready(Err(LedgerError::Output { place, problem })).boxed()
+        }
+
+        fn read(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+            ready(Ok(Vec::new())).boxed()
+        }
+
+        fn read_back(&self, _: u64, _: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
+            ready(Ok(Vec::new())).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_cannot_be_written_is_given_back() {
+        let (gate, denials) = Gate::new([], Clock::System);
+        gate.admit(&Caller::default()).unwrap_err();
+        drop(gate);
+        let back = Mutex::new(Vec::new());
+        let journal = Journal::open(Arc::new(Full), Clock::System, |_, _| {});
+        record_denials(journal, denials, |denial| back.lock().push(denial)).await;
+        let back = back.into_inner();
+        assert_eq!(
+            back.iter().map(|denial| (denial.refused.why, denial.times)).collect::<Vec<_>>(),
+            [("missing", 1)]
+        );
+    }
 }

@@ -31,7 +31,9 @@ impl Callers {
             let certificates = settings.certificates.clone();
             let (gate, denials) = Gate::knowing(settings.all(), certificates, Clock::System);
             beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
-            beside.add(audit::record_denials(journal.clone(), denials).map(Ok));
+            let refusing = gate.clone();
+            let put_back = move |denial| refusing.put_back(denial);
+            beside.add(audit::record_denials(journal.clone(), denials, put_back).map(Ok));
             gate
         });
         Self { grpc: Access { tls, callers: callers.clone() }, http: Access { tls: http_tls, callers } }

@@ -49,7 +49,9 @@ impl Operators {
         entrance.announce(scheme, address).context("cannot show the token that was made")?;
         let Entrance { gate, denials, .. } = entrance;
         beside.add(auth::follow(gate.clone(), auth.tokens, auth.file, pending()).map(Ok));
-        beside.add(audit::record_denials(journal.clone(), denials).map(Ok));
+        let refusing = gate.clone();
+        let put_back = move |denial| refusing.put_back(denial);
+        beside.add(audit::record_denials(journal.clone(), denials, put_back).map(Ok));
         if let Some(tls) = tls.clone() {
             beside.add(tls.follow(pending()).map(Ok));
         }

@@ -47,6 +47,15 @@ impl Event {
     }
 }
 
+/// What somebody would do who may not, as far as they have said. It holds no value of a caller's subject either.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// In which domain, where it is in one.
+    pub domain: Option<Box<str>>,
+    /// To what, as an [`Event`] that it is done would say it; `null` where there is nothing to say.
+    pub target: Json,
+}
+
 /// One thing that is set over the files, or left to them again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Set {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use ring::digest::{SHA256, digest};
 
+use crate::hex;
+
 /// The hash of a record, which covers all records before it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
@@ -21,25 +23,14 @@ impl Hash {
 
     /// Reads 64 hexadecimal digits, in lower case as they are written.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != DIGITS {
-            return None;
-        }
-        let value = |digit: u8| match digit {
-            b'0'..=b'9' => Some(digit - b'0'),
-            b'a'..=b'f' => Some(digit - b'a' + 10),
-            _ => None,
-        };
-        let mut hash = Self::default();
-        for (byte, pair) in hash.0.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = value(pair[0])? << 4 | value(pair[1])?;
-        }
-        Some(hash)
+        let is_written_so = !text.bytes().any(|digit| digit.is_ascii_uppercase());
+        hex::bytes(text.as_bytes()).map(Self).filter(|_| is_written_so)
     }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::digits(&self.0))
     }
 }
 

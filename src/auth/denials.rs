@@ -1,306 +1,290 @@
-//! Who was refused, counted by address so that neither answers nor records grow with it.
+//! Who was refused, counted so that neither answers nor records grow with it.
 //!
-//! Ten refusals in a minute say what is wrong; those beyond say to wait. That is no lock: whoever has the right token is
-//! let in all the same, or else one machine behind an address could keep out all the others. It need be none, since
-//! 192 drawn bits are not found by trying. What it bounds is what refusals cost and how much they fill: one record a minute
-//! for each address, which says how many there were, and no more than thirty a minute for all who are not known. IPv6
-//! counts by /64, and the table has an end: addresses beyond it, and beyond the thirty, are told of as one. Who is known has
-//! a table of their own, which strangers cannot fill.
+//! What is alike is one record a minute, which says how often it was: the same address, why, whose token it was, and what was
+//! tried. Of strangers there are thirty a minute and no more, of those whose token lets nobody in and of those who may not what
+//! they try twenty each; what is beyond is told without addresses and details. IPv6 counts by /64, and every table has an
+//! end. Whoever is known by name has a table of their own, which strangers cannot fill. What could not be written down is
+//! put back, and told again a minute later.
 
-use std::collections::HashMap;
+mod table;
+mod waits;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use tokio::sync::mpsc;
 
-use crate::audit::{Action, Actor};
+use crate::audit::{Action, Actor, Attempt};
 use crate::clock::Micros;
 
-/// How many refusals in a minute say what is wrong.
-const TOLD: u64 = 10;
-/// How long they are counted together.
-const MINUTE: Micros = Micros::from_secs(60);
-/// How many records a minute tell of addresses that are not known, one by one.
-const RECORDS: u64 = 30;
-/// How many addresses are told apart, and how many names that ask for what they may not.
-const MOST: usize = 4096;
+use table::Table;
+
+pub(super) use waits::Waits;
+
+/// How many records a minute tell of strangers one by one, and how many of others.
+const STRANGERS: u64 = 30;
+const OTHERS: u64 = 20;
 /// How many denials may wait to be written down.
 pub(super) const WAITING: usize = 1024;
 
 /// Somebody was refused, once or more within a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Who, where that is known: then they may not do what they asked for.
-    pub actor: Option<Actor>,
-    /// From where; of IPv6, the /64.
-    pub from: Option<IpAddr>,
-    /// What they asked for; to log in, if it was not found out who they are.
-    pub action: Action,
-    /// Why the last of them was refused, as [`Refusal::name`](super::Refusal::name) has it.
-    pub why: &'static str,
-    /// How many were refused since the one before was told of.
+    /// Who, why, and what they tried.
+    pub refused: Refused,
+    /// How many were refused so since the one before was told of.
     pub times: u64,
 }
 
-/// Denials, in their order, for whoever writes them down. Those that nobody takes for long are lost.
+/// What is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Refused {
+    /// Who, where that is known: then they may not do what they asked for.
+    pub actor: Option<Actor>,
+    /// Whose token was sent, where that is known and it let nobody in.
+    pub holder: Option<Holder>,
+    /// From where; of IPv6, the /64. `None` as well of many addresses.
+    pub from: Option<IpAddr>,
+    /// What they asked for; to log in, if it was not found out who they are.
+    pub action: Action,
+    /// Why they were refused, as [`Refusal::name`](super::Refusal::name) has it.
+    pub why: &'static str,
+    /// What they would have done, where they are known.
+    pub attempt: Attempt,
+}
+
+/// Whose token was sent that let nobody in: whoever has sent it need not be the one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The name of the token.
+    pub name: Box<str>,
+    /// Whether it lets in nobody any more, however it is sent.
+    pub has_expired: bool,
+}
+
+/// Denials, in their order, for whoever writes them down.
 pub type Denials = mpsc::Receiver<Denial>;
 
-/// Whose refusals are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Who {
-    /// All of an address who are not known.
-    Address(Option<IpAddr>),
-    /// One who is known and may not do this.
-    Known(Actor, Action),
-    /// All for whom there is no place.
-    Others,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Count {
-    /// When the minute began.
-    begun: Micros,
-    /// How many were refused in it.
-    times: u64,
-    /// How many of them, and of those before, have not been told of.
-    untold: u64,
-    /// Whether it has its record.
-    is_told: bool,
-    why: &'static str,
-}
-
 /// The counts of the last minute. It is told the time, by a steady clock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
-    strangers: HashMap<Who, Count>,
-    known: HashMap<Who, Count>,
-    room: Room,
+    strangers: Table,
+    holders: Table,
+    known: Table,
 }
 
-/// How many records have told of single strangers.
-#[derive(Debug, Default)]
-struct Room {
-    /// When the minute began.
-    begun: Micros,
-    /// How many in it.
-    records: u64,
+impl Denial {
+    /// The name of the token that others have read, and that would let them in.
+    pub fn gives_away(&self) -> Option<&str> {
+        let holder = self.refused.holder.as_ref().filter(|holder| !holder.has_expired);
+        holder.map(|holder| &*holder.name)
+    }
 }
 
-/// What follows from a refusal.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Noted {
-    /// To be told now.
-    pub(super) denial: Option<Denial>,
-    /// How long the answer is to wait, where there were too many.
-    pub(super) wait: Option<Micros>,
-}
-
-impl Who {
-    /// Who is not known, at this address.
-    pub(super) fn at(address: Option<IpAddr>) -> Self {
-        Self::Address(address.map(network))
+impl Refused {
+    /// Somebody at `from` who is not let in by `entry`, with the token of `holder`, if it is anybody's.
+    pub(super) fn at(from: Option<IpAddr>, entry: Action, why: &'static str, holder: Option<Holder>) -> Self {
+        let attempt = Attempt::default();
+        Self { actor: None, holder, from: from.map(network), action: entry, why, attempt }
     }
 
     /// `actor`, who may not do this.
-    pub(super) fn known(actor: &Actor, action: Action) -> Self {
-        Self::Known(Actor { from: actor.from.map(network), ..actor.clone() }, action)
+    pub(super) fn known(actor: &Actor, action: Action, why: &'static str, attempt: Attempt) -> Self {
+        let from = actor.from.map(network);
+        Self { actor: Some(Actor { from, ..actor.clone() }), holder: None, from, action, why, attempt }
     }
 
-    fn denial(&self, why: &'static str, times: u64) -> Denial {
-        let (actor, from, action) = match self {
-            Self::Address(from) => (None, *from, Action::LogIn),
-            Self::Known(actor, action) => (Some(actor.clone()), actor.from, *action),
-            Self::Others => (None, None, Action::LogIn),
-        };
-        Denial { actor, from, action, why, times }
+    /// The same without what there may be many of: addresses, and what was tried.
+    fn in_general(&self) -> Self {
+        let actor = self.actor.clone().map(|actor| Actor { from: None, ..actor });
+        Self { actor, from: None, attempt: Attempt::default(), ..self.clone() }
     }
 }
 
 /// Who has one address of an IPv6 network has them all.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 => v4,
     }
 }
 
+impl Default for Counts {
+    fn default() -> Self {
+        let [strangers, holders, known] = [STRANGERS, OTHERS, OTHERS].map(Table::telling);
+        Self { strangers, holders, known }
+    }
+}
+
 impl Counts {
-    /// Counts one refusal.
-    pub(super) fn note(&mut self, who: Who, why: &'static str, now: Micros) -> Noted {
-        self.add(who, why, 1, now)
+    /// Counts one refusal. What it answers is to be told now.
+    pub(super) fn note(&mut self, refused: Refused, now: Micros) -> Option<Denial> {
+        self.table(&refused).add(Denial { refused, times: 1 }, now)
+    }
+
+    /// Counts again what could not be told: it is told once its minute is over.
+    pub(super) fn put_back(&mut self, denial: Denial, now: Micros) {
+        self.table(&denial.refused).put_back(denial, now);
     }
 
     /// Forgets minutes that are over; what was not told of them is told now, and begins another.
     pub(super) fn sweep(&mut self, now: Micros) -> Vec<Denial> {
-        let mut over = Vec::new();
-        for counts in [&mut self.strangers, &mut self.known] {
-            counts.retain(|_, count| !count.is_over(now) || count.untold > 0);
-            let ended = counts.iter_mut().filter(|(_, count)| count.is_over(now));
-            over.extend(ended.map(|(who, count)| {
-                count.begin(now);
-                (who.clone(), count.why, count.tell())
-            }));
+        let tables = [&mut self.strangers, &mut self.holders, &mut self.known];
+        tables.into_iter().flat_map(|table| table.sweep(now)).collect()
+    }
+
+    fn table(&mut self, refused: &Refused) -> &mut Table {
+        match refused {
+            Refused { actor: Some(_), .. } => &mut self.known,
+            Refused { holder: Some(_), .. } => &mut self.holders,
+            _ => &mut self.strangers,
         }
-        over.into_iter().filter_map(|(who, why, untold)| self.told(who, why, untold, now)).collect()
-    }
-
-    fn add(&mut self, who: Who, why: &'static str, times: u64, now: Micros) -> Noted {
-        let counts = match who {
-            Who::Known(..) => &mut self.known,
-            Who::Address(_) | Who::Others => &mut self.strangers,
-        };
-        let has_place = who == Who::Others || counts.len() < MOST || counts.contains_key(&who);
-        if !has_place {
-            return self.add(Who::Others, why, times, now);
-        }
-        let count = counts.entry(who.clone()).or_insert(Count::new(why, now));
-        if count.is_over(now) {
-            count.begin(now);
-        }
-        count.times += times;
-        count.untold += times;
-        count.why = why;
-        let wait = count.wait(now);
-        let untold = (!count.is_told).then(|| count.tell());
-        Noted { denial: untold.and_then(|untold| self.told(who, why, untold, now)), wait }
-    }
-
-    /// What tells of so many; where there is no room for it, they are some of the others.
-    fn told(&mut self, who: Who, why: &'static str, times: u64, now: Micros) -> Option<Denial> {
-        match who {
-            Who::Address(_) if !self.room.take(now) => self.add(Who::Others, why, times, now).denial,
-            who => Some(who.denial(why, times)),
-        }
-    }
-}
-
-impl Count {
-    fn new(why: &'static str, now: Micros) -> Self {
-        Self { begun: now, times: 0, untold: 0, is_told: false, why }
-    }
-
-    fn is_over(&self, now: Micros) -> bool {
-        now.0.saturating_sub(self.begun.0) >= MINUTE.0
-    }
-
-    /// Begins another minute. What has not been told of is told of in that.
-    fn begin(&mut self, now: Micros) {
-        *self = Self { untold: self.untold, ..Self::new(self.why, now) };
-    }
-
-    /// How many there are to tell of; then the minute has its record.
-    fn tell(&mut self) -> u64 {
-        self.is_told = true;
-        std::mem::take(&mut self.untold)
-    }
-
-    fn wait(&self, now: Micros) -> Option<Micros> {
-        let passed = now.0.saturating_sub(self.begun.0);
-        (self.times > TOLD).then(|| Micros(MINUTE.0.saturating_sub(passed)))
-    }
-}
-
-impl Room {
-    /// Takes the room of one record, if there is any.
-    fn take(&mut self, now: Micros) -> bool {
-        if now.0.saturating_sub(self.begun.0) >= MINUTE.0 {
-            *self = Self { begun: now, records: 0 };
-        }
-        self.records += 1;
-        self.records <= RECORDS
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::audit::Role;
 
     const SECOND: u64 = 1_000_000;
+    const MINUTE: Micros = Micros::from_secs(60);
 
-    fn at(address: &str) -> Who {
-        Who::at(Some(address.parse().unwrap()))
+    fn at(address: &str) -> Refused {
+        Refused::at(Some(address.parse().unwrap()), Action::LogIn, "unknown", None)
     }
 
-    #[test]
-    fn the_first_is_told_and_the_eleventh_has_to_wait() {
-        let mut counts = Counts::default();
-        let noted: Vec<Noted> =
-            (0..12).map(|second| counts.note(at("192.0.2.1"), "unknown", Micros(second * SECOND))).collect();
-        let told: Vec<u64> =
-            noted.iter().map(|noted| noted.denial.as_ref().map_or(0, |denial| denial.times)).collect();
-        assert_eq!(told, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let waits: Vec<Option<Micros>> = noted.iter().map(|noted| noted.wait).collect();
-        assert_eq!(waits[..10], [None; 10]);
-        assert_eq!(waits[10..], [Some(Micros(50 * SECOND)), Some(Micros(49 * SECOND))]);
-        assert_eq!(counts.note(at("192.0.2.2"), "unknown", Micros(SECOND)).wait, None, "another address");
+    fn number(number: u32) -> Refused {
+        Refused::at(Some(IpAddr::V4(number.into())), Action::LogIn, "unknown", None)
+    }
+
+    fn denial(refused: Refused, times: u64) -> Denial {
+        Denial { refused, times }
+    }
+
+    fn ann() -> Actor {
+        Actor { name: "ann".into(), role: Role::Viewer, from: Some(IpAddr::from([192, 0, 2, 1])) }
+    }
+
+    fn tries(limit: &str) -> Refused {
+        let attempt = Attempt { domain: Some("shop".into()), target: json!({"limit": limit}) };
+        Refused::known(&ann(), Action::UpdateLimit, "forbidden", attempt)
+    }
+
+    fn sum(told: &[Denial]) -> u64 {
+        told.iter().map(|denial| denial.times).sum()
     }
 
     #[test]
     fn ten_thousand_are_two_records() {
         let mut counts = Counts::default();
-        let noted = (0..10_000).filter_map(|_| counts.note(at("192.0.2.1"), "unknown", Micros(0)).denial);
+        let noted = (0..10_000).filter_map(|_| counts.note(at("192.0.2.1"), Micros(0)));
         assert_eq!(noted.map(|denial| denial.times).sum::<u64>(), 1);
         assert_eq!(counts.sweep(Micros(59 * SECOND)), []);
-        let told = counts.sweep(Micros(60 * SECOND));
-        assert_eq!(told, [at("192.0.2.1").denial("unknown", 9_999)]);
-        assert_eq!(counts.note(at("192.0.2.1"), "missing", Micros(60 * SECOND)).wait, None, "another minute");
-        let told = counts.sweep(Micros(120 * SECOND));
-        assert_eq!(told, [at("192.0.2.1").denial("missing", 1)]);
+        assert_eq!(counts.sweep(MINUTE), [denial(at("192.0.2.1"), 9_999)]);
+        assert_eq!(counts.note(at("192.0.2.1"), MINUTE), None, "the minute has its record");
+        assert_eq!(counts.sweep(Micros(120 * SECOND)), [denial(at("192.0.2.1"), 1)]);
         assert_eq!(counts.sweep(Micros(180 * SECOND)), []);
         assert!(counts.strangers.is_empty());
     }
 
     #[test]
     fn a_minute_has_one_record_however_long_it_goes_on() {
-        let mut counts = Counts::default();
-        let mut told = Vec::new();
+        let (mut counts, mut told) = (Counts::default(), Vec::new());
         for second in 0..600 {
             if second % 10 == 0 {
                 told.extend(counts.sweep(Micros(second * SECOND)));
             }
-            told.extend(counts.note(at("192.0.2.1"), "unknown", Micros(second * SECOND)).denial);
+            told.extend(counts.note(at("192.0.2.1"), Micros(second * SECOND)));
         }
-        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 540, "the rest is told at the end");
-        assert_eq!(told.len(), 10);
+        assert_eq!((sum(&told), told.len()), (540, 10), "the rest is told at the end");
+    }
+
+    #[test]
+    fn what_differs_is_told_apart() {
+        let mut counts = Counts::default();
+        let from = Some(IpAddr::from([192, 0, 2, 1]));
+        let holder = |name: &str, has_expired| Some(Holder { name: name.into(), has_expired });
+        let all = [
+            Refused::at(from, Action::LogIn, "missing", None),
+            Refused::at(from, Action::LogIn, "unknown", None),
+            Refused::at(from, Action::LogIn, "expired", holder("old", true)),
+            Refused::at(from, Action::LogIn, "in_url", holder("alice", false)),
+            Refused::at(from, Action::LogIn, "in_url", None),
+            tries("login"),
+            tries("exports"),
+        ];
+        let told: Vec<Denial> = all.iter().filter_map(|one| counts.note(one.clone(), Micros(0))).collect();
+        assert_eq!(told, all.clone().map(|refused| denial(refused, 1)));
+        let given_away: Vec<&str> = told.iter().filter_map(Denial::gives_away).collect();
+        assert_eq!(given_away, ["alice"]);
     }
 
     #[test]
     fn who_has_many_addresses_fills_no_more_than_thirty_and_one() {
-        let mut counts = Counts::default();
-        let mut told = Vec::new();
-        let minutes = 5;
+        let (mut counts, mut told, minutes) = (Counts::default(), Vec::new(), 5);
         for second in 0..60 * minutes {
             told.extend(counts.sweep(Micros(second * SECOND)));
-            for number in 0..200 {
-                let who = Who::at(Some(IpAddr::V4(number.into())));
-                told.extend(counts.note(who, "unknown", Micros(second * SECOND)).denial);
+            for one in 0..200 {
+                told.extend(counts.note(number(one), Micros(second * SECOND)));
             }
         }
-        assert!(told.len() as u64 <= minutes * (RECORDS + 1), "{}", told.len());
-        told.extend(counts.sweep(Micros(60 * minutes * SECOND)));
-        told.extend(counts.sweep(Micros(60 * (minutes + 1) * SECOND)));
-        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 200 * 60 * minutes, "none is lost");
+        assert!(told.len() as u64 <= minutes * (STRANGERS + 1), "{}", told.len());
+        for later in [0, 1] {
+            told.extend(counts.sweep(Micros(60 * (minutes + later) * SECOND)));
+        }
+        assert_eq!(sum(&told), 200 * 60 * minutes, "none is lost");
+    }
+
+    #[test]
+    fn whoever_tries_everything_fills_no_more_and_is_told_by_name() {
+        let (mut counts, mut told) = (Counts::default(), Vec::new());
+        for one in 0..10_000 {
+            told.extend(counts.note(tries(&format!("limit-{one}")), Micros(0)));
+        }
+        told.extend(counts.sweep(MINUTE));
+        let rest = told.last().unwrap();
+        assert_eq!((told.len() as u64, sum(&told)), (OTHERS + 2, 10_000));
+        assert_eq!((&rest.refused.attempt, rest.times), (&Attempt::default(), 10_000 - OTHERS - 1));
+        assert_eq!(&*rest.refused.actor.as_ref().unwrap().name, "ann");
     }
 
     #[test]
     fn strangers_take_no_place_of_who_is_known() {
         let mut counts = Counts::default();
-        for number in 0..2 * u32::try_from(MOST).unwrap() {
-            counts.note(Who::at(Some(IpAddr::V4(number.into()))), "unknown", Micros(0));
+        for one in 0..2 * u32::try_from(Table::MOST).unwrap() {
+            counts.note(number(one), Micros(0));
         }
-        let ann = Actor { name: "ann".into(), role: crate::audit::Role::Viewer, from: None };
-        let denial = counts.note(Who::known(&ann, Action::SetBreaker), "forbidden", Micros(0)).denial;
-        let denial = denial.map(|denial| (denial.actor, denial.action, denial.times));
-        assert_eq!(denial, Some((Some(ann), Action::SetBreaker, 1)));
+        assert_eq!(counts.note(tries("login"), Micros(0)), Some(denial(tries("login"), 1)));
+        let alice = Some(Holder { name: "alice".into(), has_expired: false });
+        let sent = Refused::at(None, Action::LogIn, "in_url", alice);
+        assert_eq!(counts.note(sent.clone(), Micros(0)), Some(denial(sent, 1)));
+    }
+
+    #[test]
+    fn what_is_put_back_is_told_a_minute_later_with_what_came_since() {
+        let mut counts = Counts::default();
+        let told = counts.note(tries("login"), Micros(0)).unwrap();
+        counts.put_back(told, Micros(SECOND));
+        counts.note(tries("login"), Micros(2 * SECOND));
+        assert_eq!(counts.sweep(Micros(59 * SECOND)), []);
+        let told = counts.sweep(MINUTE);
+        assert_eq!(told, [denial(tries("login"), 2)]);
+        // It is forgotten by then.
+        let later = Micros(600 * SECOND);
+        assert_eq!(counts.sweep(later), []);
+        counts.put_back(told.into_iter().next().unwrap(), later);
+        assert_eq!(counts.sweep(Micros(later.0 + MINUTE.0)), [denial(tries("login"), 2)]);
     }
 
     #[test]
     fn what_a_sweep_has_missed_is_told_with_the_next() {
         let mut counts = Counts::default();
         for _ in 0..3 {
-            counts.note(at("192.0.2.1"), "unknown", Micros(0));
+            counts.note(at("192.0.2.1"), Micros(0));
         }
-        let denial = counts.note(at("192.0.2.1"), "expired", Micros(61 * SECOND)).denial;
-        assert_eq!(denial, Some(at("192.0.2.1").denial("expired", 3)));
+        assert_eq!(counts.note(at("192.0.2.1"), Micros(61 * SECOND)), Some(denial(at("192.0.2.1"), 3)));
     }
 
     #[test]
@@ -313,12 +297,12 @@ mod tests {
     #[test]
     fn the_table_has_an_end() {
         let (mut counts, mut told) = (Counts::default(), Vec::new());
-        for number in 0..u32::try_from(3 * MOST).unwrap() {
-            told.extend(counts.note(Who::at(Some(IpAddr::V4(number.into()))), "unknown", Micros(0)).denial);
+        for one in 0..u32::try_from(3 * Table::MOST).unwrap() {
+            told.extend(counts.note(number(one), Micros(0)));
         }
-        assert_eq!(counts.strangers.len(), MOST);
+        assert_eq!(counts.strangers.len(), Table::MOST, "with all others");
         told.extend(counts.sweep(MINUTE));
-        assert_eq!(told.iter().map(|denial| denial.times).sum::<u64>(), 3 * u64::try_from(MOST).unwrap());
-        assert_eq!(told.len() as u64, RECORDS + 2);
+        assert_eq!(sum(&told), 3 * u64::try_from(Table::MOST).unwrap());
+        assert_eq!(told.len() as u64, STRANGERS + 2);
     }
 }

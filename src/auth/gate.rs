@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::certificate::{CertificateEntry, SubjectName};
-use super::denials::{self, Counts, Denial, Denials, Noted, Who};
+use super::denials::{self, Counts, Denial, Denials, Holder, Refused, Waits};
 use super::grant::{Domains, Grant};
 use super::permission::least_role;
 use super::refusal::Refusal;
 use super::token::Presented;
 use super::tokens::{TokenEntry, Tokens};
-use super::url;
-use crate::audit::{Action, Actor, Role};
-use crate::clock::{Clock, Micros};
+use super::url::Target;
+use crate::audit::{Action, Actor, Attempt, Role};
+use crate::clock::Clock;
 
 /// What a request said about who sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +41,7 @@ struct Inner<G> {
     tokens: ArcSwap<Tokens<G>>,
     certificates: Vec<CertificateEntry<G>>,
     counts: Mutex<Counts>,
+    waits: Mutex<Waits>,
     denials: mpsc::Sender<Denial>,
     clock: Clock,
 }
@@ -55,6 +56,18 @@ struct Entered {
     name: Arc<str>,
     domains: Domains,
     from: Option<IpAddr>,
+}
+
+/// Why somebody is not let in, and whose token they have sent.
+struct Stopped {
+    refusal: Refusal,
+    holder: Option<Holder>,
+}
+
+impl From<Refusal> for Stopped {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, holder: None }
+    }
 }
 
 /// Whom a caller was found to be.
@@ -77,8 +90,8 @@ impl<G: Grant> Gate<G> {
     ) -> (Self, Denials) {
         let (sender, denials) = mpsc::channel(denials::WAITING);
         let tokens = ArcSwap::from_pointee(Tokens::new(tokens));
-        let counts = Mutex::default();
-        (Self(Arc::new(Inner { tokens, certificates, counts, denials: sender, clock })), denials)
+        let (counts, waits) = (Mutex::default(), Mutex::default());
+        (Self(Arc::new(Inner { tokens, certificates, counts, waits, denials: sender, clock })), denials)
     }
 
     /// From now on, those who have one of `tokens` are let in.
@@ -88,25 +101,43 @@ impl<G: Grant> Gate<G> {
 
     /// Tells of refusals that were counted and not told of, once their minute is over. To be called now and then.
     pub fn sweep(&self) {
-        let told = self.0.counts.lock().sweep(self.0.clock.steady());
+        let now = self.0.clock.steady();
+        self.0.waits.lock().sweep(now);
+        let told = self.0.counts.lock().sweep(now);
         told.into_iter().for_each(|denial| self.tell(denial));
     }
 
-    fn known(&self, caller: &Caller<'_>) -> Result<Known<G>, Refusal> {
-        if url::holds_token(caller.target) {
-            return Err(Refusal::InUrl);
+    /// Takes back what could not be written down: it is told again, with what comes until then.
+    pub fn put_back(&self, denial: Denial) {
+        self.0.counts.lock().put_back(denial, self.0.clock.steady());
+    }
+
+    fn known(&self, caller: &Caller<'_>) -> Result<Known<G>, Stopped> {
+        let target = Target::of(caller.target);
+        if target.holds_token() {
+            let holder = target.tokens().find_map(|sent| self.holder(sent));
+            return Err(Stopped { refusal: Refusal::InUrl, holder });
         }
         let sent = match caller.authorization {
-            [] => return self.certified(caller),
+            [] => return Ok(self.certified(caller)?),
             [sent] => bearer(sent).and_then(Presented::read).ok_or(Refusal::Malformed)?,
-            _ => return Err(Refusal::Malformed),
+            _ => return Err(Refusal::Malformed.into()),
         };
         let tokens = self.0.tokens.load();
         let entry = tokens.find(sent).ok_or(Refusal::Unknown)?;
         if entry.has_expired(self.0.clock.now()) {
-            return Err(Refusal::Expired { name: entry.name().into() });
+            let name = entry.name();
+            let holder = Some(Holder { name: name.into(), has_expired: true });
+            return Err(Stopped { refusal: Refusal::Expired { name: name.into() }, holder });
         }
         Ok(Known { name: entry.name.clone(), grant: entry.grant().clone() })
+    }
+
+    /// Whose token was sent where none belongs.
+    fn holder(&self, sent: Presented<'_>) -> Option<Holder> {
+        let tokens = self.0.tokens.load();
+        let entry = tokens.find(sent)?;
+        Some(Holder { name: entry.name().into(), has_expired: entry.has_expired(self.0.clock.now()) })
     }
 
     /// Who it is by the names of their certificate alone.
@@ -119,19 +150,19 @@ impl<G: Grant> Gate<G> {
         }
     }
 
-    /// Counts a refusal, and tells how long its answer is to wait.
-    fn note(&self, who: Who, refusal: &Refusal) -> Option<Micros> {
-        let Noted { denial, wait } = self.0.counts.lock().note(who, refusal.name(), self.0.clock.steady());
-        denial.into_iter().for_each(|denial| self.tell(denial));
-        wait
+    /// Counts who is not let in.
+    fn note_stopped(&self, from: Option<IpAddr>, stopped: &Stopped) {
+        self.note(Refused::at(from, G::ENTRY, stopped.refusal.name(), stopped.holder.clone()));
     }
 
-    fn tell(&self, mut denial: Denial) {
-        if denial.action == Action::LogIn {
-            denial.action = G::ENTRY;
-        }
-        if let Err(mpsc::error::TrySendError::Full(lost)) = self.0.denials.try_send(denial) {
-            tracing::warn!(times = lost.times, "refused logins are not written down: too many wait");
+    fn note(&self, refused: Refused) {
+        let denial = self.0.counts.lock().note(refused, self.0.clock.steady());
+        denial.into_iter().for_each(|denial| self.tell(denial));
+    }
+
+    fn tell(&self, denial: Denial) {
+        if let Err(mpsc::error::TrySendError::Full(denial)) = self.0.denials.try_send(denial) {
+            self.put_back(denial);
         }
     }
 }
@@ -143,7 +174,7 @@ impl Gate {
     ///
     /// Why they are not let in.
     pub fn admit(&self, caller: &Caller<'_>) -> Result<Actor, Refusal> {
-        let known = self.known(caller).map_err(|refusal| self.refused(Who::at(caller.from), refusal))?;
+        let known = self.known(caller).map_err(|stopped| self.stopped(caller.from, stopped))?;
         Ok(Actor { name: (&*known.name).into(), role: known.grant, from: caller.from })
     }
 
@@ -153,21 +184,36 @@ impl Gate {
     ///
     /// Which role it needs.
     pub fn permit(&self, actor: &Actor, action: Action) -> Result<(), Refusal> {
-        let needs = least_role(action);
-        if actor.role >= needs {
+        self.permit_to(actor, action, Attempt::default)
+    }
+
+    /// Whether `actor` may do `action`. What that would be is asked for if they may not, for the records.
+    ///
+    /// # Errors
+    ///
+    /// Which role it needs.
+    pub fn permit_to(
+        &self,
+        actor: &Actor,
+        action: Action,
+        attempt: impl FnOnce() -> Attempt,
+    ) -> Result<(), Refusal> {
+        if actor.role >= least_role(action) {
             return Ok(());
         }
         let Actor { name, role, .. } = actor.clone();
-        let refusal = Refusal::Forbidden { name, role, action, needs };
+        let refusal = Refusal::Forbidden { name, role, action };
         // To wait would help nobody who may not; only what is written down is bounded.
-        self.note(Who::known(actor, action), &refusal);
+        self.note(Refused::known(actor, action, refusal.name(), attempt()));
         Err(refusal)
     }
 
-    fn refused(&self, who: Who, refusal: Refusal) -> Refusal {
-        match self.note(who, &refusal) {
+    /// Counts who is not let in, and tells what they are answered.
+    fn stopped(&self, from: Option<IpAddr>, stopped: Stopped) -> Refusal {
+        self.note_stopped(from, &stopped);
+        match self.0.waits.lock().note(from, self.0.clock.steady()) {
             Some(retry_after) => Refusal::TooMany { retry_after },
-            None => refusal,
+            None => stopped.refusal,
         }
     }
 }
@@ -180,9 +226,11 @@ impl Gate<Domains> {
     ///
     /// Why they are not let in.
     pub fn enter(&self, caller: &Caller<'_>) -> Result<Pass, Refusal> {
-        let Known { name, grant } = self.known(caller).inspect_err(|refusal| {
-            self.note(Who::at(caller.from), refusal);
-        })?;
+        let known = self.known(caller).map_err(|stopped| {
+            self.note_stopped(caller.from, &stopped);
+            stopped.refusal
+        });
+        let Known { name, grant } = known?;
         Ok(Pass(Arc::new(Entered { gate: self.clone(), name, domains: grant, from: caller.from })))
     }
 }
@@ -209,7 +257,7 @@ impl Pass {
         }
         let refusal = Refusal::Elsewhere { name: (&**name).into(), domains: domains.to_string().into() };
         let actor = Actor { name: (&**name).into(), role: Role::Caller, from: *from };
-        gate.note(Who::known(&actor, Action::Call), &refusal);
+        gate.note(Refused::known(&actor, Action::Call, refusal.name(), Attempt::default()));
         Err(refusal)
     }
 }

@@ -1,5 +1,7 @@
 //! What needs which role: one table, which a new action does not compile without.
 
+use std::fmt;
+
 use crate::audit::{Action, Role};
 
 /// The least role that may do it.
@@ -19,5 +21,24 @@ pub const fn least_role(action: Action) -> Role {
             Role::Operator
         }
         Action::UpdateLimit | Action::SetPrice | Action::ImportUsage | Action::Reload => Role::Admin,
+    }
+}
+
+/// What `action` may come down to, once it is known whom it reaches: to change a number, for one subject alone.
+pub const fn least_form(action: Action) -> Action {
+    match action {
+        Action::UpdateLimit => Action::UpdateLimitOfSubject,
+        action => action,
+    }
+}
+
+/// Which role `action` needs, in words.
+pub(super) struct Needed(pub(super) Action);
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (needs, least) = (least_role(self.0), least_role(least_form(self.0)));
+        write!(f, "{needs}")?;
+        if least < needs { write!(f, ", or {least} for one subject") } else { Ok(()) }
     }
 }

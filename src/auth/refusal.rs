@@ -1,5 +1,6 @@
 //! Why somebody is not let in, or not let do what they ask for.
 
+use super::permission::Needed;
 use crate::audit::{Action, Role};
 use crate::clock::Micros;
 
@@ -39,7 +40,7 @@ pub enum Refusal {
         retry_after: Micros,
     },
     /// It is known who asks, and they may not.
-    #[error("{}: needs the role {needs}, and {name} has the role {role}", .action.name())]
+    #[error("{}: needs the role {}, and {name} has the role {role}", .action.name(), Needed(*.action))]
     Forbidden {
         /// Who asks.
         name: Box<str>,
@@ -47,8 +48,6 @@ pub enum Refusal {
         role: Role,
         /// What they ask for.
         action: Action,
-        /// Who may.
-        needs: Role,
     },
     /// It is known who calls, and they may not ask about this domain.
     #[error(

@@ -10,15 +10,13 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What every token begins with.
-pub(super) const PREFIX: &str = "tg_";
+use crate::audit::TokenForm;
+use crate::hex;
 
 /// The bytes that are drawn.
-const SECRET_BYTES: usize = 24;
+const SECRET_BYTES: usize = TokenForm::SECRET_DIGITS / 2;
 /// How many of the first bytes of a digest are the id.
-const ID_BYTES: usize = 6;
-/// The letters of a token.
-pub(super) const LENGTH: usize = PREFIX.len() + 2 * ID_BYTES + 1 + 2 * SECRET_BYTES;
+const ID_BYTES: usize = TokenForm::ID_DIGITS / 2;
 
 /// A token in clear text. It is shown to whom it is made for, once, and kept nowhere.
 pub struct Token(String);
@@ -52,9 +50,9 @@ impl Token {
     pub fn draw() -> Result<Self, NoRandomness> {
         let mut drawn = [0; SECRET_BYTES];
         SystemRandom::new().fill(&mut drawn).map_err(|_| NoRandomness)?;
-        let secret = hex(&drawn);
-        let id = hex(&TokenDigest::of(secret.as_bytes()).id().0);
-        Ok(Self(format!("{PREFIX}{id}_{secret}")))
+        let secret = hex::digits(&drawn);
+        let id = hex::digits(&TokenDigest::of(secret.as_bytes()).id().0);
+        Ok(Self(format!("{}{id}_{secret}", TokenForm::PREFIX)))
     }
 
     /// As it is sent.
@@ -78,11 +76,8 @@ impl fmt::Debug for Token {
 impl<'a> Presented<'a> {
     /// Reads what was sent; `None` if it is no token.
     pub(super) fn read(text: &'a [u8]) -> Option<Self> {
-        let rest = text.strip_prefix(PREFIX.as_bytes()).filter(|_| text.len() == LENGTH)?;
-        let (id, rest) = rest.split_at(2 * ID_BYTES);
-        let secret = rest.strip_prefix(b"_")?;
-        secret.iter().all(|byte| byte.is_ascii_hexdigit()).then_some(())?;
-        Some(Self { id: TokenId(unhex(id)?), secret })
+        let TokenForm { id, secret } = TokenForm::read(text)?;
+        Some(Self { id: TokenId(hex::bytes(id)?), secret })
     }
 
     /// What would be kept of it.
@@ -100,7 +95,7 @@ impl TokenDigest {
 
     /// Reads 64 hexadecimal digits.
     pub(super) fn read(text: &str) -> Option<Self> {
-        unhex(text.as_bytes()).map(Self)
+        hex::bytes(text.as_bytes()).map(Self)
     }
 
     /// Where it begins.
@@ -117,7 +112,7 @@ impl TokenDigest {
 
     /// As 64 hexadecimal digits: for the settings, and nothing else.
     pub(super) fn to_hex(self) -> String {
-        hex(&self.0)
+        hex::digits(&self.0)
     }
 }
 
@@ -125,20 +120,6 @@ impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenDigest(…)")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    (digits.len() == 2 * N).then_some(())?;
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -1,22 +1,43 @@
 //! Whether a URL holds a token: proxies and browsers write URLs down, so what stands there is no secret any more.
 //!
-//! It is for those who mean no harm: nothing that is hidden by escapes is looked for.
+//! It is read as whoever it was meant for would read it, with its escapes taken off.
 
-use super::token::{LENGTH, PREFIX, Presented};
+use std::borrow::Cow;
+
+use super::token::Presented;
+use crate::audit::TokenForm;
+use crate::percent;
 
 /// What a query calls a token, whatever its value is. Not `api_key`, which limits may be kept for.
 const NAMES: [&str; 5] = ["token", "access_token", "auth_token", "authorization", "bearer"];
 
+/// The path and query of a request, read.
+pub(super) struct Target<'a>(Cow<'a, [u8]>);
+
+impl<'a> Target<'a> {
+    /// Of what was sent.
+    pub(super) fn of(sent: &'a str) -> Self {
+        Self(percent::decoded(sent))
+    }
+
+    /// What has the form of a token.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Presented<'_>> {
+        TokenForm::all_in(&self.0).filter_map(Presented::read)
+    }
+
+    /// Whether a token stands in it, or what is called one.
+    pub(super) fn holds_token(&self) -> bool {
+        let query = self.0.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
+        let pairs = query.split(|byte| *byte == b'&');
+        let mut names = pairs.map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or_default());
+        names.any(|name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
+            || self.tokens().next().is_some()
+    }
+}
+
 /// Whether a token, or what is called one, stands in `target`, the path and query of a request.
 pub fn holds_token(target: &str) -> bool {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    let is_token = |at: usize| {
-        let letters = target.as_bytes().get(at..at + LENGTH);
-        letters.is_some_and(|letters| Presented::read(letters).is_some())
-    };
-    names.any(|name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
-        || target.match_indices(PREFIX).any(|(at, _)| is_token(at))
+    Target::of(target).holds_token()
 }
 
 #[cfg(test)]
@@ -28,6 +49,7 @@ mod tests {
     fn tokens_and_what_is_called_one_are_found() {
         let token = Token::draw().unwrap();
         let token = token.as_str();
+        let escaped: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
         for target in [
             "/usage?token=",
             "/usage?domain=shop&Access_Token=x",
@@ -36,6 +58,10 @@ mod tests {
             &format!("/admin/rate-limits/usage/{token}"),
             &format!("/usage?x={token}&y"),
             &format!("/usage?tg_{token}"),
+            &format!("/admin/rate-limits/usage/%74g%5f{}?domain=shop", &token[3..]),
+            &format!("/livez?t={escaped}"),
+            &format!("/livez?t=%FF{escaped}%"),
+            "/usage?%74oken=x",
         ] {
             assert!(holds_token(target), "{target}");
         }

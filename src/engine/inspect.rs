@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::audit::Attempt;
 use crate::limits::RuleSet;
 use crate::store::ledger::Line;
 use crate::store::{LedgerError, Store, StoreError};
 
+use super::operate::{Tried, attempt};
 use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
 use super::{Counts, Engine, Odd};
 
@@ -29,6 +31,9 @@ pub trait Inspect: Clone + Send + Sync + 'static {
 
     /// The lines of the audit from a place on, as they are; none behind the last.
     fn audit_lines(&self, from: u64) -> impl Future<Output = Result<Vec<Line>, LedgerError>> + Send;
+
+    /// What somebody would do who may not, as records tell it.
+    fn attempt(&self, tried: &Tried<'_>) -> Attempt;
 
     /// Which usage events are asked for by these names and values.
     ///
@@ -70,6 +75,10 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
             Some(journal) => journal.lines(from).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    fn attempt(&self, tried: &Tried<'_>) -> Attempt {
+        attempt(self, tried)
     }
 
     fn usage(&self, asked: &[(String, Vec<u8>)]) -> Result<UsageQuery, InvalidUsageQuery> {

@@ -4,6 +4,7 @@
 //! stands there as a keyed hash: values are the callers'.
 
 mod ask;
+mod attempt;
 mod audit;
 mod breakers;
 mod change;
@@ -24,6 +25,8 @@ mod update;
 mod usage;
 mod who;
 
+pub use attempt::Tried;
+pub(super) use attempt::attempt;
 pub use audit::{AuditPage, AuditQuery};
 pub use error::{Mistake, Near, OperateError};
 pub use explain::{ExplainCall, Explanation, Foreseen, PastRefusal, RefusedBy, RuleTouched};
@@ -251,12 +254,6 @@ pub enum BreakerError {
     /// Nobody could tell why it was done.
     #[error("reason: must not be empty")]
     NoReason,
-    /// Nobody would read it.
-    #[error("reason: is {0} bytes long; write at most 1024")]
-    LongReason(usize),
-    /// A reason that would move a terminal, or break a line of the log.
-    #[error("reason: holds control characters; write plain text on one line")]
-    ControlInReason,
     /// Several domains are configured.
     #[error("domain: must be given, there are several")]
     NoDomain,
@@ -280,9 +277,9 @@ pub enum BreakerError {
     /// It is for nobody.
     #[error("the limit is per {0}: say whose breaker it is")]
     NoSubject(String),
-    /// It could not be recorded, so it is not done.
+    /// What would be wrong with anything else that is asked.
     #[error(transparent)]
-    Unrecorded(#[from] OperateError),
+    Operate(#[from] OperateError),
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),

@@ -114,10 +114,8 @@ impl From<BreakerError> for Problem {
         let kind = match error {
             BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => Kind::NotFound,
             BreakerError::Unavailable(_) => Kind::Unavailable,
-            BreakerError::Unrecorded(error) => return error.into(),
+            BreakerError::Operate(error) => return error.into(),
             BreakerError::NoReason
-            | BreakerError::LongReason(_)
-            | BreakerError::ControlInReason
             | BreakerError::NoDomain
             | BreakerError::NoBreaker(_)
             | BreakerError::NotASubject { .. }

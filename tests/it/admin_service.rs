@@ -35,7 +35,7 @@ impl Interceptor for Bearer {
 
 pub(crate) type Client = AdminServiceClient<InterceptedService<Channel, Bearer>>;
 
-async fn client(service: &Tollgate, token: Option<&str>) -> Client {
+pub(crate) async fn client(service: &Tollgate, token: Option<&str>) -> Client {
     let channel = Endpoint::from_shared(format!("http://{}", service.admin())).unwrap();
     let bearer = Bearer(token.map(str::to_owned));
     AdminServiceClient::with_interceptor(channel.connect().await.unwrap(), bearer)

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room of `src/` and the rooms it may use. `main.rs` and `app.rs` may use all.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("clock", &[]),
     ("money", &[]),
     ("nearest", &[]),
+    ("hex", &[]),
+    ("percent", &["hex"]),
     ("calendar", &["clock"]),
     ("prices", &["clock", "money"]),
     ("estimates", &["clock"]),
@@ -32,9 +34,12 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ),
     ("alerts", &["calendar", "clock", "limits", "money"]),
     ("transport", &["audit", "auth", "clock", "engine", "limits", "money", "prices"]),
-    ("admin", &["audit", "auth", "calendar", "clock", "engine", "limits", "money", "store", "transport"]),
-    ("audit", &["calendar", "clock", "limits", "money", "prices", "store"]),
-    ("auth", &["audit", "calendar", "clock"]),
+    (
+        "admin",
+        &["audit", "auth", "calendar", "clock", "engine", "limits", "money", "percent", "store", "transport"],
+    ),
+    ("audit", &["calendar", "clock", "hex", "limits", "money", "prices", "store"]),
+    ("auth", &["audit", "calendar", "clock", "hex", "percent"]),
     ("telemetry", &[]),
     (
         "config",

@@ -255,7 +255,8 @@ async fn a_full_disk_fails_what_is_to_be_recorded_and_no_decision() {
     limit(Some(before.len() as u64 + 50));
     place.write(BAD);
     until_ready(&service, "cannot be written, so nothing can be changed").await;
-    let change = http::put("/admin/rate-limits/all/login").by_admin().header("content-type", "application/json");
+    let change =
+        http::put("/admin/rate-limits/all/login").by_admin().header("content-type", "application/json");
     let answer = change.body(r#"{"value": 4}"#.to_owned()).send(service.admin());
     assert_eq!(answer.status, 503, "{answer:?}");
     let body = br#"{"domain":"shop","descriptors":[{"entries":[{"key":"limit","value":"login"},{"key":"email","value":"a"}]}]}"#;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use tollgate::admin;
 use tollgate::audit::{Action, Role};
-use tollgate::auth::{Denials, Gate, Token, TokenEntry, least_role};
+use tollgate::auth::{Denials, Gate, Token, TokenEntry, least_form, least_role};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{Engine, EngineSettings};
 use tollgate::limits::{KeySecret, LimitsHandle, WireUnit};
@@ -36,7 +36,7 @@ const ROUTES: [Route; 21] = [
     ("GET", "/usage", Some(Action::ReadUsage)),
     ("GET", "/audit/lines", Some(Action::ListAudit)),
     ("GET", "/admin/rate-limits", Some(Action::ListLimits)),
-    ("PUT", "/admin/rate-limits/TIER/LIMIT", Some(Action::UpdateLimitOfSubject)),
+    ("PUT", "/admin/rate-limits/TIER/LIMIT", Some(Action::UpdateLimit)),
     ("GET", "/admin/rate-limits/usage/USER", Some(Action::GetUsage)),
     ("POST", "/admin/rate-limits/reset/USER", Some(Action::ResetUser)),
     ("POST", "/admin/rate-limits/tier", Some(Action::SetTier)),
@@ -132,8 +132,8 @@ async fn every_route_asks_for_what_it_needs() {
         }
         for (role, token) in &house.tokens {
             let answer = house.asked(call(method, path).header("authorization", bearer(token))).await;
-            match action.map(least_role) {
-                Some(needs) if *role < needs => {
+            match action.map(|action| (least_role(least_form(action)), least_role(action))) {
+                Some((least, needs)) if *role < least => {
                     assert_eq!(answer.status, 403, "{method} {path} {role}");
                     assert!(answer.body.contains(&format!("needs the role {needs}")), "{}", answer.body);
                 }
@@ -163,7 +163,8 @@ async fn those_who_are_refused_are_told_of_once_a_minute() {
         assert_eq!(ask(set).await.unwrap(), 403);
     }
     let told: Vec<_> = std::iter::from_fn(|| house.denials.try_recv().ok())
-        .map(|denial| (denial.actor.map(|actor| actor.name), denial.action, denial.why, denial.times))
+        .map(|denial| (denial.refused, denial.times))
+        .map(|(of, times)| (of.actor.map(|actor| actor.name), of.action, of.why, times))
         .collect();
     let expected =
         [(None, Action::LogIn, "missing", 1), (Some("viewer".into()), Action::SetBreaker, "forbidden", 1)];

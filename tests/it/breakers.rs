@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{
     BreakerError, BreakerOf, Check, CheckRequest, Code, Decision, Descriptor, Done, Engine, EngineSettings,
-    Hold, HoldError, LimitStanding, Named, Operate, Progress, Reason, ReserveAnswer, ReserveRequest, Ruling,
-    SetBreaker, Setting, SettleAnswer, SettleRequest, SubjectOf, Unclaimed, UsageOf,
+    Hold, HoldError, LimitStanding, Named, Operate, OperateError, Progress, Reason, ReserveAnswer,
+    ReserveRequest, Ruling, SetBreaker, Setting, SettleAnswer, SettleRequest, SubjectOf, Unclaimed, UsageOf,
 };
 use tollgate::limits::{BreakerState, Entry, KeySecret, LimitsHandle, Number};
 use tollgate::store::Store;
@@ -511,9 +511,10 @@ async fn a_reason_is_one_line_of_a_log<S: Store>(bench: Bench<S>) {
     let long = "\u{e9}".repeat(513);
     for (reason, expected) in [
         (&long[..1024], None),
-        (&long[..], Some(BreakerError::LongReason(1026))),
+        (&long[..], Some(OperateError::LongReason(1026).into())),
         (" \t", Some(BreakerError::NoReason)),
-        ("an outage\u{9b}2J", Some(BreakerError::ControlInReason)),
+        ("an outage\u{9b}2J", Some(OperateError::ControlInReason.into())),
+        (&format!("it is {}", crate::support::admins::TOKEN), Some(OperateError::TokenInReason.into())),
     ] {
         let which = BreakerOf { domain: None, limit: b"stop", subject: Vec::new() };
         let set = shop.engine.set_breaker(&ann(), SetBreaker { which, to: Setting::Open, reason }).await;

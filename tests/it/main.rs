@@ -16,6 +16,7 @@ mod architecture;
 mod audit_chain;
 mod audit_journal;
 mod audit_ledger;
+mod audit_refusals;
 mod audit_service;
 mod auth;
 mod auth_tls;

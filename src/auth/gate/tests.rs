@@ -3,7 +3,7 @@
 use super::super::token::Token;
 use super::*;
 use crate::audit::Role;
-use crate::clock::Timestamp;
+use crate::clock::{Micros, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_262_400_000_000);
 
@@ -32,6 +32,11 @@ impl House {
         let authorization: Vec<&[u8]> = authorization.iter().map(|header| header.as_bytes()).collect();
         let from = Some([192, 0, 2, 1].into());
         self.gate.admit(&Caller { authorization: &authorization, certificate: &[], target, from })
+    }
+
+    /// What was told since this was last asked.
+    fn told(&mut self) -> Vec<Denial> {
+        std::iter::from_fn(|| self.denials.try_recv().ok()).collect()
     }
 
     fn ann(&self) -> Result<Actor, Refusal> {
@@ -107,11 +112,65 @@ fn a_role_may_what_its_actions_need() {
     }
     let refused = house.gate.permit(&actor(Role::Viewer), Action::SetBreaker).unwrap_err();
     assert_eq!(refused.to_string(), "set_breaker: needs the role operator, and ann has the role viewer");
-    let denials: Vec<Denial> = std::iter::from_fn(|| house.denials.try_recv().ok()).collect();
-    let of = |denial: &&Denial| denial.action == Action::SetBreaker;
-    let told: Vec<(Option<Actor>, u64)> =
-        denials.iter().filter(of).map(|denial| (denial.actor.clone(), denial.times)).collect();
+    let refused = house.gate.permit(&actor(Role::Viewer), Action::UpdateLimit).unwrap_err();
+    let text = "update_limit: needs the role admin, or operator for one subject, and ann has the role viewer";
+    assert_eq!(refused.to_string(), text);
+    let told: Vec<(Option<Actor>, u64)> = (house.told().into_iter())
+        .filter(|denial| denial.refused.action == Action::SetBreaker)
+        .map(|denial| (denial.refused.actor, denial.times))
+        .collect();
     assert_eq!(told, [(Some(actor(Role::Viewer)), 1)]);
+}
+
+#[test]
+fn whose_token_it_is_that_lets_nobody_in_is_told_and_only_that() {
+    let mut house = house();
+    let [ann, bob] = house.tokens.each_ref().map(|token| token.as_str().to_owned());
+    let escaped = ann.replace("tg_", "%74g%5f");
+    house.clock.advance(Micros::from_secs(60));
+    for (header, target) in [
+        (Some(&bob), "/usage".to_owned()),
+        (None, format!("/usage?token={ann}")),
+        (Some(&ann), format!("/admin/rate-limits/usage/{escaped}")),
+        (None, format!("/usage/{bob}")),
+        (None, "/usage?token=x".to_owned()),
+    ] {
+        let header = header.map(|token| format!("Bearer {token}"));
+        house.sent(&header.iter().map(String::as_str).collect::<Vec<_>>(), &target).unwrap_err();
+    }
+    let told = house.told();
+    let shown = format!("{told:?}");
+    assert!(!shown.contains(&ann[3..15]) && !shown.contains(&bob[3..15]), "{shown}");
+    let told: Vec<_> = told
+        .iter()
+        .map(|denial| {
+            (
+                denial.refused.why,
+                denial.refused.holder.as_ref().map(|holder| &*holder.name),
+                denial.gives_away(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("expired", Some("bob"), None),
+        ("in_url", Some("ann"), Some("ann")),
+        ("in_url", Some("bob"), None),
+        ("in_url", None, None),
+    ];
+    assert_eq!(told, expected, "the second of ann's is told a minute later");
+}
+
+#[test]
+fn what_could_not_be_written_down_is_told_again() {
+    let mut house = house();
+    house.sent(&[], "/usage").unwrap_err();
+    let [denial] = &house.told()[..] else { panic!("one") };
+    house.gate.put_back(denial.clone());
+    house.gate.sweep();
+    assert_eq!(house.told(), []);
+    house.clock.advance(Micros::from_secs(60));
+    house.gate.sweep();
+    assert_eq!(house.told(), std::slice::from_ref(denial));
 }
 
 #[test]

@@ -13,8 +13,7 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
-use super::error::MOST_REASON_BYTES;
-use super::plain::is_plain;
+use super::error::check_reason;
 use super::record::{Deed, record_and_do, target_of};
 use super::who::{Who, natives};
 use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
@@ -31,12 +30,10 @@ pub(super) async fn set<S: Store>(
     actor: &Actor,
     request: SetBreaker<'_>,
 ) -> Result<BreakerSet, BreakerError> {
-    match request.reason {
-        reason if reason.trim().is_empty() => return Err(BreakerError::NoReason),
-        reason if reason.len() > MOST_REASON_BYTES => return Err(BreakerError::LongReason(reason.len())),
-        reason if !is_plain(reason) => return Err(BreakerError::ControlInReason),
-        _ => {}
+    if request.reason.trim().is_empty() {
+        return Err(BreakerError::NoReason);
     }
+    check_reason(request.reason)?;
     let rules = engine.limits.load();
     let found = find(engine, &rules, &request.which)?;
     let stood = found.look(engine).await?;

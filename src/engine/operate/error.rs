@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::audit::TokenForm;
 use crate::engine::hold::InvalidHold;
 use crate::money::{InvalidDecimal, NanoUsd};
 use crate::nearest::nearest;
@@ -10,7 +11,7 @@ use crate::store::StoreError;
 use super::plain::is_plain;
 
 /// The longest reason: it stands in one line of the log.
-pub(super) const MOST_REASON_BYTES: usize = 1024;
+const MOST_REASON_BYTES: usize = 1024;
 /// How many names are listed where nothing is near to what was written.
 const SHOWN: usize = 24;
 /// How much of what somebody wrote is repeated, in characters.
@@ -67,6 +68,11 @@ pub enum OperateError {
     /// A reason that would move a terminal, or break a line of the records.
     #[error("reason: holds control characters; write plain text on one line")]
     ControlInReason,
+    /// A reason that would be kept for good, and a secret in it.
+    #[error(
+        "reason: holds a token, which everybody who reads the records would have; make another, and write the reason without"
+    )]
+    TokenInReason,
     /// No number that a limit can have.
     #[error("max: {0} is no number of a limit; write -1 for unlimited, 0 for blocked, or up to {1}")]
     Number(i64, u64),
@@ -177,6 +183,16 @@ pub enum OperateError {
     /// The same counter twice.
     #[error("row {0} says it already")]
     RepeatedRow(usize),
+    /// Only the first rows are done.
+    #[error(
+        "the first {done} rows are set, and nobody knows of the others: {why}; ask again, the same rows change nothing"
+    )]
+    Partly {
+        /// How many.
+        done: usize,
+        /// Why not the others.
+        why: String,
+    },
     /// A limit of which nothing can be used elsewhere.
     #[error("limit: '{0}' counts what goes on now, so there is nothing to import")]
     NothingToImport(String),
@@ -241,6 +257,7 @@ impl OperateError {
             | Self::NothingToOperate => Mistake::Guarded,
             Self::NoRoom(_) => Mistake::Full,
             Self::Unavailable(_)
+            | Self::Partly { .. }
             | Self::NoJournal
             | Self::Unrecorded(_)
             | Self::Unknown(_)
@@ -290,6 +307,7 @@ pub(super) fn check_reason(reason: &str) -> Result<(), OperateError> {
     match reason.len() {
         bytes if bytes > MOST_REASON_BYTES => Err(OperateError::LongReason(bytes)),
         _ if !is_plain(reason) => Err(OperateError::ControlInReason),
+        _ if TokenForm::all_in(reason.as_bytes()).next().is_some() => Err(OperateError::TokenInReason),
         _ => Ok(()),
     }
 }

@@ -3,10 +3,10 @@
 //! Each call says what it needs to be allowed before it looks at anything.
 
 use crate::audit::{Action, Actor};
-use crate::auth::Gate;
+use crate::auth::{Gate, Refusal};
 use crate::engine::{
     AuditQuery, BreakerOf, ExplainCall, Import, ImportMode, Operate, OperateError, Reach, ResetSubject,
-    SetBreaker, SetPrice, SetTier, TopOf, UpdateLimit, Who,
+    SetBreaker, SetPrice, SetTier, TopOf, Tried, UpdateLimit, Who,
 };
 use crate::transport::problem::Problem;
 
@@ -25,6 +25,16 @@ pub(crate) struct AdminCalls<I> {
 }
 
 impl<I: Operate> AdminCalls<I> {
+    /// Whether `actor` may do `action`; if not, what they tried is recorded.
+    fn permit<'a>(
+        &self,
+        actor: &Actor,
+        action: Action,
+        tried: impl FnOnce() -> Tried<'a>,
+    ) -> Result<(), Refusal> {
+        self.gate.permit_to(actor, action, || self.operate.attempt(&tried()))
+    }
+
     pub(super) async fn list_limits(
         &self,
         actor: Actor,
@@ -45,7 +55,7 @@ impl<I: Operate> AdminCalls<I> {
             Reach::Tier(_) => Action::UpdateLimit,
             Reach::Subject(_) => Action::UpdateLimitOfSubject,
         };
-        self.gate.permit(&actor, action)?;
+        self.permit(&actor, action, || read::tried_update(&message))?;
         let changed = self.operate.update(
             &actor,
             UpdateLimit {
@@ -76,7 +86,11 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::ResetUserRequest,
     ) -> Answer<wire::ResetUserResponse> {
-        self.gate.permit(&actor, Action::ResetUser)?;
+        self.permit(&actor, Action::ResetUser, || Tried {
+            who: read::who(message.subject.as_ref()),
+            limits: message.limits.iter().map(String::as_bytes).collect(),
+            ..Tried::default()
+        })?;
         let reset = self.operate.reset(
             &actor,
             ResetSubject {
@@ -93,9 +107,10 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::SetTierRequest,
     ) -> Answer<wire::SetTierResponse> {
-        self.gate.permit(&actor, Action::SetTier)?;
+        let who = || Who { domain: optional(&message.domain), entries: entries(&message.subject) };
+        self.permit(&actor, Action::SetTier, || Tried { who: who(), ..Tried::default() })?;
         let request = SetTier {
-            who: Who { domain: optional(&message.domain), entries: entries(&message.subject) },
+            who: who(),
             tier: read::tier(&message)?,
             until: time_of("until", message.until.as_ref())?,
             terms: terms(message.if_version, false, &message.reason),
@@ -109,7 +124,8 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::SetPriceRequest,
     ) -> Answer<wire::SetPriceResponse> {
-        self.gate.permit(&actor, Action::SetPrice)?;
+        let model = optional(&message.model);
+        self.permit(&actor, Action::SetPrice, || Tried { model, ..Tried::default() })?;
         let request = SetPrice {
             model: message.model.as_bytes(),
             usd: read::prices(&message)?,
@@ -124,7 +140,11 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::SetBreakerRequest,
     ) -> Answer<wire::SetBreakerResponse> {
-        self.gate.permit(&actor, Action::SetBreaker)?;
+        self.permit(&actor, Action::SetBreaker, || Tried {
+            who: Who { domain: optional(&message.domain), entries: entries(&message.subject) },
+            limit: optional(&message.limit),
+            ..Tried::default()
+        })?;
         let to = read::setting(&message)?;
         let which = BreakerOf {
             domain: optional(&message.domain),
@@ -174,7 +194,11 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::ImportUsageRequest,
     ) -> Answer<wire::ImportUsageResponse> {
-        self.gate.permit(&actor, Action::ImportUsage)?;
+        self.permit(&actor, Action::ImportUsage, || Tried {
+            who: Who { domain: optional(&message.domain), entries: Vec::new() },
+            rows: Some(message.rows.len()),
+            ..Tried::default()
+        })?;
         if message.rows.is_empty() {
             return Err(Problem::invalid("rows: must not be empty"));
         }

@@ -3,7 +3,7 @@
 use prost_types::Timestamp as WireTime;
 
 use crate::clock::Timestamp;
-use crate::engine::{Caution, Change, ChangeTerms, ImportRow, Reach, Setting, Who};
+use crate::engine::{Caution, Change, ChangeTerms, ImportRow, Reach, Setting, Tried, Who};
 use crate::limits::Entry;
 use crate::transport::problem::Problem;
 
@@ -36,6 +36,18 @@ pub(super) fn reach(message: &wire::UpdateLimitRequest) -> Result<Reach<'_>, Pro
         }
         ("", "", false) => Ok(Reach::Subject(entries(&message.subject))),
         _ => Err(Problem::invalid("tier: write exactly one of tier, user and subject")),
+    }
+}
+
+/// What somebody would change who may not.
+pub(super) fn tried_update(message: &wire::UpdateLimitRequest) -> Tried<'_> {
+    let user = optional(&message.user).map(|value| Entry { key: b"user", value });
+    let entries = entries(&message.subject).into_iter().chain(user).collect();
+    Tried {
+        who: Who { domain: optional(&message.domain), entries },
+        tier: optional(&message.tier),
+        limit: optional(&message.limit),
+        ..Tried::default()
     }
 }
 
