@@ -6,7 +6,7 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::config::cli::ImportArgs;
 
 use super::asking::Server;
-use rows::Row;
+use rows::{Row, Wrong};
 
 /// The most rows that are sent at once, and about how many bytes.
 const MOST_ROWS: usize = 500;
@@ -33,13 +33,17 @@ pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result
     let server = Server::of(&asked.server, token)?;
     let text = std::fs::read_to_string(&asked.file)
         .with_context(|| format!("cannot read '{}'", asked.file.display()))?;
-    let rows = rows::read(&text);
-    refuse(&asked.file, rows.iter().filter_map(|row| row.as_ref().err().cloned()).collect())?;
-    let rows: Vec<Row> = rows.into_iter().filter_map(Result::ok).collect();
-    let batches = batches(&rows);
-    let (mut would, mut wrong) = (Done::default(), Vec::new());
+    let (rows, mut wrong) = told_apart(rows::read(&text));
+    if rows.is_empty() && wrong.is_empty() {
+        bail!("{}: holds no rows, so there is nothing to import", asked.file.display());
+    }
+    let (batches, mut would) = (batches(&rows), Done::default());
     for batch in &batches {
-        send(&server, asked, batch, Pass::Rehearsed, &mut would, &mut wrong).await?;
+        if let Err(error) = send(&server, asked, batch, Pass::Rehearsed, &mut would, &mut wrong).await {
+            // What is wrong with the file is known all the same.
+            refuse(&asked.file, wrong).map_err(|wrong| wrong.context(format!("{error:#}")))?;
+            return Err(error);
+        }
     }
     refuse(&asked.file, wrong)?;
     if asked.dry_run {
@@ -52,6 +56,19 @@ pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result
         refuse(&asked.file, std::mem::take(&mut wrong))?;
     }
     done.tell("set")
+}
+
+/// The rows that make sense, and what is wrong with the others: no two say the same thing.
+fn told_apart(read: Vec<Result<Row, Wrong>>) -> (Vec<Row>, Vec<Wrong>) {
+    let (mut rows, mut wrong, mut said) = (Vec::new(), Vec::new(), HashMap::new());
+    for row in read {
+        match row.map(|row| (said.insert(row.counter(), row.line), row)) {
+            Ok((None, row)) => rows.push(row),
+            Ok((Some(line), row)) => wrong.push((row.line, format!("line {line} says it already"))),
+            Err(problem) => wrong.push(problem),
+        }
+    }
+    (rows, wrong)
 }
 
 /// Whether it is done.
@@ -95,7 +112,7 @@ async fn send(
     batch: &[&Row],
     pass: Pass,
     done: &mut Done,
-    wrong: &mut Vec<(usize, String)>,
+    wrong: &mut Vec<Wrong>,
 ) -> anyhow::Result<()> {
     let rows: Vec<&Value> = batch.iter().map(|row| &row.json).collect();
     let reason = asked.reason.as_deref().unwrap_or_default();
@@ -121,10 +138,11 @@ async fn send(
 }
 
 /// Says what is wrong with rows of `file`, if anything is.
-fn refuse(file: &Path, wrong: Vec<(usize, String)>) -> anyhow::Result<()> {
+fn refuse(file: &Path, mut wrong: Vec<Wrong>) -> anyhow::Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
+    wrong.sort();
     let told = wrong.iter().take(MOST_PROBLEMS);
     let mut lines: Vec<String> =
         told.map(|(line, problem)| format!("{}:{line}: {problem}", file.display())).collect();

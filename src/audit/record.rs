@@ -149,9 +149,11 @@ impl Record {
         Read::of(line)?.record()
     }
 
-    /// Whom it is about, where it is about one subject.
-    pub fn subject(&self) -> Option<SubjectId> {
-        set::subject(self.target.get("subject")?)
+    /// Whether it is about `subject`, alone or among others.
+    pub fn is_about(&self, subject: &SubjectId) -> bool {
+        let each = self.target.get("each").and_then(Json::as_array).into_iter().flatten();
+        let named = |target: &Json| target.get("subject").and_then(set::subject).as_ref() == Some(subject);
+        named(&self.target) || each.into_iter().any(named)
     }
 
     /// Sets in `overlay` what it sets, if it is done.

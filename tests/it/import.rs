@@ -18,7 +18,7 @@ fn import(page: &Page, text: &str, more: &[&str]) -> Output {
 }
 
 /// What it prints, or what is wrong.
-fn text(output: &Output) -> (bool, String) {
+fn text_of(output: &Output) -> (bool, String) {
     let bytes = if output.status.success() { &output.stdout } else { &output.stderr };
     (output.status.success(), String::from_utf8(bytes.clone()).unwrap())
 }
@@ -32,14 +32,14 @@ fn nobody_gets_a_second_quota_and_what_exists_counts() {
     let page = Page::open();
     let rows = "subject,limit,used\nuser=ann,monthly_creations,2\nuser=bea,monthly_creations,3\n\
         user=ann+kit=k1,max_logos_per_kit,5\nuser=ann,max_brand_kits,1\n";
-    let (done, told) = text(&import(&page, rows, &["--dry-run"]));
+    let (done, told) = text_of(&import(&page, rows, &["--dry-run"]));
     assert!(done && told.contains("monthly_creations: 2 would be set, 0 as before"), "{told}");
     let used = |user: &str, limit: &str| {
         let (_, usage) = page.get(&format!("/usage/{user}?domain=aurastream&kit=k1"));
         usage["limits"][limit]["used"].clone()
     };
     assert_eq!(used("ann", "monthly_creations"), 0);
-    let (done, told) = text(&import(&page, rows, &["--reason", "moving over"]));
+    let (done, told) = text_of(&import(&page, rows, &["--reason", "moving over"]));
     assert!(
         done && told.contains("monthly_creations: 2 set, 0 as before\n") && told.contains("record "),
         "{told}"
@@ -52,7 +52,7 @@ fn nobody_gets_a_second_quota_and_what_exists_counts() {
     assert_eq!([logo("k1"), logo("k2")], [429, 200]);
     // The same again changes nothing, in the other form too.
     let again = r#"{"subject": {"user": "bea"}, "limit": "monthly_creations", "used": 3}"#;
-    let (done, told) = text(&import(&page, again, &[]));
+    let (done, told) = text_of(&import(&page, again, &[]));
     assert!(done && told.contains("monthly_creations: 0 set, 1 as before"), "{told}");
 }
 
@@ -67,15 +67,15 @@ fn one_wrong_line_is_named_and_nothing_is_done() {
         ("ann,monthly_creations,2", ":3: subject: "),
     ] {
         let rows = format!("subject,limit,used\nuser=bea,monthly_creations,2\n{line}\n");
-        let (done, told) = text(&import(&page, &rows, &[]));
+        let (done, told) = text_of(&import(&page, &rows, &[]));
         assert!(!done && told.contains(words), "{line}: {told}");
     }
     let (_, usage) = page.get("/usage/bea?domain=aurastream");
     assert_eq!(usage["limits"]["monthly_creations"]["used"], 0);
-    let (done, told) = text(&run(&["import", "usage", "/nowhere/usage.csv"], &[]));
+    let (done, told) = text_of(&run(&["import", "usage", "/nowhere/usage.csv"], &[]));
     assert!(!done && told.contains("/nowhere/usage.csv"), "{told}");
     let rows = "subject,limit,used\nuser=bea,monthly_creations,2\n";
-    let (done, told) = text(&import(&page, rows, &["--domain", "aurastrem"]));
+    let (done, told) = text_of(&import(&page, rows, &["--domain", "aurastrem"]));
     assert!(!done && told.contains("aurastream"), "{told}");
 }
 
@@ -86,8 +86,40 @@ fn thousands_of_rows_go_in_several_batches() {
     for number in 0..1_200 {
         rows += &format!("user=somebody-with-a-long-name-{number},monthly_creations,1\n");
     }
-    let (done, told) = text(&import(&page, &rows, &[]));
+    let (done, told) = text_of(&import(&page, &rows, &[]));
     assert!(done && told.contains("monthly_creations: 1200 set, 0 as before"), "{told}");
     let (_, usage) = page.get("/usage/somebody-with-a-long-name-1199?domain=aurastream");
     assert_eq!(usage["limits"]["monthly_creations"]["used"], 1);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_file_is_told_in_one_go() {
+    let page = Page::open();
+    for text in ["", "\n\n", "subject,limit,used\n"] {
+        let (done, told) = text_of(&import(&page, text, &[]));
+        assert!(!done && told.contains("holds no rows"), "{text:?}: {told}");
+    }
+    let rows = "subject,limit,used\nuser=ann,monthly_creations,2\nbea,monthly_creations,2\n\
+        user=carl,monthly_creation,2\nuser=dan,monthly_creations\nuser=ann,monthly_creations,3\n";
+    let (done, told) = text_of(&import(&page, rows, &[]));
+    let places: Vec<&str> = told.lines().filter_map(|line| line.split(':').nth(1)).collect();
+    assert!(!done && places == ["3", "4", "5", "6"], "{told}");
+    assert!(told.contains(":6: line 2 says it already"), "{told}");
+    let (done, told) = text_of(&import(&page, rows, &["--domain", "aurastrem"]));
+    assert!(!done && told.contains("aurastream") && told.contains(":5: has 2 fields"), "{told}");
+}
+
+#[test]
+fn the_same_twice_is_found_however_far_apart() {
+    let page = Page::open();
+    let mut rows = "subject,limit,used\nuser=u+kit=k,max_logos_per_kit,1\n".to_owned();
+    for number in 0..1_500 {
+        rows += &format!("user=u{number},monthly_creations,1\n");
+    }
+    rows += "user=u0,monthly_creations,3\nkit=k+user=u,max_logos_per_kit,2\n";
+    let (done, told) = text_of(&import(&page, &rows, &[]));
+    assert!(!done && told.contains(":1503: line 3 says it already\n"), "{told}");
+    assert!(told.contains(":1504: line 2 says it already"), "{told}");
+    let (_, usage) = page.get("/usage/u0?domain=aurastream");
+    assert_eq!(usage["limits"]["monthly_creations"]["used"], 0);
 }

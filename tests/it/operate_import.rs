@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tollgate::audit::{Actor, Journal, Role};
+use tollgate::audit::{Actor, Journal, Record, Role};
 use tollgate::clock::Clock;
 use tollgate::engine::{
     AuditQuery, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Import, ImportMode, ImportRow,
     Imported, MOST_ROWS, Operate, OperateError, Who,
 };
-use tollgate::limits::LimitsHandle;
+use tollgate::limits::{Entry, LimitsHandle};
 use tollgate::store::Store;
 
 use crate::operate_usage::entries;
@@ -17,6 +17,7 @@ use crate::support::embedded::rules;
 
 promises!(of [memory, redis]: {
     what_was_used_elsewhere_is_used_here,
+    a_record_says_of_each_row_whose_it_is_and_what_was_before,
     to_import_twice_is_to_import_once,
     a_rehearsal_changes_nothing,
     one_wrong_row_keeps_all_from_being_set,
@@ -66,6 +67,12 @@ impl<S: Store> Shop<S> {
         self.0.import(&actor, Import { domain: None, rows, mode, reason: "moving" }).await
     }
 
+    /// The records about `user`.
+    async fn found(&self, user: &str) -> Vec<Record> {
+        let subject = Some(Entry { key: b"user", value: user.as_bytes() });
+        self.0.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap().records
+    }
+
     async fn used(&self, pairs: &str, limit: &str) -> u64 {
         let who = Who { domain: None, entries: entries(pairs).collect() };
         let usage = self.0.usage_of(who).await.unwrap();
@@ -103,6 +110,21 @@ async fn what_was_used_elsewhere_is_used_here<S: Store>(bench: Bench<S>) {
     assert!(shop.passes("route=make user=u").await && !shop.passes("route=make user=u").await, "one is left");
     let record = &shop.0.audit(AuditQuery::default()).await.unwrap().records[0];
     assert_eq!((&*record.action, &record.target["rows"]), ("import_usage", &6.into()));
+}
+
+async fn a_record_says_of_each_row_whose_it_is_and_what_was_before<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    shop.import(ImportMode::Done, &ROWS).await;
+    // As good as a reset, and as easily found.
+    shop.import(ImportMode::Done, &[("user=u", "media", "0"), ("user=v", "media", "1")]).await;
+    let found = shop.found("u").await;
+    let [given, taken] = &found[..] else { panic!("{found:?}") };
+    let row = &given.target["each"][0];
+    assert_eq!((&row["limit"], &row["before"], &row["after"]), (&"media".into(), &17.into(), &0.into()));
+    let logos = &taken.target["each"][4];
+    assert_eq!((&logos["subject"], &logos["limit"]), (&row["subject"], &"logos".into()));
+    assert_eq!(logos["with"]["kit"].as_str().map(str::len), Some(32));
+    assert_eq!([shop.found("v").await.len(), shop.found("w").await.len()], [1, 0]);
 }
 
 async fn to_import_twice_is_to_import_once<S: Store>(bench: Bench<S>) {
@@ -160,4 +182,8 @@ async fn many_rows_are_set<S: Store>(bench: Bench<S>) {
     let imported = shop.try_import(ImportMode::Done, rows[1..].to_vec()).await.unwrap();
     assert_eq!(imported.rows.iter().flatten().filter(|row| row.after == 7).count(), MOST_ROWS);
     assert_eq!([shop.used("user=u0", "media").await, shop.used("user=u1000", "media").await], [0, 7]);
+    let records = shop.0.audit(AuditQuery::default()).await.unwrap().records;
+    assert_eq!((imported.version, records.len()), (Some(10), 10), "no line is long");
+    assert!(records.iter().all(|record| record.target["rows"] == 100));
+    assert_eq!(shop.found("u777").await, [records[2].clone()]);
 }

@@ -19,7 +19,18 @@ pub(super) struct Row {
 }
 
 /// A line, and what is wrong with it.
-type Wrong = (usize, String);
+pub(super) type Wrong = (usize, String);
+
+impl Row {
+    /// Whose counter of which limit it is about.
+    pub(super) fn counter(&self) -> (Vec<(String, String)>, String) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let entries = self.json["subject"].as_object().into_iter().flatten();
+        let mut entries: Vec<_> = entries.map(|(key, value)| (key.clone(), text(value))).collect();
+        entries.sort();
+        (entries, self.limit.clone())
+    }
+}
 
 /// Each row of `text`, or what is wrong with its line.
 pub(super) fn read(text: &str) -> Vec<Result<Row, Wrong>> {

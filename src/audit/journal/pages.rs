@@ -40,7 +40,7 @@ impl Asked {
     fn wants(&self, record: &Record) -> bool {
         let is_of = |domain: &str| record.domain.as_deref() == Some(domain);
         self.domain.as_deref().is_none_or(is_of)
-            && self.subject.as_ref().is_none_or(|subject| record.subject().as_ref() == Some(subject))
+            && self.subject.as_ref().is_none_or(|subject| record.is_about(subject))
             && self.from.is_none_or(|from| record.at >= from)
             && self.to.is_none_or(|to| record.at < to)
     }

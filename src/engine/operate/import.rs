@@ -1,8 +1,8 @@
 //! Takes over what was used elsewhere: sets what is used now, so that nobody gets a second quota in the middle of a month.
 //!
 //! What a row says is the true count as of now: of a month, a day or a total what is used of it, of a sliding window or a
-//! bucket as if all of it was asked just now. To import the same again changes nothing. Rows are set some at a time, each
-//! of them in one step.
+//! bucket as if all of it was asked just now. To import the same again changes nothing. Rows are set some at a time, in one
+//! step; before it, a record says of each of them whose it is, how much was used, and how much is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use crate::algorithm::Op;
 use crate::audit::{Action, Actor};
 use crate::engine::Engine;
 use crate::engine::native::KeptFor;
-use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, Unit, Window};
+use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, SubjectId, Unit, Window};
 use crate::store::{Charge, Store};
 
 use super::ask::ask;
 use super::error::{OperateError, check_reason, dollars, text};
-use super::record::{Deed, record_and_do};
+use super::record::{Deed, record_and_do, target_of};
 use super::usage::{ONE_LEFT, tier};
 use super::who::{Who, domain, limit_named};
 
 /// The most rows of an [`Import`].
 pub const MOST_ROWS: usize = 1000;
-/// How many rows are set in one step.
+/// How many rows are set in one step, and stand in one record, which is some ten kilobytes then.
 const AT_ONCE: usize = 100;
 
 /// Set what is used.
@@ -65,7 +65,7 @@ pub struct ImportRow<'a> {
 pub struct Imported {
     /// One a row, in their order. If any is wrong, nothing was done.
     pub rows: Vec<Result<RowImported, OperateError>>,
-    /// The number of the record that says so; `None` if nothing was done.
+    /// The number of the last record that says so; `None` if nothing was done.
     pub version: Option<u64>,
 }
 
@@ -84,6 +84,7 @@ pub struct RowImported {
 
 /// A row that makes sense.
 struct Row<'a> {
+    subjects: Vec<SubjectId>,
     limit: &'a Limit,
     units: u64,
     look: Charge<'a>,
@@ -104,18 +105,9 @@ pub(super) async fn import<S: Store>(
     let good: Vec<&Row<'_>> = read.iter().flatten().collect();
     let is_done = request.mode == ImportMode::Done && good.len() == read.len() && !good.is_empty();
     let (version, before) = if is_done {
-        let deed = Deed {
-            actor,
-            action: Action::ImportUsage,
-            domain: Some(&domain.name),
-            target: target(&good),
-            reason: request.reason,
-        };
-        let event = deed.event(Json::Null, Json::Null);
-        let (version, before) = record_and_do(engine, event, ask_all(engine, &good, Row::set)).await?;
-        (Some(version), before)
+        set_all(engine, actor, (&domain.name, request.reason), &good).await?
     } else {
-        (None, ask_all(engine, &good, Row::look).await?)
+        (None, look_at_all(engine, &good).await?)
     };
     let mut before = before.into_iter();
     let mut imported = |row: Row<'_>| {
@@ -153,7 +145,8 @@ fn row<'r, S: Store>(
     }
     let who = Who { domain: None, entries: asked.subject.clone() };
     let descriptor = who.descriptor(domain)?;
-    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
+    let secret = engine.store.key_secret();
+    let kept_for = KeptFor::new(domain, &descriptor, secret);
     let kept = kept_for.limits().into_iter().find(|kept| std::ptr::eq(kept.limit, limit));
     let kept = kept.ok_or_else(|| OperateError::OtherSubject {
         limit: limit.name.to_string(),
@@ -161,7 +154,7 @@ fn row<'r, S: Store>(
     })?;
     let (tier, _) = tier(&engine.seen, domain, &kept_for)?;
     let look = kept_for.charge(kept, tier, ONE_LEFT);
-    Ok(Row { limit, units: units(limit, asked.used)?, look })
+    Ok(Row { subjects: who.subjects(domain, secret), limit, units: units(limit, asked.used)?, look })
 }
 
 /// So many units of what `limit` counts.
@@ -184,28 +177,67 @@ impl<'r> Row<'r> {
     }
 }
 
-/// Does what `charges` says to each row, some rows at a time. What was used before, of each.
-async fn ask_all<'r, S: Store>(
+async fn look_at_all<S: Store>(engine: &Engine<S>, rows: &[&Row<'_>]) -> Result<Vec<u64>, OperateError> {
+    let mut used = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(AT_ONCE) {
+        used.extend(ask_each(engine, rows, Row::look).await?);
+    }
+    Ok(used)
+}
+
+/// Records and sets all rows, some at a time. The number of the last record, and what was used before of each.
+async fn set_all<S: Store>(
+    engine: &Engine<S>,
+    actor: &Actor,
+    (domain, reason): (&str, &str),
+    rows: &[&Row<'_>],
+) -> Result<(Option<u64>, Vec<u64>), OperateError> {
+    let (mut version, mut before) = (None, Vec::with_capacity(rows.len()));
+    for rows in rows.chunks(AT_ONCE) {
+        let setting = async {
+            let used = ask_each(engine, rows, Row::look).await?;
+            let action = Action::ImportUsage;
+            let deed = Deed { actor, action, domain: Some(domain), target: target(rows, &used), reason };
+            let event = deed.event(Json::Null, Json::Null);
+            record_and_do(engine, event, ask_each(engine, rows, Row::set)).await
+        };
+        let (number, used) = match setting.await {
+            Err(error) if !before.is_empty() => {
+                return Err(OperateError::Partly { done: before.len(), why: error.to_string() });
+            }
+            set => set?,
+        };
+        version = Some(number);
+        before.extend(used);
+    }
+    Ok((version, before))
+}
+
+/// Does what `charges` says to each row, in one step. What was used before, of each.
+async fn ask_each<'r, S: Store>(
     engine: &Engine<S>,
     rows: &[&Row<'r>],
     charges: fn(&Row<'r>) -> Vec<Charge<'r>>,
 ) -> Result<Vec<u64>, OperateError> {
-    let mut before = Vec::with_capacity(rows.len());
-    for rows in rows.chunks(AT_ONCE) {
-        let each: Vec<Vec<Charge<'r>>> = rows.iter().map(|row| charges(row)).collect();
-        let answer = ask(engine, &each.concat()).await?;
-        let mut outcomes = answer.outcomes.iter();
-        for charges in &each {
-            before.extend(outcomes.next().map(|outcome| outcome.standing.used));
-            outcomes.by_ref().take(charges.len() - 1).for_each(drop);
-        }
-    }
-    Ok(before)
+    let each: Vec<Vec<Charge<'r>>> = rows.iter().map(|row| charges(row)).collect();
+    let answer = ask(engine, &each.concat()).await?;
+    let mut outcomes = answer.outcomes.iter();
+    let first = |charges: &Vec<Charge<'r>>| {
+        let used = outcomes.next().map(|outcome| outcome.standing.used);
+        outcomes.by_ref().take(charges.len() - 1).for_each(drop);
+        used
+    };
+    Ok(each.iter().filter_map(first).collect())
 }
 
-/// What a record tells of `rows`: how many there are of each limit.
-fn target(rows: &[&Row<'_>]) -> Json {
+/// What a record tells of `rows`, of which so much is used: how many there are of each limit, and each.
+fn target(rows: &[&Row<'_>], used: &[u64]) -> Json {
     let mut limits: BTreeMap<&str, u64> = BTreeMap::new();
     rows.iter().for_each(|row| *limits.entry(&row.limit.name).or_default() += 1);
-    json!({"rows": rows.len(), "limits": limits})
+    let one = |(row, used): (&&Row<'_>, &u64)| {
+        let limit = Json::from(&*row.limit.name);
+        target_of(&row.subjects, [("limit", limit), ("before", (*used).into()), ("after", row.units.into())])
+    };
+    let each: Vec<Json> = rows.iter().zip(used).map(one).collect();
+    json!({"rows": rows.len(), "limits": limits, "each": each})
 }
