@@ -13,6 +13,7 @@ use crate::limits::KeySecret;
 use crate::store::Ledger;
 use crate::store::durable::{DataFile, FlushStatus, Flusher};
 use crate::store::ledger::FileLedger;
+use crate::store::ledger::noted::NotedLine;
 use crate::store::memory::{MemorySettings, MemoryStore};
 
 use super::audit;
@@ -40,10 +41,11 @@ impl Keeper {
         };
         let (mut file, secret) = DataFile::open(data, given)?;
         let store = store(secret);
-        let kinds = store.kept();
+        let (mut kinds, noted) = (store.kept(), Arc::<NotedLine>::default());
+        kinds.push(noted.clone());
         file.load(&kinds)?;
         // The data file is held by this process, and so is all that is beside it.
-        let ledger = Arc::new(FileLedger::open(&data.dir)?);
+        let ledger = Arc::new(FileLedger::open(&data.dir)?.noting(noted));
         let flusher = Flusher::start(file, kinds, data.flush_interval, Clock::System);
         let keeper = Self(Some(flusher.context("cannot start the thread that writes")?));
         Ok(Embedded { store, keeper, ledger })

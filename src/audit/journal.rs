@@ -108,12 +108,13 @@ impl Journal {
         clock: Clock,
         in_force: impl Fn(Arc<Overlay>, Timestamp) + Send + Sync + 'static,
     ) -> Self {
+        let book = Mutex::new(Book::expecting(ledger.noted()));
         let shared = Shared {
             ledger,
             clock,
             in_force: Arc::new(in_force),
             put: Arc::default(),
-            book: Mutex::default(),
+            book,
             state: ArcSwap::default(),
             unwritten: AtomicU64::new(0),
         };
@@ -276,7 +277,10 @@ impl Journal {
             let read = lines.len();
             match book.go_on(lines) {
                 Taken::Lost => {}
-                Taken::All if read < AT_ONCE => return Ok(()),
+                Taken::All if read < AT_ONCE => {
+                    book.ends();
+                    return Ok(());
+                }
                 Taken::All => tokio::task::yield_now().await,
             }
             let now = self.0.clock.steady();

@@ -66,8 +66,9 @@ pub enum AuditCommand {
 /// Which chain to verify.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// Records, one on each line: audit.jsonl of a data directory, or what was exported; - is standard input.
-    #[arg(value_name = "FILE|-")]
+    /// Records, one on each line: a data directory, whose data file has noted the last of them; what was exported; - is
+    /// standard input.
+    #[arg(value_name = "DIR|FILE|-")]
     pub file: PathBuf,
     /// The hash of a record that has to be there, as it was logged or stood in /readyz: tells whether the end was cut off.
     #[arg(long, value_name = "HASH")]

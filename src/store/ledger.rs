@@ -7,6 +7,7 @@
 
 mod file;
 mod memory;
+pub mod noted;
 
 use std::time::Duration;
 use std::{fmt, io};
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 use super::StoreError;
 
 pub use file::FileLedger;
+pub(crate) use file::NAME;
 pub use memory::MemoryLedger;
 
 /// How long a disk, or whoever reads an output, may take.
@@ -35,6 +37,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The lines before the place `before`, the last first, at most so many. Fewer only where there are no more.
     fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
+
+    /// The last line that there was before this process, where that is noted apart from the lines: it has to be there still.
+    fn noted(&self) -> Option<Line> {
+        None
+    }
 }
 
 /// What became of a line that was to be added.

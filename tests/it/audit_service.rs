@@ -67,6 +67,11 @@ impl Place {
         run(&[&["audit", "verify", &file], more].concat(), &[])
     }
 
+    /// Verifies what there is in the data directory.
+    fn verify_all(&self) -> Output {
+        run(&["audit", "verify", &self.text("data")], &[])
+    }
+
     /// Puts `limits` in place, and waits until `service` has recorded that as its record `number`.
     async fn reload(&self, service: &Tollgate, limits: &str, number: u64) {
         self.write(limits);
@@ -214,6 +219,63 @@ async fn whatever_is_done_to_the_file_is_found_and_said_where() {
 }
 
 #[tokio::test]
+async fn an_end_that_is_gone_is_found_at_start_and_its_numbers_are_not_given_again() {
+    let place = Place::new();
+    let service = place.start_with_data();
+    place.reload(&service, BAD, 1).await;
+    place.reload(&service, OTHER, 2).await;
+    let head = told(&service).await.split_once("head ").unwrap().1.to_owned();
+    let beside = place.verify_all();
+    assert!(beside.status.success() && stderr(&beside).contains("is in use"), "{}", stderr(&beside));
+    service.signal("TERM");
+    service.wait();
+    let whole = fs::read(place.audit()).unwrap();
+    assert!(stdout(&place.verify_all()).starts_with("whole: 2 records, "));
+    let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let lost = format!("lost what was there up to record 2 {head}");
+    for left in [None, Some(&whole[..0]), Some(&whole[..first])] {
+        fs::remove_file(place.audit()).unwrap();
+        left.into_iter().for_each(|left| fs::write(place.audit(), left).unwrap());
+        let verified = place.verify_all();
+        assert!(!verified.status.success() && stderr(&verified).contains(&lost), "{}", stderr(&verified));
+        for _ in 0..2 {
+            let service = place.start_with_data();
+            service.logs("ERROR tollgate::audit::journal::book: the audit has lost its last record since");
+            assert!(told(&service).await.ends_with(&lost), "{}", told(&service).await);
+            service.signal("TERM");
+            service.wait();
+        }
+    }
+    let service = place.start_with_data();
+    place.reload(&service, GOOD, 3).await;
+    service.signal("TERM");
+    service.wait();
+    let service = place.start_with_data();
+    let said = told(&service).await;
+    assert!(
+        said.ends_with("broken: line 2: record 3 stands where record 2 belongs; see 'tollgate audit verify'"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_added_right_before_a_kill_is_no_loss_and_is_noted_at_start() {
+    let place = Place::new();
+    let mut service = place.start_with_data();
+    for (number, limits) in [(1, OTHER), (2, GOOD)] {
+        place.reload(&service, limits, number).await;
+    }
+    service.kill();
+    let service = place.start_with_data();
+    assert!(!told(&service).await.contains("lost"), "{}", told(&service).await);
+    service.signal("TERM");
+    service.wait();
+    fs::write(place.audit(), "").unwrap();
+    let verified = place.verify_all();
+    assert!(stderr(&verified).contains("lost what was there up to record 2 "), "{}", stderr(&verified));
+}
+
+#[tokio::test]
 async fn a_process_that_is_killed_leaves_a_chain_that_goes_on() {
     let place = Place::new();
     let mut least = 0;
@@ -306,9 +368,10 @@ async fn whoever_is_refused_is_a_record_and_its_token_is_none() {
     let admin = service.admin();
     assert_eq!(http::get("/usage").send(admin).status, 401);
     assert_eq!(http::get("/usage").header("authorization", "Bearer swordfish").send(admin).status, 401);
-    until_ready(&service, "audit: 1 record, head ").await;
+    until_ready(&service, "audit: 2 records, head ").await;
     let text = fs::read_to_string(place.audit()).unwrap();
-    let record = &records(&text)[0];
+    let record = &records(&text)[1];
+    assert_eq!(record["reason"], "malformed");
     assert_eq!([&record["action"], &record["outcome"], &record["from"]], ["log_in", "refused", "127.0.0.1"]);
     assert_eq!((record["target"]["times"].as_u64(), record.get("who")), (Some(1), None));
     assert!(!text.contains("swordfish") && !service.log().contains("swordfish"), "{text}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::chain::{Fault, Verification};
-use crate::audit::{Event, Hash, Head, record};
+use crate::audit::{Event, Hash, Head, Record, record};
 use crate::clock::Timestamp;
 use crate::limits::Overlay;
 use crate::store::ledger::{LedgerError, Line};
@@ -32,6 +32,8 @@ pub(super) struct Book {
     state: JournalState,
     /// What may come to be there.
     pub(super) late: Late,
+    /// A line that was there once, as somebody else has noted, until it is found.
+    noted: Option<Line>,
 }
 
 /// What became of lines that were read.
@@ -44,6 +46,11 @@ pub(super) enum Taken {
 }
 
 impl Book {
+    /// One of which nothing is read yet, and that has to hold the line that is `noted`.
+    pub(super) fn expecting(noted: Option<Line>) -> Self {
+        Self { noted, ..Self::default() }
+    }
+
     /// How far the ledger was read.
     pub(super) fn place(&self) -> u64 {
         self.place
@@ -70,7 +77,8 @@ impl Book {
 
     /// The number of the next record. Of lines that are gone the numbers are not given again: then it shows that they are.
     pub(super) fn next_number(&self) -> u64 {
-        self.head().number + self.skipped + 1
+        let gone = self.state.lost.map_or(0, |lost| lost.number);
+        gone.max(self.head().number + self.skipped) + 1
     }
 
     /// The line that says `event`, for the next place.
@@ -95,6 +103,7 @@ impl Book {
     /// Takes in the line behind the last.
     pub(super) fn take_in(&mut self, line: &Line) {
         self.late.meet(line);
+        self.noted.take_if(|noted| *noted == *line);
         let before = self.head().number;
         let step = self.chain.line(&line.bytes);
         if let Some(fault) = step.fault {
@@ -124,6 +133,21 @@ impl Book {
         if faults == TOLD {
             tracing::error!("more that is broken in it is not told: see 'tollgate audit verify'");
         }
+    }
+
+    /// There are no more lines. One that was noted and is not among them was taken away, or is another now.
+    pub(super) fn ends(&mut self) {
+        let Some(line) = self.noted.take() else { return };
+        let record = Record::of_line(&line.bytes);
+        let head = record.map(|record| Head { number: record.number, hash: record.hash });
+        let head = head.unwrap_or(Head { number: line.place, hash: Hash::default() });
+        tracing::error!(
+            records = head.number,
+            head = %head.hash,
+            left = self.head().number,
+            "the audit has lost its last record since the process before: what is set is as the records say that are left"
+        );
+        self.state.lost = Some(head);
     }
 
     fn begin_anew(&mut self) {

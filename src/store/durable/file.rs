@@ -65,6 +65,25 @@ impl DataFile {
         Ok((Self { place, database: Some(database) }, secret))
     }
 
+    /// What the file in `dir`, which no process uses, has under `key` in the table of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError`], where it cannot be read.
+    pub fn peek(dir: &Path, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, DataError> {
+        let path = dir.join(NAME);
+        let read = || -> Result<Option<Vec<u8>>, Error> {
+            let database = open(File::options().read(true).write(true).open(&path)?)?;
+            let reading = database.begin_read()?;
+            let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
+            match reading.open_table(table) {
+                Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+                table => Ok(table?.get(key)?.map(|value| value.value().to_vec())),
+            }
+        };
+        if path.exists() { read().map_err(DataError::of(&path)) } else { Ok(None) }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.place.path()

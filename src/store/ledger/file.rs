@@ -3,7 +3,7 @@
 //! The directory belongs to one process, which holds it by its data file. A process that is killed while it adds a line
 //! may leave part of it: nobody was told that this is there, and it is cut off. Whatever else stands in the file stays, and
 //! can be read by anybody at any time. A file that somebody takes away or changes takes no lines any more, since what is
-//! in it would be lost.
+//! in it would be lost. Its last line is noted outside of it as well.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -16,17 +16,19 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
+use super::noted::NotedLine;
 use super::{Ledger, LedgerError, Line, Placing, held, off_the_runtime};
 use crate::store::durable::DataError;
 
 /// Its name in the data directory.
-const NAME: &str = "audit.jsonl";
+pub(crate) const NAME: &str = "audit.jsonl";
 
 /// A file of lines.
 #[derive(Clone, Debug)]
 pub struct FileLedger {
     path: PathBuf,
     book: Arc<Mutex<Book>>,
+    noted: Arc<NotedLine>,
 }
 
 #[derive(Debug)]
@@ -48,9 +50,25 @@ impl FileLedger {
     pub fn open(dir: &Path) -> Result<Self, DataError> {
         let path = dir.join(NAME);
         match Book::open(path.clone(), dir) {
-            Ok(book) => Ok(Self { path, book: Arc::new(Mutex::new(book)) }),
+            Ok(book) => Ok(Self { path, book: Arc::new(Mutex::new(book)), noted: Arc::default() }),
             Err(source) => Err(DataError::Io { path, source }),
         }
+    }
+
+    /// The same, whose last line is noted in `noted`. As long as that has one that is not there, it stays.
+    #[must_use]
+    pub fn noting(self, noted: Arc<NotedLine>) -> Self {
+        let is_there = |line: Line| self.first(&line).is_some_and(|found| found == line);
+        if noted.before().is_none_or(is_there) {
+            let last = self.book.lock().read_back(u64::MAX, 1);
+            last.into_iter().flatten().for_each(|line| noted.note(line));
+        }
+        Self { noted, ..self }
+    }
+
+    /// What stands at the place of `line`.
+    fn first(&self, line: &Line) -> Option<Line> {
+        self.book.lock().read(line.place, 1).ok()?.into_iter().next()
     }
 
     /// Where it is.
@@ -181,8 +199,15 @@ impl Book {
 
 impl Ledger for FileLedger {
     fn append<'a>(&'a self, place: u64, line: &'a [u8]) -> BoxFuture<'a, Result<Placing, LedgerError>> {
-        let line = Box::<[u8]>::from(line);
-        self.ask(move |book| book.append(place, &line)).boxed()
+        let (line, noted) = (Line { place, bytes: line.into() }, self.noted.clone());
+        let append = move |book: &mut Book| {
+            let placing = book.append(place, &line.bytes)?;
+            if placing == Placing::Done {
+                noted.note(line);
+            }
+            Ok(placing)
+        };
+        self.ask(append).boxed()
     }
 
     fn read(&self, from: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
@@ -191,5 +216,9 @@ impl Ledger for FileLedger {
 
     fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
         self.ask(move |book| book.read_back(before, most)).boxed()
+    }
+
+    fn noted(&self) -> Option<Line> {
+        self.noted.before()
     }
 }
