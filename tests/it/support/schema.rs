@@ -49,7 +49,10 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
                     check(document, said, value, &format!("{at}/{index}"), found);
                 }
             }
-            "type" | "enum" => found.push(format!("{at}: {value} is not {said}")),
+            "minItems" | "minLength" | "minProperties" if has_as_many(said, value) => {}
+            "type" | "enum" | "minItems" | "minLength" | "minProperties" => {
+                found.push(format!("{at}: {value} is not {said}"))
+            }
             other => panic!("{at}: the word {other} is not checked"),
         }
     }
@@ -87,6 +90,17 @@ fn digits(pattern: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Whether `value` has at least so many parts, if it has any.
+fn has_as_many(said: &Value, value: &Value) -> bool {
+    let parts = match value {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        Value::String(text) => text.chars().count(),
+        _ => return true,
+    };
+    Some(parts as u64) >= said.as_u64()
+}
+
 fn is_of(said: &Value, value: &Value) -> bool {
     match said {
         Value::Array(kinds) => kinds.iter().any(|kind| is_of(kind, value)),
@@ -110,7 +124,7 @@ fn it_finds_what_is_wrong() {
     let schema = json!({
         "type": "object",
         "properties": {"a": {"$ref": "#/s"}, "n": {"type": ["integer", "null"]}, "d": {"pattern": "^[0-9]+$"},
-            "l": {"type": "array", "items": {"type": "number"}}},
+            "l": {"type": "array", "minItems": 1, "items": {"type": "number"}}},
         "required": ["a"],
         "additionalProperties": {"type": "boolean"},
     });
@@ -121,6 +135,7 @@ fn it_finds_what_is_wrong() {
         (json!([]), 2),
         (json!({"a": "b"}), 1),
         (json!({"a": 1}), 2),
+        (json!({"a": "a", "l": []}), 1),
         (json!({"a": "a", "n": 1.5, "d": "1x"}), 2),
         (json!({"a": "a", "l": [1, "2"], "x": 1}), 2),
     ] {
