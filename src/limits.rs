@@ -41,7 +41,7 @@ pub use entry::{Entries, Entry};
 pub use handle::LimitsHandle;
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};
-pub use native::{Headers, NativeDomain, ResetForm, SendHeaders, TierId, Tiers};
+pub use native::{Headers, NativeDomain, OnTier, ResetForm, SendHeaders, TierId, Tiers};
 pub use number::{MOST_LIMITS, Number};
 pub use overlay::{ALL_TIERS, Overlay, Placed, SubjectId, Target, Value};
 pub use own::{Assigned, OwnNumbers};

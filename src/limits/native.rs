@@ -52,6 +52,15 @@ pub struct NativeDomain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TierId(pub usize);
 
+/// The tier that a call is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTier {
+    /// It names this one of several.
+    Named(TierId),
+    /// It does not say, or there is none that is called so.
+    Unnamed(TierId),
+}
+
 /// The tiers of a domain.
 #[derive(Clone, Debug)]
 pub struct Tiers {
@@ -121,6 +130,15 @@ impl Headers {
     pub const UNCHECKED_BODY: &str = r#"{"error":"Rate limit cannot be checked: {what}"}"#;
 }
 
+impl OnTier {
+    /// The tier.
+    pub const fn tier(self) -> TierId {
+        match self {
+            Self::Named(tier) | Self::Unnamed(tier) => tier,
+        }
+    }
+}
+
 impl Tiers {
     /// The one tier of a domain that has none.
     pub fn none() -> Self {
@@ -138,14 +156,17 @@ impl Tiers {
         &self,
         value_of: impl Fn(&[u8]) -> Option<&'a [u8]>,
         assigned: impl FnOnce() -> Option<TierId>,
-    ) -> TierId {
-        if let Some(named) = value_of(&self.from) {
-            return self.by_name(named).unwrap_or(self.default);
+    ) -> OnTier {
+        if self.names.len() == 1 {
+            return OnTier::Unnamed(TierId(0));
         }
-        assigned().unwrap_or_else(|| match self.anonymous {
+        if let Some(named) = value_of(&self.from) {
+            return self.by_name(named).map_or(OnTier::Unnamed(self.default), OnTier::Named);
+        }
+        OnTier::Unnamed(assigned().unwrap_or_else(|| match self.anonymous {
             Some(anonymous) if value_of(b"user").is_none() => anonymous,
             _ => self.default,
-        })
+        }))
     }
 
     /// The tier called `name`.
@@ -206,6 +227,11 @@ impl NativeDomain {
 
     /// The tier of a call whose entries have the values `value_of` their keys, by the keyed hashes under `secret`.
     pub fn tier_of<'a>(&self, secret: KeySecret, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> TierId {
+        self.on_tier(secret, value_of).tier()
+    }
+
+    /// The same, and whether the call names it.
+    pub fn on_tier<'a>(&self, secret: KeySecret, value_of: impl Fn(&[u8]) -> Option<&'a [u8]>) -> OnTier {
         self.tiers.of(&value_of, || self.assigned_tier(secret, &value_of))
     }
 

@@ -11,7 +11,7 @@ use crate::engine::seen::SeenTiers;
 use crate::engine::watch::Grown;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{
-    CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, Subjects, TierId, Whose,
+    CounterKey, KeySecret, Limit, Mode, NativeDomain, Number, OnMissing, OnTier, Subjects, TierId, Whose,
 };
 use crate::prices::Model;
 use crate::store::{Binding, Charge, FreedBy, Store};
@@ -67,7 +67,8 @@ impl<'a> Plan<'a> {
         let mut selection = Selection::of(domain, descriptor);
         let captures = std::mem::take(&mut selection.captures);
         let reading = Reading::new(descriptor, captures, domain.ipv6_prefix);
-        let tier = domain.tier_of(self.secret, |key| reading.value_of(key));
+        let on = domain.on_tier(self.secret, |key| reading.value_of(key));
+        let tier = on.tier();
         let own = descriptor.number.as_ref().filter(|_| selection.is_of_one());
         // What one descriptor charges are different limits: only others can have charged the same counter.
         let before = self.charges.len();
@@ -98,8 +99,8 @@ impl<'a> Plan<'a> {
             };
             self.touches.push(Touch { id, limit, tier, number, part });
         }
-        if domain.tiers.names.len() > 1 {
-            self.see(domain, &reading, tier, &owners);
+        if let OnTier::Named(_) = on {
+            self.see(domain, tier, &owners);
         }
         if descriptor.direction == Direction::Charge {
             self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
@@ -109,11 +110,8 @@ impl<'a> Plan<'a> {
 
     /// Remembers on which tier a descriptor was that names it, and whose are the counters that it charges.
     #[inline(never)]
-    fn see(&self, domain: &NativeDomain, reading: &Reading<'_>, tier: TierId, owners: &Owners<'_>) {
-        let name = domain.tiers.names[tier.0].as_bytes();
-        if reading.value_of(&domain.tiers.from) == Some(name) {
-            owners.iter().for_each(|(_, owner)| self.seen.see(domain, owner.whose, tier));
-        }
+    fn see(&self, domain: &NativeDomain, tier: TierId, owners: &Owners<'_>) {
+        owners.iter().for_each(|(_, owner)| self.seen.see(domain, owner.whose, tier));
     }
 
     /// How much `limit` allows the subject of `descriptor` if it brings no number along: their own, else that of `tier`.
