@@ -69,7 +69,7 @@ impl<'a> Plan<'a> {
     ) {
         let first = self.ends.last().copied().unwrap_or(0);
         let spends = |touch: &Touch<'_>| touch.limit.unit == Unit::Money || touch.limit.breaker.is_some();
-        if domain.breakers.is_empty() || !self.touches[first..].iter().any(spends) {
+        if !self.touches[first..].iter().any(spends) {
             return;
         }
         for id in &domain.breakers {

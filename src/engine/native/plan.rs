@@ -102,7 +102,7 @@ impl<'a> Plan<'a> {
         if let OnTier::Named(_) = on {
             self.see(domain, tier, &owners);
         }
-        if descriptor.direction == Direction::Charge {
+        if descriptor.direction == Direction::Charge && !domain.breakers.is_empty() {
             self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
         }
         self.ends.push(self.touches.len());
