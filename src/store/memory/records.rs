@@ -8,6 +8,7 @@ mod bytes;
 mod changed;
 mod packed;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
@@ -49,14 +50,19 @@ struct Lined {
 #[derive(Debug, Default)]
 struct Lines {
     /// Of those that may hold something, in the order in which they lapse.
-    open: BTreeMap<Turn, u128>,
+    open: NamesByTurn,
     /// Of the others, in the order in which they are forgotten.
-    over: BTreeMap<Turn, u128>,
+    over: NamesByTurn,
     /// How many have ever come.
     turns: u64,
+    /// In neither line stands anyone until an earlier instant.
+    earliest: Timestamp,
 }
 
-/// By which instant, and after how many others: whoever comes last mostly stands last, beside those who came just before.
+/// A line, from its end on: whoever comes last mostly stands last, and is looked for from there.
+type NamesByTurn = BTreeMap<Reverse<Turn>, u128>;
+
+/// By which instant, and after how many others: beside those who came just before.
 type Turn = (Timestamp, u64);
 
 /// Where a record stands.
@@ -72,7 +78,7 @@ impl Lines {
         match record.state {
             Reservation::Open => {
                 let turn = self.turn(record.until);
-                self.open.insert(turn, name);
+                self.open.insert(Reverse(turn), name);
                 Line::Open(turn)
             }
             _ => self.stand_over(name, record.kept_until),
@@ -82,26 +88,34 @@ impl Lines {
     /// Has the record of this name stand with those that are over, until then.
     fn stand_over(&mut self, name: u128, until: Timestamp) -> Line {
         let turn = self.turn(until);
-        self.over.insert(turn, name);
+        self.over.insert(Reverse(turn), name);
         Line::Over(turn)
     }
 
     fn leave(&mut self, line: Line) {
         match line {
-            Line::Open(turn) => self.open.remove(&turn),
-            Line::Over(turn) => self.over.remove(&turn),
+            Line::Open(turn) => self.open.remove(&Reverse(turn)),
+            Line::Over(turn) => self.over.remove(&Reverse(turn)),
         };
     }
 
     fn turn(&mut self, until: Timestamp) -> Turn {
         self.turns += 1;
+        self.earliest = self.earliest.min(until);
         (until, self.turns)
+    }
+
+    /// Finds out again who stands there until the earliest instant, once others have left.
+    fn look_ahead(&mut self) {
+        let firsts = [&self.open, &self.over].into_iter().filter_map(NamesByTurn::last_key_value);
+        self.earliest = firsts.map(|(Reverse((until, _)), _)| *until).min().unwrap_or(Timestamp(u64::MAX));
     }
 }
 
-/// The first name of a line, if it stands there until `then` at most.
-fn first_by(line: &BTreeMap<Turn, u128>, then: Timestamp) -> Option<u128> {
-    line.first_key_value().filter(|((until, _), _)| *until <= then).map(|(_, name)| *name)
+/// Takes the first name of a line out of it, if it stands there until `then` at most.
+fn take_first_by(line: &mut NamesByTurn, then: Timestamp) -> Option<u128> {
+    let first = line.last_entry().filter(|first| first.key().0.0 <= then)?;
+    Some(first.remove())
 }
 
 /// What is known of a reservation.
@@ -199,9 +213,8 @@ impl Records {
 
     /// Forgets the first of those that hold nothing. Whether there was one.
     fn forget_first(&mut self, now: Timestamp) -> bool {
-        let Some(((until, _), name)) = self.lines.over.first_key_value() else { return false };
-        let name = *name;
-        self.forgotten += u64::from(*until > now);
+        let Some((Reverse((until, _)), name)) = self.lines.over.pop_last() else { return false };
+        self.forgotten += u64::from(until > now);
         self.remove(name);
         true
     }
@@ -228,29 +241,32 @@ impl Records {
 
     /// Forgets what nobody may have asked for any more by `then`; the rest of very many with later calls.
     fn forget(&mut self, then: Timestamp) {
+        // Where the lines begin nobody was for long: most calls need not wait for that.
+        if then < self.lines.earliest {
+            return;
+        }
         self.let_lapse(then);
         for _ in 0..LET_GO_AT_ONCE {
-            let Some(name) = first_by(&self.lines.over, then) else { break };
+            let Some(name) = take_first_by(&mut self.lines.over, then) else { break };
             self.remove(name);
         }
+        self.lines.look_ahead();
     }
 
     /// Has those that have lapsed by `now` stand with those that are over; the rest of very many with later calls.
     fn let_lapse(&mut self, now: Timestamp) {
         for _ in 0..LET_GO_AT_ONCE {
-            let Some(name) = first_by(&self.lines.open, now) else { break };
-            self.lines.open.pop_first();
+            let Some(name) = take_first_by(&mut self.lines.open, now) else { break };
             if let Some(lined) = self.by_name.get_mut(&name) {
                 lined.line = self.lines.stand_over(name, lined.record.kept_until);
             }
         }
     }
 
+    /// Removes the record under `name`, which stands in no line any more.
     fn remove(&mut self, name: u128) {
         self.tell_before(name);
-        if let Some(lined) = self.by_name.remove(&name) {
-            self.lines.leave(lined.line);
-        }
+        self.by_name.remove(&name);
         self.note_changed(name);
     }
 
@@ -329,3 +345,6 @@ impl RecordedPart {
         now >= self.ends
     }
 }
+
+#[cfg(test)]
+mod tests;
