@@ -90,9 +90,7 @@ impl MemoryStore {
         self.write_down(call, &mut record.totals, (&record.about, &record.parts), before, (at, step.round));
         let (mut parts, mut held) = (Vec::with_capacity(dues.len()), Few::new());
         for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
-            let (part, holds) = settle_part(&mut step, index, part, *due, (before, was, will));
-            parts.push(part);
-            held.push(holds);
+            held.push(settle_part(&mut step, index, (part, *due), (before, was, will), &mut parts));
         }
         step.stand_up();
         drop(charges);
@@ -144,15 +142,15 @@ impl Settling {
     }
 }
 
-/// Settles one part: ends its hold, charges what is due, and holds the rest on if it goes on. Tells how much it holds, or
-/// held to the end of its period.
+/// Settles one part, and adds it to those that are `settled`: ends its hold, charges what is due, and holds the rest on if it
+/// goes on. Tells how much it holds, or held to the end of its period.
 fn settle_part(
     step: &mut Step<'_, '_>,
     index: usize,
-    part: &RecordedPart,
-    due: u64,
+    (part, due): (&RecordedPart, u64),
     (before, was, will): (Before, Holder, Option<Holder>),
-) -> (Part, Option<u64>) {
+    settled: &mut Vec<Part>,
+) -> Option<u64> {
     let charge = &step.call.charges[index];
     let holds = charge.has_holds() && before != Before::Settled;
     let was_open = holds && step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
@@ -176,7 +174,7 @@ fn settle_part(
         Op::Take { charge, .. } => charge,
         _ => 0,
     };
-    let part = Part {
+    settled.push(Part {
         key: part.key.get(),
         limit: part.limit.get(),
         memo: part.memo,
@@ -186,8 +184,8 @@ fn settle_part(
         paid: due,
         charged,
         outcome,
-    };
-    (part, held)
+    });
+    held
 }
 
 fn unknown(at: Timestamp) -> Settled {
