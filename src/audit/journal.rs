@@ -108,17 +108,15 @@ impl Journal {
         clock: Clock,
         in_force: impl Fn(Arc<Overlay>, Timestamp) + Send + Sync + 'static,
     ) -> Self {
-        let book = Mutex::new(Book::expecting(ledger.noted()));
-        let shared = Shared {
+        Self(Arc::new(Shared {
+            book: Mutex::new(Book::expecting(ledger.noted())),
             ledger,
             clock,
             in_force: Arc::new(in_force),
             put: Arc::default(),
-            book,
             state: ArcSwap::default(),
             unwritten: AtomicU64::new(0),
-        };
-        Self(Arc::new(shared))
+        }))
     }
 
     /// A journal that remembers its newest records, and writes them nowhere.
@@ -277,10 +275,7 @@ impl Journal {
             let read = lines.len();
             match book.go_on(lines) {
                 Taken::Lost => {}
-                Taken::All if read < AT_ONCE => {
-                    book.ends();
-                    return Ok(());
-                }
+                Taken::All if read < AT_ONCE => break,
                 Taken::All => tokio::task::yield_now().await,
             }
             let now = self.0.clock.steady();
@@ -289,6 +284,8 @@ impl Journal {
                 self.publish(book).await;
             }
         }
+        book.ends();
+        Ok(())
     }
 
     /// Tells everybody, and puts in force what is set now.
