@@ -198,9 +198,10 @@ impl<S: Lanes> App<S> {
         found(engine.store(), &journal, stop.clone()).await;
         running.beside.add(audit::follow(journal.clone(), engine.limits().clone()).map(Ok));
         running.beside.add(reloads.map(Ok));
+        running.beside.add(engine.clone().keep_writing_tiers().map(|never| match never {}));
         running.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
         let (http, told) = (HttpSettings::default(), health.clone());
-        let http = http::serve(bound.http, engine, told, http, callers.http, stopping.asked());
+        let http = http::serve(bound.http, engine.clone(), told, http, callers.http, stopping.asked());
         running.parts.add(http.map(Ok));
         health.set(Serving::Wanted);
         let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());
@@ -208,7 +209,10 @@ impl<S: Lanes> App<S> {
         addresses.announce();
         let early = running.until(stop).await;
         health.set(Serving::Unwanted);
-        early.and(running.end(settings.drain_delay, &journal).await)
+        let ended = running.end(settings.drain_delay, &journal).await;
+        // What the last calls have named.
+        engine.write_tiers(usize::MAX).await;
+        early.and(ended)
     }
 }
 

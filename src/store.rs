@@ -8,6 +8,7 @@ pub mod durable;
 pub mod fallback;
 mod layer;
 pub mod ledger;
+mod mark;
 pub mod memory;
 pub mod redis;
 pub mod refusals;
@@ -25,6 +26,7 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 
 pub use layer::Layer;
 pub use ledger::{Ledger, LedgerError};
+pub use mark::{KEPT, Mark};
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };
@@ -156,6 +158,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Tells what a reservation has come to: charges that, and holds the rest on or lets it go.
     fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// As [`charge`](Self::charge), for people who look at counters or set them: they wait longer, and no policy answers for
+    /// the store. Tells in the same step what is known of whom the mark of this key is.
+    fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send;
+
+    /// Leaves these marks, in place of those that are there.
+    fn mark(&self, marks: &[Mark]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes down that a call was refused at `at`: whose it was, and what else is to be known. That is done later, and
     /// if it can be; nobody waits for it.

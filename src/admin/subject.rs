@@ -1,7 +1,8 @@
 //! `GET /admin/rate-limits/usage/{user_id}` tells where the limits of somebody stand; `POST …/reset/{user_id}` has them begin
 //! anew.
 //!
-//! The segment is a user, or with `?subject=email` whatever that says; other names in the query are more of who it is.
+//! The segment is a user, or with `?subject=email` whatever that says; other names in the query are more of who it is. With
+//! `all?subject=all` it is nobody: what is asked is about the limits that all share.
 
 use axum::Extension;
 use axum::body::Body;
@@ -10,9 +11,9 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use crate::audit::Actor;
+use crate::audit::{Action, Actor};
 use crate::calendar::in_utc;
-use crate::engine::{Known, LimitStanding, Operate, ResetSubject, Who};
+use crate::engine::{Known, LimitStanding, Operate, ResetSubject, Tried, Who};
 use crate::limits::{Entry, Number};
 use crate::transport::grpc::admin::tier_source;
 use crate::transport::problem::Problem;
@@ -24,6 +25,8 @@ use super::query::{last_segment, pairs};
 
 /// What the segment is unless the query says so.
 const USER: &str = "user";
+/// What the query, and then the segment too, says of what all share.
+const ALL: &str = "all";
 
 /// Whom a path and its query name.
 struct Named {
@@ -35,7 +38,8 @@ struct Named {
 }
 
 pub(super) async fn usage<I: Operate>(Shared(data): Shared<Data<I>>, uri: Uri) -> Response {
-    respond(used(&data, &Named::of(&uri)).await)
+    let told = async { used(&data, &Named::of(&uri)?).await };
+    respond(told.await)
 }
 
 async fn used<I: Operate>(data: &Data<I>, named: &Named) -> Answer {
@@ -58,7 +62,11 @@ pub(super) async fn reset<I: Operate>(
 ) -> Response {
     let asked = async {
         let (limits, reason) = read(answer::object(&headers, body).await?)?;
-        let named = Named::of(&uri);
+        let named = Named::of(&uri)?;
+        if named.who().is_all() {
+            let tried = || data.inspect.attempt(&Tried { who: named.who(), ..Tried::default() });
+            data.gate.permit_to(&actor, Action::ResetAll, tried)?;
+        }
         to_the_end(async move { begun_anew(&data, &actor, &named, &limits, &reason).await }).await
     };
     respond(asked.await)
@@ -81,6 +89,11 @@ async fn begun_anew<I: Operate>(
         ("kept".to_owned(), reset.kept.iter().map(|name| Value::from(&**name)).collect()),
         ("version".to_owned(), reset.version.into()),
     ]);
+    for (name, limits) in [("breakers_closed", &reset.closed), ("breakers_open", &reset.open)] {
+        if !limits.is_empty() {
+            all.insert(name.to_owned(), limits.iter().map(|limit| Value::from(&**limit)).collect());
+        }
+    }
     Ok(all.into())
 }
 
@@ -106,14 +119,27 @@ fn read(mut fields: Map<String, Value>) -> Result<(Vec<String>, String), NoAnswe
 }
 
 impl Named {
-    fn of(uri: &Uri) -> Self {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
         let mut more = pairs(uri.query().unwrap_or_default());
         let mut take =
             |name: &str| more.iter().position(|(given, _)| given == name).map(|at| more.remove(at).1);
         let (domain, key) = (take("domain"), take("subject"));
         let key = key.map_or_else(|| USER.to_owned(), |key| String::from_utf8_lossy(&key).into_owned());
         let value = last_segment(uri.path());
-        Self { domain, entries: [(key.clone(), value)].into_iter().chain(more).collect(), key }
+        if key != ALL {
+            return Ok(Self {
+                domain,
+                entries: [(key.clone(), value)].into_iter().chain(more).collect(),
+                key,
+            });
+        }
+        match more.first() {
+            None if value == ALL.as_bytes() => Ok(Self { domain, entries: Vec::new(), key }),
+            None => {
+                Err(Problem::invalid("subject: with subject=all the path ends with /all, and names nobody"))
+            }
+            Some((name, _)) => Err(Problem::invalid(format!("{name}: is not read beside subject=all"))),
+        }
     }
 
     fn who(&self) -> Who<'_> {

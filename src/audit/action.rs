@@ -27,6 +27,8 @@ pub enum Action {
     SetBreaker,
     /// Gives a subject its usage back.
     ResetUser,
+    /// Gives back what all share.
+    ResetAll,
     /// Puts a subject on a tier.
     SetTier,
     /// Changes how much one subject is allowed.
@@ -43,7 +45,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LogIn,
         Self::Call,
         Self::ShowRules,
@@ -56,6 +58,7 @@ impl Action {
         Self::GetBreaker,
         Self::SetBreaker,
         Self::ResetUser,
+        Self::ResetAll,
         Self::SetTier,
         Self::UpdateLimitOfSubject,
         Self::UpdateLimit,
@@ -64,7 +67,7 @@ impl Action {
         Self::Reload,
     ];
 
-    /// As records and answers write it. To change a number is one word, whomever it reaches.
+    /// As records and answers write it. To change a number is one word, whomever it reaches, and so is to reset.
     pub const fn name(self) -> &'static str {
         match self {
             Self::LogIn => "log_in",
@@ -78,7 +81,7 @@ impl Action {
             Self::ListAudit => "list_audit",
             Self::GetBreaker => "get_breaker",
             Self::SetBreaker => "set_breaker",
-            Self::ResetUser => "reset_user",
+            Self::ResetUser | Self::ResetAll => "reset_user",
             Self::SetTier => "set_tier",
             Self::UpdateLimitOfSubject | Self::UpdateLimit => "update_limit",
             Self::SetPrice => "set_price",

@@ -20,7 +20,9 @@ pub const fn least_role(action: Action) -> Role {
         Action::SetBreaker | Action::ResetUser | Action::SetTier | Action::UpdateLimitOfSubject => {
             Role::Operator
         }
-        Action::UpdateLimit | Action::SetPrice | Action::ImportUsage | Action::Reload => Role::Admin,
+        Action::UpdateLimit | Action::ResetAll | Action::SetPrice | Action::ImportUsage | Action::Reload => {
+            Role::Admin
+        }
     }
 }
 

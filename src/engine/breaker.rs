@@ -66,6 +66,11 @@ impl<'a> Guarded<'a> {
         Charge { binding, ..self.charge(window, Op::Take { room: 1, charge: 0 }) }
     }
 
+    /// A look at it that stops nobody.
+    pub(super) fn look_only(self) -> Charge<'a> {
+        Charge { binding: Binding::Counted, ..self.look(Looking::Plain) }
+    }
+
     /// Opens it as of `since`, however it is.
     pub(super) fn open(self, since: Timestamp) -> Charge<'a> {
         self.charge(&self.breaker.window, Op::Set { units: since.0.max(1) })

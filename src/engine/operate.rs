@@ -1,7 +1,6 @@
 //! What operators look at and change: limits, what subjects have used of them, breakers.
 //!
-//! Types without any wire. Whatever is changed is a record of the audit, with the reason, before it is answered. Whose it is
-//! stands there as a keyed hash: values are the callers'.
+//! Types without any wire. Whatever is changed is on the record, with the reason, before it is answered; subjects by their hashes.
 
 mod ask;
 mod attempt;
@@ -20,6 +19,7 @@ mod set_number;
 mod set_price;
 mod set_tier;
 mod stray;
+mod tier;
 mod top;
 mod update;
 mod usage;
@@ -35,13 +35,15 @@ pub use list::{AssignedTier, Listing, OwnNumber, PricePlaced};
 pub use number::{InForce, LimitValue, Source};
 pub use reset::{ResetSubject, SubjectReset};
 pub use stray::Stray;
+pub use tier::TierFrom;
 pub use top::{Consumer, SubjectPart, TopConsumers, TopOf};
 pub use update::{
     Caution, Change, ChangeTerms, LimitChanged, PriceChanged, Reach, SetPrice, SetTier, TierChanged,
     UpdateLimit,
 };
-pub use usage::{LimitUsage, SubjectUsage, TierFrom};
+pub use usage::{LimitUsage, SubjectUsage};
 pub use who::Who;
+pub(super) use who::natives;
 
 use std::sync::Arc;
 

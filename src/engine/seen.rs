@@ -1,53 +1,143 @@
 //! On which tier calls were last seen, by their subjects: what operators are told by where nobody says the tier.
 //!
-//! Each subject has one place, which others may take; so it is bounded, and what is known may be forgotten at any time. Only
-//! what the calls of this instance have named is known here. No decision goes by it.
+//! Each subject has one place, which others may take; so it is bounded, and what is known may be forgotten at any time. Of
+//! users it is written down in the store as well, see [`news`]: there all instances find it, and it outlives them. Of other
+//! subjects only what the calls of this instance have named is known. No decision goes by it, and none waits for it.
+
+mod news;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::limits::{NativeDomain, TierId, Whose};
+use crate::limits::{CounterKey, KeySecret, NativeDomain, Subject, TierId, Whose, identity};
+use crate::store::Mark;
+
+use news::News;
 
 /// How many subjects are remembered at most; 512 KiB.
 const PLACES: usize = 1 << 16;
-/// Which bits of a place are the tier's mark. The others tell subjects apart.
+/// Which bits of a place are the tier's mark.
 const MARK: u64 = (1 << 31) - 1;
+/// Which bits say what is to be done about it.
+const STATE: u64 = 0b11 << 31;
+/// Which bits tell subjects apart, beside the place.
+const NAME: u64 = !(MARK | STATE);
+/// Whoever is to write it down knows of it.
+const TOLD: u64 = STATE;
+/// They do, for so long that they are to be told again.
+const DUE: u64 = 0b01 << 31;
+/// They do not, so it is newer than what they know.
+const NEW: u64 = 0;
 
 /// The tiers of subjects that called.
 #[derive(Debug)]
-pub(super) struct SeenTiers(Box<[AtomicU64]>);
+pub(super) struct SeenTiers {
+    places: Box<[AtomicU64]>,
+    news: News,
+}
+
+/// What this instance knows of the tier of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Here {
+    /// Others may know better.
+    Told(u32),
+    /// It was seen since it was last written down.
+    New(u32),
+}
 
 impl Default for SeenTiers {
     fn default() -> Self {
-        Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
+        Self { places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(), news: News::default() }
     }
 }
 
 impl SeenTiers {
-    /// A call to `domain` named `tier`, and has counters that are `whose`.
-    pub(super) fn see(&self, domain: &NativeDomain, whose: Whose, tier: TierId) {
+    /// A call to `domain` named `tier`, and has counters that are `whose`. Which `user` it names, if any, is asked for only
+    /// if that is news.
+    pub(super) fn see<'u>(
+        &self,
+        domain: &NativeDomain,
+        whose: Whose,
+        tier: TierId,
+        user: impl FnOnce() -> Option<Whose> + 'u,
+    ) {
         let Some(name) = name(domain, whose) else { return };
-        let (place, seen) = (self.place(name), name & !MARK | u64::from(domain.mark_of(tier)));
+        let (place, mark) = (self.place(name), domain.mark_of(tier));
         // What is written is another's wait for memory, and most callers stay on their tier.
+        if place.load(Ordering::Relaxed) != name & NAME | TOLD | u64::from(mark) {
+            self.note(domain, place, name & NAME, mark, || user().filter(|user| user.root() == whose.root()));
+        }
+    }
+
+    #[cold]
+    fn note(
+        &self,
+        domain: &NativeDomain,
+        place: &AtomicU64,
+        name: u64,
+        mark: u32,
+        user: impl FnOnce() -> Option<Whose>,
+    ) {
+        let news = || Some(Mark { key: mark_key(domain, user()?), value: mark });
+        let state = if self.news.tell(news) { TOLD } else { NEW };
+        let seen = name | state | u64::from(mark);
         if place.load(Ordering::Relaxed) != seen {
             place.store(seen, Ordering::Relaxed);
         }
     }
 
-    /// On which tier of `domain` a caller was last seen whose counters are `whose`.
-    pub(super) fn of(&self, domain: &NativeDomain, whose: Whose) -> Option<TierId> {
+    /// On which tier of `domain` the `user` is whose counters are `whose`, if the store says the mark `written` of that.
+    pub(super) fn tier(
+        &self,
+        domain: &NativeDomain,
+        user: Option<Whose>,
+        whose: impl IntoIterator<Item = Whose>,
+        written: Option<u32>,
+    ) -> Option<TierId> {
+        let waiting = user.and_then(|user| self.news.waiting(mark_key(domain, user)));
+        let here =
+            waiting.map(Here::New).or_else(|| whose.into_iter().find_map(|whose| self.here(domain, whose)));
+        let mark = match (here, written) {
+            (Some(Here::New(mark)), _) | (_, Some(mark)) | (Some(Here::Told(mark)), None) => mark,
+            (None, None) => return None,
+        };
+        domain.tier_marked(mark)
+    }
+
+    fn here(&self, domain: &NativeDomain, whose: Whose) -> Option<Here> {
         let name = name(domain, whose)?;
         let seen = self.place(name).load(Ordering::Relaxed);
-        let is_of = seen & !MARK == name & !MARK;
-        is_of.then(|| u32::try_from(seen & MARK).ok()).flatten().and_then(|mark| domain.tier_marked(mark))
+        let mark = u32::try_from(seen & MARK).ok().filter(|_| seen & NAME == name & NAME && seen != 0)?;
+        Some(if seen & STATE == NEW { Here::New(mark) } else { Here::Told(mark) })
+    }
+
+    /// Has `count` places, from `first` on, tell anew what they know once it is seen again.
+    fn make_due(&self, first: usize, count: usize) {
+        for place in self.places[first..].iter().take(count) {
+            let seen = place.load(Ordering::Relaxed);
+            if seen & STATE == TOLD {
+                // Whoever is faster has told it just now.
+                _ = place.compare_exchange(seen, seen & !STATE | DUE, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low bits choose the place")]
     fn place(&self, name: u64) -> &AtomicU64 {
-        &self.0[name as usize % PLACES]
+        &self.places[name as usize % PLACES]
     }
 }
 
-/// The root of a subject in `domain`; `None` of everybody.
+/// What tells the root of a subject in `domain` from others; `None` of everybody.
 fn name(domain: &NativeDomain, whose: Whose) -> Option<u64> {
-    Some(whose.counter(1).root()? ^ domain.mark)
+    Some(whose.root()? ^ domain.mark)
+}
+
+/// Under which key it is written down on which tier of `domain` a user was seen: beside their counters, and none of them.
+pub(super) fn mark_key(domain: &NativeDomain, user: Whose) -> CounterKey {
+    user.counter(identity(&[b"tier of a user", domain.name.as_bytes()]))
+}
+
+/// The user of a call whose entries have the values `value_of` their keys.
+pub(super) fn user_of<'v>(secret: KeySecret, value_of: impl Fn(&[u8]) -> Option<&'v [u8]>) -> Option<Whose> {
+    Some(Subject::of_one(b"user", value_of(b"user")?).hashed(secret))
 }

@@ -76,6 +76,11 @@ impl Whose {
         [Some(tag_of(self.hash)), self.tag].into_iter().flatten()
     }
 
+    /// What its counters are grouped by; `None` if by nothing.
+    pub const fn root(self) -> Option<u64> {
+        self.tag
+    }
+
     /// The counter of the limit with the public identity `identity`.
     ///
     /// One is added to the other without carry. So different limits keep different counters for one subject, and

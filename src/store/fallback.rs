@@ -3,7 +3,8 @@
 //! Around a store that may fail stands a memory of this instance's own. While the store answers, what it
 //! admits is counted there too, so that limits which are to be enforced locally know what this instance has
 //! let pass when the store goes silent. Each instance then allows its share: the number divided by the
-//! instances, rounded up.
+//! instances, rounded up. What is reset here is reset in that memory as well; in those of other instances it is not, so while
+//! the store is silent they go on by what they have counted before.
 //!
 //! The names of counters are the store's. If their secret changes because the store is reached for the first
 //! time, what was counted locally under the first one is forgotten; that happens once, at start.
@@ -14,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::algorithm::{Op, Overrun, Rule, Verdict};
 use crate::clock::Clock;
-use crate::limits::{KeySecret, Number, OnError, Window};
+use crate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
 use super::{
@@ -237,6 +238,17 @@ impl<S: Store> Layer for WithFallback<S> {
                 Ok(Reserved { answer, hold: Hold::Unheld })
             }
         }
+    }
+
+    /// Fails as the store does: people are told that nobody knows.
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        let answered = self.store.oversee(call, mark).await?;
+        self.keep_warm(call, &answered.0);
+        Ok(answered)
     }
 
     /// Fails as the store does: what is spent is to be told again.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::limits::KeySecret;
+use crate::limits::{CounterKey, KeySecret};
 
-use super::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use super::{Answer, Call, Mark, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 /// A store around another. It is a [`Store`]; each method is that one's, and by default the inner store's.
 pub trait Layer: Send + Sync + 'static {
@@ -28,6 +28,20 @@ pub trait Layer: Send + Sync + 'static {
     /// [`Store::settle`].
     fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send {
         self.inner().settle(call)
+    }
+
+    /// [`Store::oversee`].
+    fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send {
+        self.inner().oversee(call, mark)
+    }
+
+    /// [`Store::mark`].
+    fn mark(&self, marks: &[Mark]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.inner().mark(marks)
     }
 
     /// [`Store::note_refusal`].
@@ -72,6 +86,18 @@ impl<L: Layer> Store for L {
 
     fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send {
         Layer::settle(self, call)
+    }
+
+    fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send {
+        Layer::oversee(self, call, mark)
+    }
+
+    fn mark(&self, marks: &[Mark]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        Layer::mark(self, marks)
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

@@ -10,6 +10,7 @@
 mod changed;
 mod crowded;
 mod kept;
+mod marks;
 mod records;
 mod reserve;
 mod rounds;
@@ -27,12 +28,13 @@ use smallvec::smallvec;
 
 use crate::algorithm::{Op, Outcome, Overrun, Rule, State};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::{KeySecret, OnError, Window};
+use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
 use super::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Note, Page, Reserve, Reserved, Retention,
+    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Mark, Note, Page, Reserve, Reserved, Retention,
     Settle, Settled, Store, StoreError,
 };
+use marks::Marks;
 use records::Records;
 use reserve::full;
 use rounds::Rounds;
@@ -66,6 +68,8 @@ pub struct MemoryStore {
     /// The records of reservations. Locked before the shards of a call.
     records: Box<[Mutex<Records>]>,
     records_a_shard: usize,
+    /// What is known of subjects beside their counters. Locked alone.
+    marks: Marks,
     /// What is written down. Locked last, for as long as one note takes.
     trails: Box<Trails>,
     rounds: Rounds,
@@ -85,7 +89,7 @@ type Shared = HashMap<u128, State>;
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
     /// The most counters that are kept, apart from one a limit that newcomers share, and about the most reservations that
-    /// hold something. Default 1,000,000.
+    /// hold something; of half as many subjects at most it is known on which tier they were seen. Default 1,000,000.
     ///
     /// The record of a reservation is kept for a day as a rule, so that it is done once however often it is asked. Once
     /// there are as many as this, an eighth more of those that hold nothing, those that hold nothing are
@@ -115,6 +119,7 @@ impl MemoryStore {
             shared: Mutex::default(),
             records: (0..few).map(|_| Mutex::default()).collect(),
             records_a_shard: share(few),
+            marks: Marks::for_up_to(most / 2),
             trails: Box::default(),
             rounds: Rounds::default(),
             clock,
@@ -259,6 +264,28 @@ impl Store for MemoryStore {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.settle_now(call)
+    }
+
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        let mut answer = self.charge_now(call);
+        if let Some(error) = answer.degraded.take() {
+            return Err(error);
+        }
+        let clearing = call.charges.iter().filter(|charge| charge.op == Op::Clear);
+        let holds = clearing.map(|charge| CounterKey { id: marks::of_holds(charge.key.id), ..charge.key });
+        let cleared: Vec<Mark> = holds.map(|key| Mark { key, value: 0 }).collect();
+        self.marks.leave(&cleared, answer.at);
+        let known = mark.and_then(|mark| self.marks.of(mark.id, answer.at));
+        Ok((answer, known))
+    }
+
+    async fn mark(&self, marks: &[Mark]) -> Result<(), StoreError> {
+        self.marks.leave(marks, self.clock.now());
+        Ok(())
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

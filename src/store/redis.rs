@@ -15,6 +15,7 @@ mod ledger;
 mod lua;
 mod offset;
 mod opening;
+mod overseen;
 mod queue;
 mod reservation;
 mod script;
@@ -34,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::KeySecret;
+use crate::limits::{CounterKey, KeySecret};
 
 use self::client::{Dial, FirstTries};
 use self::health::Unfinished;
@@ -44,7 +45,9 @@ use self::opening::{Shared, beat, open, step};
 use self::script::Replied;
 use self::trails::Trails;
 use self::unanswered::Unanswered;
-use super::{Answer, Call, Lanes, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use super::{
+    Answer, Call, Lanes, Mark, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError,
+};
 
 pub use health::Finding;
 pub use ledger::RedisLedger;
@@ -178,6 +181,18 @@ impl Store for RedisStore {
 
     async fn settle(&self, call: Settle<'_>) -> Result<Settled, StoreError> {
         self.heard(self.ask_to_settle(call).await)
+    }
+
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        self.heard(self.ask_to_oversee(call, mark).await)
+    }
+
+    async fn mark(&self, marks: &[Mark]) -> Result<(), StoreError> {
+        self.ask_to_mark(marks).await
     }
 
     fn note_refusal(&self, at: Timestamp, about: &[u8], line: &[u8]) {

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::algorithm::{Op, Outcome, Overrun, Retry, Share, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
-use crate::limits::Number;
+use crate::limits::{CounterKey, Number};
 
 use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Layer, Outcomes, Store, StoreError};
 
@@ -60,6 +60,20 @@ impl<S: Store> Layer for WithRefusals<S> {
         let answer = answer?;
         self.refusals.learn(call, &answer, asked);
         Ok(answer)
+    }
+
+    /// Asks the store itself, always.
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        let answer = self.store.oversee(call, mark).await;
+        if call.charges.iter().any(is_reset) {
+            // Whether or not it is known to be done.
+            self.refusals.forget(call, self.clock.steady());
+        }
+        answer
     }
 }
 

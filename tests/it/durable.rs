@@ -31,7 +31,7 @@ fn settings(dir: &Path) -> DataSettings {
 }
 
 /// A store with what `dir` holds, and who writes there what changes.
-fn open(dir: &Path, clock: &Clock, max_keys: usize) -> (Arc<MemoryStore>, Flusher) {
+pub(crate) fn open(dir: &Path, clock: &Clock, max_keys: usize) -> (Arc<MemoryStore>, Flusher) {
     let (mut file, secret) = DataFile::open(&settings(dir), None).unwrap();
     let store = Arc::new(MemoryStore::new(MemorySettings { max_keys }, clock.clone(), secret));
     let kinds = store.kept();
@@ -41,7 +41,7 @@ fn open(dir: &Path, clock: &Clock, max_keys: usize) -> (Arc<MemoryStore>, Flushe
 }
 
 /// Writes down what has changed, and lets go of the directory.
-fn close(flusher: Flusher) {
+pub(crate) fn close(flusher: Flusher) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(flusher.end()).unwrap();
 }

@@ -58,6 +58,8 @@ mod openapi;
 mod operate_changes;
 mod operate_import;
 mod operate_reset;
+mod operate_reset_all;
+mod operate_tiers;
 mod operate_update;
 mod operate_usage;
 mod operate_why;

@@ -289,7 +289,7 @@ async fn a_mistake_clears_nothing<S: Store>(bench: Bench<S>) {
             "limit: the domain has no limit 'mont'; did you mean 'month'?",
         ),
         (&["kits"], Mistake::Invalid, "limit: 'kits' is kept per user+kit, which the entries do not say"),
-        (&["world"], Mistake::Invalid, "limit: 'world' is kept per all, which the entries do not say"),
+        (&["world"], Mistake::Invalid, "limit: 'world' is kept per all; name nobody beside it"),
     ] {
         let error = shop.try_reset("user=u", limits).await.unwrap_err();
         assert_eq!((error.mistake(), error.to_string().as_str()), (mistake, text));

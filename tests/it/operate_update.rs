@@ -9,7 +9,7 @@ use tollgate::engine::{
     LimitChanged, LimitValue, Listing, Mistake, Operate, OperateError, PriceChanged, Reach, ResetSubject,
     SetPrice, SetTier, Source, TierChanged, TierFrom, UpdateLimit, Who,
 };
-use tollgate::limits::{Entry, KeySecret, LimitsHandle, Number};
+use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{self, Answer, Call, StoreError};
 
@@ -475,6 +475,14 @@ impl store::Layer for Silent {
     async fn charge(&self, call: Call<'_>) -> Result<Answer, StoreError> {
         let changes = call.charges.iter().any(|charge| charge.op.changes());
         if changes { Err(StoreError::Timeout) } else { Ok(self.0.charge_now(call)) }
+    }
+
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        _: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        store::Layer::charge(self, call).await.map(|answer| (answer, None))
     }
 }
 

@@ -187,7 +187,7 @@ proptest! {
 
     #[test]
     fn what_is_told_is_all_that_was_done_before_the_line_and_nothing_else(
-        rounds in prop::collection::vec(prop::collection::vec(prop::collection::vec(deed(), 0..40), 4..=4), 1..6)
+        rounds in prop::collection::vec(prop::collection::vec(prop::collection::vec(deed(), 0..40), 5..=5), 1..6)
     ) {
         let mut written = Written::new();
         for deeds in rounds {

@@ -1,6 +1,7 @@
 //! The counters that the limits of a domain keep for one subject, whichever calls would touch them.
 
 use crate::algorithm::{Op, Rule};
+use crate::engine::breaker::Guarded;
 use crate::engine::request::Descriptor;
 use crate::limits::{
     Captures, KeySecret, Limit, LimitId, NativeDomain, Subject, SubjectId, Subjects, TierId, Whose,
@@ -11,13 +12,21 @@ use super::plan::charge;
 use super::reading::Reading;
 use super::select::anchor;
 
-/// The counters of a subject, as a descriptor names it.
+/// The counters of a subject, as a descriptor names it; of one without entries, those that all share.
 pub(in crate::engine) struct KeptFor<'a, 'd> {
     domain: &'a NativeDomain,
     reading: Reading<'d>,
     /// On which day of the month its months and years begin, if the descriptor says.
     anchor: Option<u8>,
+    whose: Sharing,
     secret: KeySecret,
+}
+
+/// Who has the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    OfOne,
+    OfAll,
 }
 
 /// A limit, and whose counter it keeps.
@@ -36,7 +45,13 @@ impl<'a, 'd> KeptFor<'a, 'd> {
         secret: KeySecret,
     ) -> Self {
         let reading = Reading::new(descriptor, Captures::new(), domain.ipv6_prefix);
-        Self { domain, reading, anchor: anchor(descriptor), secret }
+        let whose = if descriptor.entries.is_empty() { Sharing::OfAll } else { Sharing::OfOne };
+        Self { domain, reading, anchor: anchor(descriptor), whose, secret }
+    }
+
+    /// Under which secret its counters are named.
+    pub(in crate::engine) fn secret(&self) -> KeySecret {
+        self.secret
     }
 
     /// What is said of `key`, as calls have it read.
@@ -46,6 +61,9 @@ impl<'a, 'd> KeptFor<'a, 'd> {
 
     /// The tier that such a call is on where nobody knows better.
     pub(in crate::engine) fn tier(&self) -> TierId {
+        if self.whose == Sharing::OfAll {
+            return self.domain.tiers.default;
+        }
         self.domain.tier_of(self.secret, |key| self.value_of(key))
     }
 
@@ -54,14 +72,22 @@ impl<'a, 'd> KeptFor<'a, 'd> {
         self.domain.assigned_tier(self.secret, |key| self.value_of(key))
     }
 
-    /// Every limit that keeps a counter of its own for it, in the order of the file.
+    /// Every limit that keeps a counter for it, and for nobody else, in the order of the file.
     pub(in crate::engine) fn limits(&self) -> Vec<Kept<'a>> {
         let kept = |(index, limit): (usize, &'a Limit)| {
             let subject = limit.subjects.find(|key| self.value_of(key));
-            let is_kept = *limit.subjects != Subjects::ALL && !subject.is_incomplete();
+            let sharing = if *limit.subjects == Subjects::ALL { Sharing::OfAll } else { Sharing::OfOne };
+            let is_kept = sharing == self.whose && !subject.is_incomplete();
             is_kept.then(|| Kept { id: LimitId(index), limit, whose: subject.hashed(self.secret) })
         };
         self.domain.limits.iter().enumerate().filter_map(kept).collect()
+    }
+
+    /// The breakers of its domain that all share, each with its limit.
+    pub(in crate::engine) fn breakers_of_all(&self) -> impl Iterator<Item = Guarded<'a>> {
+        let limits = self.domain.breakers.iter().map(|id| self.domain.limit(*id));
+        let of_all = limits.filter(|limit| *limit.subjects == Subjects::ALL);
+        of_all.filter_map(|limit| Guarded::of(limit, limit.subjects.find(|_| None).hashed(self.secret)))
     }
 
     /// Who may have a number of `limit` of their own: the whole subject, or the one of its first part alone if no more is

@@ -7,7 +7,7 @@ use crate::engine::decision::Code;
 use crate::engine::draws::{Draws, Lot};
 use crate::engine::memo;
 use crate::engine::request::{Descriptor, Direction};
-use crate::engine::seen::SeenTiers;
+use crate::engine::seen::{SeenTiers, user_of};
 use crate::engine::watch::Grown;
 use crate::engine::{Enforcement, Engine};
 use crate::limits::{
@@ -26,7 +26,8 @@ use super::{Part, Settled, Touch};
 pub(in crate::engine) struct Plan<'a> {
     secret: KeySecret,
     pub(super) draws: &'a Draws,
-    seen: &'a SeenTiers,
+    /// Who remembers the tiers that are named; `None` where nobody calls.
+    seen: Option<&'a SeenTiers>,
     /// What the call has drawn, once it had to.
     pub(super) lot: Option<Lot>,
     pub(in crate::engine) charges: SmallVec<[Charge<'a>; 2]>,
@@ -52,8 +53,13 @@ impl<'a> Plan<'a> {
     /// Nothing yet, of a call that `engine` decides.
     pub(in crate::engine) fn new<S: Store>(engine: &'a Engine<S>) -> Self {
         let (charges, touches, ends) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
-        let (secret, draws, seen) = (engine.store.key_secret(), &engine.draws, &*engine.seen);
+        let (secret, draws, seen) = (engine.store.key_secret(), &engine.draws, Some(&*engine.seen));
         Self { secret, draws, seen, lot: None, charges, touches, ends, guards: Vec::new() }
+    }
+
+    /// The same, of a call that nobody makes.
+    pub(in crate::engine) fn imagined(self) -> Self {
+        Self { seen: None, ..self }
     }
 
     /// Adds what `descriptor` touches, and `asks` anything of.
@@ -100,7 +106,7 @@ impl<'a> Plan<'a> {
             self.touches.push(Touch { id, limit, tier, number, part });
         }
         if let OnTier::Named(_) = on {
-            self.see(domain, tier, &owners);
+            self.see(domain, &reading, tier, &owners);
         }
         if descriptor.direction == Direction::Charge && !domain.breakers.is_empty() {
             self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
@@ -110,8 +116,10 @@ impl<'a> Plan<'a> {
 
     /// Remembers on which tier a descriptor was that names it, and whose are the counters that it charges.
     #[inline(never)]
-    fn see(&self, domain: &NativeDomain, tier: TierId, owners: &Owners<'_>) {
-        owners.iter().for_each(|(_, owner)| self.seen.see(domain, owner.whose, tier));
+    fn see(&self, domain: &NativeDomain, reading: &Reading<'_>, tier: TierId, owners: &Owners<'_>) {
+        let Some(seen) = self.seen else { return };
+        let user = || user_of(self.secret, |key| reading.value_of(key));
+        owners.iter().for_each(|(_, owner)| seen.see(domain, owner.whose, tier, user));
     }
 
     /// How much `limit` allows the subject of `descriptor` if it brings no number along: their own, else that of `tier`.

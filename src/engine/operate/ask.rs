@@ -1,6 +1,7 @@
 //! What operators ask of the store: in one step, and not answered by any limit's policy.
 
 use crate::engine::Engine;
+use crate::limits::CounterKey;
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
 use super::error::OperateError;
@@ -14,10 +15,19 @@ pub(super) async fn ask<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
 ) -> Result<Answer, OperateError> {
+    ask_beside(engine, charges, None).await.map(|(answer, _)| answer)
+}
+
+/// The same, and what the mark of this key says.
+///
+/// # Errors
+///
+/// [`OperateError::Unavailable`].
+pub(super) async fn ask_beside<S: Store>(
+    engine: &Engine<S>,
+    charges: &[Charge<'_>],
+    mark: Option<CounterKey>,
+) -> Result<(Answer, Option<u32>), OperateError> {
     let call = Call { charges, admission: Admission::AllOrNone, expenses: &[] };
-    let mut answer = engine.store.charge(call).await.map_err(OperateError::Unavailable)?;
-    match answer.degraded.take() {
-        Some(error) => Err(OperateError::Unavailable(error)),
-        None => Ok(answer),
-    }
+    engine.store.oversee(call, mark).await.map_err(OperateError::Unavailable)
 }

@@ -15,7 +15,7 @@ use crate::store::{Admission, Answer, Call, Charge, Store};
 
 use super::error::check_reason;
 use super::record::{Deed, record_and_do, target_of};
-use super::who::{Who, natives};
+use super::who::{Who, natives, secret};
 use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
 
 /// A breaker, and a look at the counter of its limit.
@@ -39,8 +39,8 @@ pub(super) async fn set<S: Store>(
     let stood = found.look(engine).await?;
     let (domain, limit) = (&*found.domain.name, &*found.guarded.limit.name);
     let (to, reason) = (request.to.name(), request.reason);
-    let subjects = Who { domain: None, entries: request.which.subject.clone() }
-        .subjects(found.domain, engine.store.key_secret());
+    let subjects =
+        Who { domain: None, entries: request.which.subject.clone() }.subjects(found.domain, secret(engine)?);
     let deed = Deed {
         actor,
         action: Action::SetBreaker,
@@ -131,11 +131,7 @@ impl Found<'_> {
 /// What the store says of `charges`, if it is the store that says it.
 async fn ask<S: Store>(engine: &Engine<S>, charges: &[Charge<'_>]) -> Result<Answer, BreakerError> {
     let call = Call { charges, admission: Admission::Each, expenses: &[] };
-    let mut answer = engine.store.charge(call).await.map_err(BreakerError::Unavailable)?;
-    match answer.degraded.take() {
-        Some(error) => Err(BreakerError::Unavailable(error)),
-        None => Ok(answer),
-    }
+    engine.store.oversee(call, None).await.map(|(answer, _)| answer).map_err(BreakerError::Unavailable)
 }
 
 fn find<'r, S: Store>(

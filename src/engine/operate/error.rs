@@ -62,6 +62,12 @@ pub enum OperateError {
         /// Whose counters it keeps.
         subjects: String,
     },
+    /// A limit that all share was named beside somebody.
+    #[error("limit: '{0}' is kept per all; name nobody beside it")]
+    OfAll(String),
+    /// What all share would be forgotten unasked.
+    #[error("limits: must be named, where it is nobody's alone")]
+    AllUnnamed,
     /// A reason that nobody would read.
     #[error("reason: is {0} bytes long; write at most 1024")]
     LongReason(usize),

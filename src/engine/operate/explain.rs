@@ -14,7 +14,7 @@ use crate::store::{Answer, Outcomes, Store};
 use super::ask::ask;
 use super::error::{Near, OperateError};
 use super::number::InForce;
-use super::usage::TierFrom;
+use super::tier::TierFrom;
 use super::who::{Who, domain};
 
 /// Which rules would this call touch?
@@ -106,7 +106,7 @@ pub(super) async fn explain<S: Store>(
     if hits > MAX_AMOUNT {
         return Err(OperateError::TooManyHits(hits));
     }
-    let mut plan = Plan::new(engine);
+    let mut plan = Plan::new(engine).imagined();
     plan.add(domain, &descriptor, |limit, number, reached| {
         op(limit, number, reached, Direction::Charge, hits).map(Asked::Op)
     });

@@ -19,7 +19,8 @@ use crate::store::{Charge, Store};
 use super::ask::ask;
 use super::error::{OperateError, check_reason, dollars_of, text};
 use super::record::{Deed, record_and_do, target_of};
-use super::usage::{ONE_LEFT, tier};
+use super::tier::told;
+use super::usage::ONE_LEFT;
 use super::who::{Who, domain, limit_named, secret};
 
 /// The most rows of an [`Import`].
@@ -154,7 +155,7 @@ fn row<'r, S: Store>(
         limit: limit.name.to_string(),
         subjects: limit.subjects.to_string(),
     })?;
-    let (tier, _) = tier(&engine.seen, domain, &kept_for)?;
+    let tier = told(domain, &kept_for)?.map_or_else(|| kept_for.tier(), |(tier, _)| tier);
     let look = kept_for.charge(kept, tier, ONE_LEFT);
     Ok(Row { subjects: who.subjects(domain, secret), limit, units: units(limit, asked.used)?, look })
 }

@@ -2,8 +2,10 @@
 //! others not.
 //!
 //! What is held by name is room of calls that go on, and what is given out in total still exists: both are cleared only of
-//! limits that are named. Where calls may say when their months begin, the counters of all days are cleared, unless the
+//! limits that are named, and what all share too. A breaker of what is cleared is closed with it. Where calls may say when their months begin, the counters of all days are cleared, unless the
 //! entries say the day.
+
+mod breakers;
 
 use std::sync::Arc;
 
@@ -14,15 +16,16 @@ use crate::audit::{Action, Actor};
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::engine::native::{Kept, KeptFor};
-use crate::engine::seen::SeenTiers;
-use crate::limits::{NativeDomain, SubjectId, TierId, Unit, Window};
+use crate::limits::{KeySecret, NativeDomain, SubjectId, Subjects, TierId, Unit, Window};
 use crate::store::{Answer, Charge, Store};
 
 use super::ask::ask;
 use super::error::{Near, OperateError, check_reason, text};
 use super::record::{Deed, record_and_do, standings_json, target_of};
-use super::usage::{ONE_LEFT, tier};
-use super::who::{Who, domain};
+use super::usage::{Looks, ONE_LEFT};
+use super::who::{Who, domain, secret};
+
+use breakers::Breakers;
 
 /// Have the limits of a subject begin anew.
 #[derive(Clone, Debug, Default)]
@@ -45,16 +48,20 @@ pub struct SubjectReset {
     pub before: Vec<LimitStanding>,
     /// Limits of the subject that stay as they are since they are not named: what they count still exists.
     pub kept: Vec<Arc<str>>,
+    /// Limits that were cleared, and their breakers closed, which were open.
+    pub closed: Vec<Arc<str>>,
+    /// Limits that all share, and whose breakers are open: they go on stopping what spends in the domain.
+    pub open: Vec<Arc<str>>,
     /// The number of the record that says so.
     pub version: u64,
 }
 
-/// What is cleared, and what is not.
-struct Resetting<'a, 'd> {
+/// What is cleared, and how.
+struct Resetting<'a, 'd, 'l> {
     kept_for: KeptFor<'a, 'd>,
     tier: TierId,
-    cleared: Vec<Kept<'a>>,
-    kept: Vec<Arc<str>>,
+    cleared: &'l [Kept<'a>],
+    breakers: &'l Breakers<'a>,
     op: Op,
 }
 
@@ -66,58 +73,87 @@ pub(super) async fn reset<S: Store>(
     check_reason(request.reason)?;
     let rules = engine.limits.load();
     let domain = domain(&rules, request.who.domain)?;
-    let descriptor = request.who.descriptor(domain)?;
-    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
-    let resetting = Resetting::of(&engine.seen, domain, kept_for, &request.limits)?;
-    let looked = ask(engine, &resetting.looks()).await?;
-    let stood = standings_json(&resetting.standings(engine, &looked));
-    let deed = Deed {
-        actor,
-        action: Action::ResetUser,
-        domain: Some(&domain.name),
-        target: target(&request.who.subjects(domain, engine.store.key_secret()), &request.limits),
-        reason: request.reason,
-    };
+    if request.who.is_all() && request.limits.is_empty() {
+        return Err(OperateError::AllUnnamed);
+    }
+    let descriptor = request.who.descriptor_or_all(domain)?;
+    let secret = secret(engine)?;
+    let kept_for = KeptFor::new(domain, &descriptor, secret);
+    let (cleared, kept) = chosen(domain, &kept_for, &request.limits)?;
+    let breakers = Breakers::of(&kept_for, &cleared);
+    let looks = Looks::at(domain, &kept_for, &cleared)?.beside(breakers.looks().collect());
+    let survey = looks.ask(engine, domain).await?;
+    let stood: Vec<_> = cleared.iter().map(|kept| survey.of(engine, &kept_for, *kept).1).collect();
+    let (closed, _) = breakers.open(survey.beside(), survey.at);
+    let event = deed(actor, domain, secret, request).event(before_json(&stood, &closed), Json::Null);
+    let op = if request.limits.is_empty() { Op::Set { units: 0 } } else { Op::Clear };
+    let resetting = Resetting { kept_for, tier: survey.known.0, cleared: &cleared, breakers: &breakers, op };
     let charges = resetting.charges();
-    let clearing = ask(engine, &charges);
-    let (version, answer) = record_and_do(engine, deed.event(stood, Json::Null), clearing).await?;
+    let (version, answer) = record_and_do(engine, event, ask(engine, &charges)).await?;
     let before = resetting.standings(engine, &answer);
-    Ok(SubjectReset { domain: domain.name.clone(), before, kept: resetting.kept, version })
+    let (closed, open) = breakers.open(&answer.outcomes[cleared.len()..], answer.at);
+    breakers.closed(domain, &closed, request.reason, answer.at);
+    Ok(SubjectReset { domain: domain.name.clone(), before, kept, closed, open, version })
 }
 
-impl<'a, 'd> Resetting<'a, 'd> {
-    fn of(
-        seen: &SeenTiers,
-        domain: &'a NativeDomain,
-        kept_for: KeptFor<'a, 'd>,
-        named: &[&[u8]],
-    ) -> Result<Self, OperateError> {
-        let (tier, _) = tier(seen, domain, &kept_for)?;
-        let all = kept_for.limits();
-        for name in named {
-            check_name(domain, &all, name)?;
-        }
-        let is_named = |kept: &Kept<'_>| named.contains(&kept.limit.name.as_bytes());
-        let (cleared, others): (Vec<_>, Vec<_>) = match named {
-            [] => all.into_iter().partition(is_forgotten),
-            _ => all.into_iter().partition(is_named),
-        };
-        let kept = others.iter().filter(|other| named.is_empty() && is_counted(other));
-        let kept = kept.map(|other| other.limit.name.clone()).collect();
-        let op = if named.is_empty() { Op::Set { units: 0 } } else { Op::Clear };
-        Ok(Self { kept_for, tier, cleared, kept, op })
+fn deed<'a>(
+    actor: &'a Actor,
+    domain: &'a NativeDomain,
+    secret: KeySecret,
+    request: &ResetSubject<'a>,
+) -> Deed<'a> {
+    let subjects = request.who.subjects(domain, secret);
+    Deed {
+        actor,
+        action: if request.who.is_all() { Action::ResetAll } else { Action::ResetUser },
+        domain: Some(&domain.name),
+        target: target(&subjects, &request.limits),
+        reason: request.reason,
     }
+}
 
+/// How limits stood, and that the breakers of some were open, for people to read.
+fn before_json(stood: &[LimitStanding], open: &[Arc<str>]) -> Json {
+    let mut before = standings_json(stood);
+    for limit in open {
+        before[&**limit]["breaker"] = "open".into();
+    }
+    before
+}
+
+/// Which limits of a subject are cleared, those that are `named` or all that forget; and which are kept although nobody said
+/// so.
+fn chosen<'a>(
+    domain: &'a NativeDomain,
+    kept_for: &KeptFor<'a, '_>,
+    named: &[&[u8]],
+) -> Result<(Vec<Kept<'a>>, Vec<Arc<str>>), OperateError> {
+    let all = kept_for.limits();
+    for name in named {
+        check_name(domain, &all, name)?;
+    }
+    let is_named = |kept: &Kept<'_>| named.contains(&kept.limit.name.as_bytes());
+    let (cleared, others): (Vec<_>, Vec<_>) = match named {
+        [] => all.into_iter().partition(is_forgotten),
+        _ => all.into_iter().partition(is_named),
+    };
+    let kept = others.iter().filter(|other| named.is_empty() && is_counted(other));
+    Ok((cleared, kept.map(|other| other.limit.name.clone()).collect()))
+}
+
+impl<'a> Resetting<'a, '_, '_> {
     /// A look at each limit.
     fn looks(&self) -> Vec<Charge<'a>> {
         self.cleared.iter().map(|kept| self.kept_for.charge(*kept, self.tier, ONE_LEFT)).collect()
     }
 
-    /// The same, then all that clears them.
+    /// The same and at breakers, then all that clears the limits and closes the breakers.
     fn charges(&self) -> Vec<Charge<'a>> {
         let clear = |kept: &Kept<'a>| self.kept_for.charges_of_all_days(*kept, self.tier, self.op);
         let mut charges = self.looks();
+        charges.extend(self.breakers.looks());
         charges.extend(self.cleared.iter().flat_map(clear));
+        charges.extend(self.breakers.closing());
         charges
     }
 
@@ -145,8 +181,11 @@ fn check_name(domain: &NativeDomain, all: &[Kept<'_>], name: &[u8]) -> Result<()
     }
     let names = domain.limits.iter().map(|limit| &*limit.name);
     let id = domain.by_name.get(name).ok_or_else(|| OperateError::UnknownLimit(Near::of(name, names)))?;
-    let subjects = domain.limit(*id).subjects.to_string();
-    Err(OperateError::OtherSubject { limit: text(name), subjects })
+    let subjects = &domain.limit(*id).subjects;
+    if **subjects == Subjects::ALL {
+        return Err(OperateError::OfAll(text(name)));
+    }
+    Err(OperateError::OtherSubject { limit: text(name), subjects: subjects.to_string() })
 }
 
 /// Whether it is a rate, a quota or a budget.

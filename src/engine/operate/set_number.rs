@@ -24,8 +24,8 @@ use super::error::{Near, OperateError, check_reason};
 use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
 use super::stray::TakingBack;
+use super::tier::{TierOf, told};
 use super::update::{ChangeTerms, LimitChanged, Reach, UpdateLimit};
-use super::usage::tier;
 use super::who::{Who, domain, limit_named, secret};
 
 pub(super) async fn update<S: Store>(
@@ -37,10 +37,11 @@ pub(super) async fn update<S: Store>(
     let now = engine.store.now();
     ChangeTerms::check_end(request.until, now)?;
     let head = head(engine, &request.terms).await?;
+    let seen = seen(engine, request).await?;
     let (files, told) = (engine.limits.files(), Mutex::new(None));
     let version = record(engine, |overlay| {
         let rules = engine.limits.under(overlay, now);
-        let (changed, event) = match Place::of(engine, &rules, request) {
+        let (changed, event) = match Place::of(engine, &rules, request, seen.as_deref()) {
             Ok(place) => {
                 Changing { request, place, rules: &rules, overlay, now }.judge(actor, &files, head)?
             }
@@ -61,6 +62,23 @@ pub(super) async fn update<S: Store>(
     }
     changed.version = version;
     Ok(changed)
+}
+
+/// On which tier the subject of `request` is, if the store is to say: by the number there it is judged how large a change is.
+async fn seen<S: Store>(
+    engine: &Engine<S>,
+    request: &UpdateLimit<'_>,
+) -> Result<Option<Box<str>>, OperateError> {
+    let Reach::Subject(entries) = &request.of else { return Ok(None) };
+    let rules = engine.limits.load();
+    let who = Who { domain: None, entries: entries.to_vec() };
+    // What the files do not have is told by whoever judges the change.
+    let Ok(domain) = domain(&rules, request.domain) else { return Ok(None) };
+    let Ok(descriptor) = who.descriptor(domain) else { return Ok(None) };
+    let kept_for = KeptFor::new(domain, &descriptor, secret(engine)?);
+    let tier_of = TierOf::new(domain, &kept_for)?;
+    let (_, (tier, _)) = tier_of.ask_beside(engine, domain, &[]).await?;
+    Ok(Some(domain.tiers.names[tier.0].clone()))
 }
 
 /// The number of the newest record, for whoever says which they know.
@@ -153,12 +171,13 @@ impl Place {
         engine: &Engine<S>,
         rules: &RuleSet,
         request: &UpdateLimit<'_>,
+        seen: Option<&str>,
     ) -> Result<Self, OperateError> {
         let domain = domain(rules, request.domain)?;
         let limit = limit_named(domain, request.limit)?;
         let whose = match &request.of {
             Reach::Tier(name) => by_tier(domain, limit, name)?,
-            Reach::Subject(entries) => of_subject(engine, domain, limit, entries)?,
+            Reach::Subject(entries) => of_subject(engine, domain, limit, (entries, seen))?,
         };
         Ok(Self { domain: domain.name.clone(), limit, whose })
     }
@@ -261,7 +280,7 @@ fn of_subject<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     id: LimitId,
-    entries: &[Entry<'_>],
+    (entries, seen): (&[Entry<'_>], Option<&str>),
 ) -> Result<WhoseNumber, OperateError> {
     let who = Who { domain: None, entries: entries.to_vec() };
     let descriptor = who.descriptor(domain)?;
@@ -271,7 +290,11 @@ fn of_subject<S: Store>(
         || OperateError::OtherSubject { limit: limit.name.to_string(), subjects: limit.subjects.to_string() };
     let (key, whose) = kept_for.owner(limit).ok_or_else(other)?;
     let id = SubjectId { key: key.into(), hash: whose.counter(0).id };
-    let (tier, _) = tier(&engine.seen, domain, &kept_for)?;
+    let seen = || seen.and_then(|name| domain.tiers.by_name(name.as_bytes()));
+    let tier = match told(domain, &kept_for)? {
+        Some((tier, _)) => tier,
+        None => seen().unwrap_or_else(|| kept_for.tier()),
+    };
     Ok(WhoseNumber::Subject { id, whose, tier })
 }
 

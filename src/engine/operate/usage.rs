@@ -1,16 +1,16 @@
 //! Where the limits of one subject stand: all of them, in one step of the store that charges nothing.
 
-use crate::algorithm::Op;
+use crate::algorithm::{Op, Outcome};
+use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
-use crate::engine::native::KeptFor;
-use crate::engine::seen::SeenTiers;
-use crate::limits::{NativeDomain, TierId};
-use crate::store::{Charge, Store};
+use crate::engine::native::{Kept, KeptFor};
+use crate::limits::NativeDomain;
+use crate::store::{Answer, Charge, Outcomes, Store};
 
-use super::ask::ask;
-use super::error::{Near, OperateError};
+use super::error::OperateError;
 use super::number::InForce;
+use super::tier::{Known, TierFrom, TierOf};
 use super::who::{Who, domain};
 
 /// Where the limits of a subject stand.
@@ -24,19 +24,6 @@ pub struct SubjectUsage {
     pub tier_from: TierFrom,
     /// Every limit whose subject the entries name, in the order of the file.
     pub limits: Vec<LimitUsage>,
-}
-
-/// How a tier is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TierFrom {
-    /// The entries say it.
-    Given,
-    /// The subject was assigned to it.
-    Assigned,
-    /// A call of the subject that this instance decided brought it.
-    Seen,
-    /// Nobody knows: it is what calls get that name none.
-    Default,
 }
 
 /// Where one limit stands.
@@ -57,16 +44,15 @@ pub(super) async fn usage_of<S: Store>(
 ) -> Result<SubjectUsage, OperateError> {
     let rules = engine.limits.load();
     let domain = domain(&rules, who.domain)?;
-    let descriptor = who.descriptor(domain)?;
-    let kept = KeptFor::new(domain, &descriptor, engine.store.key_secret());
-    let (tier, tier_from) = tier(&engine.seen, domain, &kept)?;
-    let limits = kept.limits();
-    let looks: Vec<Charge<'_>> = limits.iter().map(|limit| kept.charge(*limit, tier, ONE_LEFT)).collect();
-    let answer = ask(engine, &looks).await?;
-    let told = limits.iter().zip(&looks).zip(&answer.outcomes).map(|((kept, look), outcome)| {
+    let descriptor = who.descriptor_or_all(domain)?;
+    let kept_for = KeptFor::new(domain, &descriptor, engine.store.key_secret());
+    let limits = kept_for.limits();
+    let looks = Looks::at(domain, &kept_for, &limits)?;
+    let survey = looks.ask(engine, domain).await?;
+    let (tier, tier_from) = survey.known;
+    let told = limits.iter().map(|kept| {
+        let (look, standing) = survey.of(engine, &kept_for, *kept);
         let number = InForce::of(domain, kept.id, tier, (look.key, look.overflow));
-        let enforcement = engine.settings.enforcement;
-        let standing = LimitStanding::new(kept.limit, number.number, outcome, answer.at, enforcement);
         LimitUsage { standing, number }
     });
     let limits = told.collect();
@@ -78,24 +64,78 @@ pub(super) async fn usage_of<S: Store>(
     })
 }
 
-/// On which tier a subject is, and how that is known.
-pub(super) fn tier(
-    seen: &SeenTiers,
-    domain: &NativeDomain,
-    kept: &KeptFor<'_, '_>,
-) -> Result<(TierId, TierFrom), OperateError> {
-    let tiers = &domain.tiers;
-    match kept.value_of(&tiers.from) {
-        Some(name) if domain.has_tiers() => {
-            let known = || tiers.names.iter().map(|name| &**name);
-            let unknown = || OperateError::UnknownTier(Near::of(name, known()));
-            Ok((tiers.by_name(name).ok_or_else(unknown)?, TierFrom::Given))
+/// Looks at some limits of a subject. By whose numbers they are told is known only then: so each is looked at by every number
+/// that it has on any tier which may be that of the subject.
+pub(super) struct Looks<'a> {
+    tier: TierOf,
+    looks: Vec<Charge<'a>>,
+    beside: Vec<Charge<'a>>,
+}
+
+/// What came of looks, of one instant.
+pub(super) struct Survey<'a> {
+    pub(super) known: Known,
+    pub(super) at: Timestamp,
+    looks: Vec<Charge<'a>>,
+    /// Of the looks, then of what was asked beside them.
+    outcomes: Outcomes,
+}
+
+impl<'a> Looks<'a> {
+    /// At `limits`, which are `kept_for` a subject of `domain`.
+    pub(super) fn at(
+        domain: &NativeDomain,
+        kept_for: &KeptFor<'a, '_>,
+        limits: &[Kept<'a>],
+    ) -> Result<Self, OperateError> {
+        let tier = TierOf::new(domain, kept_for)?;
+        let mut looks: Vec<Charge<'a>> = Vec::with_capacity(limits.len());
+        for kept in limits {
+            let of_this = looks.len();
+            for tier in tier.candidates(domain) {
+                let look = kept_for.charge(*kept, tier, ONE_LEFT);
+                if looks[of_this..].iter().all(|other| other.rule.number != look.rule.number) {
+                    looks.push(look);
+                }
+            }
         }
-        _ => {
-            let assigned = kept.assigned_tier().map(|tier| (tier, TierFrom::Assigned));
-            let seen = || kept.limits().iter().find_map(|kept| seen.of(domain, kept.whose));
-            let known = assigned.or_else(|| Some((seen()?, TierFrom::Seen)));
-            Ok(known.unwrap_or_else(|| (kept.tier(), TierFrom::Default)))
-        }
+        Ok(Self { tier, looks, beside: Vec::new() })
+    }
+
+    /// The same, and at these.
+    pub(super) fn beside(self, beside: Vec<Charge<'a>>) -> Self {
+        Self { beside, ..self }
+    }
+
+    pub(super) async fn ask<S: Store>(
+        self,
+        engine: &Engine<S>,
+        domain: &NativeDomain,
+    ) -> Result<Survey<'a>, OperateError> {
+        let Self { tier, looks, beside } = self;
+        let asked = [looks.as_slice(), &beside].concat();
+        let (Answer { at, outcomes, .. }, known) = tier.ask_beside(engine, domain, &asked).await?;
+        Ok(Survey { known, at, looks, outcomes })
+    }
+}
+
+impl<'a> Survey<'a> {
+    /// What came of what was asked beside the looks.
+    pub(super) fn beside(&self) -> &[Outcome] {
+        &self.outcomes[self.looks.len()..]
+    }
+
+    /// The look at `kept` by the number that it has on the tier of the subject, and how it stands.
+    pub(super) fn of<S: Store>(
+        &self,
+        engine: &Engine<S>,
+        kept_for: &KeptFor<'a, '_>,
+        kept: Kept<'a>,
+    ) -> (Charge<'a>, LimitStanding) {
+        let wanted = kept_for.charge(kept, self.known.0, ONE_LEFT);
+        let is_it = |look: &Charge<'_>| look.key == wanted.key && look.rule.number == wanted.rule.number;
+        let place = self.looks.iter().position(is_it).expect("it is looked at by the numbers of all tiers");
+        let (number, enforcement) = (wanted.rule.number, engine.settings.enforcement);
+        (wanted, LimitStanding::new(kept.limit, number, &self.outcomes[place], self.at, enforcement))
     }
 }

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::engine::hold::SubjectOf;
 use crate::engine::native::{is_plausible, read_as, subject_in};
 use crate::engine::request::Descriptor;
-use crate::limits::{Domain, Entry, KeySecret, LimitId, NativeDomain, RuleSet, SubjectId};
+use crate::limits::{Domain, Entry, KeySecret, Limit, LimitId, NativeDomain, RuleSet, SubjectId, Subjects};
 use crate::store::{Store, StoreError};
 
 use super::error::{Near, OperateError, text};
@@ -15,7 +15,7 @@ pub struct Who<'a> {
     /// Of which domain; may be `None` where there is one.
     pub domain: Option<&'a [u8]>,
     /// Who it is, by any keys that limits are kept by: `user`, `email`, `ip`; of limits per `user+kit` both. Beside that the
-    /// tier and the `anchor`, as calls bring them.
+    /// tier and the `anchor`, as calls bring them. None at all: everybody together, of limits per `all`.
     pub entries: Vec<Entry<'a>>,
 }
 
@@ -35,10 +35,24 @@ impl<'a> Who<'a> {
         let named = || self.read().filter(|entry| !is_beside(domain, entry.key));
         let says_who = |entry: Entry<'_>| !entry.value.is_empty();
         if !named().any(says_who) {
-            return Err(OperateError::NoSubject(subject_keys(domain).join(", ")));
+            return Err(nobody(domain));
         }
         named().try_for_each(check_value)?;
         Ok(descriptor)
+    }
+
+    /// The same; but where there are no entries, all who share limits are meant.
+    ///
+    /// # Errors
+    ///
+    /// As [`descriptor`](Self::descriptor), and that the domain has no limits that all share.
+    pub(super) fn descriptor_or_all(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
+        let is_shared = |limit: &Limit| *limit.subjects == Subjects::ALL;
+        match (self.is_all(), domain.limits.iter().any(is_shared)) {
+            (false, _) => self.descriptor(domain),
+            (true, true) => Ok(Descriptor::default()),
+            (true, false) => Err(nobody(domain)),
+        }
     }
 
     /// The entries, by the keys that calls are read by.
@@ -57,6 +71,11 @@ pub(super) fn check_value(entry: Entry<'_>) -> Result<(), OperateError> {
 }
 
 impl Who<'_> {
+    /// Whether it is nobody alone, but all together.
+    pub fn is_all(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Who is named, without values: a user first.
     pub(super) fn subjects(&self, domain: &NativeDomain, secret: KeySecret) -> Vec<SubjectId> {
         let named = self.read().filter(|entry| !is_beside(domain, entry.key));
@@ -81,6 +100,10 @@ pub(super) fn subject_of(domain: &NativeDomain, entry: Entry<'_>, secret: KeySec
 /// [`OperateError::Unavailable`], while nobody knows it.
 pub(super) fn secret<S: Store>(engine: &Engine<S>) -> Result<KeySecret, OperateError> {
     engine.store.agreed_secret().ok_or(OperateError::Unavailable(StoreError::Unavailable))
+}
+
+fn nobody(domain: &NativeDomain) -> OperateError {
+    OperateError::NoSubject(subject_keys(domain).join(", "))
 }
 
 /// Whether `key` says something about a call, but not whose it is.
@@ -125,7 +148,7 @@ pub(super) fn limit_named(domain: &NativeDomain, name: &[u8]) -> Result<LimitId,
 }
 
 /// Every domain of a Tollgate file, by name.
-pub(super) fn natives(rules: &RuleSet) -> Vec<&NativeDomain> {
+pub(in crate::engine) fn natives(rules: &RuleSet) -> Vec<&NativeDomain> {
     let mut found: Vec<&NativeDomain> = rules
         .domains
         .values()

@@ -1,6 +1,7 @@
 //! What a memory store holds, as it is written down and taken in again.
 
 mod counters;
+mod marks;
 mod reservations;
 mod usage;
 
@@ -13,6 +14,7 @@ use crate::store::durable::Kept;
 use super::MemoryStore;
 use super::shard::Shard;
 use counters::Counters;
+use marks::Marked;
 use reservations::Reservations;
 use usage::Usage;
 
@@ -21,6 +23,8 @@ impl MemoryStore {
     /// instant: whoever settles again after a crash pays what is not counted, and nothing twice.
     pub fn kept(self: &Arc<Self>) -> Vec<Arc<dyn Kept>> {
         vec![
+            // They say which holds were cleared, of the reservations behind them.
+            Arc::new(Marked(self.clone())),
             Arc::new(Counters(self.clone())),
             Arc::new(Reservations(self.clone())),
             Arc::new(Usage(self.clone())),

@@ -76,7 +76,11 @@ impl Lane {
             queue: Queue::default(),
             connections: Connections::keep(plan.connections, &plan.dial, &plan.first_tries),
             script: Script::new(&lua::CHARGE),
-            scripts: Scripts { reserve: Script::new(&lua::RESERVE), settle: Script::new(&lua::SETTLE) },
+            scripts: Scripts {
+                charge: Script::new(&lua::CHARGE),
+                reserve: Script::new(&lua::RESERVE),
+                settle: Script::new(&lua::SETTLE),
+            },
             alone: Semaphore::new(alone::MOST),
             plan: plan.clone(),
         });

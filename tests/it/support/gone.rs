@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use tollgate::clock::Timestamp;
-use tollgate::limits::KeySecret;
-use tollgate::store::{Answer, Call, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use tollgate::limits::{CounterKey, KeySecret};
+use tollgate::store::{
+    Answer, Call, Mark, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError,
+};
 
 /// A store that is not there, and the refusals that it was to write down.
 #[derive(Clone, Default)]
@@ -22,6 +24,14 @@ impl Store for Gone {
     }
 
     async fn settle(&self, _: Settle<'_>) -> Result<Settled, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn oversee(&self, _: Call<'_>, _: Option<CounterKey>) -> Result<(Answer, Option<u32>), StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn mark(&self, _: &[Mark]) -> Result<(), StoreError> {
         Err(StoreError::Unavailable)
     }
 

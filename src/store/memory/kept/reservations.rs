@@ -12,6 +12,7 @@ use crate::algorithm::{HoldId, Holder, State, Unreadable};
 use crate::clock::Timestamp;
 use crate::store::durable::{Changes, Kept, Restored, Track};
 use crate::store::memory::MemoryStore;
+use crate::store::memory::marks;
 use crate::store::memory::records::{Record, Records};
 use crate::store::memory::rounds::Round;
 
@@ -82,15 +83,20 @@ impl Kept for Reservations {
 }
 
 impl Reservations {
-    /// Holds what the record says is held.
+    /// Holds what the record says is held. What was cleared since it was last renewed the record does not know of.
     fn hold_on(&self, name: u128, record: &Record, at: Timestamp) {
         if record.is_over(at) {
             return;
         }
+        let renewed = Timestamp(record.until.0.saturating_sub(record.ttl.0));
         for part in record.parts.iter().filter(|part| !part.is_closed(at)) {
             let Some(held) = part.held.get() else { continue };
             let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
             let id = part.key.get().id;
+            let cleared = self.0.marks.get(marks::of_holds(id));
+            if cleared.is_some_and(|cleared| cleared.at >= renewed) {
+                continue;
+            }
             let mut shard = self.0.shard_at(id).lock();
             let fresh = State::fresh(&part.window);
             shard.hold(id, fresh, (holder, held), at, &self.0.places);

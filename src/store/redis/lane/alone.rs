@@ -2,6 +2,8 @@
 //!
 //! They wait for nobody: the connection sends what is asked of it in order. Too many of them at once are refused.
 
+use std::time::Duration;
+
 use redis::{Cmd, FromRedisValue, Script};
 use tokio::time::timeout;
 
@@ -22,6 +24,9 @@ pub(in crate::store::redis) trait Alone {
     /// What is read off that.
     type Said;
 
+    /// How much longer than its caller has time it is waited for what Redis has begun with before that.
+    const UNTIL_TOLD: Duration = Duration::ZERO;
+
     /// Its script.
     fn script(scripts: &Scripts) -> &Script;
 
@@ -37,6 +42,7 @@ pub(in crate::store::redis) trait Alone {
 
 /// The scripts of calls that travel alone.
 pub(in crate::store::redis) struct Scripts {
+    pub(in crate::store::redis) charge: Script,
     pub(in crate::store::redis) reserve: Script,
     pub(in crate::store::redis) settle: Script,
 }
@@ -52,7 +58,7 @@ impl Lane {
         let _place = track.alone.try_acquire().map_err(|_| StoreError::Unavailable)?;
         let open = track.connections.pick().ok_or(StoreError::Unavailable)?;
         let left = Micros(until.0.saturating_sub(track.plan.clock.steady().0));
-        match timeout(left.into(), track.make(&open, call, left)).await {
+        match timeout(Duration::from(left) + A::UNTIL_TOLD, track.make(&open, call, left)).await {
             Ok(answer) => track.judge(&open, answer),
             Err(_) => {
                 track.connections.silent(&open);

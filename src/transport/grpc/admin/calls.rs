@@ -86,15 +86,17 @@ impl<I: Operate> AdminCalls<I> {
         actor: Actor,
         message: wire::ResetUserRequest,
     ) -> Answer<wire::ResetUserResponse> {
-        self.permit(&actor, Action::ResetUser, || Tried {
-            who: read::who(message.subject.as_ref()),
+        let who = read::who(message.subject.as_ref());
+        let action = if who.is_all() { Action::ResetAll } else { Action::ResetUser };
+        self.permit(&actor, action, || Tried {
+            who: who.clone(),
             limits: message.limits.iter().map(String::as_bytes).collect(),
             ..Tried::default()
         })?;
         let reset = self.operate.reset(
             &actor,
             ResetSubject {
-                who: read::who(message.subject.as_ref()),
+                who,
                 limits: message.limits.iter().map(String::as_bytes).collect(),
                 reason: &message.reason,
             },

@@ -1,6 +1,7 @@
 //! What operators are told: engine → wire.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -122,10 +123,13 @@ fn source(standing: &LimitStanding, number: &InForce) -> Option<wire::NumberSour
 }
 
 pub(super) fn reset(reset: &SubjectReset) -> wire::ResetUserResponse {
+    let names = |limits: &[Arc<str>]| limits.iter().map(ToString::to_string).collect();
     wire::ResetUserResponse {
         before: reset.before.iter().map(standing).collect(),
         version: reset.version,
-        kept: reset.kept.iter().map(ToString::to_string).collect(),
+        kept: names(&reset.kept),
+        breakers_closed: names(&reset.closed),
+        breakers_open: names(&reset.open),
     }
 }
 

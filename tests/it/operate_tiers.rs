@@ -1,0 +1,257 @@
+//! On which tier users were seen: known to all who look, whoever of them saw it, and through the ends of their processes.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tollgate::audit::{Actor, Journal, Role};
+use tollgate::clock::Clock;
+use tollgate::engine::{
+    Change, ChangeTerms, Check, CheckRequest, Descriptor, Engine, EngineSettings, ExplainCall, Mistake,
+    Operate, Reach, TierFrom, UpdateLimit, Who,
+};
+use tollgate::limits::{Entry, LimitsHandle, Number};
+use tollgate::store::Store;
+use tollgate::store::fallback::{FallbackSettings, WithFallback};
+
+use crate::admin_routes::{PRODUCTS, Page};
+use crate::operate_usage::entries;
+use crate::support::bench::{Bench, START, promises};
+use crate::support::embedded::rules;
+use crate::support::gone::Gone;
+use crate::support::process::Tollgate;
+use crate::support::redis::RedisServer;
+use crate::support::tools::Tool;
+
+promises!(of [memory, redis]: {
+    the_tier_of_a_user_is_known_to_others_once_it_is_written_down,
+    what_was_seen_since_is_known_before_it_is_written_down,
+    no_more_waits_than_there_is_room_for,
+    what_is_explained_is_not_seen,
+    how_large_a_change_is_goes_by_the_tier_that_others_saw,
+});
+
+const FILE: &str = "
+domains:
+  shop:
+    per: user
+    tier: {default: free, anonymous: anonymous}
+    limits:
+      login:  5/15m per email|ip
+      api:    1m per user|ip
+      month:  month
+      kits:   total per user+kit
+      burst:  1h burst 9
+    tiers:
+      anonymous: {'*': 0, api: 3}
+      free: {api: 6, month: 3, kits: 2, burst: 9}
+      pro:  {extends: free, api: 24, month: -1, burst: 90}
+    routes:
+      make:  [api, month, burst]
+      kit:   kits
+      login: login
+";
+
+struct Shop<S>(Arc<Engine<S>>);
+
+impl<S: Store> Shop<S> {
+    fn over(store: S) -> Self {
+        let limits = LimitsHandle::new(rules(FILE));
+        let journal = Journal::in_memory(Clock::manual(START), |_, _| {});
+        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
+    }
+
+    async fn call(&self, pairs: &str) {
+        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
+        let descriptors = [descriptor].into_iter().collect();
+        self.0.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
+    }
+
+    async fn write(&self) -> usize {
+        self.0.write_tiers(usize::MAX).await
+    }
+
+    /// The tier of a user, how it is known, and what it allows a month.
+    async fn seen(&self, user: &str) -> (String, TierFrom, Number) {
+        let pairs = format!("user={user}");
+        let who = Who { domain: None, entries: entries(&pairs).collect() };
+        let usage = self.0.usage_of(who).await.unwrap();
+        let month = usage.limits.iter().find(|limit| &*limit.standing.limit == "month").unwrap();
+        assert_eq!(month.number.number, month.standing.most);
+        (usage.tier.to_string(), usage.tier_from, month.number.number)
+    }
+}
+
+fn by_default() -> (String, TierFrom, Number) {
+    ("free".to_owned(), TierFrom::Default, Number::AtMost(3))
+}
+
+fn free() -> (String, TierFrom, Number) {
+    ("free".to_owned(), TierFrom::Seen, Number::AtMost(3))
+}
+
+fn pro() -> (String, TierFrom, Number) {
+    ("pro".to_owned(), TierFrom::Seen, Number::Unlimited)
+}
+
+async fn the_tier_of_a_user_is_known_to_others_once_it_is_written_down<S: Store>(bench: Bench<S>) {
+    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    assert_eq!([one.write().await, other.write().await], [0, 0]);
+    for call in ["user=ann tier=pro", "user=bob", "user=bob tier=unknown", "ip=10.0.0.1 tier=pro"] {
+        one.call(&format!("route=make {call}")).await;
+    }
+    assert_eq!(other.seen("ann").await, by_default());
+    assert_eq!(one.write().await, 1, "only of users, and only what they name");
+    assert_eq!(other.seen("ann").await, pro());
+    assert_eq!(other.seen("bob").await, by_default());
+    one.call("route=make user=ann tier=pro").await;
+    one.call("route=kit user=ann kit=k tier=pro").await;
+    assert_eq!(one.write().await, 0, "it is no news");
+    other.call("route=kit user=ann kit=k tier=free").await;
+    assert_eq!(other.write().await, 1);
+    assert_eq!([one.seen("ann").await, other.seen("ann").await], [free(), free()], "the last one counts");
+    bench.pass(399 * 86_400);
+    assert_eq!(one.seen("ann").await, free());
+    bench.pass(2 * 86_400);
+    assert_eq!(Shop::over(bench.store.clone()).seen("ann").await, by_default(), "nobody came for 400 days");
+}
+
+async fn what_was_seen_since_is_known_before_it_is_written_down<S: Store>(bench: Bench<S>) {
+    let shop = Shop::over(bench.store.clone());
+    shop.write().await;
+    shop.call("route=make user=ann tier=pro").await;
+    shop.write().await;
+    shop.call("route=make user=ann tier=free").await;
+    assert_eq!(shop.seen("ann").await, free(), "the store has the one before");
+    shop.write().await;
+    assert_eq!(shop.seen("ann").await, free());
+}
+
+async fn no_more_waits_than_there_is_room_for<S: Store>(bench: Bench<S>) {
+    let shop = Shop::over(bench.store.clone());
+    shop.write().await;
+    let calls = async || {
+        for user in 0..1_100 {
+            shop.call(&format!("limit=month user=u{user} tier=pro")).await;
+        }
+    };
+    calls().await;
+    assert_eq!(shop.seen("u1099").await, pro(), "this one has no room, and is known here");
+    assert_eq!(shop.write().await, 1_024);
+    calls().await;
+    let rest = shop.write().await;
+    assert!((76..200).contains(&rest), "those who found no room, and those whose place another took: {rest}");
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_waits() {
+    let shop = Shop::over(Gone::default());
+    shop.write().await;
+    shop.call("route=make user=ann tier=pro").await;
+    assert_eq!([shop.write().await, shop.write().await], [0, 0]);
+    let bench = Bench::memory().await;
+    let (store, settings) = (bench.store.clone(), FallbackSettings::default());
+    let shop = Shop::over(WithFallback::new(store, settings, bench.clock.clone()));
+    shop.write().await;
+    shop.call("route=make user=ann tier=pro").await;
+    assert_eq!(shop.write().await, 1);
+    assert_eq!(
+        Shop::over(bench.store.clone()).seen("ann").await,
+        pro(),
+        "the store has it, and not what stands in"
+    );
+}
+
+async fn what_is_explained_is_not_seen<S: Store>(bench: Bench<S>) {
+    let shop = Shop::over(bench.store.clone());
+    shop.write().await;
+    let who = || Who { domain: None, entries: entries("route=make user=ann tier=pro").collect() };
+    let told = shop.0.explain(ExplainCall { who: who(), hits: None }).await.unwrap();
+    assert_eq!((&*told.tier, told.tier_from), ("pro", TierFrom::Given));
+    assert_eq!((shop.seen("ann").await, shop.write().await), (by_default(), 0));
+}
+
+async fn how_large_a_change_is_goes_by_the_tier_that_others_saw<S: Store>(bench: Bench<S>) {
+    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    one.write().await;
+    one.call("route=make user=ann tier=pro").await;
+    one.write().await;
+    let ann = Actor { name: "ann".into(), role: Role::Admin, from: None };
+    let change = async |user: &str, max: i64| {
+        let of = Reach::Subject(vec![Entry { key: b"user", value: user.as_bytes() }]);
+        let (terms, to) = (ChangeTerms::default(), Change::Number(max));
+        let update = UpdateLimit { domain: None, limit: b"month", of, to, until: None, terms };
+        other.0.update(&ann, update).await
+    };
+    let refused = change("ann", 10).await.unwrap_err();
+    assert_eq!(refused.mistake(), Mistake::Guarded, "ann has it unlimited: {refused}");
+    assert_eq!(change("bob", 10).await.unwrap().before.number.number, Number::AtMost(3));
+}
+
+/// The usage of a user, as `page` tells it: the tier, how it is known, and what it allows.
+fn told(page: &Page, user: &str) -> [Value; 3] {
+    let (status, usage) = page.get(&format!("/usage/{user}?domain=aurastream"));
+    assert_eq!(status, 200, "{usage}");
+    [
+        usage["tier"].clone(),
+        usage["tier_source"].clone(),
+        usage["limits"]["monthly_creations"]["limit"].clone(),
+    ]
+}
+
+fn create(at: &Page, user: &str) {
+    let call = [("method", "POST"), ("path", "/generate"), ("user", user), ("tier", "pro")];
+    assert_eq!(at.call(&call), 200);
+}
+
+fn until_pro(page: &Page, user: &str) {
+    for _ in 0..600 {
+        if told(page, user) == [json!("pro"), json!("seen"), json!(50)] {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{:?}", told(page, user));
+}
+
+#[test]
+fn all_instances_know_the_tier_and_those_that_come_after_them() {
+    let redis = RedisServer::start(Tool::Redis);
+    let open =
+        || Page(Tollgate::with(&[PRODUCTS, "--store", &redis.url()], &[("TOLLGATE_STORE_TIMEOUT", "10s")]));
+    let [one, other] = [open(), open()];
+    create(&one, "ann");
+    until_pro(&other, "ann");
+    create(&one, "bob");
+    let Page(one) = one;
+    one.signal("TERM");
+    assert!(one.wait().0.success());
+    assert_eq!(
+        told(&other, "bob"),
+        [json!("pro"), json!("seen"), json!(50)],
+        "what was seen last is written"
+    );
+    drop(other);
+    assert_eq!(told(&open(), "ann"), [json!("pro"), json!("seen"), json!(50)]);
+}
+
+#[test]
+fn the_data_directory_keeps_the_tier() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let open = || Page(Tollgate::with(&[PRODUCTS, "--data-dir", path], &[]));
+    let Page(service) = {
+        let page = open();
+        create(&page, "ann");
+        page
+    };
+    service.signal("TERM");
+    assert!(service.wait().0.success());
+    let mut page = open();
+    assert_eq!(told(&page, "ann"), [json!("pro"), json!("seen"), json!(50)], "told to end");
+    create(&page, "bob");
+    // As long as a killed process may lose.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    page.0.kill();
+    let page = open();
+    assert_eq!(told(&page, "bob"), [json!("pro"), json!("seen"), json!(50)], "killed");
+}
