@@ -48,8 +48,15 @@ pub(super) async fn set<I: Operate>(
     }
     let Some((to, reason)) = read(&body) else { return problem(StatusCode::BAD_REQUEST, SHAPE) };
     let query = Query::of(&uri);
-    let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
-    answer(data.inspect.set_breaker(&actor, request).await.map(|set| was(&set, to)))
+    // What is on the record is also done, even if its caller does not wait for it.
+    let set = tokio::spawn(async move {
+        let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
+        data.inspect.set_breaker(&actor, request).await
+    });
+    match set.await {
+        Ok(set) => answer(set.map(|set| was(&set, to))),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the call broke off"),
+    }
 }
 
 pub(super) async fn get<I: Operate>(

@@ -60,6 +60,7 @@ mod operate_import;
 mod operate_reset;
 mod operate_reset_all;
 mod operate_tiers;
+mod operate_to_the_end;
 mod operate_update;
 mod operate_usage;
 mod operate_why;
