@@ -3,7 +3,8 @@
 use crate::calendar::{self, Period, start_of_day};
 use crate::clock::Timestamp;
 use crate::engine::native;
-use crate::limits::{Domain, KeySecret, NativeDomain, RuleSet};
+use crate::engine::operate::natives;
+use crate::limits::{KeySecret, NativeDomain, RuleSet};
 use crate::store::{Note, Page, Place, Store, StoreError, Trail};
 
 use super::event::{Event, EventId};
@@ -209,26 +210,18 @@ impl Wanted {
         }
         let hash = |domain: &NativeDomain| native::subject_in(domain, key, value, secret);
         let mut hashes: Vec<String> =
-            natives(rules).filter_map(hash).map(|hash| format!("{hash:032x}")).collect();
+            natives(rules).into_iter().filter_map(hash).map(|hash| format!("{hash:032x}")).collect();
         hashes.sort_unstable();
         hashes.dedup();
         Ok(Self { key: String::from_utf8_lossy(key).into_owned(), hashes })
     }
 }
 
-fn natives(rules: &RuleSet) -> impl Iterator<Item = &NativeDomain> {
-    rules.domains.values().filter_map(|domain| match domain {
-        Domain::Native(domain) => Some(&**domain),
-        Domain::Reference(_) => None,
-    })
-}
-
 fn known<'a>(name: &'a str, rules: &RuleSet) -> Result<&'a str, InvalidUsageQuery> {
-    let mut names: Vec<&str> = natives(rules).map(|domain| &*domain.name).collect();
+    let names: Vec<&str> = natives(rules).into_iter().map(|domain| &*domain.name).collect();
     if names.contains(&name) {
         return Ok(name);
     }
-    names.sort_unstable();
     let names = if names.is_empty() { "such a domain into the files".to_owned() } else { names.join(" or ") };
     Err(InvalidUsageQuery::Domain(name.to_owned(), names))
 }
@@ -236,7 +229,7 @@ fn known<'a>(name: &'a str, rules: &RuleSet) -> Result<&'a str, InvalidUsageQuer
 /// Where days begin: in the zone of `domain`, or in the one that all domains have.
 fn zone<'r>(rules: &'r RuleSet, domain: Option<&str>) -> &'r str {
     let wanted = |of: &&NativeDomain| domain.is_none_or(|domain| *of.name == *domain);
-    let mut zones = natives(rules).filter(wanted).map(|domain| &*domain.zone);
+    let mut zones = natives(rules).into_iter().filter(wanted).map(|domain| &*domain.zone);
     let first = zones.next().unwrap_or(UTC);
     if zones.all(|zone| zone == first) { first } else { UTC }
 }
