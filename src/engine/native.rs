@@ -39,6 +39,7 @@ pub(super) use effect::{Asked, op};
 pub(super) use kept::{Kept, KeptFor};
 pub(super) use plan::Plan;
 pub(super) use refused::refused_by;
+pub(super) use sample::sample;
 pub(super) use select::{Misnamed, Reached, misnamed, route_named};
 pub(super) use stream::Bill;
 
@@ -110,7 +111,7 @@ pub(super) async fn check<S: Store>(
         refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});
     }
     if engine.sampler.takes_this() {
-        sample::sample(engine, domain, request, at);
+        sample(engine, domain, request.asked(), at);
     }
     let crossings = watch::crossings(engine, plan.grown(decision.code, outcomes));
     if !crossings.is_empty() {

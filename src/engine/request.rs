@@ -138,7 +138,7 @@ impl Override {
     }
 }
 
-impl CheckRequest<'_> {
+impl<'a> CheckRequest<'a> {
     /// Checks the bounds that hold in every domain.
     pub fn validate(&self) -> Result<(), InvalidRequest> {
         if self.domain.is_empty() {
@@ -150,6 +150,11 @@ impl CheckRequest<'_> {
             _ => {}
         }
         self.descriptors.iter().enumerate().try_for_each(|(index, descriptor)| descriptor.validate(index))
+    }
+
+    /// Every descriptor, with its weight.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&Descriptor<'a>, u64)> {
+        self.descriptors.iter().map(|descriptor| (descriptor, self.hits_of(descriptor)))
     }
 
     /// The weight of a descriptor: its own, else the call's, else 1. Nothing, if it gives back nobody knows how much.

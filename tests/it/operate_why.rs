@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tollgate::engine::{
     AuditQuery, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, ExplainCall,
-    Foreseen, Mistake, Operate, Reason, Ruling, SetBreaker, Setting, TierFrom, TopOf, Who,
+    Foreseen, Hold, Mistake, Operate, Reason, ReserveRequest, Ruling, SetBreaker, Setting, SubjectOf,
+    TierFrom, TopOf, Who,
 };
 use tollgate::limits::{LimitsHandle, Number};
 use tollgate::store::Store;
@@ -20,6 +21,7 @@ promises!(of [memory, redis]: {
     a_refusal_is_told_by_the_id_of_its_call,
     of_many_refusals_the_last_are_known,
     who_asks_the_most_is_known,
+    who_reserves_the_most_is_known,
 });
 
 const FILE: &str = "
@@ -179,4 +181,22 @@ async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
     assert!(top("all", 2).consumers.is_empty(), "that is everybody");
     let error = shop.0.top(TopOf { domain: None, limit: b"apo", most: None }).unwrap_err();
     assert_eq!(error.mistake(), Mistake::Unknown);
+}
+
+async fn who_reserves_the_most_is_known<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    for _ in 0..512 {
+        let subject = SubjectOf { domain: b"shop", entries: entries("limit=api user=ann").collect() };
+        let request = ReserveRequest { subject, ..ReserveRequest::default() };
+        drop(shop.0.reserve(request).await.unwrap());
+        // What ends is nobody's ask.
+        assert_eq!(shop.call("limit=api user=eve reserve=10").await, Code::Ok);
+        shop.call("limit=api user=bob hold=unknown").await;
+    }
+    let told = shop.0.top(TopOf { domain: None, limit: b"api", most: None }).unwrap();
+    let known = told.consumers.iter().map(|consumer| (&*consumer.subject[0].value, consumer.hits));
+    let mut known: Vec<_> = known.collect();
+    known.sort_unstable();
+    // Of 1,536 calls six are looked at, two of each.
+    assert_eq!(known, [(&b"ann"[..], 512), (b"eve", 512)]);
 }

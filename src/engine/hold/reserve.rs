@@ -8,7 +8,7 @@ use crate::clock::Micros;
 use crate::engine::breaker::trip;
 use crate::engine::decision::Code;
 use crate::engine::insist::{Closing, Insistence};
-use crate::engine::native::{Part, Plan, Settled, about, refused_by};
+use crate::engine::native::{Part, Plan, Settled, about, refused_by, sample};
 use crate::engine::request::Descriptor;
 use crate::engine::unclaimed::Unclaimed;
 use crate::engine::usage::Object;
@@ -88,6 +88,10 @@ pub(super) async fn reserve<S: Store>(
     }
     let reached = plan.stop(domain, &mut reserved.answer);
     if !matches!(reserved.hold, Hold::Replayed(_)) {
+        if engine.sampler.takes_this() {
+            let call = (&asked.descriptor, asked.estimate.hits);
+            sample(engine, domain, std::iter::once(call), reserved.answer.at);
+        }
         tell(engine, domain, &plan, &reserved, terms).await;
         trip(engine, domain, reserved.answer.at, &reached).await;
         write_down(engine, &plan, &reserved, terms, |line| told::asked(line, &usage, &rules.prices, now));

@@ -15,18 +15,17 @@ use super::plan::Plan;
 use super::reading::{Reading, sent};
 use super::select::{Reached, Selection};
 
-/// Counts who asks `request`, as one of many calls.
+/// Counts who asks by these descriptors, each of so many hits, as one of many calls.
 #[cold]
 #[inline(never)]
-pub(super) fn sample<S: Store>(
+pub(in crate::engine) fn sample<'d, 'e: 'd, S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
-    request: &CheckRequest<'_>,
+    asked: impl Iterator<Item = (&'d Descriptor<'e>, u64)>,
     at: Timestamp,
 ) {
     let secret = engine.store.key_secret();
-    for descriptor in &request.descriptors {
-        let hits = request.hits_of(descriptor);
+    for (descriptor, hits) in asked {
         if hits > 0 && descriptor.direction == Direction::Charge {
             count(engine, domain, (descriptor, hits), secret, at);
         }

@@ -33,6 +33,7 @@ use crate::limits::{NativeDomain, RuleSet};
 use crate::store::Store;
 
 use super::plan::Plan;
+use super::sample::sample;
 pub(in crate::engine) use bill::Bill;
 use role::Role;
 
@@ -57,6 +58,11 @@ pub(super) async fn check<S: Store>(
     let over = end::end(engine, rules, domain, request, &roles).await;
     let mut decision = begin::begin(engine, rules, domain, request, &roles).await;
     end::tell(&mut decision, &over);
+    if engine.sampler.takes_this() {
+        let asked = request.asked().zip(&roles);
+        let begins = asked.filter_map(|(asked, role)| (!matches!(role, Role::Ends { .. })).then_some(asked));
+        sample(engine, domain, begins, engine.store.now());
+    }
     decision
 }
 

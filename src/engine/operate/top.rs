@@ -51,7 +51,7 @@ pub struct SubjectPart {
 pub struct Consumer {
     /// Who it is, as calls bring it.
     pub subject: Vec<SubjectPart>,
-    /// How much it asks for, about: hits; of tokens and money, calls that ask whether any is left.
+    /// How much it asks for, about: hits; of tokens and money, calls that ask whether any is left, or for some to be held.
     pub hits: u64,
     /// By how many that may be too many, beside what sampling misses.
     pub over_by: u64,
