@@ -57,6 +57,7 @@ mod native;
 mod openapi;
 mod operate_changes;
 mod operate_import;
+mod operate_million;
 mod operate_reset;
 mod operate_reset_all;
 mod operate_tiers;

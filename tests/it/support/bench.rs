@@ -65,6 +65,34 @@ impl Bench<RedisStore> {
     }
 }
 
+impl Bench<RedisStore> {
+    /// How many keys the server has looked up so far, whether there or not.
+    pub(crate) fn looked_up(&self) -> u64 {
+        let server = self.server.as_ref().expect("it was started on one");
+        let told: String = redis::cmd("INFO").arg("stats").query(&mut server.connection()).unwrap();
+        let counts = ["keyspace_hits:", "keyspace_misses:"];
+        let count = |line: &str| counts.iter().find_map(|name| line.strip_prefix(name)?.parse::<u64>().ok());
+        told.lines().filter_map(count).sum()
+    }
+
+    /// Fills the server with as many counters of others, each named and valued as one of a sliding window is.
+    pub(crate) fn fill(&self, others: u64) {
+        const AT_ONCE: u64 = 50_000;
+        let server = self.server.as_ref().expect("it was started on one");
+        let script = "for user = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+            local name = string.format('%08x%08x', user * 2654435761 % 4294967296, user)
+            redis.call('SET', 'tollgate:{' .. name .. '}:' .. name .. name, string.rep('c', 21))
+        end";
+        let mut connection = server.connection();
+        for first in (0..others).step_by(usize::try_from(AT_ONCE).expect("it is small")) {
+            let fill = redis::cmd("EVAL").arg(script).arg(0).arg(first).arg(first + AT_ONCE - 1).to_owned();
+            fill.exec(&mut connection).unwrap();
+        }
+        let size: u64 = redis::cmd("DBSIZE").query(&mut connection).unwrap();
+        assert!(size >= others, "{size}");
+    }
+}
+
 impl<S> Bench<S> {
     /// Lets so much time go by.
     pub(crate) fn pass(&self, seconds: u64) {

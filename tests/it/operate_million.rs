@@ -1,0 +1,193 @@
+//! A million others change nothing in what it takes to look at one user: the same commands, the same keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tollgate::algorithm::{Op, Rule};
+use tollgate::clock::{Clock, Micros};
+use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Operate, ResetSubject, Who};
+use tollgate::limits::{CounterKey, LimitsHandle, Number, OnError, Unit, Window};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::redis::{RedisSettings, RedisStore};
+use tollgate::store::{
+    self, Admission, Answer, Binding, Call, Charge, FreedBy, Lanes as _, Mark, Store, StoreError,
+};
+
+use crate::operate_usage::entries;
+use crate::support::admins::{ann, journal};
+use crate::support::bench::Bench;
+use crate::support::embedded::rules;
+use crate::support::redis::RedisServer;
+use crate::support::tools::Tool;
+
+const OTHERS: u64 = 1_000_000;
+
+/// Thirty limits of one user, of every kind, on tiers.
+fn file() -> String {
+    let windows = ["5/15m", "month", "3/day", "10/1s burst 20", "50 total", "10 concurrent", "9/1h fixed"];
+    let limit = |number: usize| format!("      limit{number}: {}\n", windows[number % windows.len()]);
+    let limits: String = (0..30).map(limit).collect();
+    let tier = |name: &str, month: u64| {
+        let months: Vec<String> = (0..30)
+            .filter(|number| number % 7 == 1)
+            .map(|number| format!("limit{number}: {month}"))
+            .collect();
+        format!("      {name}: {{{}}}\n", months.join(", "))
+    };
+    let tiers = tier("free", 3) + &tier("pro", 50);
+    format!(
+        "domains:\n  shop:\n    per: user\n    tier: {{default: free}}\n    limits:\n{limits}    tiers:\n{tiers}"
+    )
+}
+
+struct Shop<S>(Arc<Engine<S>>);
+
+impl<S: Store> Shop<S> {
+    fn over(store: S) -> Self {
+        Self(Arc::new(Engine::new(LimitsHandle::new(rules(&file())), store, EngineSettings::default())))
+    }
+
+    async fn call(&self, user: &str, limit: usize) {
+        let pairs = format!("limit=limit{limit} user={user} tier=pro");
+        let descriptor = Descriptor { entries: entries(&pairs).collect(), ..Descriptor::default() };
+        let descriptors = [descriptor].into_iter().collect();
+        self.0.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
+    }
+
+    /// Ten users who called, whose tier is written down.
+    async fn with_ten(self) -> Self {
+        self.0.write_tiers(usize::MAX).await;
+        for user in 0..10 {
+            for limit in 0..30 {
+                self.call(&format!("u{user}"), limit).await;
+            }
+        }
+        assert_eq!(self.0.write_tiers(usize::MAX).await, 10);
+        self
+    }
+
+    async fn look(&self) {
+        let who = Who { domain: None, entries: entries("user=u7").collect() };
+        let usage = self.0.usage_of(who).await.unwrap();
+        assert_eq!((&*usage.tier, usage.limits.len()), ("pro", 30));
+        let used = usage.limits.iter().filter(|limit| limit.standing.used + limit.standing.held > 0).count();
+        assert_eq!(used, 30);
+    }
+}
+
+/// What of the commands a look at one user takes, and how many keys were looked up by it.
+async fn taken(bench: &Bench<RedisStore>, shop: &Shop<Arc<RedisStore>>) -> (BTreeMap<String, u64>, u64) {
+    let (before, looked_up) = (bench.commands(), bench.looked_up());
+    shop.look().await;
+    let (after, looked_up_then) = (bench.commands(), bench.looked_up());
+    // The connections are looked after all the time.
+    let is_of_the_look = |name: &str| !["ping", "info", "config|get", "client|setinfo"].contains(&name);
+    let grown = after.into_iter().filter(|(name, _)| is_of_the_look(name)).filter_map(|(name, calls)| {
+        let more = calls - before.get(&name).copied().unwrap_or(0);
+        (more > 0).then_some((name, more))
+    });
+    (grown.collect(), looked_up_then - looked_up)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_one_takes_as_much_of_redis_whoever_else_there_is() {
+    let bench = Bench::<RedisStore>::redis().await;
+    let shop = Shop::over(bench.store.clone()).with_ten().await;
+    let among_ten = taken(&bench, &shop).await;
+    let (commands, looked_up) = &among_ten;
+    assert_eq!(commands["evalsha"], 1, "{commands:?}");
+    assert!(*looked_up >= 30, "{looked_up}");
+    assert!(commands.keys().all(|name| !name.contains("scan") && name != "keys"), "{commands:?}");
+    bench.fill(OTHERS);
+    assert_eq!(taken(&bench, &shop).await, among_ten);
+}
+
+/// Counts what is asked of it by operators.
+struct Counted {
+    store: MemoryStore,
+    steps: AtomicUsize,
+    reads: AtomicUsize,
+}
+
+impl store::Layer for Counted {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.reads.fetch_add(call.charges.len() + mark.iter().count(), Ordering::Relaxed);
+        self.store.oversee(call, mark).await
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_one_takes_as_many_reads_of_memory_whoever_else_there_is() {
+    let bench = Bench::memory().await;
+    let settings = MemorySettings { max_keys: 2_000_000 };
+    let store = MemoryStore::new(settings, bench.clock.clone(), bench.store.key_secret());
+    let store = Arc::new(Counted { store, steps: AtomicUsize::new(0), reads: AtomicUsize::new(0) });
+    let shop = Shop::over(store.clone()).with_ten().await;
+    let taken = async || {
+        shop.look().await;
+        (store.steps.swap(0, Ordering::Relaxed), store.reads.swap(0, Ordering::Relaxed))
+    };
+    let among_ten = taken().await;
+    assert_eq!(among_ten.0, 1);
+    assert!(among_ten.1 < 2 * 30 + 2, "each limit by both its numbers, and the tier: {among_ten:?}");
+    let hour = Window::Sliding { length: Micros::from_secs(3600) };
+    let keys = (1..=u128::from(OTHERS)).map(|user| {
+        let id = user.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).rotate_left(61);
+        CounterKey { tag: 0, id }
+    });
+    for key in keys {
+        let charge = Charge {
+            key,
+            overflow: 0,
+            rule: Rule { window: &hour, number: Number::AtMost(9) },
+            op: Op::Take { room: 1, charge: 1 },
+            binding: Binding::Enforced,
+            on_error: OnError::Deny,
+            freed_by: FreedBy::Time,
+            unit: Unit::Hits,
+            memo: 0,
+        };
+        store.store.charge_now(Call { charges: &[charge], admission: Admission::AllOrNone, expenses: &[] });
+        if key.id % 4 == 0 {
+            store.mark(&[Mark { key, value: 1 }]).await.unwrap();
+        }
+    }
+    assert!(store.store.len() > 1_000_000);
+    assert_eq!(taken().await, among_ten);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_ask_may_take_longer_than_a_decision() {
+    let server = RedisServer::start(Tool::Redis);
+    let settings = RedisSettings { op_timeout: Duration::from_micros(1), ..server.settings() };
+    let store = Arc::new(RedisStore::start(settings, Clock::System).unwrap());
+    store.tried().await;
+    let limits: String = (0..30).map(|number| format!("      limit{number}: 9/month\n")).collect();
+    let file = format!("domains:\n  shop:\n    per: user\n    limits:\n{limits}");
+    let engine = Engine::new(LimitsHandle::new(rules(&file)), store.clone(), EngineSettings::default());
+    let engine = Arc::new(engine.recording(journal()));
+    let who = || Who { domain: None, entries: entries("user=u").collect() };
+    let usage = engine.usage_of(who()).await.unwrap();
+    assert_eq!(usage.limits.len(), 30);
+    let reset =
+        engine.reset(&ann(), ResetSubject { who: who(), limits: Vec::new(), reason: "" }).await.unwrap();
+    assert_eq!(reset.before.len(), 30);
+    let took: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
+    println!(
+        "{}",
+        took.lines().filter(|line| line.contains("evalsha") || line.contains("_get:")).collect::<String>()
+    );
+}
