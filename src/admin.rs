@@ -6,6 +6,7 @@
 
 mod answer;
 mod audit;
+mod body;
 mod breaker;
 mod door;
 mod limits;

@@ -1,13 +1,7 @@
-//! What REST reads and writes alike: bodies, problems, amounts.
-//!
-//! A body is one JSON object of 64 KiB at most, read within 10 s, and said to be JSON: without that, any page in an
-//! operator's browser could send it.
+//! What REST reads and writes alike: fields, problems, amounts.
 
-use std::time::Duration;
-
-use axum::body::{Body, to_bytes};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -16,11 +10,6 @@ use crate::money::{NANOS_PER_DOLLAR, NanoUsd};
 use crate::transport::problem::Problem;
 
 pub(super) const JSON: &str = "application/json";
-
-/// The largest body.
-const MOST_BYTES: usize = 64 * 1024;
-/// How long it may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -45,7 +34,8 @@ impl NoAnswer {
         Problem::invalid(text).into()
     }
 
-    fn with(status: StatusCode, text: impl std::fmt::Display) -> Self {
+    /// The same, with a status of its own.
+    pub(super) fn with(status: StatusCode, text: impl std::fmt::Display) -> Self {
         Self { status, problem: Problem::invalid(text) }
     }
 }
@@ -71,30 +61,6 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     call: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, NoAnswer> {
     Ok(tokio::spawn(call).await.unwrap_or_else(|_| Err(Problem::broken()))?)
-}
-
-/// The object in a body. An empty body is an empty object.
-pub(super) async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, NoAnswer> {
-    if headers.get(CONTENT_TYPE).is_none_or(|sent| !is_json(sent.as_bytes())) {
-        let text = format!("content-type: must be {JSON}");
-        return Err(NoAnswer::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
-    }
-    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MOST_BYTES)).await.map_err(|_| {
-        NoAnswer::with(StatusCode::REQUEST_TIMEOUT, format!("the body: took longer than {PATIENCE:?}"))
-    })?;
-    let bytes = read.map_err(|_| {
-        let text = format!("the body: broke off, or has more than {MOST_BYTES} bytes");
-        NoAnswer::with(StatusCode::PAYLOAD_TOO_LARGE, text)
-    })?;
-    if bytes.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_slice(&bytes).map_err(|error| NoAnswer::invalid(format!("the body: {error}")))
-}
-
-fn is_json(sent: &[u8]) -> bool {
-    let kind = sent.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
 }
 
 /// The text in the field `name`, if there is one.

@@ -5,11 +5,10 @@
 //! as RFC 3339, money in dollars as text, and nothing where there is nothing to tell.
 
 use axum::Extension;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, State as Shared};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::audit::Actor;
@@ -18,15 +17,12 @@ use crate::engine::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, Operate,
 use crate::limits::{BreakerState, Entry, Number, Unit};
 use crate::money::NanoUsd;
 use crate::transport::grpc::admin::warning;
+use crate::transport::problem::Problem;
 
 use super::Data;
+use super::answer::{self, NoAnswer, respond, to_the_end};
+use super::body::{SMALL, object};
 use super::query::pairs;
-
-const JSON: &str = "application/json";
-
-/// What a body has to look like.
-const SHAPE: &str = "the body must be {\"open\": true or false, \"reason\": \"...\"}, \
-    and beside false may say \"clear\": true to forget what is used of the limit";
 
 /// Which breaker a query means, beside the name of its limit.
 struct Query {
@@ -40,23 +36,18 @@ pub(super) async fn set<I: Operate>(
     Path(limit): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
-    // Without this, any page in the operator's browser could send it.
-    if headers.get(CONTENT_TYPE).is_none_or(|sent| !sent.as_bytes().starts_with(JSON.as_bytes())) {
-        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("content-type: must be {JSON}"));
-    }
-    let Some((to, reason)) = read(&body) else { return problem(StatusCode::BAD_REQUEST, SHAPE) };
-    let query = Query::of(&uri);
-    // What is on the record is also done, even if its caller does not wait for it.
-    let set = tokio::spawn(async move {
-        let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
-        data.inspect.set_breaker(&actor, request).await
-    });
-    match set.await {
-        Ok(set) => answer(set.map(|set| was(&set, to))),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the call broke off"),
-    }
+    let asked = async {
+        let (to, reason) = read(object(&headers, body, SMALL).await?)?;
+        to_the_end(async move {
+            let query = Query::of(&uri);
+            let request = SetBreaker { which: query.breaker(&limit), to, reason: &reason };
+            data.inspect.set_breaker(&actor, request).await.map(|set| was(&set, to)).map_err(problem)
+        })
+        .await
+    };
+    respond(asked.await)
 }
 
 pub(super) async fn get<I: Operate>(
@@ -65,16 +56,18 @@ pub(super) async fn get<I: Operate>(
     uri: Uri,
 ) -> Response {
     let query = Query::of(&uri);
-    answer(data.inspect.breaker(query.breaker(&limit)).await.map(|status| is(&status)))
+    let told = data.inspect.breaker(query.breaker(&limit)).await;
+    respond(told.map(|status| is(&status)).map_err(|error| problem(error).into()))
 }
 
 pub(super) async fn list<I: Operate>(Shared(data): Shared<Data<I>>, uri: Uri) -> Response {
     let query = Query::of(&uri);
     if let Some((name, _)) = query.subject.first() {
-        return problem(StatusCode::BAD_REQUEST, &format!("{name}: only domain is read here"));
+        return respond(Err(NoAnswer::invalid(format!("{name}: only domain is read here"))));
     }
     let told = data.inspect.breakers(query.domain.as_deref()).await;
-    answer(told.map(|all| json!({"breakers": all.iter().map(is).collect::<Vec<_>>()})))
+    let told = told.map(|all| json!({"breakers": all.iter().map(is).collect::<Vec<_>>()}));
+    respond(told.map_err(|error| problem(error).into()))
 }
 
 impl Query {
@@ -91,18 +84,26 @@ impl Query {
 }
 
 /// What the breaker is to be, and why.
-fn read(body: &[u8]) -> Option<(Setting, String)> {
-    let mut asked: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let (open, reason) = (asked.remove("open")?.as_bool()?, asked.remove("reason")?);
-    let clear = asked.remove("clear").map_or(Some(false), |clear| clear.as_bool())?;
+fn read(mut fields: Map<String, Value>) -> Result<(Setting, String), NoAnswer> {
+    let open = flag(&mut fields, "open")?.ok_or_else(|| NoAnswer::invalid("open: must be given"))?;
+    let clear = flag(&mut fields, "clear")?.unwrap_or_default();
+    let reason = answer::text(&mut fields, "reason")?.unwrap_or_default();
+    answer::no_more(&fields, "open, clear and reason")?;
     let to = match (open, clear) {
         (true, false) => Setting::Open,
         (false, false) => Setting::Closed,
         (false, true) => Setting::Cleared,
-        (true, true) => return None,
+        (true, true) => return Err(NoAnswer::invalid("clear: only a breaker that is closed is cleared")),
     };
-    asked.is_empty().then_some(())?;
-    Some((to, reason.as_str()?.to_owned()))
+    Ok((to, reason))
+}
+
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<Option<bool>, NoAnswer> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(other) => Err(NoAnswer::invalid(format!("{name}: must be true or false, and is {other}"))),
+    }
 }
 
 /// How a breaker is.
@@ -150,30 +151,11 @@ fn tell_standing(status: &BreakerStatus, told: &mut Map<String, Value>) {
     }
 }
 
-fn answer(told: Result<Value, BreakerError>) -> Response {
-    match told {
-        Ok(told) => ([(CONTENT_TYPE, JSON)], format!("{told}\n")).into_response(),
-        Err(error) => problem(status(&error), &in_words(&error)),
-    }
-}
-
 /// What is wrong, and where in the request it is put right.
-fn in_words(error: &BreakerError) -> String {
-    let BreakerError::NoSubject(subjects) = error else { return error.to_string() };
+fn problem(error: BreakerError) -> Problem {
+    let BreakerError::NoSubject(subjects) = &error else { return error.into() };
     // Of alternatives, such as `user|ip`, the first.
     let pair = |part: &str| format!("{}=…", part.split('|').next().unwrap_or(part));
     let pairs: Vec<String> = subjects.split('+').map(pair).collect();
-    format!("{error}, as in ?{}", pairs.join("&"))
-}
-
-fn status(error: &BreakerError) -> StatusCode {
-    match error {
-        BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => StatusCode::NOT_FOUND,
-        BreakerError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_REQUEST,
-    }
-}
-
-fn problem(status: StatusCode, text: &str) -> Response {
-    (status, format!("{text}\n")).into_response()
+    Problem::invalid(format!("{error}, as in ?{}", pairs.join("&")))
 }

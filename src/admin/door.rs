@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -98,10 +98,26 @@ async fn look(State(gate): State<Gate>, request: Request, next: Next) -> Respons
         None if holds_token(target(request.uri())) => {
             refused(&admit(&gate, &request).err().unwrap_or(Refusal::InUrl))
         }
-        None => next.run(request).await,
+        None => told(next.run(request).await),
     };
     answer.headers_mut().insert(NOSNIFF.0, NOSNIFF.1.parse().expect("a word"));
     answer
+}
+
+/// What is answered where no route has said anything.
+fn told(answer: Response) -> Response {
+    let (code, text) = match answer.status() {
+        StatusCode::NOT_FOUND => ("NOT_FOUND", "there is no such route; GET / lists them"),
+        StatusCode::METHOD_NOT_ALLOWED => ("UNIMPLEMENTED", "the route has no such method"),
+        _ => return answer,
+    };
+    if answer.headers().contains_key(CONTENT_TYPE) {
+        return answer;
+    }
+    let (head, _) = answer.into_parts();
+    let mut told = problem(head.status, code, text);
+    told.headers_mut().extend(head.headers.into_iter().filter(|(name, _)| name.as_ref() == Some(&ALLOW)));
+    told
 }
 
 fn admit(gate: &Gate, request: &Request) -> Result<Actor, Refusal> {

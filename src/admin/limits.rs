@@ -21,6 +21,7 @@ use crate::transport::problem::Problem;
 
 use super::Data;
 use super::answer::{self, Answer, NoAnswer, respond, to_the_end};
+use super::body::{SMALL, object};
 use super::query::pairs;
 use form::{Sent, Wanted};
 
@@ -122,7 +123,7 @@ pub(super) async fn update<I: Operate>(
 ) -> Response {
     let asked = async {
         let domain = only_domain(&uri)?;
-        let wanted = Wanted::read(answer::object(&headers, body).await?)?;
+        let wanted = Wanted::read(object(&headers, body, SMALL).await?)?;
         to_the_end(async move { updated(&data, &actor, domain.as_deref(), &tier, &limit, &wanted).await })
             .await
     };

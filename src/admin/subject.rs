@@ -20,6 +20,7 @@ use crate::transport::problem::Problem;
 
 use super::Data;
 use super::answer::{self, Answer, NoAnswer, respond, to_the_end};
+use super::body::{SMALL, object};
 use super::limits::unit;
 use super::query::{last_segment, pairs};
 
@@ -61,7 +62,7 @@ pub(super) async fn reset<I: Operate>(
     body: Body,
 ) -> Response {
     let asked = async {
-        let (limits, reason) = read(answer::object(&headers, body).await?)?;
+        let (limits, reason) = read(object(&headers, body, SMALL).await?)?;
         let named = Named::of(&uri)?;
         if named.who().is_all() {
             let tried = || data.inspect.attempt(&Tried { who: named.who(), ..Tried::default() });

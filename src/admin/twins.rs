@@ -14,7 +14,8 @@ use crate::engine::Operate;
 use crate::transport::grpc::admin::{AdminCalls, Twin};
 
 use super::Data;
-use super::answer::{JSON, NoAnswer, object, to_the_end};
+use super::answer::{JSON, NoAnswer, to_the_end};
+use super::body::{LARGE, SMALL, object};
 use super::query::pairs;
 
 /// Answers `twin` by the fields in the query.
@@ -39,7 +40,8 @@ pub(super) async fn write<I: Operate>(
     body: Body,
 ) -> Response {
     let asked = async {
-        let mut fields = object(&headers, body).await?;
+        let most = if twin == Twin::ImportUsage { LARGE } else { SMALL };
+        let mut fields = object(&headers, body, most).await?;
         let more = path.into_iter().map(|(name, value)| (name, Value::from(value)));
         for (name, value) in more.chain(in_query(&uri)?) {
             if fields.insert(name.clone(), value).is_some() {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admin_changes;
+mod admin_forms;
 mod admin_gone;
 mod admin_instances;
 mod admin_routes;

@@ -3,12 +3,12 @@
 use crate::audit::{Asked, Head, Record};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
-use crate::limits::{Entry, SubjectId};
+use crate::limits::{Entry, NativeDomain, SubjectId};
 use crate::store::Store;
 
-use super::error::OperateError;
+use super::error::{Near, OperateError};
 use super::record::journal;
-use super::who::{check_value, domain, natives, secret, subject_of};
+use super::who::{check_value, domain, natives, secret, subject_keys, subject_of};
 
 /// The most records of a page.
 const MOST_RECORDS: usize = 1000;
@@ -57,6 +57,10 @@ pub(super) async fn audit<S: Store>(
         most: query.most.unwrap_or(RECORDS).clamp(1, MOST_RECORDS),
     };
     let page = journal.records(&asked).await.map_err(|error| OperateError::Unread(error.to_string()))?;
+    if page.records.is_empty() && page.next.is_none() && asked.page.is_none() {
+        // Of a domain that is gone there may be records; of one that never was there are none.
+        query.domain.map(|_| domain(&engine.limits.load(), query.domain).map(|_| ())).transpose()?;
+    }
     let next = page.next.map(|place| place.to_string());
     Ok(AuditPage { records: page.records, next, head: journal.head() })
 }
@@ -70,10 +74,20 @@ fn whom<S: Store>(
     let rules = engine.limits.load();
     let domain = match name {
         Some(_) => domain(&rules, name)?,
-        None => *natives(&rules).first().ok_or(OperateError::NothingToOperate)?,
+        None => {
+            let natives = natives(&rules);
+            let reads =
+                |domain: &&&NativeDomain| subject_keys(domain).iter().any(|key| key.as_bytes() == entry.key);
+            *natives.iter().find(reads).or(natives.first()).ok_or(OperateError::NothingToOperate)?
+        }
     };
     check_value(entry)?;
-    subject_of(domain, entry, secret(engine)?).ok_or(OperateError::SeveralSubjects)
+    let subject = subject_of(domain, entry, secret(engine)?).ok_or(OperateError::SeveralSubjects)?;
+    let keys = subject_keys(domain);
+    if !keys.contains(&&*subject.key) {
+        return Err(OperateError::UnreadEntry(Near::of(entry.key, keys.into_iter())));
+    }
+    Ok(subject)
 }
 
 fn place(page: &[u8]) -> Result<Option<u64>, OperateError> {

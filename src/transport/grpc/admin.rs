@@ -2,6 +2,7 @@
 //!
 //! Wire ⇄ engine, and nothing else. Who asks is known by then, as an [`Actor`] in the extensions of the request.
 
+mod blame;
 mod calls;
 mod json;
 mod read;

@@ -183,6 +183,9 @@ impl<I: Operate> AdminCalls<I> {
         message: wire::TopConsumersRequest,
     ) -> Answer<wire::TopConsumersResponse> {
         self.gate.permit(&actor, Action::TopConsumers)?;
+        if message.limit.is_empty() {
+            return Err(Problem::invalid("limit: must be given"));
+        }
         let of = TopOf {
             domain: optional(&message.domain),
             limit: message.limit.as_bytes(),

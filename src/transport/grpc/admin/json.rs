@@ -6,9 +6,7 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MethodDescriptor, ServiceDescriptor,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Map, Value};
 
 use crate::audit::Actor;
@@ -17,7 +15,7 @@ use crate::transport::problem::Problem;
 
 use super::super::ADMIN_DESCRIPTORS;
 use super::super::proto::tollgate::v1::admin_service_server::SERVICE_NAME;
-use super::AdminCalls;
+use super::{AdminCalls, blame};
 
 /// A method that has a route of HTTP with the same fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +74,7 @@ impl<I: Operate> AdminCalls<I> {
 }
 
 fn read<M: Message + Default>(shape: &MethodDescriptor, fields: Map<String, Value>) -> Result<M, Problem> {
-    let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let message = DynamicMessage::deserialize_with_options(shape.input(), Value::Object(fields), &options)
-        .map_err(Problem::invalid)?;
+    let message = blame::read(&shape.input(), fields).map_err(Problem::invalid)?;
     Ok(M::decode(&*message.encode_to_vec()).expect("both are compiled from the same file"))
 }
 
