@@ -185,9 +185,4 @@ async fn what_operators_ask_may_take_longer_than_a_decision() {
     let reset =
         engine.reset(&ann(), ResetSubject { who: who(), limits: Vec::new(), reason: "" }).await.unwrap();
     assert_eq!(reset.before.len(), 30);
-    let took: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
-    println!(
-        "{}",
-        took.lines().filter(|line| line.contains("evalsha") || line.contains("_get:")).collect::<String>()
-    );
 }
