@@ -6,13 +6,15 @@ mod deciding;
 #[path = "../targets/empty.rs"]
 mod empty;
 
-use deciding::{Deciding, LIMITS};
+use deciding::{CALL, Deciding, LIMITS};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["empty"] => empty::serve(tokio::runtime::Builder::new_multi_thread()),
-        ["decide", calls] => Deciding::new(LIMITS, 100).decide(calls.parse().expect("a number of calls")),
+        ["decide", calls] => {
+            Deciding::new(LIMITS, CALL, 100).decide(calls.parse().expect("a number of calls"))
+        }
         _ => {}
     }
 }

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use crate::callgrind::{of_a_step, valgrind};
 use crate::cpu;
-use crate::deciding::{Deciding, LIMITS};
+use crate::deciding::{CALL, Deciding, Entries, LIMITS};
 use crate::rounds::{Figure, interleave};
 use crate::server::{beside, program};
 use crate::table::{Bound, Row};
@@ -11,10 +12,16 @@ use crate::table::{Bound, Row};
 const USERS: usize = 10_000;
 const CALLS: usize = 200_000;
 const ROUNDS: usize = 7;
+/// The same limit in a domain of four tiers.
+const TIERED: &str = "domains: {bench: {per: user, tier: {from: tier, default: free}, limits: {calls: 1000/1m}, \
+                      tiers: {guest: {calls: 60}, free: {}, pro: {calls: 5000}, max: {calls: -1}}, \
+                      routes: {/v1/chat: calls}}}";
+/// A call that names its tier.
+const ON_TIER: Entries = &[("path", "/v1/chat"), ("tier", "free")];
 
 /// T3, time and allocations.
 pub(crate) fn rows() -> Vec<Row> {
-    let mut deciding = Deciding::new(LIMITS, USERS);
+    let mut deciding = Deciding::new(LIMITS, CALL, USERS);
     deciding.decide(2 * USERS);
     let mut step = || {
         let before = cpu::of_thread();
@@ -24,7 +31,28 @@ pub(crate) fn rows() -> Vec<Row> {
     let [times] = interleave(ROUNDS, [&mut step]);
     let what = "match, hash, decide and count, one descriptor, CPU in process";
     let time = Row::new("T3", what, Bound::AtMost(1.0), &Figure::of(times), " µs");
-    vec![time, allocations()]
+    let mut rows = vec![time, allocations()];
+    rows.extend([("", "plain"), (" in a domain of tiers", "tiered")].map(instructions));
+    rows
+}
+
+/// Counted by valgrind, of a decision `of` such limits, which the role calls `by`.
+fn instructions((of, by): (&str, &str)) -> Row {
+    let what = format!("instructions of the same{of}");
+    match valgrind() {
+        Some(valgrind) => {
+            let count = of_a_step(&valgrind, &["decide", by], [USERS + 1_000, USERS + 3_000]);
+            Row::new("T3", what, Bound::None, &Figure::of([count]), "")
+        }
+        None => Row::not_measured("T3", what, "valgrind is not there"),
+    }
+}
+
+/// The role that decides so many calls in a plain domain, or in one of tiers.
+pub(crate) fn decide(arguments: &[String]) {
+    let [by, steps] = arguments else { panic!("which domain, and steps: {arguments:?}") };
+    let (limits, entries) = if by == "tiered" { (TIERED, ON_TIER) } else { (LIMITS, CALL) };
+    Deciding::new(limits, entries, USERS).decide(steps.parse().expect("a number of steps"));
 }
 
 /// Counted by valgrind, as the slope between two runs: what is allocated at the start is in both.

@@ -37,6 +37,9 @@ const HOUR: Window = Window::Sliding { length: Micros::from_secs(3600) };
 const LIFE: Life =
     Life { ttl: Micros::from_secs(300), max_age: Micros::from_secs(3600), keep: Micros::from_secs(3600) };
 
+/// After so long they are forgotten with the next call, however time runs.
+const FORGOTTEN_AFTER: Micros = Micros::from_secs(2 * 3600);
+
 /// Reservations of so many limits each.
 struct Turn {
     windows: [Window; 2],
@@ -97,9 +100,20 @@ fn name(number: usize) -> CounterKey {
     key(usize::MAX / 2 + number)
 }
 
+/// What becomes of earlier reservations while others are measured.
+#[derive(Clone, Copy)]
+enum Earlier {
+    /// All are kept, as within the first day of a program: its memory grows with each that comes.
+    Kept,
+    /// As many are forgotten as come, as ever after.
+    Forgotten,
+}
+
 /// T14.
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = [1, 5].into_iter().flat_map(embedded).collect();
+    let both = |limits| [Earlier::Kept, Earlier::Forgotten].map(|earlier| (limits, earlier));
+    let cases = [1, 5].into_iter().flat_map(both);
+    let mut rows: Vec<Row> = cases.flat_map(|(limits, earlier)| embedded(limits, earlier)).collect();
     rows.extend([1, 5].into_iter().flat_map(instructions));
     if Redis::start().is_none() {
         rows.push(Row::not_measured(
@@ -118,9 +132,9 @@ fn row(act: &str, limits: usize, whose: &str, most: f64, spent: &[f64]) -> Row {
     Row::new("T14", what, Bound::AtMost(most), &Figure::of(spent.iter().copied()), " µs")
 }
 
-fn embedded(limits: usize) -> [Row; 2] {
+fn embedded(limits: usize, earlier: Earlier) -> [Row; 2] {
     let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
-    let store = MemoryStore::new(MemorySettings::default(), clock, KeySecret([1; 16]));
+    let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([1; 16]));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let turn = Turn::of(limits);
     let run = |reserves: Vec<usize>, settles: Vec<usize>| {
@@ -139,10 +153,20 @@ fn embedded(limits: usize) -> [Row; 2] {
     let mut settle = || {
         let spent = run(Vec::new(), turn.next(IN_MEMORY));
         turn.first.update(|first| first + IN_MEMORY);
+        if matches!(earlier, Earlier::Forgotten) {
+            clock.advance(FORGOTTEN_AFTER);
+        }
         spent
     };
+    let whose = match earlier {
+        Earlier::Kept => "the embedded store",
+        Earlier::Forgotten => {
+            // Until memory is used again.
+            (0..2).for_each(|_| _ = (reserve(), settle()));
+            "the embedded store that forgets as many"
+        }
+    };
     let [reserved, settled] = interleave(ROUNDS, [&mut reserve, &mut settle]);
-    let whose = "the embedded store";
     [row("reserve", limits, whose, 2.0, &reserved), row("settle", limits, whose, 2.0, &settled)]
 }
 

@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         Some("relay") => relay::serve(&arguments[1]),
         Some("bytes") => println!("{}", memory::measure(&arguments[1..])),
         Some("tally") => instructions::tally(&arguments[1]),
+        Some("decide") => decision::decide(&arguments[1..]),
         Some("hold") => holds::hold(&arguments[1..]),
         Some("gate") => return instructions::gate(),
         _ => {

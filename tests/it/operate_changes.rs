@@ -169,6 +169,13 @@ async fn nothing_is_set_for_a_subject_before_the_secret_of_the_store_is_known() 
     };
     assert_eq!((put().await, own().await), (unknown.clone(), unknown.clone()));
     assert_eq!(records().await.map(|_| ()), unknown);
+    let who = Who { domain: None, entries: entries("user=u").collect() };
+    let reset = engine.reset(&ann(), ResetSubject { who, limits: Vec::new(), reason: "" }).await;
+    assert_eq!(reset.map(|_| ()), unknown);
+    let rows = vec![ImportRow { subject: entries("user=u").collect(), limit: b"month", used: b"3" }];
+    let request = Import { domain: None, rows, mode: ImportMode::Done, reason: "" };
+    assert_eq!(engine.import(&ann(), request).await.map(|_| ()), unknown);
+    assert_eq!(engine.audit(AuditQuery::default()).await.unwrap().records, []);
     engine.update(&ann(), on_tier("free", "month", Change::Number(4))).await.unwrap();
     redis.restart();
     until_ready(engine.store()).await;

@@ -153,7 +153,7 @@ async fn one_wrong_row_keeps_all_from_being_set<S: Store>(bench: Bench<S>) {
             ("user=u", "month", "9007199254740992"),
             "used: '9007199254740992' is no number of units; write digits",
         ),
-        (("user=u", "spend", "x"), "usd: it is not a decimal number of dollars; write it as 5.00"),
+        (("user=u", "spend", "x"), "used: it is not a decimal number of dollars; write it as 5.00"),
         (
             ("user=u", "streams", "1"),
             "limit: 'streams' counts what goes on now, so there is nothing to import",

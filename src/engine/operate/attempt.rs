@@ -53,8 +53,9 @@ pub(in crate::engine) fn attempt<S: Store>(engine: &Engine<S>, tried: &Tried<'_>
         ("limit", tried.limit.as_ref().map(limit).unwrap_or_default()),
         ("limits", if limits.is_empty() { Json::Null } else { limits.into() }),
     ];
-    let subjects = |secret| whom(domain, &tried.who).subjects(domain, secret);
-    let subjects = engine.store.agreed_secret().map(subjects).unwrap_or_default();
+    // Under a secret that is not the store's own nobody would find whom it was about.
+    let secret = engine.store.agreed_secret();
+    let subjects = secret.map(|secret| whom(domain, &tried.who).subjects(domain, secret)).unwrap_or_default();
     let target = something(target_of(&subjects, more.into_iter().chain(beside)));
     Attempt { domain: Some(domain.name.clone()), target }
 }
@@ -62,8 +63,8 @@ pub(in crate::engine) fn attempt<S: Store>(engine: &Engine<S>, tried: &Tried<'_>
 /// Whom limits of `domain` are kept for among those who are named.
 fn whom<'a>(domain: &NativeDomain, who: &Who<'a>) -> Who<'a> {
     let keys = subject_keys(domain);
-    let is_key = |entry: &&Entry<'_>| keys.iter().any(|key| key.as_bytes() == entry.key);
-    Who { domain: who.domain, entries: who.entries.iter().filter(is_key).copied().collect() }
+    let is_key = |entry: &Entry<'_>| keys.iter().any(|key| key.as_bytes() == entry.key);
+    Who { domain: who.domain, entries: who.read().filter(is_key).collect() }
 }
 
 fn model(rules: &RuleSet, name: &[u8]) -> Json {

@@ -205,6 +205,9 @@ pub enum OperateError {
     /// No amount.
     #[error("used: '{0}' is no number of units; write digits")]
     Used(String),
+    /// No amount of dollars.
+    #[error("used: {0}")]
+    UsedDollars(InvalidDecimal),
     /// More hits than anything counts.
     #[error("hits: {0} is above the largest amount, 9007199254740991")]
     TooManyHits(u64),

@@ -17,7 +17,7 @@ use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, SubjectI
 use crate::store::{Charge, Store};
 
 use super::ask::ask;
-use super::error::{OperateError, check_reason, dollars, text};
+use super::error::{OperateError, check_reason, dollars_of, text};
 use super::record::{Deed, record_and_do, target_of};
 use super::tier::told;
 use super::usage::ONE_LEFT;
@@ -97,11 +97,11 @@ pub(super) async fn import<S: Store>(
     request: &Import<'_>,
 ) -> Result<Imported, OperateError> {
     check_reason(request.reason)?;
-    // What is recorded of subjects is to be found again.
-    secret(engine)?;
     if request.rows.len() > MOST_ROWS {
         return Err(OperateError::TooManyRows(request.rows.len(), MOST_ROWS));
     }
+    // No row is read under a secret that is not the store's own.
+    secret(engine)?;
     let rules = engine.limits.load();
     let domain = domain(&rules, request.domain)?;
     let read = read(engine, domain, &request.rows);
@@ -163,7 +163,7 @@ fn row<'r, S: Store>(
 /// So many units of what `limit` counts.
 fn units(limit: &Limit, used: &[u8]) -> Result<u64, OperateError> {
     if limit.unit == Unit::Money {
-        return dollars(used).map(|amount| amount.0);
+        return dollars_of(used).map(|amount| amount.0).map_err(OperateError::UsedDollars);
     }
     let read = || std::str::from_utf8(used).ok()?.parse().ok().filter(|units| *units <= MAX_AMOUNT);
     read().ok_or_else(|| OperateError::Used(text(used)))
