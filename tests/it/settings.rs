@@ -284,6 +284,29 @@ fn tokens_and_certificates_are_listed_with_commas_or_blanks_or_as_a_list() {
 }
 
 #[test]
+fn callers_that_are_left_empty_do_not_open_the_ports() {
+    let refused = |origin: &str| {
+        format!("{origin}: \"\" would let everybody call: write who may, or take it away if everybody may")
+    };
+    for name in ["TOLLGATE_CALLER_TOKENS", "TOLLGATE_CALLER_TOKENS_FILE", "TOLLGATE_CALLER_CERTIFICATES"] {
+        assert_eq!(said(&[&format!("{name}=")]), [refused(&format!("environment {name}"))]);
+    }
+    let (_folder, file) = settings_file("auth: {callers: {tokens: , tokens_file: ~}}");
+    let places = ["tokens", "tokens_file"].map(|place| refused(&format!("{file}: auth.callers.{place}")));
+    let mut found = resolve(&["limits.yaml", "--settings", &file], &[]).unwrap_err();
+    found.sort_unstable();
+    assert_eq!(found, places);
+    let digest = "ab".repeat(32);
+    let named =
+        with(&["TOLLGATE_CALLER_TOKENS_FILE=", &format!("TOLLGATE_CALLER_TOKENS=till:shop:{digest}")]);
+    assert!(named.calls.callers.is_some(), "another says who may");
+    let (_folder, file) = settings_file("auth: {callers: {tokens: []}}");
+    let nobody = resolve(&["limits.yaml", "--settings", &file], &[]).unwrap();
+    assert!(nobody.calls.callers.is_some_and(|callers| callers.is_empty()));
+    assert!(with(&["TOLLGATE_ADMIN_TOKENS="]).auth.is_empty(), "one is made then, and nobody else is let in");
+}
+
+#[test]
 fn files_are_named_by_environment_with_colons() {
     let settings = resolve(&[], &["TOLLGATE_FILES=/a.yaml:/b"]).unwrap();
     assert_eq!(settings.inputs.place, InputPlace::Files(vec!["/a.yaml".into(), "/b".into()]));
@@ -474,7 +497,8 @@ fn secrets_do_not_show_when_settings_are_printed() {
 fn env_example() -> String {
     let mut text = String::from(
         "# Every name that Tollgate reads from the environment, with its default. Flags beat TOLLGATE_*, which\n\
-         # beats the reference service's names, which beat the settings file. An empty value counts as unset.\n\
+         # beats the reference service's names, which beat the settings file. An empty value counts as unset,\n\
+         # but for those of auth.callers: where all that are set are empty, the start ends.\n\
          # In brackets: the place in the settings file, where `listen.grpc` is `listen: {grpc: …}`, and the flag.\n\n\
          # A file of settings, in YAML. [--settings]\n#TOLLGATE_SETTINGS=\n",
     );

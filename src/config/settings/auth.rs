@@ -8,6 +8,7 @@ use crate::clock::{Micros, Timestamp};
 use crate::transport::tls::{Tls, TlsFiles};
 
 use super::Address;
+use super::error::SettingError;
 use super::keys::{self, Key};
 use super::read::{Parsed, Reader, span, text, truth};
 
@@ -52,6 +53,18 @@ pub(super) fn callers(reader: &mut Reader<'_>) -> Option<AuthSettings<Domains>> 
     }
     let is_asked = [tokens, file, certificates].iter().any(|key| reader.is_given(key));
     is_asked.then(|| listed(reader, &CALLERS))
+}
+
+/// What was to say who may call and has nothing in it, such as a secret that was not there, where nothing else says it: then
+/// everybody might. `left_empty` are settings of that kind, and where they stand.
+pub(super) fn left_open(left_empty: &[(Key, String)]) -> impl Iterator<Item = SettingError> {
+    let Lists { tokens, file, certificates, .. } = CALLERS;
+    let named = left_empty.iter().filter(move |(key, _)| [tokens, file, certificates].contains(key));
+    named.map(|(_, origin)| SettingError::Value {
+        origin: origin.clone(),
+        value: "\"\"".to_owned(),
+        problem: "would let everybody call: write who may, or take it away if everybody may".to_owned(),
+    })
 }
 
 fn listed<G: Grant>(reader: &mut Reader<'_>, lists: &Lists) -> AuthSettings<G> {

@@ -47,6 +47,8 @@ pub(super) struct Findings {
     pub(super) errors: Vec<SettingError>,
     /// What is odd.
     pub(super) warnings: Vec<String>,
+    /// Settings that stand somewhere with nothing in them, and where; they count as not given.
+    pub(super) left_empty: Vec<(Key, String)>,
 }
 
 /// One place that settings come from.
@@ -76,7 +78,7 @@ pub(super) fn merge(sources: &Sources, findings: &mut Findings) -> Merged {
         .add_source(defaults())
         .add_source(settings_file(sources, findings))
         .add_source(reference_names(&sources.environment))
-        .add_source(own_names(&sources.environment))
+        .add_source(own_names(&sources.environment, findings))
         .add_source(flags(&sources.flags))
         .build()
         .expect("layers hold nothing but texts under known keys");
@@ -114,6 +116,8 @@ fn settings_file(sources: &Sources, findings: &mut Findings) -> Layer {
 
 /// The values of a settings file under keys that exist; others are errors.
 fn known_keys(file: &str, values: Map<String, Value>, findings: &mut Findings) -> Layer {
+    let left_empty = keys::ALL.iter().filter(|key| is_nothing(&values, key.path));
+    findings.left_empty.extend(left_empty.map(|key| (*key, format!("{file}: {}", key.path))));
     let mut flat = Merged::new();
     flatten("", Value::new(None, values), &mut flat);
     let mut layer = Layer::default();
@@ -126,6 +130,17 @@ fn known_keys(file: &str, values: Map<String, Value>, findings: &mut Findings) -
         }
     }
     layer
+}
+
+/// Whether `path` is written among `values` with nothing behind it.
+fn is_nothing(values: &Map<String, Value>, path: &str) -> bool {
+    let Some((level, below)) = path.split_once('.') else {
+        return values.get(path).is_some_and(|value| value.kind == ValueKind::Nil);
+    };
+    match values.get(level).map(|value| &value.kind) {
+        Some(ValueKind::Table(values)) => is_nothing(values, below),
+        _ => false,
+    }
 }
 
 /// The reference's names. Where two make one setting, they are a host and a port.
@@ -165,12 +180,14 @@ fn with_port(host: &str, port: &str) -> String {
     if bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn own_names(environment: &BTreeMap<String, String>) -> Layer {
+fn own_names(environment: &BTreeMap<String, String>, findings: &mut Findings) -> Layer {
     let mut layer = Layer::default();
     for key in &keys::ALL {
-        let Some(value) = environment.get(key.env).filter(|value| !value.is_empty()) else { continue };
+        let Some(value) = environment.get(key.env) else { continue };
         let origin = variable(key.env);
-        if *key == keys::FILES {
+        if value.is_empty() {
+            findings.left_empty.push((*key, origin));
+        } else if *key == keys::FILES {
             let files: Vec<String> = value.split(':').map(str::to_owned).collect();
             layer.put(key.path, Some(&origin), files);
         } else {

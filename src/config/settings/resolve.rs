@@ -58,7 +58,7 @@ impl Settings {
     pub fn resolve(sources: &Sources) -> Result<Self, SettingErrors> {
         let mut findings = Findings::default();
         let merged = layers::merge(sources, &mut findings);
-        let Findings { mut errors, mut warnings } = findings;
+        let Findings { mut errors, mut warnings, left_empty } = findings;
         errors.extend(elsewhere::refused(&sources.environment));
         let mut reader = Reader { merged: &merged, errors: &mut errors };
         let inputs = inputs(&mut reader, &mut warnings);
@@ -67,6 +67,9 @@ impl Settings {
         let listeners = listeners(&mut reader, &inputs.place);
         let admin_tls = admin_tls(&mut reader);
         let calls = calls(&mut reader);
+        if calls.callers.is_none() {
+            reader.errors.extend(auth::left_open(&left_empty));
+        }
         warnings.extend(in_the_clear(&listeners, &admin_tls, &calls));
         let settings = Self {
             data: data(&mut reader, &store, &mut warnings),
@@ -98,7 +101,7 @@ impl Inputs {
     pub fn resolve(sources: &Sources) -> Result<Self, SettingErrors> {
         let mut findings = Findings::default();
         let merged = layers::merge(sources, &mut findings);
-        let Findings { mut errors, mut warnings } = findings;
+        let Findings { mut errors, mut warnings, .. } = findings;
         let inputs = inputs(&mut Reader { merged: &merged, errors: &mut errors }, &mut warnings);
         if errors.is_empty() { Ok(inputs) } else { Err(SettingErrors(errors)) }
     }
