@@ -33,7 +33,7 @@ use crate::engine::{Inspect, Operate};
 use crate::limits::describe;
 use crate::transport::grpc;
 use crate::transport::grpc::admin::{AdminCalls, Twin};
-use crate::transport::listener::{self, ConnectionSettings, Listening, Protocols};
+use crate::transport::listener::{self, ConnectionSettings, Listening};
 
 /// How long the store may take to say that it is there.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -154,7 +154,6 @@ pub fn connections() -> ConnectionSettings {
     ConnectionSettings {
         max_connections: MAX_CONNECTIONS,
         max_of_address: Some(MAX_OF_ADDRESS),
-        protocols: Protocols::Both,
         ..ConnectionSettings::default()
     }
 }

@@ -1,14 +1,15 @@
 //! A listener and its connections, bounded in number and in time. What is asked on them is their routers' matter.
 //!
-//! All of them speak HTTP/1.1, and HTTP/2 where that is wanted: the first bytes tell. A connection that asks nothing, half
-//! a question, or does not read its answer is closed before long; nobody can take the descriptors that gRPC and the store
-//! need by opening many.
+//! All of them speak HTTP/1.1 and HTTP/2, as the peer begins: clients choose HTTP/2 where TLS offers it. A connection that
+//! asks nothing, half a question, or does not read its answer is closed before long; nobody can take the descriptors that
+//! gRPC and the store need by opening many.
 
 mod activity;
 mod greeting;
 mod patient;
 mod places;
 
+use std::io;
 use std::net::{self, IpAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,17 +55,6 @@ pub struct ConnectionSettings {
     pub max_age: Duration,
     /// How long a peer may leave an answer unread, when no more of it can be sent. Default 10 s.
     pub unread_timeout: Duration,
-    /// What is spoken. Default HTTP/1.1.
-    pub protocols: Protocols,
-}
-
-/// What is spoken on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocols {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/1.1 or HTTP/2, as the peer begins: gRPC, and everything else.
-    Both,
 }
 
 /// Who is at the other end, as the extensions of each request tell.
@@ -92,7 +82,6 @@ impl Default for ConnectionSettings {
             max_age: Duration::from_secs(3600),
             head_timeout: Duration::from_secs(30),
             unread_timeout: Duration::from_secs(10),
-            protocols: Protocols::Http1,
         }
     }
 }
@@ -206,21 +195,28 @@ async fn begin(stream: net::TcpStream, address: Option<IpAddr>, served: Served) 
     let peer = Peer { address, ..Peer::default() };
     let stream = Patient::new(TcpStream::from_std(stream)?, served.settings.unread_timeout);
     let Some(tls) = &served.tls else { return answer(stream, peer, served).await };
-    let agreed = tokio::time::timeout(served.settings.head_timeout, tls.accept(stream)).await?;
-    let (stream, names) = agreed?;
+    let Some((stream, names)) = greet(tls.accept(stream), &served).await? else { return Ok(()) };
     answer(stream, Peer { names: names.into(), ..peer }, served).await
+}
+
+/// What comes of `greeting`, which may take as long as a head. `None`: connections are to end, and this one has not begun.
+async fn greet<T>(
+    greeting: impl Future<Output = io::Result<T>>,
+    served: &Served,
+) -> Result<Option<T>, Broken> {
+    let mut stop = served.stop.clone();
+    tokio::select! {
+        greeted = tokio::time::timeout(served.settings.head_timeout, greeting) => Ok(Some(greeted??)),
+        () = asked_to(&mut stop) => Ok(None),
+    }
 }
 
 /// Answers what is asked on `stream` by `peer`.
 async fn answer(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
-    let head_timeout = served.settings.head_timeout;
-    if served.settings.protocols == Protocols::Http1 {
-        return http1(stream, peer, served).await;
-    }
-    let greeted = tokio::time::timeout(head_timeout, Greeted::hear(stream));
-    match greeted.await?? {
-        (Greeting::Http1, stream) => http1(stream, peer, served).await,
-        (Greeting::Http2, stream) => http2(stream, peer, served).await,
+    match greet(Greeted::hear(stream), &served).await? {
+        Some((Greeting::Http1, stream)) => http1(stream, peer, served).await,
+        Some((Greeting::Http2, stream)) => http2(stream, peer, served).await,
+        None => Ok(()),
     }
 }
 

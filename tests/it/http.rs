@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tonic::transport::Endpoint;
 
 use tollgate::engine::{Check, CheckRequest, Code, Decision, DescriptorStatus, Header, InvalidRequest};
 use tollgate::limits::{Metadata, WireUnit};
 use tollgate::transport::grpc::GrpcSettings;
 use tollgate::transport::health::Serving;
 
-use crate::support::raw::http;
+use crate::support::raw::{call, http};
 use crate::support::server::{TestServer, per_key};
 
 #[derive(Clone)]
@@ -185,6 +186,17 @@ async fn any_method_asks_and_other_paths_are_not_found() {
         assert_eq!(http(server.http, method, "/json", HEALTHY.as_bytes()).await.status, 200, "{method}");
     }
     assert_eq!(http(server.http, "GET", "/", b"").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_speaks_http_2_is_answered_as_well() {
+    let server = server().await;
+    let mut channel = Endpoint::from_shared(format!("http://{}", server.http)).unwrap().connect_lazy();
+    let asked = call(&mut channel, "/json", &[], HEALTHY.into()).await;
+    let told: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(told["overallCode"], "OK", "{told}");
+    drop(channel);
     server.stop().await;
 }
 
