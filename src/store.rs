@@ -160,7 +160,8 @@ pub trait Store: Send + Sync + 'static {
     fn settle(&self, call: Settle<'_>) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
     /// As [`charge`](Self::charge), for people who look at counters or set them: they wait longer, and no policy answers for
-    /// the store. Tells in the same step what is known of whom the mark of this key is.
+    /// the store, nor for a counter that has no place: nothing is done then. Tells in the same step what is known of whom
+    /// the mark of this key is.
     fn oversee(
         &self,
         call: Call<'_>,

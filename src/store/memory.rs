@@ -11,6 +11,7 @@ mod changed;
 mod crowded;
 mod kept;
 mod marks;
+mod overseen;
 mod records;
 mod reserve;
 mod rounds;
@@ -209,7 +210,7 @@ impl MemoryStore {
         let answer = |outcome| Answer { at, outcomes: smallvec![outcome], degraded: None };
         let mut state = State::fresh(charge.rule.window);
         let outcome = ask(&mut state, charge.rule, charge.op, overrun, at);
-        if !charge.op.is_made(&outcome, overrun) {
+        if charge.op.takes_all_off() || !charge.op.is_made(&outcome, overrun) {
             return answer(outcome);
         }
         let idle_from = idle_from(&outcome, &state, charge.rule, at);
@@ -271,16 +272,7 @@ impl Store for MemoryStore {
         call: Call<'_>,
         mark: Option<CounterKey>,
     ) -> Result<(Answer, Option<u32>), StoreError> {
-        let mut answer = self.charge_now(call);
-        if let Some(error) = answer.degraded.take() {
-            return Err(error);
-        }
-        let clearing = call.charges.iter().filter(|charge| charge.op == Op::Clear);
-        let holds = clearing.map(|charge| CounterKey { id: marks::of_holds(charge.key.id), ..charge.key });
-        let cleared: Vec<Mark> = holds.map(|key| Mark { key, value: 0 }).collect();
-        self.marks.leave(&cleared, answer.at);
-        let known = mark.and_then(|mark| self.marks.of(mark.id, answer.at));
-        Ok((answer, known))
+        self.oversee_now(call, mark)
     }
 
     async fn mark(&self, marks: &[Mark]) -> Result<(), StoreError> {
@@ -322,6 +314,11 @@ impl Op {
     fn is_made(self, outcome: &Outcome, overrun: Overrun) -> bool {
         let only_looks = matches!(self, Self::Take { charge: 0, .. } | Self::GiveBack { units: 0 });
         !only_looks && (outcome.is_admitted() || overrun == Overrun::Count)
+    }
+
+    /// Whether nothing is used afterwards: a counter that is not there stays so.
+    fn takes_all_off(self) -> bool {
+        matches!(self, Self::Set { units: 0 } | Self::Clear)
     }
 
     /// Whether anything is to be counted or held by it. What takes off does nothing to a counter that is not there.

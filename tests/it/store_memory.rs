@@ -6,7 +6,7 @@ use tollgate::algorithm::{Op, Outcome, Rule};
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::limits::{CounterKey, Debt, KeySecret, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{Admission, Binding, Call, Charge, FreedBy};
+use tollgate::store::{Admission, Binding, Call, Charge, FreedBy, Store, StoreError};
 
 /// So many counters make one shard, and all have room in it.
 const COUNTERS: usize = 120;
@@ -88,4 +88,38 @@ proptest! {
             prop_assert!(together.len() <= COUNTERS);
         }
     }
+}
+
+/// What newcomers share of the limit of these charges, as one of them finds it that has no counter of its own.
+fn shared_by_newcomers(store: &MemoryStore, newcomer: usize) -> u64 {
+    let take = Charge { on_error: OnError::Local, ..charge((newcomer, Op::Take { room: 1, charge: 1 })) };
+    let call = Call { charges: &[take], admission: Admission::Each, expenses: &[] };
+    store.charge_now(call).outcomes[0].standing.used
+}
+
+#[tokio::test]
+async fn what_operators_ask_is_done_whole_or_not_at_all() {
+    let (known, newcomer) = (5, 11);
+    let clock = Clock::manual(Timestamp(1_700_000_000_000_000));
+    let store = store(1, &clock);
+    outcomes(&store, &[charge((known, Op::Take { room: 1, charge: 1 }))]);
+    let used = |counter| outcomes(&store, &[charge((counter, Op::GiveBack { units: 0 }))])[0].standing.used;
+    let oversee = async |on_error, ops: &[(usize, Op)]| {
+        let charges: Vec<_> = ops.iter().map(|asked| Charge { on_error, ..charge(*asked) }).collect();
+        let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
+        store.oversee(call, None).await.map(|(answer, _)| answer.outcomes.len())
+    };
+    assert_eq!(shared_by_newcomers(&store, newcomer), 1);
+    for on_error in [OnError::Local, OnError::Allow, OnError::Deny] {
+        let set = Op::Set { units: 4 };
+        let full = StoreError::Refused { code: "FULL".to_owned() };
+        assert_eq!(oversee(on_error, &[(known, set), (newcomer, set)]).await, Err(full.clone()));
+        assert_eq!(oversee(on_error, &[(newcomer, set)]).await, Err(full), "alone");
+        assert_eq!(used(known), 1, "{on_error:?}");
+    }
+    for clear in [Op::Set { units: 0 }, Op::Clear] {
+        assert_eq!(oversee(OnError::Local, &[(newcomer, clear)]).await, Ok(1));
+        assert_eq!(oversee(OnError::Local, &[(newcomer, clear), (known, Op::Set { units: 1 })]).await, Ok(2));
+    }
+    assert_eq!(shared_by_newcomers(&store, newcomer), 2, "nobody has set what they share, nor cleared it");
 }

@@ -50,17 +50,26 @@ impl<'m, 'c> Step<'m, 'c> {
     #[inline(never)]
     pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Answer {
         let mut step = Self::begin(store, call, at, NOBODY);
-        let outcomes = match call.admission {
-            Admission::AllOrNone => step.all_or_none(),
-            Admission::Each => step.each(|_| true),
-            Admission::EachUnlessOver => step.each_unless_over(),
-        };
+        let outcomes = step.outcomes();
         if !call.expenses.is_empty() {
             store.trails.spend(at, step.round, call.spent(&outcomes));
         }
         let degraded = step.wants_places();
         step.stand_up();
         Answer { at, outcomes, degraded }
+    }
+
+    /// Does all that `call` asks of `store`; or nothing, if there is no place for some of it.
+    pub(super) fn run_whole(
+        store: &'m MemoryStore,
+        call: Call<'c>,
+        at: Timestamp,
+    ) -> Result<Answer, StoreError> {
+        let mut step = Self::begin(store, call, at, NOBODY);
+        let wanted = step.wants_places();
+        let outcomes = if wanted.is_none() { step.outcomes() } else { Outcomes::new() };
+        step.stand_up();
+        wanted.map_or(Ok(Answer { at, outcomes, degraded: None }), Err)
     }
 
     /// Gives every charge of `call` its seat. Whoever begins has to [`stand_up`](Self::stand_up) in the end.
@@ -74,6 +83,14 @@ impl<'m, 'c> Step<'m, 'c> {
             Self { store, call, at, round, holder, share: Share::WHOLE, shards, shared, seats, undo };
         step.sit_down();
         step
+    }
+
+    fn outcomes(&mut self) -> Outcomes {
+        match self.call.admission {
+            Admission::AllOrNone => self.all_or_none(),
+            Admission::Each => self.each(|_| true),
+            Admission::EachUnlessOver => self.each_unless_over(),
+        }
     }
 
     pub(super) fn all_or_none(&mut self) -> Outcomes {

@@ -152,7 +152,7 @@ impl Step<'_, '_> {
         let (charge, at) = (&self.call.charges[index], self.at);
         let mut fresh = State::fresh(charge.rule.window);
         let outcome = ask(&mut fresh, charge.rule, op.peek(), overrun, at);
-        if !op.is_made(&outcome, overrun) {
+        if op.takes_all_off() || !op.is_made(&outcome, overrun) {
             return;
         }
         let counters = &mut self.shards[shard].1;
