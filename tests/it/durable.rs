@@ -17,7 +17,7 @@ use tollgate::store::durable::{DataError, DataFile, DataSettings, Flusher};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{
     Admission, Binding, Call, Charge, Due, FreedBy, Life, Report, Reserve, Reserved, Settle, Settled, Spent,
-    Then,
+    Store as _, Then,
 };
 
 use crate::support::process::{Tollgate, metric, run, until_ready};
@@ -193,6 +193,35 @@ proptest! {
             close(flusher);
         }
     }
+}
+
+#[test]
+fn a_hold_that_goes_on_after_a_clear_outlives_the_process_up_to_its_greatest_age() {
+    let (dir, windows, clock) = (tempfile::tempdir().unwrap(), windows(), Clock::manual(START));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let asked = |op| Charge { freed_by: FreedBy::Holders, unit: Unit::Money, ..charge(&windows, 1, op) };
+    let held =
+        |store: &MemoryStore| outcomes(store, &[asked(Op::Take { room: 0, charge: 0 })])[0].standing.held;
+    let after = |seconds: f64| clock.advance(Micros::of(Duration::from_secs_f64(seconds)));
+    let (store, flusher) = open(dir.path(), &clock, 1000);
+    let goes_on = Named::Settle { spent: 0, then: 2, otherwise: Vec::new() };
+    done(&store, 1, &Named::Reserve { body: 0, amount: 7, counters: vec![1] });
+    after(1.5);
+    done(&store, 1, &goes_on);
+    after(1.7);
+    let charges = [asked(Op::Clear)];
+    let clear = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
+    runtime.block_on(store.oversee(clear, None)).unwrap();
+    assert_eq!(held(&store), 0);
+    after(0.2);
+    done(&store, 1, &goes_on);
+    assert_eq!(held(&store), 7, "it goes on, for less than its lease: its greatest age is near");
+    drop(store);
+    close(flusher);
+    let (store, flusher) = open(dir.path(), &clock, 1000);
+    assert_eq!(held(&store), 7);
+    drop(store);
+    close(flusher);
 }
 
 #[test]

@@ -83,18 +83,19 @@ impl Kept for Reservations {
 }
 
 impl Reservations {
-    /// Holds what the record says is held. What was cleared since it was last renewed the record does not know of.
+    /// Holds what the record says is held. What was cleared since it was last renewed the record does not know of; where it is
+    /// not known when that was, it is held: a call that goes on does not lose its room.
     fn hold_on(&self, name: u128, record: &Record, at: Timestamp) {
         if record.is_over(at) {
             return;
         }
-        let renewed = Timestamp(record.until.0.saturating_sub(record.ttl.0));
+        let renewed = renewed(record);
         for part in record.parts.iter().filter(|part| !part.is_closed(at)) {
             let Some(held) = part.held.get() else { continue };
             let holder = Holder { id: HoldId(name), until: record.until.min(part.ends) };
             let id = part.key.get().id;
             let cleared = self.0.marks.get(marks::of_holds(id));
-            if cleared.is_some_and(|cleared| cleared.at >= renewed) {
+            if cleared.zip(renewed).is_some_and(|(cleared, renewed)| cleared.at >= renewed) {
                 continue;
             }
             let mut shard = self.0.shard_at(id).lock();
@@ -102,6 +103,13 @@ impl Reservations {
             shard.hold(id, fresh, (holder, held), at, &self.0.places);
         }
     }
+}
+
+/// When `record` was last renewed. `None` where its greatest age has cut that short: it may have been at any time since.
+fn renewed(record: &Record) -> Option<Timestamp> {
+    let Record { began, until, ends, ttl, .. } = *record;
+    let is_cut = until == ends && began.plus(ttl) < ends;
+    (!is_cut).then(|| began.max(Timestamp(until.0.saturating_sub(ttl.0))))
 }
 
 /// Adds what changed of `records` up to the round `round`.
