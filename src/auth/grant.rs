@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::tokens::MalformedEntry;
 use crate::audit::{Action, Role};
+use crate::percent;
 
 /// What is granted, as it is configured.
 pub trait Grant: Clone + fmt::Debug + fmt::Display + PartialEq + Eq + Send + Sync + 'static {
@@ -109,21 +110,8 @@ fn is_plain(byte: u8) -> bool {
 
 /// The name that is written as `text`; `None` if that is none.
 fn unescaped(text: &str) -> Option<Box<[u8]>> {
-    let mut name = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match first {
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2)?;
-                name.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-                rest = after;
-            }
-            b'*' => return None,
-            byte => name.push(*byte),
-        }
-    }
-    (!name.is_empty()).then(|| name.into())
+    let is_name = !text.is_empty() && !text.contains('*') && percent::is_sound(text);
+    is_name.then(|| percent::decoded(text).into())
 }
 
 #[cfg(test)]

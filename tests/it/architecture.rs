@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "calendar",
             "clock",
             "estimates",
+            "hex",
             "limits",
             "money",
             "nearest",

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
+use crate::hex;
 use crate::limits::{CounterKey, KeyHasher, KeySecret, identity};
 
 use super::unknown::Unknown;
@@ -73,13 +74,7 @@ impl Handle {
 
     /// Reads what [`Display`](fmt::Display) has written.
     pub(in crate::engine) fn parse(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; BYTES];
-        if text.len() != 2 * BYTES {
-            return None;
-        }
-        for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-        }
+        let bytes = hex::bytes::<BYTES>(text)?;
         let (summed, written) = bytes.split_at(SUMMED);
         let [VERSION, kept, unknown, fields @ ..] = summed else { return None };
         if sum(summed).to_be_bytes() != written {
@@ -130,14 +125,6 @@ fn sum(bytes: &[u8]) -> u64 {
 impl Kept {
     /// By the number that stands for each.
     const ALL: [Self; 2] = [Self::Record, Self::Nothing];
-}
-
-fn digit(letter: u8) -> Option<u8> {
-    match letter {
-        b'0'..=b'9' => Some(letter - b'0'),
-        b'a'..=b'f' => Some(letter - b'a' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
