@@ -87,7 +87,7 @@ impl Guard {
 }
 
 async fn look(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let mut answer = match strange(&request) {
+    let mut answer = match strange(&gate, &request) {
         Some(why) => problem(StatusCode::FORBIDDEN, "PERMISSION_DENIED", why),
         None if !is_sound(target(request.uri())) => problem(
             StatusCode::BAD_REQUEST,
@@ -129,8 +129,9 @@ fn peer(request: &Request) -> Peer {
     request.extensions().get().cloned().unwrap_or_default()
 }
 
-/// Why `request` may be a page's of another site.
-fn strange(request: &Request) -> Option<&'static str> {
+/// Why `request` may be a page's of another site. A page may have any name lead to this machine, but it has no token; a proxy on
+/// this machine, which leaves the name as it is, has its users'.
+fn strange(gate: &Gate, request: &Request) -> Option<&'static str> {
     let host = request.uri().authority().map(|authority| authority.as_str());
     let host = host.or_else(|| text(request.headers(), &HOST));
     let of_here = |origin: &str| origin.split_once("://").map(|(_, place)| place) == host;
@@ -138,8 +139,10 @@ fn strange(request: &Request) -> Option<&'static str> {
         return Some("pages of other sites may not ask here");
     }
     let on_this_machine = peer(request).address.is_some_and(|address| address.to_canonical().is_loopback());
-    if on_this_machine && host.is_some_and(is_of_the_web) {
-        return Some("this listener is asked by the address or by localhost on its own machine");
+    if on_this_machine && host.is_some_and(is_of_the_web) && admit(gate, request).is_err() {
+        return Some(
+            "on its own machine, this listener is asked by the address or by localhost, or with a token by any name",
+        );
     }
     None
 }

@@ -206,6 +206,12 @@ async fn names_that_were_made_to_mean_this_machine_get_nowhere() {
     ] {
         assert_eq!(house.asked(http::get("/metrics").host(host)).await.status, status, "{host}");
     }
+    // A proxy on this machine has the token of whoever asks it, which a page has not.
+    for (token, status) in [(house.tokens[2].1.as_str(), 200), ("tg_wrong", 403)] {
+        let by = format!("Bearer {token}");
+        let call = http::get("/usage").host("tollgate.example").header("authorization", &by);
+        assert_eq!(house.asked(call).await.status, status);
+    }
 }
 
 /// Sends `count` times `request` on one connection: the statuses of the answers.
