@@ -20,36 +20,46 @@ pub struct Who<'a> {
 }
 
 impl<'a> Who<'a> {
-    /// The entries as a call to `domain` would bring them.
+    /// The entries as a call to `domain` would bring them, of which something is to be set: a slip is told.
     ///
     /// # Errors
     ///
-    /// What no call could bring, what no limit reads, and that nobody is named.
+    /// What no call could bring, what no limit reads, an address that is none, and that nobody is named.
     pub(super) fn descriptor(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
+        let descriptor = self.counted(domain)?;
+        self.named(domain).try_for_each(check_address)?;
+        Ok(descriptor)
+    }
+
+    /// The entries as a call to `domain` would bring them. Calls are counted by any bytes, also where an address is expected.
+    fn counted(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
         let descriptor = SubjectOf { domain: domain.name.as_bytes(), entries: self.read().collect() };
         let descriptor = descriptor.descriptor()?;
         if let Some(entry) = self.read().find(|entry| !is_read(domain, entry.key)) {
             let keys = subject_keys(domain).into_iter();
             return Err(OperateError::UnreadEntry(Near::of(entry.key, keys)));
         }
-        let named = || self.read().filter(|entry| !is_beside(domain, entry.key));
-        let says_who = |entry: Entry<'_>| !entry.value.is_empty();
-        if !named().any(says_who) {
+        if self.named(domain).all(|entry| entry.value.is_empty()) {
             return Err(nobody(domain));
         }
-        named().try_for_each(check_value)?;
+        self.named(domain).try_for_each(check_value)?;
         Ok(descriptor)
     }
 
-    /// The same; but where there are no entries, all who share limits are meant.
+    /// What says whose counters are meant.
+    fn named(&self, domain: &NativeDomain) -> impl Iterator<Item = Entry<'a>> {
+        self.read().filter(|entry| !is_beside(domain, entry.key))
+    }
+
+    /// Whose counters are looked at or reset: any that calls are counted by. Where there are no entries, all who share limits.
     ///
     /// # Errors
     ///
-    /// As [`descriptor`](Self::descriptor), and that the domain has no limits that all share.
+    /// What no call could bring, what no limit reads, that nobody is named, and that the domain has no limits that all share.
     pub(super) fn descriptor_or_all(&self, domain: &'a NativeDomain) -> Result<Descriptor<'a>, OperateError> {
         let is_shared = |limit: &Limit| *limit.subjects == Subjects::ALL;
         match (self.is_all(), domain.limits.iter().any(is_shared)) {
-            (false, _) => self.descriptor(domain),
+            (false, _) => self.counted(domain),
             (true, true) => Ok(Descriptor::default()),
             (true, false) => Err(nobody(domain)),
         }
@@ -61,12 +71,17 @@ impl<'a> Who<'a> {
     }
 }
 
-/// Whether an entry that names somebody can be one of a call that is counted by it.
+/// That an entry which names somebody says who.
 pub(super) fn check_value(entry: Entry<'_>) -> Result<(), OperateError> {
-    match entry.value {
-        [] => Err(OperateError::EmptyEntry(text(entry.key))),
-        value if !is_plausible(entry.key, value) => Err(OperateError::NoAddress(text(value))),
-        _ => Ok(()),
+    if entry.value.is_empty() { Err(OperateError::EmptyEntry(text(entry.key))) } else { Ok(()) }
+}
+
+/// That there is an address where one is counted.
+fn check_address(entry: Entry<'_>) -> Result<(), OperateError> {
+    if is_plausible(entry.key, entry.value) {
+        Ok(())
+    } else {
+        Err(OperateError::NoAddress(text(entry.value)))
     }
 }
 
@@ -78,9 +93,8 @@ impl Who<'_> {
 
     /// Who is named, without values: a user first.
     pub(super) fn subjects(&self, domain: &NativeDomain, secret: KeySecret) -> Vec<SubjectId> {
-        let named = self.read().filter(|entry| !is_beside(domain, entry.key));
         let mut subjects: Vec<SubjectId> =
-            named.filter_map(|entry| subject_of(domain, entry, secret)).collect();
+            self.named(domain).filter_map(|entry| subject_of(domain, entry, secret)).collect();
         subjects.sort_by_key(|subject| *subject.key != *"user");
         subjects
     }
