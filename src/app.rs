@@ -60,7 +60,7 @@ pub use token::new_token;
 pub use verify::verify;
 
 use callers::Callers;
-use descriptors::most_connections;
+use descriptors::Shares;
 use durable::{Embedded, Keeper};
 use listen::Bound;
 use operators::Operators;
@@ -186,7 +186,8 @@ impl<S: Lanes> App<S> {
             stop: stopping.clone(),
         };
         let inboxes = staff(settings.threads, &desk, &mut running.parts)?;
-        let room = Arc::new(Room::of(&inboxes, most_connections(settings.threads)));
+        let shares = Shares::of_all(settings.threads);
+        let room = Arc::new(Room::of(&inboxes, shares.grpc));
         let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
         probes.extend(more);
         probes.extend([audit::probe(&journal), descriptors::probe(room.clone())]);
@@ -200,7 +201,7 @@ impl<S: Lanes> App<S> {
         running.beside.add(reloads.map(Ok));
         running.beside.add(engine.clone().keep_writing_tiers().map(|never| match never {}));
         running.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
-        let (http, told) = (HttpSettings::default(), health.clone());
+        let (http, told) = (HttpSettings::of_connections(shares.http), health.clone());
         let http = http::serve(bound.http, engine.clone(), told, http, callers.http, stopping.asked());
         running.parts.add(http.map(Ok));
         health.set(Serving::Wanted);

@@ -49,6 +49,14 @@ impl Default for HttpSettings {
     }
 }
 
+impl HttpSettings {
+    /// As by default, but for so many connections.
+    pub fn of_connections(max_connections: usize) -> Self {
+        let connections = ConnectionSettings { max_connections, ..ConnectionSettings::default() };
+        Self { connections, ..Self::default() }
+    }
+}
+
 /// Serves those who have `access` to `listener` until `shutdown` resolves, and then until the calls in progress have ended. Connections that
 /// have sent no whole request by the time the longest call is over are not waited for.
 pub async fn serve(

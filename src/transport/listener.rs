@@ -39,8 +39,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 /// How connections are treated, whatever is asked on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// How many may be open. Those beyond are closed at once. Default 512: with the operator's, little more
-    /// than half of the 1,024 descriptors that a process may have unless told otherwise.
+    /// How many may be open. Those beyond are closed at once. Default 512; the service takes fewer where it may have fewer
+    /// than 4,096 descriptors.
     pub max_connections: usize,
     /// How long a connection may take to send the head of a request, from its beginning or from the answer
     /// before; so it may be idle for as long. Default 30 s.

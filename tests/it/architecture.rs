@@ -64,13 +64,14 @@ const ROOMS: [(&str, &[&str]); 21] = [
 ];
 
 /// Names of crates, and the only places where they may stand.
-const KEPT_APART: [(&str, &[&str]); 13] = [
+const KEPT_APART: [(&str, &[&str]); 14] = [
     ("tonic", &["transport/grpc"]),
     ("prost", &["transport/grpc"]),
     ("h2", &["transport/grpc"]),
     // `app` names the room `transport::http`.
     ("http", &["transport/grpc", "alerts", "app"]),
     ("hyper", &["transport", "alerts", "app/asking"]),
+    ("rustix", &["app/descriptors"]),
     ("rustls", &["alerts", "app/dial", "transport/tls"]),
     ("subtle", &["auth"]),
     ("prometheus_client", &["admin"]),

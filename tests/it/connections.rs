@@ -228,11 +228,11 @@ fn one_who_asks_from_elsewhere_holds_a_quarter_of_the_places() {
 #[tokio::test]
 async fn connections_leave_descriptors_for_all_else() {
     const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    // 648 are for the other listeners, the store, files and one thread.
-    let few = ["sh", "-c", "ulimit -n 720; exec \"$0\" \"$@\""];
+    // 168 are for the other listeners, the store, files and one thread.
+    let few = ["sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""];
     let service = Tollgate::under(&few, &["examples/tollgate.yaml", "--threads", "1"], &[]);
     let mut greeted = Vec::new();
-    for _ in 0..72 {
+    for _ in 0..88 {
         let mut stream = TcpStream::connect(service.grpc()).await.unwrap();
         stream.write_all(HELLO).await.unwrap();
         stream.read_exact(&mut [0; 9]).await.unwrap();
@@ -243,12 +243,12 @@ async fn connections_leave_descriptors_for_all_else() {
     assert!(matches!(heard, Ok(0) | Err(_)), "it is closed: {heard:?}");
     assert_eq!(metric(&service, "grpc_connections_refused").await, 1);
     let told = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
-    assert!(told.contains("\ntollgate_grpc_connections 72\n"), "{told}");
+    assert!(told.contains("\ntollgate_grpc_connections 88\n"), "{told}");
     let ready = raw::http(service.admin(), "GET", "/readyz", b"").await;
-    assert!(ready.status == 200 && ready.body.contains("connections: 72 are open"), "{ready:?}");
+    assert!(ready.status == 200 && ready.body.contains("connections: 88 are open"), "{ready:?}");
     service.logs("too many connections for the file descriptors");
     assert_eq!(raw::http(service.http(), "GET", "/healthcheck", b"").await.status, 200);
-    greeted.truncate(70);
+    greeted.truncate(86);
     for _ in 0..1_000 {
         let mut stream = TcpStream::connect(service.grpc()).await.unwrap();
         _ = stream.write_all(HELLO).await;
@@ -258,4 +258,14 @@ async fn connections_leave_descriptors_for_all_else() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("there is no room again");
+}
+
+#[test]
+fn as_many_descriptors_are_asked_for_as_are_allowed() {
+    let few = ["sh", "-c", "ulimit -Sn 256; ulimit -Hn 512; exec \"$0\" \"$@\""];
+    let service = Tollgate::under(&few, &["examples/tollgate.yaml"], &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
+    assert_eq!(numbers, ["512", "512"], "{line}");
 }
