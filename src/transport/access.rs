@@ -5,6 +5,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, Uri};
 use tokio::net::TcpStream;
@@ -31,6 +33,18 @@ pub(super) struct Door {
     peer: Peer,
     /// Of whoever has shown a certificate.
     certified: Option<Pass>,
+    entered: Entered,
+}
+
+/// Whether anybody has come in by a door; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Entered(Arc<AtomicBool>);
+
+impl Entered {
+    /// Whether anybody has.
+    pub(super) fn by_anybody(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Access {
@@ -58,14 +72,24 @@ impl Door {
         let callers = access.callers.clone()?;
         let by_certificate = || credentials::enter(&callers, &HeaderMap::new(), &Uri::default(), &peer).ok();
         let certified = if peer.names.is_empty() { None } else { by_certificate() };
-        Some(Self { callers, peer, certified })
+        let entered = Entered(Arc::new(AtomicBool::new(certified.is_some())));
+        Some(Self { callers, peer, certified, entered })
     }
 
     /// Whose call it is that was sent to `uri` with `headers`.
     pub(super) fn enter(&self, headers: &HeaderMap, uri: &Uri) -> Result<Pass, Refusal> {
-        match &self.certified {
+        let pass = match &self.certified {
             Some(pass) if !credentials::are_among(headers) => Ok(pass.clone()),
             _ => credentials::enter(&self.callers, headers, uri, &self.peer),
+        };
+        if pass.is_ok() {
+            self.entered.0.store(true, Ordering::Relaxed);
         }
+        pass
+    }
+
+    /// Whether anybody has come in by it.
+    pub(super) fn entered(&self) -> Entered {
+        self.entered.clone()
     }
 }

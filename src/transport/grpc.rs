@@ -87,7 +87,8 @@ pub struct GrpcSettings {
     pub keepalive_interval: Duration,
     /// How long it may take to say so. Default 10 s.
     pub keepalive_timeout: Duration,
-    /// How long a new connection may take to send its first bytes. Default 10 s.
+    /// How long a new connection may take to send its first bytes; where callers are asked who they are, then as long again until
+    /// somebody is let in. Default 10 s.
     pub greeting_timeout: Duration,
     /// How long a connection lives before its client is asked to open another; calls in progress end in peace.
     /// Default 24 h.

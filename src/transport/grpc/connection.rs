@@ -49,6 +49,9 @@ pub(super) enum Broken {
     /// The peer did not answer a ping.
     #[error("the peer does not answer")]
     Lost,
+    /// Callers are asked who they are, and nobody was let in.
+    #[error("nobody was let in")]
+    Strangers,
     /// HTTP/2 was broken.
     #[error(transparent)]
     Protocol(#[from] h2::Error),
@@ -59,12 +62,14 @@ pub(super) enum Broken {
 
 /// What happened beside the calls that are decided here.
 enum Event {
-    /// A call that tonic answers has come to its end.
+    /// A call that tonic answers has come to its end, or what was waited for did not happen.
     Over,
     /// The peer is to open another connection.
     Leave,
     /// The peer is gone.
     Lost,
+    /// The peer was told to leave, and is still there.
+    Stays,
 }
 
 type Beside = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
@@ -83,6 +88,7 @@ pub(super) async fn serve<C: Check>(
     let (beside, activity) = (Beside::new(), Activity::default());
     beside.push(Box::pin(ends::asked_to(leave)));
     beside.push(Box::pin(ends::of_age(age)));
+    send_strangers_away(&beside, door.as_ref(), settings.greeting_timeout);
     if let Some(pings) = h2.ping_pong() {
         beside.push(Box::pin(ends::of_silence(pings, activity.clone(), settings)));
     }
@@ -99,6 +105,14 @@ pub(super) async fn serve<C: Check>(
         answers: Answers::new(),
     };
     poll_fn(|context| connection.poll(context)).await
+}
+
+/// Others need the place of a connection on which nobody is let in for as long as a greeting may take. It is told to come again,
+/// as probes of the health do without harm, and is closed if it is there as long again: to watch the health is no reason to stay.
+fn send_strangers_away(beside: &Beside, door: Option<&Door>, patience: Duration) {
+    let Some(door) = door else { return };
+    beside.push(Box::pin(ends::of_strangers(door.entered(), patience, Event::Leave)));
+    beside.push(Box::pin(ends::of_strangers(door.entered(), 2 * patience, Event::Stays)));
 }
 
 fn builder(settings: &GrpcSettings) -> Builder {
@@ -156,6 +170,7 @@ where
                     context.waker().wake_by_ref();
                 }
                 Event::Lost => return Poll::Ready(Err(Broken::Lost)),
+                Event::Stays => return Poll::Ready(Err(Broken::Strangers)),
             }
         }
         self.answers.send();

@@ -1,4 +1,4 @@
-//! What ends a connection: being asked to, its age, and a peer that does not answer.
+//! What ends a connection: being asked to, its age, a peer that does not answer, and one of whom nobody is let in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,8 @@ use std::time::Duration;
 use h2::{Ping, PingPong};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+use crate::transport::access::Entered;
 
 use super::super::GrpcSettings;
 use super::Event;
@@ -36,6 +38,12 @@ pub(super) async fn asked_to(mut leave: watch::Receiver<bool>) -> Event {
 pub(super) async fn of_age(age: Duration) -> Event {
     sleep(age).await;
     Event::Leave
+}
+
+/// `then`, when nobody has been let in for so long since the connection began.
+pub(super) async fn of_strangers(entered: Entered, patience: Duration, then: Event) -> Event {
+    sleep(patience).await;
+    if entered.by_anybody() { Event::Over } else { then }
 }
 
 /// When the peer does not answer a ping. It is asked whenever it has not called for a whole interval.

@@ -17,8 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
+use crate::auth::{Domains, Gate, Token, TokenEntry};
+use crate::clock::Clock;
 use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
-use crate::transport::access::Access;
+use crate::transport::access::{Access, Door};
+use crate::transport::listener::Peer;
 
 use super::super::deadline::WithDeadline;
 use super::super::{GrpcSettings, Service};
@@ -111,14 +114,20 @@ struct Served {
 
 /// Serves one end of a stream; the other end.
 fn served(check: impl Check, settings: GrpcSettings) -> (Served, DuplexStream) {
+    served_by(Access::default(), check, settings)
+}
+
+/// The same, of those who have `access`.
+fn served_by(access: Access, check: impl Check, settings: GrpcSettings) -> (Served, DuplexStream) {
     let (near, far) = duplex(1 << 20);
     let (polls, writes) = (Arc::<AtomicUsize>::default(), Arc::default());
     let (leave, leaving) = watch::channel(false);
     let routes = WithDeadline::new(Routes::default(), settings.timeout);
     let age = settings.max_connection_age;
-    let service = Arc::new(Service { check, routes, settings, access: Access::default() });
+    let door = Door::of(&access, Peer::default());
+    let service = Arc::new(Service { check, routes, settings, access });
     let near = Counting(near, Arc::clone(&writes));
-    let mut serving = Box::pin(serve(near, (None, age), service, leaving));
+    let mut serving = Box::pin(serve(near, (door, age), service, leaving));
     let polled = polls.clone();
     let ended = tokio::spawn(poll_fn(move |context| {
         polled.fetch_add(1, Ordering::Relaxed);
@@ -236,4 +245,24 @@ async fn a_connection_that_is_to_leave_ends_its_calls_first() {
     calls.await;
     served.ended.await.unwrap().unwrap();
     assert!(client.ready().await.is_err(), "no more calls are taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nobody_is_let_in_is_closed() {
+    let token = Token::draw().unwrap();
+    let entry = TokenEntry::of(&token, "edge", Domains::named(["shop"]), None).unwrap();
+    let (gate, _denials) = Gate::knowing([entry], Vec::new(), Clock::System);
+    let access = Access { callers: Some(gate), ..Access::default() };
+    for (bearer, stays) in [(format!("Bearer {}", token.as_str()), true), ("Bearer x".to_owned(), false)] {
+        let (served, stream) = served_by(access.clone(), Passing { waits: false }, GrpcSettings::default());
+        let mut client = connect(stream).await.ready().await.unwrap();
+        let request = Request::post(format!("http://x{SHOULD_RATE_LIMIT}")).header("authorization", bearer);
+        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(Bytes::from_static(b"\0\0\0\0\x02\x12\0"), true).unwrap();
+        answer.await.unwrap();
+        sleep(Duration::from_secs(9)).await;
+        assert!(!served.ended.is_finished(), "not yet");
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!(!served.ended.is_finished(), stays);
+    }
 }
