@@ -2,7 +2,8 @@
 //!
 //! It is asked in the same step as all else that a call charges, and opened in a step of its own right after: by then
 //! the limit has no room left, so a call that slips in between spends nothing of it. That step opens it only if it is
-//! not open, so of all who find the limit reached one opens it.
+//! not open, so of all who find the limit reached one opens it. Who closes it, or has its limit begin anew, between the two steps
+//! of a call that reaches the limit is not seen by the second: it is open then, and what is used may be nothing.
 
 use crate::algorithm::{Op, Outcome, Rule, Verdict};
 use crate::calendar;
@@ -22,6 +23,9 @@ pub(super) struct Guarded<'a> {
     pub(super) breaker: &'a Breaker,
     pub(super) key: CounterKey,
 }
+
+/// The last bit of the instant at which one was opened tells of whoever did: set, it was somebody's hand.
+const BY_HAND: u64 = 1;
 
 /// Who looks at a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +75,14 @@ impl<'a> Guarded<'a> {
         Charge { binding: Binding::Counted, ..self.look(Looking::Plain) }
     }
 
-    /// Opens it as of `since`, however it is.
-    pub(super) fn open(self, since: Timestamp) -> Charge<'a> {
-        self.charge(&self.breaker.window, Op::Set { units: since.0.max(1) })
+    /// Opens it as of `since`, however it is, since somebody wants it open.
+    pub(super) fn open_by_hand(self, since: Timestamp) -> Charge<'a> {
+        self.charge(&self.breaker.window, Op::Set { units: since.0 | BY_HAND })
+    }
+
+    /// The same, since its limit was reached.
+    fn open(self, since: Timestamp) -> Charge<'a> {
+        self.charge(&self.breaker.window, Op::Set { units: since.0.max(2) & !BY_HAND })
     }
 
     /// Closes it, however it is.
@@ -101,9 +110,14 @@ impl<'a> Guarded<'a> {
             (Verdict::Admitted, _) => Looked::Passed,
             (Verdict::Refused(_), 0) => Looked::Unknown,
             (Verdict::Refused(_), since) => {
-                Looked::Stopped(self.breaker.standing(Some(Timestamp(since)), at))
+                Looked::Stopped(self.breaker.standing(Some(Timestamp(since & !BY_HAND)), at))
             }
         }
+    }
+
+    /// Whether a look at it tells that it was opened by hand, and not by its limit.
+    pub(super) fn is_open_by_hand(outcome: &Outcome) -> bool {
+        !outcome.is_admitted() && outcome.standing.used & BY_HAND != 0
     }
 
     /// Opens it because its limit was reached at `at`, unless it is open. Whether it was not.

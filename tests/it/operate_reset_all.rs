@@ -6,11 +6,11 @@ use serde_json::json;
 use tollgate::audit::{Record, Role};
 use tollgate::auth::{Token, TokenEntry};
 use tollgate::engine::{
-    AuditQuery, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Mistake, Named, Operate,
-    OperateError, Progress, ReserveRequest, ResetSubject, SettleRequest, SubjectOf, SubjectReset, Unclaimed,
-    UsageOf, Who,
+    AuditQuery, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Mistake,
+    Named, Operate, OperateError, Progress, ReserveRequest, ResetSubject, SetBreaker, Setting, SettleRequest,
+    SubjectOf, SubjectReset, Unclaimed, UsageOf, Who,
 };
-use tollgate::limits::LimitsHandle;
+use tollgate::limits::{BreakerState, LimitsHandle};
 use tollgate::store::Store;
 
 use crate::admin_routes::{PRODUCTS, Page};
@@ -24,6 +24,7 @@ use crate::support::process::Tollgate;
 promises!(of [memory, redis]: {
     who_begins_anew_is_not_stopped_by_what_they_have_spent,
     a_breaker_that_all_share_is_left_and_told_of,
+    a_breaker_that_was_opened_by_hand_is_left_and_told_of,
     what_all_share_begins_anew_by_name,
     what_all_share_is_told_where_nobody_is_named,
 });
@@ -121,6 +122,27 @@ async fn a_breaker_that_all_share_is_left_and_told_of<S: Store>(bench: Bench<S>)
     let reset = shop.reset("user=u", &[]).await.unwrap();
     assert_eq!((names(&reset.closed), names(&reset.open)), (vec![], vec!["stop"]));
     assert!(!shop.passes("route=llm user=u").await);
+}
+
+async fn a_breaker_that_was_opened_by_hand_is_left_and_told_of<S: Store>(bench: Bench<S>) {
+    let shop = Shop::over(bench.store.clone());
+    let set = async |to| {
+        let which = BreakerOf { domain: None, limit: b"mine", subject: entries("user=u").collect() };
+        shop.0.set_breaker(&ann(), SetBreaker { which, to, reason: "a test" }).await.unwrap().before.breaker
+    };
+    shop.spend("route=mine user=u", "1.00").await;
+    set(Setting::Open).await;
+    for limits in [&[][..], &["mine"]] {
+        let reset = shop.reset("user=u", limits).await.unwrap();
+        assert_eq!((names(&reset.closed), names(&reset.open)), (vec![], vec!["mine"]));
+        assert_eq!(shop.last_record().await.before["mine"].get("breaker"), None, "it is as it was");
+        assert!(!shop.passes("route=mine user=u").await);
+    }
+    assert_eq!(set(Setting::Closed).await.state, BreakerState::Open);
+    shop.spend("route=mine user=u", "5.00").await;
+    assert!(!shop.passes("route=mine user=u").await);
+    assert_eq!(names(&shop.reset("user=u", &[]).await.unwrap().closed), ["mine"], "its limit has opened it");
+    assert!(shop.passes("route=mine user=u").await);
 }
 
 async fn what_all_share_begins_anew_by_name<S: Store>(bench: Bench<S>) {

@@ -94,7 +94,7 @@ impl Found<'_> {
     async fn set<S: Store>(&self, engine: &Engine<S>, to: Setting) -> Result<BreakerStatus, BreakerError> {
         let (guarded, own) = (self.guarded, self.own);
         let set = match to {
-            Setting::Open => guarded.open(engine.store.now()),
+            Setting::Open => guarded.open_by_hand(engine.store.now()),
             Setting::Closed | Setting::Cleared => guarded.close(),
         };
         // Where nothing is forgotten, the look stands twice.

@@ -2,8 +2,8 @@
 //! others not.
 //!
 //! What is held by name is room of calls that go on, and what is given out in total still exists: both are cleared only of
-//! limits that are named, and what all share too. A breaker of what is cleared is closed with it. Where calls may say when their months begin, the counters of all days are cleared, unless the
-//! entries say the day.
+//! limits that are named, and what all share too. A breaker that was opened by what is cleared is closed with it. Where calls may say when their months
+//! begin, the counters of all days are cleared, unless the entries say the day.
 
 mod breakers;
 
@@ -50,7 +50,8 @@ pub struct SubjectReset {
     pub kept: Vec<Arc<str>>,
     /// Limits that were cleared, and their breakers closed, which were open.
     pub closed: Vec<Arc<str>>,
-    /// Limits that all share, and whose breakers are open: they go on stopping what spends in the domain.
+    /// Limits whose breakers are open, and go on stopping what spends in the domain: those that all share, and of those that
+    /// were cleared the ones that somebody opened by hand.
     pub open: Vec<Arc<str>>,
     /// The number of the record that says so.
     pub version: u64,
@@ -84,6 +85,7 @@ pub(super) async fn reset<S: Store>(
     let looks = Looks::at(domain, &kept_for, &cleared)?.beside(breakers.looks().collect());
     let survey = looks.ask(engine, domain).await?;
     let stood: Vec<_> = cleared.iter().map(|kept| survey.of(engine, &kept_for, *kept).1).collect();
+    let breakers = breakers.keeping_those_by_hand(survey.beside());
     let (closed, _) = breakers.open(survey.beside(), survey.at);
     let event = deed(actor, domain, secret, request).event(before_json(&stood, &closed), Json::Null);
     let op = if request.limits.is_empty() { Op::Set { units: 0 } } else { Op::Clear };
