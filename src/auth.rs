@@ -20,6 +20,7 @@ mod tokens;
 mod url;
 
 pub use certificate::{CertificateEntry, SubjectName};
+pub(crate) use denials::network;
 pub use denials::{Denial, Denials, Holder, Refused};
 pub use file::{TokensFile, TokensFileError, follow};
 pub use gate::{Caller, Gate, Pass};

@@ -100,11 +100,13 @@ impl Refused {
     }
 }
 
-/// Who has one address of an IPv6 network has them all.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+/// Who is counted as one with `address`: who has one address of an IPv6 network has them all. This machine is nobody else.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 => v4,
+        IpAddr::V6(address) if !address.is_loopback() => {
+            Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
+        }
+        as_it_is => as_it_is,
     }
 }
 
@@ -292,6 +294,7 @@ mod tests {
         assert_eq!(at("2001:db8::1"), at("2001:db8::ffff"));
         assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
         assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        assert_eq!(at("::1").from, Some("::1".parse().unwrap()), "this machine is told of as it is");
     }
 
     #[test]
