@@ -47,9 +47,9 @@ pub struct ConnectionSettings {
     pub head_timeout: Duration,
     /// How many of them those of one address may have; of IPv6, of one /64. This machine is not bounded. Default: all.
     pub max_of_address: Option<usize>,
-    /// How long one request may be answered. Default a minute: none here goes on for long but by whoever wants to keep its
-    /// place.
-    pub longest_answer: Duration,
+    /// How long an answer may wait for its next part. Default a minute: none here waits for long but by whoever wants to
+    /// keep its place.
+    pub longest_silence: Duration,
     /// How long a connection lives before it is asked to come again, whatever is asked on it. One of a peer that has shown a
     /// certificate lives for ten minutes at most: it may have expired by then, or be trusted no longer. Default an hour.
     pub max_age: Duration,
@@ -78,7 +78,7 @@ impl Default for ConnectionSettings {
         Self {
             max_connections: 512,
             max_of_address: None,
-            longest_answer: Duration::from_secs(60),
+            longest_silence: Duration::from_secs(60),
             max_age: Duration::from_secs(3600),
             head_timeout: Duration::from_secs(30),
             unread_timeout: Duration::from_secs(10),
@@ -223,7 +223,7 @@ async fn answer(stream: impl Stream, peer: Peer, served: Served) -> Result<(), B
 /// Speaks HTTP/1.1. A connection that has lived for long is closed behind the answer of the time.
 async fn http1(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Broken> {
     let Served { router, settings, mut stop, .. } = served;
-    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_answer));
+    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_silence));
     let mut protocol = http1::Builder::new();
     protocol.timer(TokioTimer::new()).header_read_timeout(settings.head_timeout);
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), activity.watch(router, peer)));
@@ -250,7 +250,7 @@ async fn http2(stream: impl Stream, peer: Peer, served: Served) -> Result<(), Br
         .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(settings.head_timeout)
         .keep_alive_timeout(settings.unread_timeout);
-    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_answer));
+    let (age, activity) = (peer.longest_life(settings.max_age), Activity::new(settings.longest_silence));
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), activity.watch(router, peer)));
     tokio::select! {
         ended = &mut connection => return Ok(ended?),

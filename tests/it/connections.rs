@@ -182,10 +182,10 @@ async fn who_is_told_of_changes_is_not_idle() {
 
 #[tokio::test]
 async fn nobody_is_told_of_changes_for_ever() {
-    let longest_answer = Duration::from_millis(50);
+    let longest_silence = Duration::from_millis(50);
     let head_timeout = Duration::from_millis(100);
     let settings =
-        ConnectionSettings { head_timeout, longest_answer, max_connections: 1, ..admin::connections() };
+        ConnectionSettings { head_timeout, longest_silence, max_connections: 1, ..admin::connections() };
     let (address, path) = listeners(settings).await[1];
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut watched =

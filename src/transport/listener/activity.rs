@@ -1,7 +1,7 @@
 //! What is asked on a connection, and whether anything is.
 //!
-//! A request counts until the last of its answer is sent, so that a stream of answers is no idleness. None is answered for
-//! ever.
+//! A request counts until the last of its answer is sent, so that a stream of answers is no idleness. An answer of which nothing
+//! more comes is none for ever.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,14 +25,14 @@ use super::Peer;
 #[derive(Clone, Debug)]
 pub(super) struct Activity {
     asked: Arc<watch::Sender<usize>>,
-    /// How long each may be.
-    longest: Duration,
+    /// How long the next part of an answer may take.
+    silence: Duration,
 }
 
 impl Activity {
-    /// None yet, of which each may be answered for so long.
-    pub(super) fn new(longest: Duration) -> Self {
-        Self { asked: Arc::default(), longest }
+    /// None yet, of whose answers the next part may take so long.
+    pub(super) fn new(silence: Duration) -> Self {
+        Self { asked: Arc::default(), silence }
     }
 
     /// `router`, which is told who asks, and whose requests are counted.
@@ -55,15 +55,13 @@ impl Activity {
 
     fn begin(&self) -> Asked {
         self.asked.send_modify(|asked| *asked += 1);
-        Asked { activity: self.clone(), until: Box::pin(tokio::time::sleep(self.longest)) }
+        Asked { activity: self.clone() }
     }
 }
 
 /// That something is asked, for as long as this lives.
 struct Asked {
     activity: Activity,
-    /// When it has been answered for long enough.
-    until: Pin<Box<Sleep>>,
 }
 
 impl Drop for Asked {
@@ -89,14 +87,18 @@ impl Service<Request<Incoming>> for Watched {
         let asked = self.activity.begin();
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.service.call(request);
-        Box::pin(async move { Ok(answering.await?.map(|body| Body::new(Answer { body, asked }))) })
+        Box::pin(
+            async move { Ok(answering.await?.map(|body| Body::new(Answer { body, asked, deadline: None }))) },
+        )
     }
 }
 
-/// The body of an answer, which counts until it is sent, and breaks off where that takes too long.
+/// The body of an answer, which counts until it is sent, and breaks off where nothing more of it comes for too long.
 struct Answer {
     body: Body,
     asked: Asked,
+    /// Runs while the next part is waited for.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl hyper::body::Body for Answer {
@@ -108,10 +110,12 @@ impl hyper::body::Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            self.deadline = None;
             return Poll::Ready(frame);
         }
-        self.asked
-            .until
+        let silence = self.asked.activity.silence;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
+        deadline
             .as_mut()
             .poll(context)
             .map(|()| Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))))
@@ -123,5 +127,27 @@ impl hyper::body::Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_lasts_as_long_as_more_of_it_comes() {
+        let lines = stream::iter(0..5).then(|_| sleep(40 * SECOND)).map(|()| Ok("line"));
+        let body = Body::from_stream(lines.chain(stream::pending::<io::Result<&str>>()));
+        let asked = Activity::new(60 * SECOND).begin();
+        let mut parts = Body::new(Answer { body, asked, deadline: None }).into_data_stream();
+        for _ in 0..5 {
+            assert_eq!(parts.next().await.unwrap().unwrap(), "line");
+        }
+        assert!(parts.next().await.unwrap().is_err(), "nothing more comes");
     }
 }
