@@ -79,7 +79,7 @@ pub(super) fn probe(journal: &Journal) -> Probe {
     .having("audit_records", "Records of the audit", move || records.head().number)
     .counting(
         "audit_failures",
-        "Records that could not be written, or of which it is not known whether they are",
+        "Times that a record could not be written, or that it is not known whether it was",
         move || unwritten.unwritten(),
     )
 }
