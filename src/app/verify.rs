@@ -12,7 +12,7 @@ use crate::store::durable::{DataError, DataFile};
 use crate::store::ledger::{self, Line, noted};
 
 /// Reads the chain that `asked` names, and writes to standard output what there is of it. Of a data directory that no process
-/// uses it is compared with what is noted there of its end.
+/// uses it is compared with what is noted there of its end, if that can be read. Nothing is written there.
 ///
 /// # Errors
 ///
@@ -63,19 +63,22 @@ fn open(asked: &VerifyArgs, is_noted: bool) -> anyhow::Result<Box<dyn BufRead>> 
     }
 }
 
-/// The last line that is noted in the data directory `dir`.
+/// The last line that is noted in the data directory `dir`, where it can be known; the chain is verified without it as well.
 fn noted(dir: &Path) -> anyhow::Result<Option<Line>> {
-    match DataFile::peek(dir, noted::TABLE, noted::KEY) {
-        Ok(value) => Ok(value.and_then(|value| noted::read(&value))),
-        Err(DataError::InUse { path }) => {
-            let path = path.display();
-            let words =
-                format!("{path} is in use, so what it has noted is not compared; /readyz tells of that\n");
-            io::stderr().write_all(words.as_bytes()).context("cannot write to standard error")?;
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let problem = match DataFile::peek(dir, noted::TABLE, noted::KEY) {
+        Ok(None) => return Ok(None),
+        Ok(Some(value)) => match noted::read(&value) {
+            Some(line) => return Ok(Some(line)),
+            None => format!("{}: what is noted there makes no sense", dir.display()),
+        },
+        Err(DataError::InUse { path }) => format!("{} is in use; /readyz tells of it", path.display()),
+        Err(DataError::Io { path, source }) => format!("{}: {source}", path.display()),
+        Err(DataError::Damaged { path, problem }) => format!("{} is damaged: {problem}", path.display()),
+        Err(error) => error.to_string(),
+    };
+    let words = format!("what the data file has noted of the end is not compared: {problem}\n");
+    io::stderr().write_all(words.as_bytes()).context("cannot write to standard error")?;
+    Ok(None)
 }
 
 fn hash(text: &str) -> anyhow::Result<Hash> {

@@ -259,6 +259,39 @@ async fn an_end_that_is_gone_is_found_at_start_and_its_numbers_are_not_given_aga
 }
 
 #[tokio::test]
+async fn whoever_verifies_changes_nothing_and_needs_not_to() {
+    let place = Place::new();
+    let mut service = place.start_with_data();
+    place.reload(&service, OTHER, 1).await;
+    service.signal("TERM");
+    service.wait();
+    // A file that nobody has closed.
+    service = place.start_with_data();
+    service.kill();
+    let data = place.path("data").join("tollgate.redb");
+    let before = fs::read(&data).unwrap();
+    let verified = place.verify_all();
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{}", stderr(&verified));
+    assert_eq!(fs::read(&data).unwrap(), before);
+    let audit = fs::read(place.audit()).unwrap();
+    fs::write(place.audit(), "").unwrap();
+    let verified = place.verify_all();
+    assert!(stderr(&verified).contains("lost what was there up to record 1 "), "{}", stderr(&verified));
+    assert_eq!(fs::read(&data).unwrap(), before);
+    // What cannot be compared is told, and the chain verified all the same.
+    fs::write(place.audit(), audit).unwrap();
+    fs::write(&data, &before[..before.len() / 2]).unwrap();
+    let verified = place.verify_all();
+    assert!(stderr(&verified).contains("tollgate.redb is damaged: "), "{}", stderr(&verified));
+    assert!(stdout(&verified).starts_with("whole: 1 record, "), "{}", stdout(&verified));
+    fs::remove_file(&data).unwrap();
+    fs::create_dir(&data).unwrap();
+    let verified = place.verify_all();
+    assert!(stderr(&verified).contains("is not compared: "), "{}", stderr(&verified));
+    assert!(stdout(&verified).starts_with("whole: 1 record, "), "{}", stdout(&verified));
+}
+
+#[tokio::test]
 async fn what_was_added_right_before_a_kill_is_no_loss_and_is_noted_at_start() {
     let place = Place::new();
     let mut service = place.start_with_data();

@@ -8,10 +8,11 @@ mod place;
 
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, Error, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, Error, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use crate::limits::KeySecret;
 
@@ -27,6 +28,7 @@ const CACHE_BYTES: usize = 16 << 20;
 /// How many times larger than what it holds a file may be, beyond what a small one has; else it is made smaller.
 const SPARSE: u64 = 4;
 const SMALL_BYTES: u64 = 16 << 20;
+const COPIED_AT_ONCE_BYTES: usize = 1 << 20;
 
 /// The file of a data directory, held by this process.
 #[derive(Debug)]
@@ -65,15 +67,20 @@ impl DataFile {
         Ok((Self { place, database: Some(database) }, secret))
     }
 
-    /// What the file in `dir`, which no process uses, has under `key` in the table of this name.
+    /// What the file in `dir`, which no process uses, has under `key` in the table of this name. It is left as it is, and need
+    /// not be one that may be written.
     ///
     /// # Errors
     ///
     /// [`DataError`], where it cannot be read.
     pub fn peek(dir: &Path, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, DataError> {
         let path = dir.join(NAME);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let copy = copy(&path).map_err(DataError::of(&path))?;
         let read = || -> Result<Option<Vec<u8>>, Error> {
-            let database = open(File::options().read(true).write(true).open(&path)?)?;
+            let database = opened(copy)?;
             let reading = database.begin_read()?;
             let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
             match reading.open_table(table) {
@@ -81,7 +88,7 @@ impl DataFile {
                 table => Ok(table?.get(key)?.map(|value| value.value().to_vec())),
             }
         };
-        if path.exists() { read().map_err(DataError::of(&path)) } else { Ok(None) }
+        read().map_err(|error| DataError::Damaged { path: path.clone(), problem: error.to_string() })
     }
 
     /// Where it is.
@@ -227,7 +234,30 @@ impl Found {
 }
 
 fn open(file: File) -> Result<Database, Error> {
-    let backend = FileBackend::new(file)?;
+    opened(FileBackend::new(file)?)
+}
+
+/// What is in the file at `path`, in memory: what was not closed is mended by whoever opens it.
+fn copy(path: &Path) -> Result<InMemoryBackend, Error> {
+    let (file, copy) = (FileBackend::new(File::open(path)?)?, InMemoryBackend::new());
+    let is_free = file.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded);
+    if !is_free.map_err(io::Error::from)? {
+        return Err(Error::DatabaseAlreadyOpen);
+    }
+    let mut left = file.len()?;
+    copy.set_len(left)?;
+    let mut part = vec![0; COPIED_AT_ONCE_BYTES];
+    while left > 0 {
+        part.truncate(usize::try_from(left).unwrap_or(COPIED_AT_ONCE_BYTES));
+        left -= part.len() as u64;
+        file.read(left, &mut part)?;
+        copy.write(left, &part)?;
+    }
+    file.close()?;
+    Ok(copy)
+}
+
+fn opened(backend: impl StorageBackend) -> Result<Database, Error> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     Ok(builder.create_with_backend(backend)?)
