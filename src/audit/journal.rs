@@ -5,6 +5,7 @@
 //! again. A ledger that takes no record fails whoever appends, and no decision; what was read before stays in force.
 
 mod book;
+mod error;
 mod late;
 mod pages;
 mod state;
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::Overlay;
@@ -26,6 +28,7 @@ use super::{Event, Head};
 
 use book::{Book, Taken};
 
+pub use error::JournalError;
 pub use pages::{Asked, Page};
 pub use state::JournalState;
 
@@ -35,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const TELL_EVERY: Micros = Micros::from_secs(1);
 /// How many lines are read at once.
 const AT_ONCE: usize = 500;
+/// How long whoever appends waits for a chain that was not read to its end yet.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is tried to append behind others who append all the while.
 const MOST_TRIES: usize = 64;
 
@@ -73,25 +78,6 @@ enum Meaning {
     Itself,
     /// Something that is done once it is there.
     Deed,
-}
-
-/// Why nothing was recorded, as far as is known.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum JournalError<E> {
-    /// It is not to be, after what is set already.
-    #[error("{0}")]
-    Refused(E),
-    /// The ledger does not take it.
-    #[error("the audit cannot be written, and nothing is done without it: {0}")]
-    Unwritten(LedgerError),
-    /// The ledger has not said whether it takes it: the record may come to be there, and what it sets in force.
-    #[error(
-        "the audit does not say whether this was recorded, so it may come to be in force; read it again: {0}"
-    )]
-    Unknown(LedgerError),
-    /// Others were first, time after time.
-    #[error("the audit is written to by too many at once; ask again")]
-    Contended,
 }
 
 impl fmt::Debug for Journal {
@@ -137,7 +123,7 @@ impl Journal {
         &self,
         decide: impl Fn(&Overlay) -> Result<Event, E>,
     ) -> Result<Appended, JournalError<E>> {
-        let mut book = self.0.book.lock().await;
+        let mut book = self.book_to_write().await?;
         self.append_to(&mut book, decide, Meaning::Itself).await
     }
 
@@ -148,8 +134,24 @@ impl Journal {
     ///
     /// That the ledger took no record.
     pub async fn append_deed(&self, event: &Event) -> Result<Appended, JournalError<Infallible>> {
-        let mut book = self.0.book.lock().await;
+        let mut book = self.book_to_write().await?;
         self.append_to(&mut book, |_| Ok(event.clone()), Meaning::Deed).await
+    }
+
+    /// The book, to append to, without a long wait until its chain is read. What cannot be read fails the append.
+    async fn book_to_write<E>(&self) -> Result<MutexGuard<'_, Book>, JournalError<E>> {
+        if self.0.state.load().is_read {
+            return Ok(self.0.book.lock().await);
+        }
+        let reading = async {
+            let mut book = self.0.book.lock().await;
+            self.read_on(&mut book).await.ok();
+            book
+        };
+        timeout(PATIENCE, reading).await.map_err(|_| {
+            self.0.unwritten.fetch_add(1, Ordering::Relaxed);
+            JournalError::Unread
+        })
     }
 
     async fn append_to<E>(
@@ -247,14 +249,12 @@ impl Journal {
 
     /// The same for as long as `patience` lasts: what was read by then is in force. Whether that is all.
     pub async fn catch_up_within(&self, patience: Duration) -> bool {
-        if tokio::time::timeout(patience, self.catch_up()).await.is_ok() {
-            return true;
-        }
+        let is_all = timeout(patience, self.catch_up()).await.is_ok();
         // Whoever has the book reads on, and publishes what it reads.
-        if let Ok(mut book) = self.0.book.try_lock() {
+        if !is_all && let Ok(mut book) = self.0.book.try_lock() {
             self.publish(&mut book).await;
         }
-        false
+        is_all
     }
 
     /// Records that was not done what is recorded late. What cannot be written now is tried again.

@@ -586,3 +586,32 @@ async fn what_is_set_is_put_in_force_beside_whoever_decides() {
     let there = there.lock();
     assert!(there.len() == 2 && there.iter().all(|thread| *thread != here), "{there:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_long_to_append_to_a_chain_that_is_still_read() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (writer, _) = journal(&ledger, &clock);
+    for most in 1..=600 {
+        append(&writer, set(most, None)).await;
+    }
+    let (go, let_go) = tokio::sync::watch::channel(false);
+    let starting = Journal::open(Arc::new(Hanging { ledger: ledger.clone(), let_go }), clock, |_, _| {});
+    // Whether others read it, or whoever appends has to.
+    for is_followed in [false, true] {
+        if is_followed {
+            tokio::spawn(starting.clone().follow(std::future::pending()));
+            tokio::task::yield_now().await;
+        }
+        let asked = async {
+            let error = starting.append(|_| Ok::<_, ()>(set(1, None))).await.unwrap_err();
+            assert_eq!(error, JournalError::Unread);
+            starting.append_deed(&set(1, None)).await.unwrap_err()
+        };
+        let error = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await.unwrap();
+        assert!(error.to_string().starts_with("the audit is not read to its end yet, and nothing is done"));
+    }
+    assert_eq!(starting.unwritten(), 4);
+    assert_eq!(ledger.read(601, 1).await.unwrap(), []);
+    go.send_replace(true);
+    assert_eq!(starting.append(|_| Ok::<_, ()>(set(1, None))).await.unwrap().number, 601);
+}
