@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use crate::admin::Probe;
 use crate::alerts::{AlertSettings, Delivery};
 use crate::audit::Journal;
+use crate::auth::{Denials, Gate, Grant};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
@@ -176,7 +177,7 @@ impl<S: Lanes> App<S> {
         let Self { engine, journal, settings, reloader, delivery, entrance, bound, health } = self;
         let (mut running, stopping) = Running::telling(delivery);
         let (stop, addresses) = (stop.shared(), bound.addresses()?);
-        let callers = Callers::admit(settings.calls, &journal, &mut running.beside);
+        let callers = Callers::admit(settings.calls, &journal, &mut running);
         let whole = engine.clone();
         let desk = Desk {
             check: move || Arc::new(whole.lane()),
@@ -193,7 +194,7 @@ impl<S: Lanes> App<S> {
         probes.extend([audit::probe(&journal), descriptors::probe(room.clone())]);
         let (socket, address, auth) = (bound.admin, addresses.admin(), settings.auth);
         let operators = Operators { socket, address, tls: settings.admin_tls, auth, entrance };
-        operators.serve(engine.clone(), &journal, probes, &mut running.beside)?;
+        operators.serve(engine.clone(), &journal, probes, &mut running)?;
         let reloads = audit::record_reloads(journal.clone(), reloader.status());
         running.beside.add(reloader.run(pending()).map(Ok));
         found(engine.store(), &journal, stop.clone()).await;
@@ -233,9 +234,11 @@ struct Running {
     parts: Parts,
     /// Those who end with the process.
     beside: Parts,
-    /// Those who tell alerts, until the stopper stops: calls that are let end may still raise some.
+    /// Those who tell alerts and record refusals, until the closer stops: calls that are let end may still bring some.
     last: Parts,
     closer: Stopper,
+    /// When the last are to end.
+    closing: Stop,
     /// Tells those who decide.
     stopper: Stopper,
 }
@@ -243,11 +246,17 @@ struct Running {
 impl Running {
     /// Nothing yet but those who tell alerts; and what tells those who decide to end.
     fn telling(delivery: Delivery) -> (Self, Stop) {
-        let ((closer, stop), (stopper, stopping)) = (Stopper::new(), Stopper::new());
+        let ((closer, closing), (stopper, stopping)) = (Stopper::new(), Stopper::new());
         let mut last = Parts::default();
-        last.add(delivery.run(stop.asked()).map(Ok));
+        last.add(delivery.run(closing.clone().asked()).map(Ok));
         let (parts, beside) = (Parts::default(), Parts::default());
-        (Self { parts, beside, last, closer, stopper }, stopping)
+        (Self { parts, beside, last, closer, closing, stopper }, stopping)
+    }
+
+    /// Records who is refused at `gate`, also those of the last calls.
+    fn record_refusals<G: Grant>(&mut self, journal: &Journal, gate: &Gate<G>, denials: Denials) {
+        let closing = self.closing.clone().asked();
+        self.last.add(audit::record_denials(journal.clone(), gate.clone(), denials, closing).map(Ok));
     }
 
     /// Waits for `stop`, or for the first that ends by itself.
@@ -267,8 +276,9 @@ impl Running {
         self.stopper.stop();
         let drained = self.parts.drain().await;
         self.closer.stop();
+        let ended = drained.and(self.last.drain().await);
         audit::tell(journal);
-        drained.and(self.last.drain().await)
+        ended
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::admin::{Probe, State};
 use crate::audit::{Action, Actor, Event, Journal, Outcome};
-use crate::auth::{Denial, Denials, Refused};
+use crate::auth::{Denial, Denials, Gate, Grant, Refused};
 use crate::clock::Clock;
 use crate::config::reload::{ReloadStatus, log_strays};
 use crate::limits::LimitsHandle;
@@ -19,6 +19,8 @@ use crate::store::ledger::MemoryLedger;
 
 /// How long calls are kept waiting at start for what was set over the files. Envoy lets all of them pass meanwhile.
 const LONGEST_START: Duration = Duration::from_secs(10);
+/// How long the end of the process may wait for the last refusals to be recorded. The log has them.
+const LONGEST_END: Duration = Duration::from_secs(2);
 /// How soon a record that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How much of what is wrong with files is recorded.
@@ -112,16 +114,43 @@ fn reloaded(status: &ReloadStatus) -> Event {
     }
 }
 
-/// Records who was refused, until nobody can be any more, and logs it: that is there also where nothing can be recorded. What
-/// cannot be is given to `put_back`. Of what may come to be recorded nobody knows: it is as well, and may be there twice.
-pub(super) async fn record_denials(journal: Journal, mut denials: Denials, put_back: impl Fn(Denial)) {
-    while let Some(denial) = denials.recv().await {
+/// Records who is refused at `gate`, and logs it: that is there also where nothing can be recorded. What cannot be is told
+/// again a minute later. Of what may come to be recorded nobody knows: it is as well, and may be there twice. Once it is to
+/// `stop`, what was counted until then has its record.
+pub(super) async fn record_denials<G: Grant>(
+    journal: Journal,
+    gate: Gate<G>,
+    mut denials: Denials,
+    stop: impl Future<Output = ()>,
+) {
+    tokio::pin!(stop);
+    loop {
+        let denial = tokio::select! {
+            biased;
+            denial = denials.recv() => denial,
+            () = &mut stop => break,
+        };
+        let Some(denial) = denial else { break };
         log(&denial);
         // The journal tells of what it cannot write.
-        if journal.append(|_| Ok::<_, ()>(denied(&denial))).await.is_err() {
-            put_back(denial);
+        if !is_recorded(&journal, &denial).await {
+            gate.put_back(denial);
         }
     }
+    let rest = gate.rest();
+    rest.iter().for_each(log);
+    let recording = async {
+        for denial in &rest {
+            if !is_recorded(&journal, denial).await {
+                return;
+            }
+        }
+    };
+    _ = tokio::time::timeout(LONGEST_END, recording).await;
+}
+
+async fn is_recorded(journal: &Journal, denial: &Denial) -> bool {
+    journal.append(|_| Ok::<_, ()>(denied(denial))).await.is_ok()
 }
 
 fn log(denial: &Denial) {
@@ -170,10 +199,9 @@ fn beginning(text: &str) -> Box<str> {
 mod tests {
     use futures_util::FutureExt;
     use futures_util::future::{BoxFuture, ready};
-    use parking_lot::Mutex;
 
     use super::*;
-    use crate::auth::{Caller, Gate};
+    use crate::auth::Caller;
     use crate::store::ledger::{LedgerError, Line, Placing};
 
     /// One that takes nothing.
@@ -195,18 +223,36 @@ mod tests {
         }
     }
 
+    fn journal(ledger: impl Ledger + 'static) -> Journal {
+        Journal::open(Arc::new(ledger), Clock::System, |_, _| {})
+    }
+
     #[tokio::test]
     async fn a_refusal_that_cannot_be_written_is_given_back() {
         let (gate, denials) = Gate::new([], Clock::System);
         gate.admit(&Caller::default()).unwrap_err();
-        drop(gate);
-        let back = Mutex::new(Vec::new());
-        let journal = Journal::open(Arc::new(Full), Clock::System, |_, _| {});
-        record_denials(journal, denials, |denial| back.lock().push(denial)).await;
-        let back = back.into_inner();
+        let recording = record_denials(journal(Full), gate.clone(), denials, pending());
+        assert_eq!(recording.now_or_never(), None, "it goes on");
+        let back = gate.rest();
         assert_eq!(
             back.iter().map(|denial| (denial.refused.why, denial.times)).collect::<Vec<_>>(),
             [("missing", 1)]
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_has_its_record_at_the_end() {
+        let (gate, denials) = Gate::new([], Clock::System);
+        for _ in 0..5 {
+            gate.admit(&Caller::default()).unwrap_err();
+        }
+        let ledger = MemoryLedger::new(std::io::sink());
+        record_denials(journal(ledger.clone()), gate, denials, ready(())).await;
+        let lines = ledger.read(1, 10).await.unwrap();
+        let times = |line: &Line| {
+            let record: Value = serde_json::from_slice(&line.bytes).unwrap();
+            record["target"]["times"].clone()
+        };
+        assert_eq!(lines.iter().map(times).collect::<Vec<_>>(), [1, 4]);
     }
 }

@@ -10,8 +10,7 @@ use crate::clock::Clock;
 use crate::config::settings::CallSettings;
 use crate::transport::access::Access;
 
-use super::audit;
-use super::parts::Parts;
+use super::Running;
 
 /// How each of the listeners that decide is entered.
 #[derive(Clone, Debug)]
@@ -21,19 +20,17 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    /// Lets in those whom `settings` name, and keeps in step with their files for as long as `beside` runs.
-    pub(super) fn admit(settings: CallSettings, journal: &Journal, beside: &mut Parts) -> Self {
+    /// Lets in those whom `settings` name, and keeps in step with their files for as long as those run who are beside.
+    pub(super) fn admit(settings: CallSettings, journal: &Journal, running: &mut Running) -> Self {
         let CallSettings { tls, http_tls, callers } = settings;
         if let Some(tls) = tls.clone() {
-            beside.add(tls.follow(pending()).map(Ok));
+            running.beside.add(tls.follow(pending()).map(Ok));
         }
         let callers = callers.map(|settings| {
             let certificates = settings.certificates.clone();
             let (gate, denials) = Gate::knowing(settings.all(), certificates, Clock::System);
-            beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
-            let refusing = gate.clone();
-            let put_back = move |denial| refusing.put_back(denial);
-            beside.add(audit::record_denials(journal.clone(), denials, put_back).map(Ok));
+            running.beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
+            running.record_refusals(journal, &gate, denials);
             gate
         });
         Self { grpc: Access { tls, callers: callers.clone() }, http: Access { tls: http_tls, callers } }

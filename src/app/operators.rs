@@ -16,8 +16,7 @@ use crate::store::Lanes;
 use crate::transport::listener::Listening;
 use crate::transport::tls::Tls;
 
-use super::audit;
-use super::parts::Parts;
+use super::Running;
 use super::token::Entrance;
 
 /// How operators come in.
@@ -36,22 +35,21 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    /// Serves them for as long as `beside` runs, and tells them of `probes`.
+    /// Serves them for as long as those run who are beside, and tells them of `probes`.
     pub(super) fn serve<S: Lanes>(
         self,
         engine: Arc<Engine<S>>,
         journal: &Journal,
         probes: Vec<Probe>,
-        beside: &mut Parts,
+        running: &mut Running,
     ) -> anyhow::Result<()> {
         let Self { socket, address, tls, auth, mut entrance } = self;
         let scheme = if tls.is_some() { "https" } else { "http" };
         entrance.announce(scheme, address).context("cannot show the token that was made")?;
         let Entrance { gate, denials, .. } = entrance;
+        running.record_refusals(journal, &gate, denials);
+        let beside = &mut running.beside;
         beside.add(auth::follow(gate.clone(), auth.tokens, auth.file, pending()).map(Ok));
-        let refusing = gate.clone();
-        let put_back = move |denial| refusing.put_back(denial);
-        beside.add(audit::record_denials(journal.clone(), denials, put_back).map(Ok));
         if let Some(tls) = tls.clone() {
             beside.add(tls.follow(pending()).map(Ok));
         }

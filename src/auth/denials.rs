@@ -134,6 +134,12 @@ impl Counts {
         tables.into_iter().flat_map(|table| table.sweep(now)).collect()
     }
 
+    /// All that was not told of: there is no later.
+    pub(super) fn rest(&mut self, now: Micros) -> Vec<Denial> {
+        let tables = [&mut self.strangers, &mut self.holders, &mut self.known];
+        tables.into_iter().flat_map(|table| table.rest(now)).collect()
+    }
+
     fn table(&mut self, refused: &Refused) -> &mut Table {
         match refused {
             Refused { actor: Some(_), .. } => &mut self.known,
@@ -287,6 +293,19 @@ mod tests {
             counts.note(at("192.0.2.1"), Micros(0));
         }
         assert_eq!(counts.note(at("192.0.2.1"), Micros(61 * SECOND)), Some(denial(at("192.0.2.1"), 3)));
+    }
+
+    #[test]
+    fn at_the_end_all_is_told_whatever_its_minute() {
+        let (mut counts, mut told) = (Counts::default(), Vec::new());
+        for one in 0..200 {
+            told.extend([one, one, 7].into_iter().filter_map(|one| counts.note(number(one), Micros(0))));
+        }
+        let before = told.len();
+        told.extend(counts.rest(Micros(SECOND)));
+        assert_eq!(sum(&told), 600);
+        assert!(told.len() <= before + 2, "one that has its record, and all there is no room for: {told:?}");
+        assert_eq!(counts.rest(Micros(SECOND)), []);
     }
 
     #[test]

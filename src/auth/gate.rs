@@ -107,6 +107,11 @@ impl<G: Grant> Gate<G> {
         told.into_iter().for_each(|denial| self.tell(denial));
     }
 
+    /// What was counted and not told of, whatever its minute: nobody is told of it later.
+    pub fn rest(&self) -> Vec<Denial> {
+        self.0.counts.lock().rest(self.0.clock.steady())
+    }
+
     /// Takes back what could not be written down: it is told again, with what comes until then.
     pub fn put_back(&self, denial: Denial) {
         self.0.counts.lock().put_back(denial, self.0.clock.steady());

@@ -76,6 +76,24 @@ impl Table {
         over.into_iter().filter_map(|denial| self.told(denial, now)).collect()
     }
 
+    /// What was not told of, whether its minute is over or not. That there is no room to tell of one by one is counted in
+    /// general, and is told behind the others.
+    pub(super) fn rest(&mut self, now: Micros) -> Vec<Denial> {
+        let mut rest = self.untold(now);
+        rest.extend(self.untold(now));
+        rest
+    }
+
+    fn untold(&mut self, now: Micros) -> Vec<Denial> {
+        let untold = self.counts.iter_mut().filter(|(_, count)| count.untold > 0);
+        let tell = |(refused, count): (&Refused, &mut Count)| Denial {
+            refused: refused.clone(),
+            times: count.tell(),
+        };
+        let untold: Vec<Denial> = untold.map(tell).collect();
+        untold.into_iter().filter_map(|denial| self.told(denial, now)).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.counts.len()
