@@ -184,7 +184,6 @@ fn router<I: Operate>(data: Data<I>) -> Router {
     let reading = tried::reading(&data.inspect);
     let guard = |action| door::Guard { gate: gate.clone(), action, reading: reading.clone() };
     let may = |action, routes| door::guarded(guard(action), routes);
-    let twin = |twin, action, routes: MethodRouter<Data<I>>| may(action, routes.route_layer(Extension(twin)));
     let breaker = may(Action::GetBreaker, get(breaker::get::<I>));
     let routes = Router::new()
         .route("/", get(PATHS))
@@ -204,6 +203,19 @@ fn router<I: Operate>(data: Data<I>) -> Router {
             "/admin/rate-limits/breaker/{limit_key}",
             breaker.merge(may(Action::SetBreaker, post(breaker::set::<I>))),
         )
+        .merge(twins(may))
+        .with_state(data)
+        .merge(door::known(&gate, grpc::admin::service(calls)))
+        .merge(grpc::admin::open());
+    door::closed_to_strangers(&gate, routes)
+}
+
+/// What gRPC says in the same words. Who `may` do it is asked of each.
+fn twins<I: Operate>(
+    may: impl Fn(Action, MethodRouter<Data<I>>) -> MethodRouter<Data<I>>,
+) -> Router<Data<I>> {
+    let twin = |twin, action, routes: MethodRouter<Data<I>>| may(action, routes.route_layer(Extension(twin)));
+    Router::new()
         .route("/admin/rate-limits/tier", twin(Twin::SetTier, Action::SetTier, post(twins::write::<I>)))
         .route(
             "/admin/rate-limits/prices/{model}",
@@ -219,10 +231,6 @@ fn router<I: Operate>(data: Data<I>) -> Router {
             "/admin/rate-limits/import",
             twin(Twin::ImportUsage, Action::ImportUsage, post(twins::write::<I>)),
         )
-        .with_state(data)
-        .merge(door::known(&gate, grpc::admin::service(calls)))
-        .merge(grpc::admin::open());
-    door::closed_to_strangers(&gate, routes)
 }
 
 async fn readyz<I: Inspect>(Shared(data): Shared<Data<I>>) -> (StatusCode, String) {

@@ -63,7 +63,7 @@ pub use verify::verify;
 use callers::Callers;
 use descriptors::Shares;
 use durable::{Embedded, Keeper};
-use listen::Bound;
+use listen::{Addresses, Bound};
 use operators::Operators;
 use parts::Parts;
 use stop::{Stop, Stopper};
@@ -206,9 +206,7 @@ impl<S: Lanes> App<S> {
         let http = http::serve(bound.http, engine.clone(), told, http, callers.http, stopping.asked());
         running.parts.add(http.map(Ok));
         health.set(Serving::Wanted);
-        let (version, store) = (env!("CARGO_PKG_VERSION"), settings.store.name());
-        tracing::info!(version, store, threads = settings.threads.get(), "serving");
-        addresses.announce();
+        announce(settings.store.name(), settings.threads, &addresses);
         let early = running.until(stop).await;
         health.set(Serving::Unwanted);
         let ended = running.end(settings.drain_delay, &journal).await;
@@ -216,6 +214,12 @@ impl<S: Lanes> App<S> {
         engine.write_tiers(usize::MAX).await;
         early.and(ended)
     }
+}
+
+/// Says that calls are taken, by how many `threads` over which `store`, and where.
+fn announce(store: &str, threads: NonZeroUsize, addresses: &Addresses) {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store, threads = threads.get(), "serving");
+    addresses.announce();
 }
 
 /// Waits until the store has answered, and what was set over the files is in force: who was served before would be answered
