@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::limits::{CounterKey, KeySecret, NativeDomain, Subject, TierId, Whose, identity};
 use crate::store::Mark;
 
-use news::News;
+use news::{News, Whom};
 
 /// How many subjects are remembered at most; 512 KiB.
 const PLACES: usize = 1 << 16;
@@ -20,13 +20,15 @@ const MARK: u64 = (1 << 31) - 1;
 /// Which bits say what is to be done about it.
 const STATE: u64 = 0b11 << 31;
 /// Which bits tell subjects apart, beside the place.
-const NAME: u64 = !(MARK | STATE);
+const NAME: u64 = !(MARK | STATE | KNOWN);
 /// Whoever is to write it down knows of it.
 const TOLD: u64 = STATE;
-/// They do, for so long that they are to be told again.
+/// They do or do not, for so long that they are to be told again.
 const DUE: u64 = 0b01 << 31;
 /// They do not, so it is newer than what they know.
 const NEW: u64 = 0;
+/// They were told of this subject before, whatever it was.
+const KNOWN: u64 = 1 << 33;
 
 /// The tiers of subjects that called.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub(super) struct SeenTiers {
 enum Here {
     /// Others may know better.
     Told(u32),
-    /// It was seen since it was last written down.
+    /// It was seen of late, and is not written down yet.
     New(u32),
 }
 
@@ -63,7 +65,7 @@ impl SeenTiers {
         let Some(name) = name(domain, whose) else { return };
         let (place, mark) = (self.place(name), domain.mark_of(tier));
         // What is written is another's wait for memory, and most callers stay on their tier.
-        if place.load(Ordering::Relaxed) != name & NAME | TOLD | u64::from(mark) {
+        if place.load(Ordering::Relaxed) != name & NAME | KNOWN | TOLD | u64::from(mark) {
             self.note(domain, place, name & NAME, mark, || user().filter(|user| user.root() == whose.root()));
         }
     }
@@ -77,10 +79,13 @@ impl SeenTiers {
         mark: u32,
         user: impl FnOnce() -> Option<Whose>,
     ) {
+        let before = place.load(Ordering::Relaxed);
+        let known = if before & NAME == name { before & KNOWN } else { 0 };
+        let whom = if known == KNOWN { Whom::Known } else { Whom::Newcomer };
         let news = || Some(Mark { key: mark_key(domain, user()?), value: mark });
-        let state = if self.news.tell(news) { TOLD } else { NEW };
+        let state = if self.news.tell(whom, news) { KNOWN | TOLD } else { known | NEW };
         let seen = name | state | u64::from(mark);
-        if place.load(Ordering::Relaxed) != seen {
+        if before != seen {
             place.store(seen, Ordering::Relaxed);
         }
     }
@@ -110,12 +115,12 @@ impl SeenTiers {
         Some(if seen & STATE == NEW { Here::New(mark) } else { Here::Told(mark) })
     }
 
-    /// Has `count` places, from `first` on, tell anew what they know once it is seen again.
+    /// Has `count` places, from `first` on, tell anew what they know once it is seen again. Until then others may know better.
     fn make_due(&self, first: usize, count: usize) {
         for place in self.places[first..].iter().take(count) {
             let seen = place.load(Ordering::Relaxed);
-            if seen & STATE == TOLD {
-                // Whoever is faster has told it just now.
+            if seen != 0 && matches!(seen & STATE, TOLD | NEW) {
+                // Whoever is faster has seen it just now.
                 _ = place.compare_exchange(seen, seen & !STATE | DUE, Ordering::Relaxed, Ordering::Relaxed);
             }
         }

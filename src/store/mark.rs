@@ -1,13 +1,13 @@
 //! Marks: what is known of a subject beside its counters, for people who look at those. No decision goes by one.
 //!
-//! A mark is small, and bounded in number as the store is: it is forgotten once nobody has left it anew for [`KEPT`], and
-//! where there is no room it may be forgotten sooner.
+//! A mark is small, and forgotten once nobody has left it anew for [`KEPT`]. In memory there is room for so many, and the oldest
+//! are forgotten sooner; in Redis they are as many as were left within that time, so whoever leaves them leaves few at a time.
 
 use crate::clock::Micros;
 use crate::limits::CounterKey;
 
-/// How long a mark is known.
-pub const KEPT: Micros = Micros::from_secs(400 * 24 * 3600);
+/// How long a mark is known: longer than what is counted by the month.
+pub const KEPT: Micros = Micros::from_secs(35 * 24 * 3600);
 
 /// What is known of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! On which tier users were seen: known to all who look, whoever of them saw it, and through the ends of their processes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tollgate::audit::{Actor, Journal, Role};
@@ -26,6 +27,7 @@ promises!(of [memory, redis]: {
     the_tier_of_a_user_is_known_to_others_once_it_is_written_down,
     what_was_seen_since_is_known_before_it_is_written_down,
     no_more_waits_than_there_is_room_for,
+    newcomers_are_told_a_few_at_a_time_and_keep_nobody_back,
     what_is_explained_is_not_seen,
     how_large_a_change_is_goes_by_the_tier_that_others_saw,
 });
@@ -50,6 +52,9 @@ domains:
       kit:   kits
       login: login
 ";
+
+/// So many newcomers are told from one time it is written to the next.
+const NEWCOMERS: usize = 16;
 
 struct Shop<S>(Arc<Engine<S>>);
 
@@ -109,10 +114,10 @@ async fn the_tier_of_a_user_is_known_to_others_once_it_is_written_down<S: Store>
     other.call("route=kit user=ann kit=k tier=free").await;
     assert_eq!(other.write().await, 1);
     assert_eq!([one.seen("ann").await, other.seen("ann").await], [free(), free()], "the last one counts");
-    bench.pass(399 * 86_400);
+    bench.pass(34 * 86_400);
     assert_eq!(one.seen("ann").await, free());
     bench.pass(2 * 86_400);
-    assert_eq!(Shop::over(bench.store.clone()).seen("ann").await, by_default(), "nobody came for 400 days");
+    assert_eq!(Shop::over(bench.store.clone()).seen("ann").await, by_default(), "nobody came for 35 days");
 }
 
 async fn what_was_seen_since_is_known_before_it_is_written_down<S: Store>(bench: Bench<S>) {
@@ -129,17 +134,60 @@ async fn what_was_seen_since_is_known_before_it_is_written_down<S: Store>(bench:
 async fn no_more_waits_than_there_is_room_for<S: Store>(bench: Bench<S>) {
     let shop = Shop::over(bench.store.clone());
     shop.write().await;
-    let calls = async || {
-        for user in 0..1_100 {
-            shop.call(&format!("limit=month user=u{user} tier=pro")).await;
+    let calls = async |users: std::ops::Range<usize>, tier: &str| {
+        for user in users {
+            shop.call(&format!("limit=month user=u{user} tier={tier}")).await;
         }
     };
-    calls().await;
-    assert_eq!(shop.seen("u1099").await, pro(), "this one has no room, and is known here");
+    // All are known once they were told, but those whose places others have.
+    for first in (0..1_100).step_by(NEWCOMERS) {
+        calls(first..first + NEWCOMERS, "pro").await;
+        shop.write().await;
+    }
+    calls(0..1_100, "free").await;
+    assert_eq!(shop.seen("u1099").await, free(), "this one has no room, and is known here");
     assert_eq!(shop.write().await, 1_024);
-    calls().await;
+    calls(0..1_100, "free").await;
     let rest = shop.write().await;
-    assert!((76..200).contains(&rest), "those who found no room, and those whose place another took: {rest}");
+    assert!((60..200).contains(&rest), "those who found no room, and those whose place another took: {rest}");
+}
+
+async fn newcomers_are_told_a_few_at_a_time_and_keep_nobody_back<S: Store>(bench: Bench<S>) {
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    shop.write().await;
+    let call = async |user: &str, tier: &str| {
+        shop.call(&format!("limit=month user={user} tier={tier}")).await;
+    };
+    call("ann", "pro").await;
+    assert_eq!(shop.write().await, 1);
+    for user in 0..3 * NEWCOMERS {
+        call(&format!("u{user}"), "pro").await;
+    }
+    call("bob", "pro").await;
+    call("ann", "free").await;
+    assert_eq!(shop.seen("bob").await, pro(), "known here");
+    assert_eq!(shop.write().await, NEWCOMERS + 1, "some who are new, and all that has changed");
+    assert_eq!([other.seen("ann").await, other.seen("bob").await], [free(), by_default()]);
+    call("bob", "pro").await;
+    assert_eq!((shop.write().await, other.seen("bob").await), (1, pro()), "it was new still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_see_since_counts_also_where_it_could_not_be_told() {
+    let bench = Bench::memory().await;
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    shop.write().await;
+    for user in 0..NEWCOMERS {
+        shop.call(&format!("limit=month user=u{user} tier=free")).await;
+    }
+    shop.call("route=make user=ann tier=free").await;
+    other.write().await;
+    other.call("route=make user=ann tier=pro").await;
+    other.write().await;
+    assert_eq!(shop.seen("ann").await, free(), "it was seen of late, and may be the newer one");
+    let writing = shop.0.clone().keep_writing_tiers();
+    tokio::time::timeout(Duration::from_secs(17 * 60 + 10), writing).await.unwrap_err();
+    assert_eq!(shop.seen("ann").await, pro());
 }
 
 #[tokio::test]
