@@ -18,6 +18,7 @@ use crate::support::embedded::rules;
 promises!(of [memory, redis]: {
     what_was_used_elsewhere_is_used_here,
     a_record_says_of_each_row_whose_it_is_and_what_was_before,
+    what_all_share_is_imported_without_a_name,
     to_import_twice_is_to_import_once,
     a_rehearsal_changes_nothing,
     one_wrong_row_keeps_all_from_being_set,
@@ -37,6 +38,7 @@ domains:
       spend:   $2.00/day
       streams: 3 concurrent
       bulk:    10/request
+      world:   9/month per all
     routes: {make: month}
 ";
 
@@ -125,6 +127,16 @@ async fn a_record_says_of_each_row_whose_it_is_and_what_was_before<S: Store>(ben
     assert_eq!((&logos["subject"], &logos["limit"]), (&row["subject"], &"logos".into()));
     assert_eq!(logos["with"]["kit"].as_str().map(str::len), Some(32));
     assert_eq!([shop.found("v").await.len(), shop.found("w").await.len()], [1, 0]);
+}
+
+async fn what_all_share_is_imported_without_a_name<S: Store>(bench: Bench<S>) {
+    let shop = Shop::on(&bench);
+    let imported = shop.import(ImportMode::Done, &[("", "world", "8")]).await;
+    assert_eq!(imported.rows[0].as_ref().map(|row| (row.before, row.after)), Ok((0, 8)));
+    assert!(shop.passes("limit=world user=u").await && !shop.passes("limit=world user=v").await);
+    // A name that was forgotten is not everybody's.
+    let imported = shop.import(ImportMode::Done, &[("", "month", "2")]).await;
+    assert!(matches!(imported.rows[0], Err(OperateError::OtherSubject { .. })), "{imported:?}");
 }
 
 async fn to_import_twice_is_to_import_once<S: Store>(bench: Bench<S>) {

@@ -1,10 +1,12 @@
 //! The rows of a file of usage: CSV with a header, or JSON lines; the first character tells.
 //!
-//! A subject is written `user=u1`, or `user=u1+kit=k2`; a `+` that no name and `=` follow is one of the value. In JSON it may
-//! be an object as well, for values that cannot be told apart so.
+//! A subject is written `user=u1`, or `user=u1+kit=k2`, and `all` where all share the limit; a `+` that no name and `=` follow
+//! is one of the value. In JSON it may be an object as well, for values that cannot be told apart so.
 
 use serde_json::{Map, Value, json};
 
+/// Whose is what all share.
+const ALL: &str = "all";
 /// The columns.
 const COLUMNS: [&str; 3] = ["subject", "limit", "used"];
 
@@ -99,8 +101,11 @@ fn row(line: usize, subject: Map<String, Value>, limit: &str, used: &str) -> Res
     Ok(Row { line, limit: limit.to_owned(), json })
 }
 
-/// The entries of `user=u1+kit=k2`.
+/// The entries of `user=u1+kit=k2`; none of `all`.
 fn entries(text: &str) -> Result<Map<String, Value>, String> {
+    if text == ALL {
+        return Ok(Map::new());
+    }
     let mut found: Vec<(String, String)> = Vec::new();
     for part in text.split('+') {
         match (part.split_once('='), found.last_mut()) {
@@ -109,7 +114,9 @@ fn entries(text: &str) -> Result<Map<String, Value>, String> {
                 value.push('+');
                 value.push_str(part);
             }
-            _ => return Err(format!("subject: '{text}' says not what it is; write it as user={text}")),
+            _ => {
+                return Err(format!("subject: '{text}' says not what it is; write it as user={text}, or all"));
+            }
         }
     }
     let mut entries = Map::new();
@@ -153,16 +160,18 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let csv = "subject,limit,used\nuser=u1,monthly_creations,2\n\nuser=u1+kit=k2,max_logos_per_kit,3\n\
-            email=a+b@example.org,login,\"4\"\n\"user=a,\"\"b\"\"\",spend,4.20\n";
+            email=a+b@example.org,login,\"4\"\n\"user=a,\"\"b\"\"\",spend,4.20\nall,world,1\n";
         let json = r#"{"subject": "user=u1", "limit": "monthly_creations", "used": 2}
             {"subject": {"user": "u1", "kit": "k2"}, "limit": "max_logos_per_kit", "used": "3"}
             {"subject": {"email": "a+b@example.org"}, "limit": "login", "used": "4"}
-            {"used": "4.20", "subject": "user=a,\"b\"", "limit": "spend"}"#;
+            {"used": "4.20", "subject": "user=a,\"b\"", "limit": "spend"}
+            {"subject": "all", "limit": "world", "used": 1}"#;
         let expected = [
             json!({"subject": {"user": "u1"}, "limit": "monthly_creations", "used": "2"}),
             json!({"subject": {"user": "u1", "kit": "k2"}, "limit": "max_logos_per_kit", "used": "3"}),
             json!({"subject": {"email": "a+b@example.org"}, "limit": "login", "used": "4"}),
             json!({"subject": {"user": "a,\"b\""}, "limit": "spend", "used": "4.20"}),
+            json!({"subject": {}, "limit": "world", "used": "1"}),
         ];
         assert_eq!(read_all(csv), expected);
         assert_eq!(read_all(json), expected);

@@ -13,7 +13,8 @@ use crate::algorithm::Op;
 use crate::audit::{Action, Actor};
 use crate::engine::Engine;
 use crate::engine::native::KeptFor;
-use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, SubjectId, Unit, Window};
+use crate::engine::request::Descriptor;
+use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, SubjectId, Subjects, Unit, Window};
 use crate::store::{Charge, Store};
 
 use super::ask::ask;
@@ -53,7 +54,7 @@ pub enum ImportMode {
 /// What one subject has used of one limit.
 #[derive(Clone, Debug)]
 pub struct ImportRow<'a> {
-    /// Whose, by the keys that the limit is kept by.
+    /// Whose, by the keys that the limit is kept by; nobody's of a limit that all share.
     pub subject: Vec<Entry<'a>>,
     /// The limit.
     pub limit: &'a [u8],
@@ -147,14 +148,18 @@ fn row<'r, S: Store>(
         return Err(OperateError::NothingToImport(limit.name.to_string()));
     }
     let who = Who { domain: None, entries: asked.subject.clone() };
-    let descriptor = who.descriptor(domain)?;
+    let other =
+        || OperateError::OtherSubject { limit: limit.name.to_string(), subjects: limit.subjects.to_string() };
+    // Nobody's name stands for all: only where all share the limit.
+    let descriptor = match (who.is_all(), *limit.subjects == Subjects::ALL) {
+        (false, _) => who.descriptor(domain)?,
+        (true, true) => Descriptor::default(),
+        (true, false) => return Err(other()),
+    };
     let secret = engine.store.key_secret();
     let kept_for = KeptFor::new(domain, &descriptor, secret);
     let kept = kept_for.limits().into_iter().find(|kept| std::ptr::eq(kept.limit, limit));
-    let kept = kept.ok_or_else(|| OperateError::OtherSubject {
-        limit: limit.name.to_string(),
-        subjects: limit.subjects.to_string(),
-    })?;
+    let kept = kept.ok_or_else(other)?;
     let tier = told(domain, &kept_for)?.map_or_else(|| kept_for.tier(), |(tier, _)| tier);
     let look = kept_for.charge(kept, tier, ONE_LEFT);
     Ok(Row { subjects: who.subjects(domain, secret), limit, units: units(limit, asked.used)?, look })
