@@ -72,9 +72,10 @@ impl Handle {
         bytes
     }
 
-    /// Reads what [`Display`](fmt::Display) has written.
+    /// Reads what [`Display`](fmt::Display) has written, and no other text: a reservation has one handle.
     pub(in crate::engine) fn parse(text: &[u8]) -> Option<Self> {
-        let bytes = hex::bytes::<BYTES>(text)?;
+        let is_written_so = !text.iter().any(u8::is_ascii_uppercase);
+        let bytes = hex::bytes::<BYTES>(text).filter(|_| is_written_so)?;
         let (summed, written) = bytes.split_at(SUMMED);
         let [VERSION, kept, unknown, fields @ ..] = summed else { return None };
         if sum(summed).to_be_bytes() != written {
