@@ -161,9 +161,13 @@ fn writes_take_json_and_nothing_that_is_not_documented() {
     assert!(tried >= 6, "{tried}");
 }
 
-/// The routes and methods in the source of the router.
+/// The routes and methods in the source of the router, and of its part of the twins.
 fn routed() -> BTreeSet<(String, String)> {
-    let (_, router) = ROUTER.split_once("fn router<").expect("the router");
+    ["fn router<", "fn twins<"].into_iter().flat_map(routed_by).collect()
+}
+
+fn routed_by(function: &str) -> BTreeSet<(String, String)> {
+    let (_, router) = ROUTER.split_once(function).expect("the function");
     let (router, _) = router.split_once("\n}\n").expect("its end");
     let breaker = "breaker.merge(";
     let mut found = BTreeSet::new();

@@ -115,7 +115,9 @@ fn entries(text: &str) -> Result<Map<String, Value>, String> {
                 value.push_str(part);
             }
             _ => {
-                return Err(format!("subject: '{text}' says not what it is; write it as user={text}, or all"));
+                return Err(format!(
+                    "subject: '{text}' says not what it is; write it as user={text}, or all"
+                ));
             }
         }
     }
