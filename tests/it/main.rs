@@ -65,6 +65,7 @@ mod operate_tiers;
 mod operate_to_the_end;
 mod operate_update;
 mod operate_usage;
+mod operate_versions;
 mod operate_why;
 mod oracle;
 mod overlay;

@@ -1,10 +1,8 @@
-//! What an admin may know of what is changed, and what becomes of what is set when files change.
+//! What becomes of what is set when files change, and whom and what it is set for.
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
-
-use tollgate::clock::{Clock, Micros};
+use tollgate::clock::Clock;
 use tollgate::engine::{
     AuditQuery, Caution, Change, ChangeTerms, Engine, EngineSettings, Import, ImportMode, ImportRow, Listing,
     Mistake, Operate, OperateError, ResetSubject, SetPrice, SetTier, Source, UpdateLimit, Who,
@@ -14,7 +12,7 @@ use tollgate::prices::{Class, Tokens};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Store, StoreError};
 
-use crate::operate_update::{FILE, Shop, ann, forced, journal, knowing, of_subject, on_tier, said};
+use crate::operate_update::{FILE, Shop, ann, journal, knowing, of_subject, on_tier, said};
 use crate::operate_usage::entries;
 use crate::support::embedded::{NOON, rules};
 use crate::support::redis::{RedisServer, until_ready};
@@ -22,124 +20,6 @@ use crate::support::setting::subject;
 use crate::support::tools::Tool;
 
 const BACK: Change<'static> = Change::BackToFile;
-
-fn stale<T: std::fmt::Debug>(changed: Result<T, OperateError>, expected: u64, found: u64) {
-    assert_eq!(changed.unwrap_err(), OperateError::Stale { expected, found });
-}
-
-#[tokio::test]
-async fn what_was_taken_back_is_not_changed_unseen() {
-    let shop = Shop::new();
-    let change = |to| on_tier("free", "month", Change::Number(to));
-    shop.update(change(5)).await;
-    shop.update(on_tier("free", "month", BACK)).await;
-    stale(shop.try_update(knowing(change(6), 1)).await, 1, 2);
-    assert_eq!(shop.update(knowing(change(6), 0)).await.version, 3, "it is as the file has it");
-    shop.update(on_tier("free", "month", BACK)).await;
-    assert_eq!(shop.update(knowing(change(6), 4)).await.version, 5);
-}
-
-#[tokio::test]
-async fn who_falls_back_to_an_older_number_has_changed() {
-    let shop = Shop::new();
-    shop.update(on_tier("free", "api", Change::Number(50))).await;
-    shop.update(on_tier("pro", "api", Change::Number(70))).await;
-    let back = shop.update(on_tier("pro", "api", BACK)).await;
-    assert_eq!(
-        (said(back.after.as_ref().unwrap()).0, said(back.after.as_ref().unwrap()).2),
-        (Number::AtMost(50), 1),
-        "as free has it"
-    );
-    let change = |version| knowing(on_tier("pro", "api", Change::Number(80)), version);
-    stale(shop.try_update(change(2)).await, 2, 3);
-    assert_eq!(shop.update(change(1)).await.version, 4, "who knows what is in force knows enough");
-    // What lies behind a number that comes first has not changed it.
-    shop.update(on_tier("free", "month", Change::Number(5))).await;
-    assert_eq!(shop.update(knowing(on_tier("pro", "month", Change::Number(60)), 4)).await.version, 6);
-    stale(shop.try_update(knowing(of_subject("user=u", "month", Change::Number(9)), 4)).await, 4, 5);
-}
-
-#[tokio::test]
-async fn what_subjects_and_models_had_is_not_changed_unseen() {
-    let shop = Shop::new();
-    let own = |to| of_subject("user=u", "month", to);
-    shop.update(own(Change::Number(6))).await;
-    shop.update(own(BACK)).await;
-    stale(shop.try_update(knowing(own(Change::Number(7)), 1)).await, 1, 2);
-    assert_eq!(shop.update(knowing(own(Change::Number(7)), 0)).await.version, 3);
-    shop.update(of_subject("user=v", "month", Change::Number(6))).await;
-    shop.update(of_subject("user=v", "month", BACK)).await;
-    shop.update(knowing(own(Change::Number(8)), 3)).await;
-
-    let put = async |tier: Option<&'static str>, version| {
-        let terms = ChangeTerms { if_version: Some(version), ..ChangeTerms::default() };
-        let who = Who { domain: None, entries: entries("user=u").collect() };
-        let request = SetTier { who, tier: tier.map(str::as_bytes), until: None, terms };
-        shop.engine.set_tier(&ann(), request).await.map(|changed| changed.version)
-    };
-    assert_eq!(put(Some("pro"), 6).await, Ok(7));
-    assert_eq!(put(None, 7).await, Ok(8));
-    stale(put(Some("pro"), 7).await, 7, 8);
-    assert_eq!(put(Some("pro"), 0).await, Ok(9));
-
-    let price = async |usd: &'static str, version| {
-        let usd: Vec<(&[u8], &[u8])> = match usd {
-            "" => Vec::new(),
-            usd => vec![(b"input", usd.as_bytes()), (b"output", b"30")],
-        };
-        let terms = ChangeTerms { if_version: Some(version), ..ChangeTerms::default() };
-        let from = Some(NOON.plus(Micros::from_secs(60)));
-        let request = SetPrice { model: b"gpt-5", usd, from, terms };
-        shop.set_price(request).await.map(|changed| changed.version)
-    };
-    assert_eq!(price("9", 9).await, Ok(10));
-    assert_eq!(price("", 10).await, Ok(11));
-    stale(price("8", 10).await, 10, 11);
-    assert_eq!(price("8", 11).await, Ok(12));
-}
-
-/// Who has a number of `login`.
-const PLACES: [&str; 4] = ["all", "free", "pro", "studio"];
-
-/// What is in force at each place, and by which record.
-fn in_force(listed: &Listing) -> [(Number, u64); 4] {
-    let of = |tier: &str| listed.limits.iter().find(|value| &*value.limit == "login" && &*value.tier == tier);
-    PLACES.map(|tier| {
-        let number = of(tier).or_else(|| of("all")).unwrap().number;
-        (number.number, number.version)
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn who_knows_what_is_in_force_may_change_it_and_nobody_else(
-        changes in prop::collection::vec((0..4_usize, prop::option::of(6..50_i64)), 1..12),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let shop = Shop::new();
-            let mut known = vec![in_force(&shop.list())];
-            for (place, number) in changes {
-                let to = number.map_or(BACK, Change::Number);
-                shop.update(forced(on_tier(PLACES[place], "login", to))).await;
-                known.push(in_force(&shop.list()));
-            }
-            let (now, head) = (known[known.len() - 1], known.len() - 1);
-            for (index, version) in (0..4).flat_map(|index| (0..=head).map(move |version| (index, version))) {
-                // What is asked wants force, so it is refused in the end.
-                let asked = on_tier(PLACES[index], "login", Change::Number(-1));
-                let error = shop.try_update(knowing(asked, version as u64)).await.unwrap_err();
-                let passes = !matches!(error, OperateError::Stale { .. });
-                let is_told = version == head || version as u64 == now[index].1;
-                let is_the_same = known[version][index] == now[index];
-                assert!(passes || !is_told, "{} at {version}: {error}", PLACES[index]);
-                assert!(!passes || is_told || is_the_same, "{} at {version}: {known:?}", PLACES[index]);
-            }
-        });
-    }
-}
 
 /// Nobody finds what is hashed under a secret that nobody else has.
 #[tokio::test]
