@@ -50,6 +50,9 @@ async fn used<I: Operate>(data: &Data<I>, named: &Named) -> Answer {
     all.insert("domain".to_owned(), (*usage.domain).into());
     all.insert("tier".to_owned(), (*usage.tier).into());
     all.insert("tier_source".to_owned(), tier_source(usage.tier_from).into());
+    if let Some(tier) = usage.assigned {
+        all.insert("assigned_tier".to_owned(), (*tier).into());
+    }
     all.insert("limits".to_owned(), Value::Object(limits));
     Ok(all.into())
 }

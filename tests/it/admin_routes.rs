@@ -266,4 +266,22 @@ fn one_user_gets_a_number_and_a_tier_of_their_own() {
     assert_eq!([call(), call(), call(), call()], [200; 4]);
     let (_, usage) = page.get("/usage/carl?domain=aurastream");
     assert_eq!((&usage["tier"], &usage["tier_source"]), (&json!("pro"), &json!("assigned")), "{usage}");
+    assert_eq!((&usage["assigned_tier"], set.get("warning")), (&json!("pro"), None), "{usage} {set}");
+}
+
+#[test]
+fn support_sees_the_tier_that_refuses_whatever_is_set() {
+    let page = Page::open();
+    let asked = json!({"domain": "aurastream", "subject": {"user": "dan"}, "tier": "pro"});
+    assert!(page.post("/tier", &asked).1.get("warning").is_none());
+    let creation =
+        || page.call(&[("method", "POST"), ("path", "/generate"), ("user", "dan"), ("tier", "free")]);
+    while creation() == 200 {}
+    let (_, usage) = page.get("/usage/dan?domain=aurastream");
+    let told = ["tier", "tier_source", "assigned_tier"].map(|name| &usage[name]);
+    assert_eq!(told, [&json!("free"), &json!("seen"), &json!("pro")], "{usage}");
+    assert_eq!(usage["limits"]["monthly_creations"]["remaining"], 0, "{usage}");
+    let (_, set) = page.post("/tier", &asked);
+    let warning = set["warning"].as_str().unwrap_or_default();
+    assert!(warning.contains("name the tier 'free' themselves"), "{set}");
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate::audit::{Actor, Journal, Role};
+use tollgate::audit::{Actor, Role};
 use tollgate::clock::Clock;
 use tollgate::engine::{
     Change, ChangeTerms, Check, CheckRequest, Descriptor, Engine, EngineSettings, ExplainCall, Mistake,
-    Operate, Reach, TierFrom, UpdateLimit, Who,
+    Operate, Reach, SetTier, TierChanged, TierFrom, UpdateLimit, Who,
 };
 use tollgate::limits::{Entry, LimitsHandle, Number};
 use tollgate::store::Store;
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 
 use crate::admin_routes::{PRODUCTS, Page};
+use crate::operate_update::journal;
 use crate::operate_usage::entries;
 use crate::support::bench::{Bench, START, promises};
 use crate::support::embedded::rules;
@@ -30,6 +31,7 @@ promises!(of [memory, redis]: {
     newcomers_are_told_a_few_at_a_time_and_keep_nobody_back,
     what_is_explained_is_not_seen,
     how_large_a_change_is_goes_by_the_tier_that_others_saw,
+    what_calls_name_is_told_before_what_is_assigned,
 });
 
 const FILE: &str = "
@@ -61,7 +63,7 @@ struct Shop<S>(Arc<Engine<S>>);
 impl<S: Store> Shop<S> {
     fn over(store: S) -> Self {
         let limits = LimitsHandle::new(rules(FILE));
-        let journal = Journal::in_memory(Clock::manual(START), |_, _| {});
+        let journal = journal(&limits, &Clock::manual(START));
         Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
     }
 
@@ -73,6 +75,21 @@ impl<S: Store> Shop<S> {
 
     async fn write(&self) -> usize {
         self.0.write_tiers(usize::MAX).await
+    }
+
+    async fn set_tier(&self, user: &str, tier: Option<&str>) -> TierChanged {
+        let pairs = format!("user={user}");
+        let who = Who { domain: None, entries: entries(&pairs).collect() };
+        let (tier, terms) = (tier.map(str::as_bytes), ChangeTerms::default());
+        let actor = Actor { name: "ann".into(), role: Role::Operator, from: None };
+        self.0.set_tier(&actor, SetTier { who, tier, until: None, terms }).await.unwrap()
+    }
+
+    /// The tier that is set for a user.
+    async fn assigned(&self, user: &str) -> Option<String> {
+        let pairs = format!("user={user}");
+        let who = Who { domain: None, entries: entries(&pairs).collect() };
+        self.0.usage_of(who).await.unwrap().assigned.map(String::from)
     }
 
     /// The tier of a user, how it is known, and what it allows a month.
@@ -233,6 +250,33 @@ async fn how_large_a_change_is_goes_by_the_tier_that_others_saw<S: Store>(bench:
     let refused = change("ann", 10).await.unwrap_err();
     assert_eq!(refused.mistake(), Mistake::Guarded, "ann has it unlimited: {refused}");
     assert_eq!(change("bob", 10).await.unwrap().before.number.number, Number::AtMost(3));
+}
+
+async fn what_calls_name_is_told_before_what_is_assigned<S: Store>(bench: Bench<S>) {
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    shop.write().await;
+    for (user, calls) in [("before", "route=make user=before tier=free"), ("never", "route=make user=never")]
+    {
+        shop.call(calls).await;
+        let named = shop.set_tier(user, Some("pro")).await.named;
+        assert_eq!(named.as_deref(), (user == "before").then_some("free"), "{user}");
+    }
+    assert_eq!(shop.seen("before").await, free(), "what decides next is what the calls name");
+    assert_eq!(shop.assigned("before").await.as_deref(), Some("pro"));
+    let assigned = ("pro".to_owned(), TierFrom::Assigned, Number::Unlimited);
+    assert_eq!(shop.seen("never").await, assigned);
+    shop.call("route=make user=never tier=free").await;
+    assert_eq!(shop.seen("never").await, free());
+    let calls = async |pairs: &str| {
+        let pairs = format!("route=make user=never {pairs}");
+        let who = Who { domain: None, entries: entries(&pairs).collect() };
+        shop.0.explain(ExplainCall { who, hits: None }).await.unwrap().tier.to_string()
+    };
+    assert_eq!([calls("tier=free").await, calls("").await], ["free", "pro"], "as is decided");
+    shop.write().await;
+    assert_eq!(other.set_tier("never", Some("pro")).await.named.as_deref(), Some("free"), "seen by another");
+    assert_eq!(shop.set_tier("never", None).await.named, None, "nothing is set");
+    assert_eq!((shop.assigned("never").await, shop.seen("never").await), (None, free()));
 }
 
 /// The usage of a user, as `page` tells it: the tier, how it is known, and what it allows.

@@ -20,7 +20,7 @@ use crate::store::{Charge, Store};
 use super::ask::ask;
 use super::error::{OperateError, check_reason, dollars_of, text};
 use super::record::{Deed, record_and_do, target_of};
-use super::tier::told;
+use super::tier::given;
 use super::usage::ONE_LEFT;
 use super::who::{Who, domain, limit_named, secret};
 
@@ -160,7 +160,7 @@ fn row<'r, S: Store>(
     let kept_for = KeptFor::new(domain, &descriptor, secret);
     let kept = kept_for.limits().into_iter().find(|kept| std::ptr::eq(kept.limit, limit));
     let kept = kept.ok_or_else(other)?;
-    let tier = told(domain, &kept_for)?.map_or_else(|| kept_for.tier(), |(tier, _)| tier);
+    let tier = given(domain, &kept_for)?.unwrap_or_else(|| kept_for.tier());
     let look = kept_for.charge(kept, tier, ONE_LEFT);
     Ok(Row { subjects: who.subjects(domain, secret), limit, units: units(limit, asked.used)?, look })
 }

@@ -24,7 +24,7 @@ use super::error::{Near, OperateError, check_reason};
 use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
 use super::stray::TakingBack;
-use super::tier::{TierOf, told};
+use super::tier::{self, given};
 use super::update::{ChangeTerms, LimitChanged, Reach, UpdateLimit};
 use super::who::{Who, domain, limit_named, secret};
 
@@ -64,7 +64,7 @@ pub(super) async fn update<S: Store>(
     Ok(changed)
 }
 
-/// On which tier the subject of `request` is, if the store is to say: by the number there it is judged how large a change is.
+/// On which tier the calls of the subject of `request` are: by the number there it is judged how large a change is.
 async fn seen<S: Store>(
     engine: &Engine<S>,
     request: &UpdateLimit<'_>,
@@ -74,11 +74,11 @@ async fn seen<S: Store>(
     let who = Who { domain: None, entries: entries.to_vec() };
     // What the files do not have is told by whoever judges the change.
     let Ok(domain) = domain(&rules, request.domain) else { return Ok(None) };
-    let Ok(descriptor) = who.descriptor(domain) else { return Ok(None) };
-    let kept_for = KeptFor::new(domain, &descriptor, secret(engine)?);
-    let tier_of = TierOf::new(domain, &kept_for)?;
-    let (_, (tier, _)) = tier_of.ask_beside(engine, domain, &[]).await?;
-    Ok(Some(domain.tiers.names[tier.0].clone()))
+    if who.descriptor(domain).is_err() {
+        return Ok(None);
+    }
+    let seen = tier::seen(engine, domain, &who).await?;
+    Ok(seen.map(|tier| domain.tiers.names[tier.0].clone()))
 }
 
 /// The number of the newest record, for whoever says which they know.
@@ -291,8 +291,8 @@ fn of_subject<S: Store>(
     let (key, whose) = kept_for.owner(limit).ok_or_else(other)?;
     let id = SubjectId { key: key.into(), hash: whose.counter(0).id };
     let seen = || seen.and_then(|name| domain.tiers.by_name(name.as_bytes()));
-    let tier = match told(domain, &kept_for)? {
-        Some((tier, _)) => tier,
+    let tier = match given(domain, &kept_for)? {
+        Some(tier) => tier,
         None => seen().unwrap_or_else(|| kept_for.tier()),
     };
     Ok(WhoseNumber::Subject { id, whose, tier })

@@ -1,4 +1,4 @@
-//! Puts a subject on a tier, where its calls do not say one.
+//! Puts a subject on a tier, where its calls do not say one; and tells if they do.
 
 use parking_lot::Mutex;
 use serde_json::Value as Json;
@@ -13,6 +13,7 @@ use crate::store::Store;
 use super::error::{Near, OperateError, check_reason};
 use super::record::{Deed, record, target_of};
 use super::set_number::head;
+use super::tier::seen;
 use super::update::{ChangeTerms, SetTier, TierChanged};
 use super::who::{domain, secret, subject_of};
 
@@ -30,6 +31,7 @@ pub(super) async fn set_tier<S: Store>(
     let tier = request.tier.map(|name| named(domain, name)).transpose()?;
     let subject = whom(engine, domain, request)?;
     let until = request.until.filter(|_| tier.is_some());
+    let named = if tier.is_some() { seen(engine, domain, &request.who).await? } else { None };
     let assigning = Assigning { request, domain, subject, tier, until, now };
     let before = Mutex::new(None);
     let version = record(engine, |overlay: &Overlay| {
@@ -38,7 +40,8 @@ pub(super) async fn set_tier<S: Store>(
         Ok(event)
     });
     let version = version.await?;
-    Ok(TierChanged { before: before.into_inner(), after: tier.map(Into::into), until, version })
+    let named = named.map(|tier| domain.tiers.names[tier.0].clone());
+    Ok(TierChanged { before: before.into_inner(), after: tier.map(Into::into), until, named, version })
 }
 
 /// A change of who is on which tier.

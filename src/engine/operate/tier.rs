@@ -1,4 +1,5 @@
-//! On which tier a subject is, and how that is known: it is given, assigned, or was seen with its last calls.
+//! On which tier a subject is, and how that is known: it is given, was seen with its last calls, or is assigned. What calls
+//! name decides before what is assigned, so what was seen is told before it.
 
 use crate::engine::Engine;
 use crate::engine::native::KeptFor;
@@ -8,16 +9,17 @@ use crate::store::{Answer, Charge, Store};
 
 use super::ask::ask_beside;
 use super::error::{Near, OperateError};
+use super::who::{Who, secret};
 
 /// How a tier is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TierFrom {
     /// The entries say it.
     Given,
-    /// The subject was assigned to it.
-    Assigned,
     /// A call brought it: of a user to any instance, of others to this one.
     Seen,
+    /// The subject was assigned to it, and no call is known to bring another.
+    Assigned,
     /// Nobody knows: it is what calls get that name none.
     Default,
 }
@@ -25,22 +27,31 @@ pub enum TierFrom {
 /// What is known of a tier.
 pub(super) type Known = (TierId, TierFrom);
 
-/// The tier of a subject, where it need not be seen.
-pub(super) fn told(domain: &NativeDomain, kept: &KeptFor<'_, '_>) -> Result<Option<Known>, OperateError> {
+/// The tier that the entries say.
+pub(super) fn given(domain: &NativeDomain, kept: &KeptFor<'_, '_>) -> Result<Option<TierId>, OperateError> {
     let tiers = &domain.tiers;
-    match kept.value_of(&tiers.from) {
-        Some(name) if domain.has_tiers() => {
-            let known = || tiers.names.iter().map(|name| &**name);
-            let unknown = || OperateError::UnknownTier(Near::of(name, known()));
-            Ok(Some((tiers.by_name(name).ok_or_else(unknown)?, TierFrom::Given)))
-        }
-        _ => Ok(kept.assigned_tier().map(|tier| (tier, TierFrom::Assigned))),
-    }
+    let Some(name) = kept.value_of(&tiers.from).filter(|_| domain.has_tiers()) else { return Ok(None) };
+    let known = tiers.names.iter().map(|name| &**name);
+    tiers.by_name(name).map(Some).ok_or_else(|| OperateError::UnknownTier(Near::of(name, known)))
+}
+
+/// On which tier the last calls were that named one, of whom `who` names; `None` if nobody knows, or the entries say one.
+pub(super) async fn seen<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    who: &Who<'_>,
+) -> Result<Option<TierId>, OperateError> {
+    let descriptor = who.descriptor(domain)?;
+    let kept_for = KeptFor::new(domain, &descriptor, secret(engine)?);
+    let tier_of = TierOf::new(domain, &kept_for)?;
+    let (_, (tier, from)) = tier_of.ask_beside(engine, domain, &[]).await?;
+    Ok((from == TierFrom::Seen).then_some(tier))
 }
 
 /// On which tier a subject is, as far as it need not be asked, and how it is.
 pub(super) struct TierOf {
-    told: Option<Known>,
+    given: Option<TierId>,
+    assigned: Option<TierId>,
     user: Option<Whose>,
     /// Whose counters it has.
     whose: Vec<Whose>,
@@ -53,7 +64,8 @@ impl TierOf {
     pub(super) fn new(domain: &NativeDomain, kept: &KeptFor<'_, '_>) -> Result<Self, OperateError> {
         let user = || user_of(kept.secret(), |key| kept.value_of(key));
         Ok(Self {
-            told: told(domain, kept)?,
+            given: given(domain, kept)?,
+            assigned: kept.assigned_tier(),
             user: if domain.has_tiers() { user() } else { None },
             whose: kept.limits().into_iter().map(|kept| kept.whose).collect(),
             otherwise: kept.tier(),
@@ -62,8 +74,8 @@ impl TierOf {
 
     /// Those that it may be.
     pub(super) fn candidates(&self, domain: &NativeDomain) -> impl Iterator<Item = TierId> + Clone + use<> {
-        let all = match self.told {
-            Some((tier, _)) => tier.0..tier.0 + 1,
+        let all = match self.given {
+            Some(tier) => tier.0..tier.0 + 1,
             None => 0..domain.tiers.names.len(),
         };
         all.map(TierId)
@@ -76,10 +88,12 @@ impl TierOf {
         domain: &NativeDomain,
         charges: &[Charge<'_>],
     ) -> Result<(Answer, Known), OperateError> {
-        let mark = self.user.filter(|_| self.told.is_none()).map(|user| mark_key(domain, user));
+        let mark = self.user.filter(|_| self.given.is_none()).map(|user| mark_key(domain, user));
         let (answer, written) = ask_beside(engine, charges, mark).await?;
         let seen = || engine.seen.tier(domain, self.user, self.whose, written);
-        let known = self.told.or_else(|| Some((seen()?, TierFrom::Seen)));
+        let given = self.given.map(|tier| (tier, TierFrom::Given));
+        let known = given.or_else(|| Some((seen()?, TierFrom::Seen)));
+        let known = known.or_else(|| Some((self.assigned?, TierFrom::Assigned)));
         Ok((answer, known.unwrap_or((self.otherwise, TierFrom::Default))))
     }
 }

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::engine::native::{Kept, KeptFor};
-use crate::limits::NativeDomain;
+use crate::limits::{NativeDomain, TierId};
 use crate::store::{Answer, Charge, Outcomes, Store};
 
 use super::error::OperateError;
@@ -22,6 +22,8 @@ pub struct SubjectUsage {
     pub tier: Box<str>,
     /// How that is known.
     pub tier_from: TierFrom,
+    /// The tier that it is assigned, which may not be the one that decides; `None` for none.
+    pub assigned: Option<Box<str>>,
     /// Every limit whose subject the entries name, in the order of the file.
     pub limits: Vec<LimitUsage>,
 }
@@ -56,10 +58,12 @@ pub(super) async fn usage_of<S: Store>(
         LimitUsage { standing, number }
     });
     let limits = told.collect();
+    let name = |tier: TierId| domain.tiers.names[tier.0].clone();
     Ok(SubjectUsage {
         domain: domain.name.clone(),
-        tier: domain.tiers.names[tier.0].clone(),
+        tier: name(tier),
         tier_from,
+        assigned: kept_for.assigned_tier().map(name),
         limits,
     })
 }

@@ -99,6 +99,7 @@ pub(super) fn usage(usage: &SubjectUsage) -> wire::GetUsageResponse {
         tier_source: tier_source(usage.tier_from).to_owned(),
         domain: usage.domain.to_string(),
         numbers: usage.limits.iter().filter_map(|limit| source(&limit.standing, &limit.number)).collect(),
+        assigned_tier: usage.assigned.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
@@ -140,7 +141,15 @@ pub(super) fn tier_changed(changed: &TierChanged) -> wire::SetTierResponse {
         after: name(&changed.after),
         version: changed.version,
         until: changed.until.map(time),
+        warning: changed.named.as_deref().map(named_by_calls).unwrap_or_default(),
     }
+}
+
+/// What is said of a tier that calls name themselves.
+fn named_by_calls(tier: &str) -> String {
+    format!(
+        "the last calls name the tier '{tier}' themselves, and that decides: what is set holds for calls that name none"
+    )
 }
 
 pub(super) fn price_changed(changed: &PriceChanged) -> wire::SetPriceResponse {
