@@ -6,7 +6,7 @@
 //! caller sent.
 //!
 //! It grows with the names that files have had, and with subjects up to a bound: of numbers of tiers and of models it
-//! remembers when they were last taken back, of subjects only when any was.
+//! remembers when they were last taken back, of subjects only the latest few thousand times.
 
 mod subjects;
 
@@ -101,8 +101,6 @@ pub struct Overlay {
     of_subjects: OfSubjects,
     /// By which records numbers of tiers that are not set were last taken back, and prices of models, whether they are or not.
     taken_back: BTreeMap<Target, u64>,
-    /// The newest record that has taken back anything of a subject.
-    taken_back_of_subjects: u64,
 }
 
 impl Target {
@@ -172,7 +170,8 @@ impl Overlay {
     #[must_use]
     pub fn about(&self, halves: &[u64]) -> Self {
         let (placed, taken_back) = (self.placed.clone(), self.taken_back.clone());
-        let mut about = Self { placed, taken_back, of_subjects: OfSubjects::default(), ..*self };
+        let of_subjects = OfSubjects::default();
+        let mut about = Self { placed, taken_back, of_subjects, version: self.version };
         for (target, placed) in halves.iter().flat_map(|half| self.of_subjects.about(*half)) {
             about.of_subjects.insert(target.clone(), placed.clone());
         }
@@ -180,7 +179,8 @@ impl Overlay {
     }
 
     /// The number of the newest record that has set `target` or taken it back, of a price any of its model; 0 if none has. Of
-    /// subjects of whom nothing is set it is the newest that has taken back anything of any: never too old.
+    /// what was taken back from a subject long ago it may be a newer one that has taken back something of another: never too
+    /// old.
     pub fn last_change(&self, target: &Target) -> u64 {
         let taken_back = self.taken_back.get(&one_of_its_model(target)).copied().unwrap_or_default();
         match (target, self.get(target)) {
@@ -188,7 +188,7 @@ impl Overlay {
                 self.version_of_prices(model).unwrap_or_default().max(taken_back)
             }
             (_, Some(placed)) => placed.version,
-            (_, None) if target.is_of_subject() => self.taken_back_of_subjects,
+            (_, None) if target.is_of_subject() => self.of_subjects.last_taken_back(target),
             (_, None) => taken_back,
         }
     }
@@ -245,9 +245,7 @@ impl Overlay {
     pub fn remove(&mut self, target: &Target, version: u64) {
         self.version = self.version.max(version);
         if target.is_of_subject() {
-            if self.of_subjects.remove(target) {
-                self.taken_back_of_subjects = self.taken_back_of_subjects.max(version);
-            }
+            self.of_subjects.take_back(target, version);
         } else if self.placed.remove(target).is_some() {
             self.taken_back.insert(one_of_its_model(target), version);
         }

@@ -87,6 +87,16 @@ async fn what_subjects_and_models_had_is_not_changed_unseen() {
     assert_eq!(price("8", 11).await, Ok(12));
 }
 
+#[tokio::test]
+async fn what_one_subject_had_is_no_matter_of_another() {
+    let shop = Shop::new();
+    shop.update(of_subject("user=o", "month", Change::Number(6))).await;
+    shop.update(of_subject("user=o", "month", BACK)).await;
+    let own = |user| knowing(of_subject(user, "month", Change::Number(4)), 1);
+    assert_eq!(shop.update(own("user=x")).await.version, 3);
+    stale(shop.try_update(own("user=o")).await, 1, 2);
+}
+
 /// Who has a number of `login`.
 const PLACES: [&str; 4] = ["all", "free", "pro", "studio"];
 

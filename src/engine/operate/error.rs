@@ -94,12 +94,14 @@ pub enum OperateError {
     /// An end that is past.
     #[error("until: is not after now")]
     UntilPast,
-    /// It was changed since.
-    #[error("if_version: was changed by record {found} since version {expected}; read it again")]
+    /// It was changed since, or nobody remembers.
+    #[error(
+        "if_version: may have been changed since version {expected}, by record {found} at the latest; read it again"
+    )]
     Stale {
         /// What the caller knows.
         expected: u64,
-        /// What there is.
+        /// The newest record that may have changed it.
         found: u64,
     },
     /// A version that is still to come.

@@ -14,6 +14,8 @@ use super::{Placed, Target};
 
 /// Into how many parts they fall, by their hashes.
 const PARTS: usize = 256;
+/// How much that was taken back is remembered of each part: 4,096 in all.
+const MOST_TAKEN_BACK: usize = 16;
 
 /// What is set of single subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,10 @@ struct Part {
     placed: BTreeMap<Target, Placed>,
     /// How many come to their end when.
     ends: BTreeMap<Timestamp, usize>,
+    /// By which records something was taken back of late that is not set again.
+    taken_back: BTreeMap<Target, u64>,
+    /// The newest record that took back what is not among those any more.
+    forgotten: u64,
 }
 
 impl Default for OfSubjects {
@@ -51,12 +57,26 @@ impl OfSubjects {
         if let Some(until) = placed.until {
             *part.ends.entry(until).or_default() += 1;
         }
+        part.taken_back.remove(&target);
         part.placed.insert(target, placed);
         self.count += 1;
     }
 
+    /// Removes `target`, if it is there, as the record with the number `version` says.
+    pub(super) fn take_back(&mut self, target: &Target, version: u64) {
+        if self.remove(target) {
+            Arc::make_mut(&mut self.parts[part_of(target)]).remember(target, version);
+        }
+    }
+
+    /// The number of the record that took back `target`, or of a newer one; 0 if it never was set.
+    pub(super) fn last_taken_back(&self, target: &Target) -> u64 {
+        let part = &self.parts[part_of(target)];
+        part.taken_back.get(target).copied().unwrap_or(part.forgotten)
+    }
+
     /// Whether it was there.
-    pub(super) fn remove(&mut self, target: &Target) -> bool {
+    fn remove(&mut self, target: &Target) -> bool {
         let part = &mut self.parts[part_of(target)];
         if !part.placed.contains_key(target) {
             return false;
@@ -90,6 +110,18 @@ impl OfSubjects {
     pub(super) fn next_end(&self, after: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded(after), Bound::Unbounded);
         self.parts.iter().filter_map(|part| part.ends.range(later).next()).map(|(end, _)| *end).min()
+    }
+}
+
+impl Part {
+    fn remember(&mut self, target: &Target, version: u64) {
+        self.taken_back.insert(target.clone(), version);
+        if self.taken_back.len() > MOST_TAKEN_BACK
+            && let Some(oldest) = self.taken_back.values().min().copied()
+        {
+            self.taken_back.retain(|_, version| *version > oldest);
+            self.forgotten = self.forgotten.max(oldest);
+        }
     }
 }
 

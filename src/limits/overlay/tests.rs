@@ -78,13 +78,29 @@ fn what_was_taken_back_was_changed() {
     overlay.remove(&own(1), 5);
     overlay.place(price(9), placed(5, None, 6));
     overlay.remove(&price(5), 7);
-    assert_eq!(versions(&overlay), [4, 5, 5, 7, 7], "of subjects one stands for all");
+    assert_eq!(versions(&overlay), [4, 5, 0, 7, 7]);
     overlay.place(number("login"), placed(6, None, 8));
     overlay.place(own(1), placed(6, None, 9));
     overlay.place(price(5), placed(6, None, 10));
-    assert_eq!(versions(&overlay), [8, 9, 5, 10, 10]);
+    assert_eq!(versions(&overlay), [8, 9, 0, 10, 10]);
     overlay.remove(&number("signup"), 11);
     assert_eq!(overlay.last_change(&number("signup")), 0, "it was not set");
+}
+
+#[test]
+fn of_much_that_was_taken_back_from_subjects_the_latest_is_told_and_nothing_is_too_old() {
+    let mut overlay = Overlay::default();
+    // All in one part, of which sixteen are remembered.
+    let user = |number: u64| own(u128::from(number) << 64);
+    (1..=20).for_each(|number| overlay.place(user(number), placed(1, None, number)));
+    (1..=20).for_each(|number| overlay.remove(&user(number), 100 + number));
+    for (number, last) in [(20, 120), (5, 105), (4, 104), (1, 104), (77, 104)] {
+        assert_eq!(overlay.last_change(&user(number)), last, "{number}");
+    }
+    assert_eq!(overlay.last_change(&own(1)), 0, "of another part nothing was taken back");
+    overlay.place(user(5), placed(1, None, 121));
+    overlay.remove(&user(5), 122);
+    assert_eq!([6, 5].map(|number| overlay.last_change(&user(number))), [106, 122], "it takes no new place");
 }
 
 #[test]
