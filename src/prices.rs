@@ -56,8 +56,9 @@ pub struct Cost<'t> {
 pub struct Entry<'t> {
     /// The model by its own name, whatever the caller called it.
     pub model: &'t str,
-    /// Which of its versions, counted from 1 in the order of the file.
-    pub version: u32,
+    /// Which of its versions: counted from 1 in the order of the file; of those that were set over it, a million and the number
+    /// of the record.
+    pub version: u64,
 }
 
 /// Why tokens have no cost.
@@ -90,16 +91,16 @@ impl PriceTable {
     /// The same with other prices for models from some instant on, each a version of its own behind those that began before
     /// it. A model that there is not is a new one.
     #[must_use]
-    pub fn with(&self, others: &[(&str, Timestamp, PerMillion)]) -> Self {
+    pub fn with(&self, others: Vec<(&str, Version)>) -> Self {
         let mut models = self.models.clone();
-        for (name, from, prices) in others {
+        for (name, version) in others {
             let is_added = || models.iter().position(|model| model.name.eq_ignore_ascii_case(name));
             let known = self.by_name.get(&name::folded(name.as_bytes())).copied();
             let place = known.or_else(is_added).unwrap_or_else(|| {
-                models.push(Model { name: (*name).into(), aliases: Vec::new(), versions: Vec::new() });
+                models.push(Model { name: name.into(), aliases: Vec::new(), versions: Vec::new() });
                 models.len() - 1
             });
-            models[place].add(Version { from: *from, prices: *prices, steps: Vec::new() });
+            models[place].add(version);
         }
         Self::new(self.unknown, models)
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::prices::Version;
 
 use super::basis::{Given, Origin, TierOrAll};
 use super::limit::LimitId;
@@ -24,7 +25,8 @@ impl RuleSet {
         let mut prices = Vec::new();
         for (target, placed) in over.iter().filter(|(_, placed)| placed.holds_at(now)) {
             if let (Target::Price { model, from }, Value::Price(price)) = (target, &placed.value) {
-                prices.push((&**model, *from, *price));
+                let (set_by, steps) = (Some(placed.version), Vec::new());
+                prices.push((&**model, Version { set_by, from: *from, prices: *price, steps }));
             } else if let Some(domain) = target.domain() {
                 by_domain.entry(domain.as_bytes()).or_default().push((target, placed));
             }
@@ -37,7 +39,7 @@ impl RuleSet {
             (domain, _) => domain.clone(),
         };
         let domains = self.domains.iter().map(|(name, domain)| (name.clone(), under(name, domain)));
-        Arc::new(Self { domains: domains.collect(), prices: self.prices.with(&prices) })
+        Arc::new(Self { domains: domains.collect(), prices: self.prices.with(prices) })
     }
 
     /// Whether there is what `target` names, and `value` can be set over it: else it is not in force.

@@ -14,9 +14,14 @@ pub struct Model {
     pub versions: Vec<Version>,
 }
 
+/// What stands before the number of a record that set prices, so that they are never called as any of a file: none has so many.
+const OF_RECORDS: u64 = 1_000_000;
+
 /// Prices from some instant on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
+    /// The number of the record that set them over the files; `None` of those that a file has.
+    pub set_by: Option<u64>,
     /// The first instant at which they hold.
     pub from: Timestamp,
     /// The prices.
@@ -57,8 +62,13 @@ impl Model {
         self.versions.insert(place, version);
     }
 
-    /// The newest prices that hold at `at`, and which they are, counted from 1.
-    pub fn at(&self, at: Timestamp) -> Option<(u32, &Version)> {
-        (1..).zip(&self.versions).take_while(|(_, version)| version.from <= at).last()
+    /// The newest prices that hold at `at`, and by which number bills name them: those of a file are counted from 1. Never are
+    /// two that were set called the same, whatever was taken back.
+    pub fn at(&self, at: Timestamp) -> Option<(u64, &Version)> {
+        let begun = || self.versions.iter().take_while(|version| version.from <= at);
+        let of_file = (1..).zip(begun().filter(|version| version.set_by.is_none())).last();
+        let version = begun().last()?;
+        let of_file = of_file.map_or(0, |(number, _)| number);
+        Some((version.set_by.map_or(of_file, |record| OF_RECORDS + record), version))
     }
 }

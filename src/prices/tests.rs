@@ -6,7 +6,7 @@ use crate::money::{MAX_AMOUNT, NanoUsd};
 
 fn version(from: u64, prices: &[(Class, &str)]) -> Version {
     let prices = prices.iter().map(|(class, price)| (*class, NanoUsd::parse_decimal(price).unwrap()));
-    Version { from: Timestamp(from), prices: prices.collect(), steps: Vec::new() }
+    Version { set_by: None, from: Timestamp(from), prices: prices.collect(), steps: Vec::new() }
 }
 
 fn model(name: &str, versions: &[Version]) -> Model {
@@ -88,6 +88,20 @@ fn the_newest_version_that_has_begun_counts() {
         (u64::MAX, Ok((10_000_000_000, "gpt-5 2".to_owned()))),
     ] {
         assert_eq!(cost(Unknown::Deny, "gpt-5", &million, at), expected, "at {at}");
+    }
+}
+
+#[test]
+fn what_is_set_over_a_file_leaves_its_versions_their_numbers() {
+    let dear = [(Class::Output, "20")];
+    for record in [2, 4] {
+        let set = Version { set_by: Some(record), ..version(1_500, &dear) };
+        let table = table(Unknown::Deny).with(vec![("GPT-5", set)]);
+        let called = |at| {
+            let cost = table.cost(b"gpt-5", &tokens(&[(Class::Output, 1)]), Timestamp(at)).unwrap();
+            cost.entry.unwrap().version
+        };
+        assert_eq!([1_499, 1_500, 2_000].map(called), [1, 1_000_000 + record, 2]);
     }
 }
 

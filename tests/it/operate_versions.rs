@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tollgate::clock::Micros;
 use tollgate::engine::{Change, ChangeTerms, Listing, Operate, OperateError, SetPrice, SetTier, Who};
 use tollgate::limits::Number;
+use tollgate::prices::{Class, Tokens};
 
 use crate::operate_update::{Shop, ann, forced, knowing, of_subject, on_tier, said};
 use crate::operate_usage::entries;
@@ -95,6 +96,28 @@ async fn what_one_subject_had_is_no_matter_of_another() {
     let own = |user| knowing(of_subject(user, "month", Change::Number(4)), 1);
     assert_eq!(shop.update(own("user=x")).await.version, 3);
     stale(shop.try_update(own("user=o")).await, 1, 2);
+}
+
+#[tokio::test]
+async fn no_two_prices_that_were_set_are_called_the_same() {
+    let shop = Shop::new();
+    let set = async |usd: &'static str| {
+        let usd: Vec<(&[u8], &[u8])> = match usd {
+            "" => Vec::new(),
+            usd => vec![(b"input", usd.as_bytes()), (b"output", b"30")],
+        };
+        let (from, terms) = (Some(NOON), ChangeTerms::default());
+        shop.set_price(SetPrice { model: b"gpt-5", usd, from, terms }).await.unwrap().version
+    };
+    let called = || {
+        let mut tokens = Tokens::default();
+        tokens.add(Class::Input, 1).unwrap();
+        shop.limits.load().prices.cost(b"gpt-5", &tokens, NOON).unwrap().entry.unwrap().version
+    };
+    assert_eq!(called(), 1, "as the file has it");
+    assert_eq!((set("9").await, called()), (1, 1_000_001));
+    assert_eq!((set("").await, called()), (2, 1));
+    assert_eq!((set("8").await, called()), (3, 1_000_003));
 }
 
 /// Who has a number of `login`.

@@ -25,7 +25,7 @@ fn counts() -> impl Strategy<Value = [u64; 9]> {
 /// A table in which one model asks `prices` for the classes in their order.
 fn table(prices: [u64; 9]) -> PriceTable {
     let prices = Class::ALL.into_iter().zip(prices.map(NanoUsd)).collect();
-    let versions = vec![Version { from: Timestamp(0), prices, steps: Vec::new() }];
+    let versions = vec![Version { set_by: None, from: Timestamp(0), prices, steps: Vec::new() }];
     PriceTable::new(Unknown::Deny, vec![Model { name: "m".into(), aliases: Vec::new(), versions }])
 }
 

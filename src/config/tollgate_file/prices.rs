@@ -117,7 +117,7 @@ fn version(
         }
         _ => {}
     }
-    found.push(Version { from: written.start, prices: written.prices, steps: Vec::new() });
+    found.push(Version { set_by: None, from: written.start, prices: written.prices, steps: Vec::new() });
 }
 
 /// The prices that are `written` hold `above` so many tokens of input, as long as those before them.

@@ -78,7 +78,7 @@ fn priced(line: &mut Object, usage: &Usage<'_>, prices: &PriceTable, at: Timesta
         Ok(cost) => {
             if let Some(entry) = cost.entry {
                 line.text("model", entry.model);
-                line.number("price_version", entry.version.into());
+                line.number("price_version", entry.version);
             }
             if cost.at_highest {
                 line.flag("at_highest_price");
