@@ -41,6 +41,10 @@ impl fmt::Display for Needed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (needs, least) = (least_role(self.0), least_role(least_form(self.0)));
         write!(f, "{needs}")?;
-        if least < needs { write!(f, ", or {least} for one subject") } else { Ok(()) }
+        match self.0 {
+            Action::ResetAll => write!(f, " to reset what all share"),
+            _ if least < needs => write!(f, ", or {least} for one subject"),
+            _ => Ok(()),
+        }
     }
 }

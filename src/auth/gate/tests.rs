@@ -115,6 +115,9 @@ fn a_role_may_what_its_actions_need() {
     let refused = house.gate.permit(&actor(Role::Viewer), Action::UpdateLimit).unwrap_err();
     let text = "update_limit: needs the role admin, or operator for one subject, and ann has the role viewer";
     assert_eq!(refused.to_string(), text);
+    let refused = house.gate.permit(&actor(Role::Operator), Action::ResetAll).unwrap_err();
+    let text = "reset_user: needs the role admin to reset what all share, and ann has the role operator";
+    assert_eq!(refused.to_string(), text);
     let told: Vec<(Option<Actor>, u64)> = (house.told().into_iter())
         .filter(|denial| denial.refused.action == Action::SetBreaker)
         .map(|denial| (denial.refused.actor, denial.times))
