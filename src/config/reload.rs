@@ -154,7 +154,7 @@ fn log(found: &Diagnostics) {
 fn log_changes(before: &RuleSet, after: &RuleSet, over: &Overlay) {
     let restarted = restarted::between(before, after);
     for limit in &restarted {
-        tracing::warn!(limit, "the limit has another window or another subject: its counters start empty");
+        tracing::warn!(limit, "the limit has another window, unit or subject: its counters start empty");
     }
     strays::log_kept(over, after, &restarted);
     for model in repriced::between(&before.prices, &after.prices) {
