@@ -83,6 +83,16 @@ impl<'a, 'd> KeptFor<'a, 'd> {
         self.domain.limits.iter().enumerate().filter_map(kept).collect()
     }
 
+    /// Limits that keep counters for more than is named: as per user and kit, where only the user is.
+    pub(in crate::engine) fn wider(&self) -> impl Iterator<Item = (LimitId, &'a Limit)> {
+        let is_part = |limit: &Limit| {
+            let subject = limit.subjects.find(|key| self.value_of(key));
+            subject.is_incomplete() && subject.parts.iter().any(Option::is_some)
+        };
+        let limits = (0..).map(LimitId).zip(&self.domain.limits);
+        limits.filter(move |(_, limit)| is_part(limit))
+    }
+
     /// The breakers of its domain that all share, each with its limit.
     pub(in crate::engine) fn breakers_of_all(&self) -> impl Iterator<Item = Guarded<'a>> {
         let limits = self.domain.breakers.iter().map(|id| self.domain.limit(*id));

@@ -16,7 +16,7 @@ use crate::audit::{Action, Actor};
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::engine::native::{Kept, KeptFor};
-use crate::limits::{KeySecret, NativeDomain, SubjectId, Subjects, TierId, Unit, Window};
+use crate::limits::{KeySecret, Limit, NativeDomain, SubjectId, Subjects, TierId, Unit, Window};
 use crate::store::{Answer, Charge, Store};
 
 use super::ask::ask;
@@ -46,7 +46,8 @@ pub struct SubjectReset {
     pub domain: Box<str>,
     /// How each limit stood that was cleared, in the order of the file.
     pub before: Vec<LimitStanding>,
-    /// Limits of the subject that stay as they are since they are not named: what they count still exists.
+    /// Limits of the subject that stay as they are: what they count still exists, and they are not named; or they are kept
+    /// for more than the subject, as per user and kit.
     pub kept: Vec<Arc<str>>,
     /// Limits that were cleared, and their breakers closed, which were open.
     pub closed: Vec<Arc<str>>,
@@ -139,8 +140,10 @@ fn chosen<'a>(
         [] => all.into_iter().partition(is_forgotten),
         _ => all.into_iter().partition(is_named),
     };
-    let kept = others.iter().filter(|other| named.is_empty() && is_counted(other));
-    Ok((cleared, kept.map(|other| other.limit.name.clone()).collect()))
+    let others = others.iter().map(|other| (other.id, other.limit)).chain(kept_for.wider());
+    let mut kept: Vec<_> = others.filter(|(_, other)| named.is_empty() && is_counted(other)).collect();
+    kept.sort_unstable_by_key(|(id, _)| *id);
+    Ok((cleared, kept.into_iter().map(|(_, other)| other.name.clone()).collect()))
 }
 
 impl<'a> Resetting<'a, '_, '_> {
@@ -192,10 +195,10 @@ fn check_name(domain: &NativeDomain, all: &[Kept<'_>], name: &[u8]) -> Result<()
 
 /// Whether it is a rate, a quota or a budget.
 fn is_forgotten(kept: &Kept<'_>) -> bool {
-    is_counted(kept) && (kept.limit.unit != Unit::Hits || !kept.limit.window.is_held())
+    is_counted(kept.limit) && (kept.limit.unit != Unit::Hits || !kept.limit.window.is_held())
 }
 
 /// Whether anything is counted of it from call to call.
-fn is_counted(kept: &Kept<'_>) -> bool {
-    !matches!(kept.limit.window, Window::Request)
+fn is_counted(limit: &Limit) -> bool {
+    !matches!(limit.window, Window::Request)
 }
