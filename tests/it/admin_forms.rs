@@ -98,6 +98,18 @@ fn errors_name_the_field_or_what_is_not_there() {
         (http::post(root("/import")), &row(json!(3)), 400, "rows[1].used: must be a text"),
         (http::get(root("/usage/a%zz?domain=aurastream")), &nothing, 400, "the address: write %25"),
         (http::get("/admin/rate-limit"), &nothing, 404, "there is no such route"),
+        (
+            http::put(CHANGE),
+            &json!({"value": null, "until": "2030-01-01T00:00:00Z"}),
+            400,
+            "until: what is taken back",
+        ),
+        (
+            http::post(root("/tier")),
+            &json!({"subject": {"user": "x"}, "clear": true, "until": "2030-01-01T00:00:00Z"}),
+            400,
+            "until: what is taken back",
+        ),
         (http::post(root("/top")), &json!({}), 405, "the route has no such method"),
     ] {
         let call = call.by_admin();

@@ -59,6 +59,7 @@ mod openapi;
 mod operate_changes;
 mod operate_import;
 mod operate_million;
+mod operate_refused;
 mod operate_reset;
 mod operate_reset_all;
 mod operate_tiers;

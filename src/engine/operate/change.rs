@@ -28,10 +28,15 @@ impl Change<'_> {
 }
 
 impl ChangeTerms<'_> {
-    /// Whether it may be set until `until`, at `now`.
-    pub(super) fn check_end(until: Option<Timestamp>, now: Timestamp) -> Result<(), OperateError> {
-        match until {
-            Some(until) if until <= now => Err(OperateError::UntilPast),
+    /// Whether `to` may be set until `until`, at `now`. What is taken back, and nothing is, has no end.
+    pub(super) fn check_end<T>(
+        to: Option<T>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), OperateError> {
+        match (to, until) {
+            (None, Some(_)) => Err(OperateError::UntilOfNothing),
+            (Some(_), Some(until)) if until <= now => Err(OperateError::UntilPast),
             _ => Ok(()),
         }
     }
@@ -76,7 +81,7 @@ pub(super) fn suspicion(before: Number, after: Number) -> Option<&'static str> {
     }
 }
 
-fn in_words(unit: Unit, number: Number) -> String {
+pub(super) fn in_words(unit: Unit, number: Number) -> String {
     match number {
         Number::Unlimited => "unlimited".to_owned(),
         Number::AtMost(0) => "blocked".to_owned(),

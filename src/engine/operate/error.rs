@@ -94,6 +94,20 @@ pub enum OperateError {
     /// An end that is past.
     #[error("until: is not after now")]
     UntilPast,
+    /// An end of what is taken back.
+    #[error("until: what is taken back has no end; leave it out")]
+    UntilOfNothing,
+    /// A number that would take the place of one that was set when the limit counted something else.
+    #[error(
+        "force: {number} is set there, though not in force since the limit counts {unit} by now, and would go; send force if it \
+         is meant"
+    )]
+    DropsStray {
+        /// In words.
+        number: String,
+        /// What the limit counts.
+        unit: &'static str,
+    },
     /// It was changed since, or nobody remembers.
     #[error(
         "if_version: may have been changed since version {expected}, by record {found} at the latest; read it again"
@@ -142,7 +156,7 @@ pub enum OperateError {
     )]
     NoRoom(usize),
     /// No name that a model can have.
-    #[error("model: must be plain text of 1 to {0} bytes")]
+    #[error("model: must be plain text of 1 to {0} bytes, without blanks at its ends")]
     ModelName(usize),
     /// A model that has no prices, which may be a mistake.
     #[error("model: '{model}' has no prices yet; {near}send force if it is meant")]
@@ -264,6 +278,7 @@ impl OperateError {
             Self::NeedsForce { .. }
             | Self::NewModel { .. }
             | Self::DropsSteps { .. }
+            | Self::DropsStray { .. }
             | Self::ReferenceDomain(_)
             | Self::NothingToOperate => Mistake::Guarded,
             Self::NoRoom(_) => Mistake::Full,

@@ -16,16 +16,17 @@ use crate::engine::Engine;
 use crate::engine::native::KeptFor;
 use crate::limits::{
     ALL_TIERS, Entry, LimitId, NativeDomain, Number, Overlay, Placed, RuleSet, SubjectId, Target, TierId,
-    TierOrAll, Value, Whose,
+    TierOrAll, Unit, Value, Whose,
 };
 use crate::store::Store;
 
+use super::change::in_words;
 use super::error::{Near, OperateError, check_reason};
 use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
 use super::stray::TakingBack;
 use super::tier::{self, given};
-use super::update::{ChangeTerms, LimitChanged, Reach, UpdateLimit};
+use super::update::{Caution, Change, ChangeTerms, LimitChanged, Reach, UpdateLimit};
 use super::who::{Who, domain, limit_named, secret};
 
 pub(super) async fn update<S: Store>(
@@ -35,7 +36,8 @@ pub(super) async fn update<S: Store>(
 ) -> Result<LimitChanged, OperateError> {
     check_reason(request.terms.reason)?;
     let now = engine.store.now();
-    ChangeTerms::check_end(request.until, now)?;
+    let to = Some(request.to).filter(|to| *to != Change::BackToFile);
+    ChangeTerms::check_end(to, request.until, now)?;
     let head = head(engine, &request.terms).await?;
     let seen = seen(engine, request).await?;
     let (files, told) = (engine.limits.files(), Mutex::new(None));
@@ -126,7 +128,8 @@ impl Changing<'_> {
         let changed = self.place.last_change(self.rules, self.overlay);
         request.terms.check_version(before.number.version, changed, head)?;
         let number = request.to.number(before.unit)?;
-        let until = request.until.filter(|_| number.is_some());
+        number.map_or(Ok(()), |_| self.check_stray(&target, before.unit))?;
+        let until = request.until;
         let (mut over, version) = (self.overlay.clone(), self.overlay.version() + 1);
         match number {
             Some(_) if !over.has_room_for(&target, self.now) => {
@@ -150,6 +153,18 @@ impl Changing<'_> {
             LimitChanged { before, after: Some(after), reaches, version },
             Event { sets: vec![set], ..event },
         ))
+    }
+
+    /// Whether something goes that was set over `target` when its limit counted something else than `unit`, without somebody
+    /// having thought twice.
+    fn check_stray(&self, target: &Target, unit: Unit) -> Result<(), OperateError> {
+        let placed = self.overlay.get(target).filter(|placed| placed.holds_at(self.now));
+        match (self.request.terms.caution, placed.map(|placed| &placed.value)) {
+            (Caution::Kept, Some(Value::Number(number, counted))) if *counted != unit => {
+                Err(OperateError::DropsStray { number: in_words(*counted, *number), unit: unit.name() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn deed<'d>(&'d self, actor: &'d Actor, before: &LimitValue) -> Deed<'d> {

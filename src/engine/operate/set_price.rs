@@ -126,7 +126,8 @@ fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateErr
         return Ok(model.name.clone());
     }
     let name = std::str::from_utf8(request.model).ok();
-    let name = name.filter(|name| !name.is_empty() && name.len() <= MOST_NAME_BYTES && is_plain(name));
+    let is_name = |name: &str| !name.is_empty() && name.trim() == name && name.len() <= MOST_NAME_BYTES;
+    let name = name.filter(|name| is_name(name) && is_plain(name));
     let name = name.ok_or(OperateError::ModelName(MOST_NAME_BYTES))?;
     match request.terms.caution {
         Caution::Forced => Ok(name.into()),

@@ -24,15 +24,14 @@ pub(super) async fn set_tier<S: Store>(
 ) -> Result<TierChanged, OperateError> {
     check_reason(request.terms.reason)?;
     let now = engine.store.now();
-    ChangeTerms::check_end(request.until, now)?;
+    ChangeTerms::check_end(request.tier, request.until, now)?;
     let head = head(engine, &request.terms).await?;
     let rules = engine.limits.load();
     let domain = domain(&rules, request.who.domain)?;
     let tier = request.tier.map(|name| named(domain, name)).transpose()?;
     let subject = whom(engine, domain, request)?;
-    let until = request.until.filter(|_| tier.is_some());
     let named = if tier.is_some() { seen(engine, domain, &request.who).await? } else { None };
-    let assigning = Assigning { request, domain, subject, tier, until, now };
+    let assigning = Assigning { request, domain, subject, tier, now };
     let before = Mutex::new(None);
     let version = record(engine, |overlay: &Overlay| {
         let (was, event) = assigning.judge(actor, overlay, head)?;
@@ -41,7 +40,8 @@ pub(super) async fn set_tier<S: Store>(
     });
     let version = version.await?;
     let named = named.map(|tier| domain.tiers.names[tier.0].clone());
-    Ok(TierChanged { before: before.into_inner(), after: tier.map(Into::into), until, named, version })
+    let (before, after) = (before.into_inner(), tier.map(Into::into));
+    Ok(TierChanged { before, after, until: request.until, named, version })
 }
 
 /// A change of who is on which tier.
@@ -51,7 +51,6 @@ struct Assigning<'a> {
     subject: SubjectId,
     /// `None` if what is set is to be taken back.
     tier: Option<&'a str>,
-    until: Option<Timestamp>,
     now: Timestamp,
 }
 
@@ -75,10 +74,10 @@ impl Assigning<'_> {
         let of = target_of(std::slice::from_ref(&self.subject), []);
         let (action, domain) = (Action::SetTier, Some(&*self.domain.name));
         let deed = Deed { actor, action, domain, target: of, reason: terms.reason };
-        let after = tier_json(self.tier, self.until.map(in_utc));
+        let after = tier_json(self.tier, self.request.until.map(in_utc));
         let event = deed.event(tier_json(was.as_deref(), None), after);
         let set = match self.tier {
-            Some(tier) => Set::Place { target, value: Value::Tier(tier.into()), until: self.until },
+            Some(tier) => Set::Place { target, value: Value::Tier(tier.into()), until: self.request.until },
             None => Set::Remove { target },
         };
         Ok((was, Event { sets: vec![set], ..event }))
