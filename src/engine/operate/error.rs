@@ -1,19 +1,20 @@
 //! Why something that an operator asks is not done, in words that name the field, what stands there and what to write.
 
-use std::fmt;
+mod mistake;
+mod near;
 
 use crate::audit::TokenForm;
 use crate::engine::hold::InvalidHold;
 use crate::money::{InvalidDecimal, NanoUsd};
-use crate::nearest::nearest;
 use crate::store::StoreError;
 
 use super::plain::is_plain;
 
+pub use mistake::Mistake;
+pub use near::Near;
+
 /// The longest reason: it stands in one line of the log.
 const MOST_REASON_BYTES: usize = 1024;
-/// How many names are listed where nothing is near to what was written.
-const SHOWN: usize = 24;
 /// How much of what somebody wrote is repeated, in characters.
 const REPEATED: usize = 64;
 
@@ -245,87 +246,6 @@ pub enum OperateError {
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),
-}
-
-/// What kind of a mistake an [`OperateError`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
-    /// A field makes no sense.
-    Invalid,
-    /// Something that is named does not exist.
-    Unknown,
-    /// Somebody else was first.
-    Stale,
-    /// It has to be asked otherwise.
-    Guarded,
-    /// There is no room for more.
-    Full,
-    /// None: it cannot be done now.
-    Unavailable,
-}
-
-impl OperateError {
-    /// What kind of a mistake it is.
-    pub const fn mistake(&self) -> Mistake {
-        match self {
-            Self::UnknownDomain(_)
-            | Self::UnknownLimit(_)
-            | Self::UnknownTier(_)
-            | Self::UnknownRoute(_)
-            | Self::NoNumberForAll { .. }
-            | Self::NoSuchPrice { .. } => Mistake::Unknown,
-            Self::Stale { .. } | Self::FutureVersion { .. } => Mistake::Stale,
-            Self::NeedsForce { .. }
-            | Self::NewModel { .. }
-            | Self::DropsSteps { .. }
-            | Self::DropsStray { .. }
-            | Self::ReferenceDomain(_)
-            | Self::NothingToOperate => Mistake::Guarded,
-            Self::NoRoom(_) => Mistake::Full,
-            Self::Unavailable(_)
-            | Self::Partly { .. }
-            | Self::NoJournal
-            | Self::Unrecorded(_)
-            | Self::Unknown(_)
-            | Self::Unread(_) => Mistake::Unavailable,
-            _ => Mistake::Invalid,
-        }
-    }
-}
-
-/// A word that stands for nothing, and what was meant by it perhaps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Near {
-    word: String,
-    known: Vec<String>,
-}
-
-impl Near {
-    /// `word`, which is none of `known`.
-    pub(super) fn of<'k>(word: &[u8], known: impl Iterator<Item = &'k str>) -> Self {
-        let (word, mut all) = (text(word), known.collect::<Vec<_>>());
-        all.sort_unstable();
-        let known = match nearest(&word, all.iter().copied()) {
-            Some(near) => vec![near.to_owned()],
-            None => all.into_iter().map(str::to_owned).collect(),
-        };
-        Self { word, known }
-    }
-}
-
-impl fmt::Display for Near {
-    /// `'fre'; did you mean 'free'?`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.word)?;
-        match self.known.as_slice() {
-            [] => Ok(()),
-            [near] => write!(f, "; did you mean '{near}'?"),
-            known => {
-                let more = if known.len() > SHOWN { ", …" } else { "" };
-                write!(f, "; there are {}{more}", known[..known.len().min(SHOWN)].join(", "))
-            }
-        }
-    }
 }
 
 /// Whether `reason` is short enough to be read, and can be shown.
