@@ -60,7 +60,7 @@ pub use stop::signals;
 pub use token::new_token;
 pub use verify::verify;
 
-use callers::Callers;
+use callers::{Callers, Files};
 use descriptors::Shares;
 use durable::{Embedded, Keeper};
 use listen::{Addresses, Bound};
@@ -177,7 +177,8 @@ impl<S: Lanes> App<S> {
         let Self { engine, journal, settings, reloader, delivery, entrance, bound, health } = self;
         let (mut running, stopping) = Running::telling(delivery);
         let (stop, addresses) = (stop.shared(), bound.addresses()?);
-        let callers = Callers::admit(settings.calls, &journal, &mut running);
+        let files = Files { limits: engine.limits().clone(), reloads: reloader.status() };
+        let callers = Callers::admit(settings.calls, &journal, files, &mut running);
         let whole = engine.clone();
         let desk = Desk {
             check: move || Arc::new(whole.lane()),

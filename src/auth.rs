@@ -7,6 +7,7 @@
 //!
 //! It knows no wire: a [`Caller`] is made of what a request said about itself, by whoever has read it.
 
+mod astray;
 mod certificate;
 mod denials;
 mod file;
@@ -19,6 +20,7 @@ mod token;
 mod tokens;
 mod url;
 
+pub use astray::Astray;
 pub use certificate::{CertificateEntry, SubjectName};
 pub(crate) use denials::network;
 pub use denials::{Denial, Denials, Holder, Refused};

@@ -11,7 +11,7 @@ use tollgate::config::cli::{
     AuditCommand, CheckArgs, Cli, Command, ImportCommand, ServeArgs, TokenCommand, UsageCommand,
 };
 use tollgate::config::settings::keys::SENT_TOKEN;
-use tollgate::config::settings::{Inputs, Settings};
+use tollgate::config::settings::{Inputs, Settings, callers_of};
 use tollgate::telemetry;
 
 /// Every call allocates and frees small pieces on one thread; glibc's allocator takes longer over it.
@@ -46,7 +46,8 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn check(arguments: CheckArgs) -> anyhow::Result<()> {
-    app::check(&Inputs::resolve(&arguments.sources(environment()))?)
+    let sources = arguments.sources(environment());
+    app::check(&Inputs::resolve(&sources)?, callers_of(&sources).as_ref())
 }
 
 /// Asks a server, with the token of the environment if there is one.

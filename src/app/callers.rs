@@ -1,16 +1,25 @@
-//! Who may call: everybody, or those who are configured; then who is refused is recorded as at the admin listener.
+//! Who may call: everybody, or those who are configured; then who is refused is recorded as at the admin listener, and who is
+//! let in for nothing is told of in the log.
 
+use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::watch;
 
 use crate::audit::Journal;
-use crate::auth::{self, Gate};
+use crate::auth::{self, Astray, AuthSettings, Denials, Domains, Gate};
 use crate::clock::Clock;
+use crate::config::reload::ReloadStatus;
 use crate::config::settings::CallSettings;
+use crate::limits::{LimitsHandle, RuleSet};
 use crate::transport::access::Access;
 
 use super::Running;
+
+/// How often it is looked whether tokens have expired.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
 /// How each of the listeners that decide is entered.
 #[derive(Clone, Debug)]
@@ -20,19 +29,61 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    /// Lets in those whom `settings` name, and keeps in step with their files for as long as those run who are beside.
-    pub(super) fn admit(settings: CallSettings, journal: &Journal, running: &mut Running) -> Self {
+    /// Lets in those whom `settings` name, and keeps in step with their files and with `files` for as long as those run who
+    /// are beside.
+    pub(super) fn admit(
+        settings: CallSettings,
+        journal: &Journal,
+        files: Files,
+        running: &mut Running,
+    ) -> Self {
         let CallSettings { tls, http_tls, callers } = settings;
         if let Some(tls) = tls.clone() {
             running.beside.add(tls.follow(pending()).map(Ok));
         }
         let callers = callers.map(|settings| {
-            let certificates = settings.certificates.clone();
-            let (gate, denials) = Gate::knowing(settings.all(), certificates, Clock::System);
+            let (gate, denials) = gate(&settings);
             running.beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
             running.record_refusals(journal, &gate, denials);
+            running.beside.add(files.tell_astray(gate.clone()).map(|never| match never {}));
             gate
         });
         Self { grpc: Access { tls, callers: callers.clone() }, http: Access { tls: http_tls, callers } }
+    }
+}
+
+/// Lets in those whom `settings` name.
+fn gate(settings: &AuthSettings<Domains>) -> (Gate<Domains>, Denials) {
+    Gate::knowing(settings.all(), settings.certificates.clone(), Clock::System)
+}
+
+/// What keeps those out whom `settings` name, where what is limited is `rules`.
+pub(super) fn astray(settings: &AuthSettings<Domains>, rules: &RuleSet) -> Vec<Astray> {
+    gate(settings).0.astray(rules.domains.keys().map(|name| &**name))
+}
+
+/// What is limited, and when it is read again.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) limits: LimitsHandle,
+    pub(super) reloads: watch::Receiver<ReloadStatus>,
+}
+
+impl Files {
+    /// Says what keeps callers out: all of it when tokens or limits are other ones, and in between what time brings.
+    async fn tell_astray(mut self, gate: Gate<Domains>) -> Infallible {
+        let mut told = Vec::new();
+        loop {
+            let found = gate.astray(self.limits.files().domains.keys().map(|name| &**name));
+            for astray in found.iter().filter(|astray| !told.contains(*astray)) {
+                tracing::warn!("{astray}");
+            }
+            told = found;
+            tokio::select! {
+                () = gate.exchanged() => told.clear(),
+                Ok(()) = self.reloads.changed() => told.clear(),
+                () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+            }
+        }
     }
 }

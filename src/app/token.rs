@@ -22,11 +22,10 @@ const AT_START: &str = "made-at-start";
 ///
 /// What is wrong with what is asked.
 pub fn new_token(asked: &NewTokenArgs) -> anyhow::Result<()> {
-    if asked.domain.iter().any(String::is_empty) {
-        return Err(anyhow!("--domain: write the name of a domain, or * for all"));
-    }
     let Some(role) = &asked.role else {
-        let domains = Domains::named(asked.domain.iter().map(String::as_str));
+        let domains = Domains::read(&asked.domain.join("+"));
+        let domains =
+            domains.map_err(|problem| anyhow!("--domain: \"{}\" {problem}", asked.domain.join("+")))?;
         return make(asked, domains, "TOLLGATE_CALLER_TOKENS");
     };
     let role = Role::named(role).ok_or_else(|| anyhow!("--role: write viewer, operator or admin"))?;

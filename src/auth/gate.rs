@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::certificate::{CertificateEntry, SubjectName};
 use super::denials::{self, Counts, Denial, Denials, Holder, Refused, Waits};
@@ -19,7 +19,7 @@ use super::token::Presented;
 use super::tokens::{TokenEntry, Tokens};
 use super::url::Target;
 use crate::audit::{Action, Actor, Attempt, Role};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// What a request said about who sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +43,8 @@ struct Inner<G> {
     counts: Mutex<Counts>,
     waits: Mutex<Waits>,
     denials: mpsc::Sender<Denial>,
+    /// Told when there are other tokens.
+    exchanged: Notify,
     clock: Clock,
 }
 
@@ -91,12 +93,28 @@ impl<G: Grant> Gate<G> {
         let (sender, denials) = mpsc::channel(denials::WAITING);
         let tokens = ArcSwap::from_pointee(Tokens::new(tokens));
         let (counts, waits) = (Mutex::default(), Mutex::default());
-        (Self(Arc::new(Inner { tokens, certificates, counts, waits, denials: sender, clock })), denials)
+        let exchanged = Notify::new();
+        let inner = Inner { tokens, certificates, counts, waits, denials: sender, exchanged, clock };
+        (Self(Arc::new(inner)), denials)
     }
 
     /// From now on, those who have one of `tokens` are let in.
     pub fn exchange(&self, tokens: impl IntoIterator<Item = TokenEntry<G>>) {
         self.0.tokens.store(Arc::new(Tokens::new(tokens)));
+        self.0.exchanged.notify_one();
+    }
+
+    /// Waits until there are other tokens than when this was waited for the last time. For one who waits.
+    pub async fn exchanged(&self) {
+        self.0.exchanged.notified().await;
+    }
+
+    /// What `look` makes of all who are let in now.
+    pub(super) fn look_at<T>(
+        &self,
+        look: impl FnOnce(&Tokens<G>, &[CertificateEntry<G>], Timestamp) -> T,
+    ) -> T {
+        look(&self.0.tokens.load(), &self.0.certificates, self.0.clock.now())
     }
 
     /// Tells of refusals that were counted and not told of, once their minute is over. To be called now and then.

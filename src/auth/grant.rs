@@ -48,12 +48,11 @@ pub enum Domains {
 }
 
 impl Domains {
-    /// Those called `names`; `*` is all.
-    pub fn named<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let names: Vec<&str> = names.into_iter().collect();
-        match names.contains(&"*") {
-            true => Self::All,
-            false => Self::These(names.into_iter().map(|name| name.as_bytes().into()).collect()),
+    /// Their names; none where it is all.
+    pub(super) fn names(&self) -> &[Box<[u8]>] {
+        match self {
+            Self::All => &[],
+            Self::These(names) => names,
         }
     }
 
@@ -92,15 +91,19 @@ impl fmt::Display for Domains {
             if place > 0 {
                 f.write_str("+")?;
             }
-            for byte in &**name {
-                match char::from(*byte) {
-                    plain if is_plain(*byte) => write!(f, "{plain}")?,
-                    _ => write!(f, "%{byte:02X}")?,
-                }
-            }
+            f.write_str(&shown(name))?;
         }
         Ok(())
     }
+}
+
+/// The name of a domain, as it stands in a line.
+pub(super) fn shown(name: &[u8]) -> String {
+    let byte = |byte: &u8| match is_plain(*byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.iter().map(byte).collect()
 }
 
 /// Whether a byte of a name stands for itself.
@@ -135,8 +138,8 @@ mod tests {
             }
         }
         assert!(Domains::read("*").unwrap().has(b"anything"));
-        assert_eq!(Domains::named(["a", "*"]).to_string(), "*");
-        assert_eq!(Domains::named(["a:b", "c"]).to_string(), "a%3Ab+c");
+        // As a hand writes it.
+        assert_eq!(Domains::read("a b+(c)").unwrap().to_string(), "a%20b+(c)");
     }
 
     #[test]

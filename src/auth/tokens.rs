@@ -56,7 +56,8 @@ pub enum MalformedEntry {
     CallerCertificateForm,
     /// They are no domains.
     #[error(
-        "names no domains: write them with + between them, such as shop+blog, or * for all; a colon in a name is %3A"
+        "names no domains: write them with + between them, such as shop+blog, or * alone for all; in a name a colon is %3A, a + is %2B, \
+         a * is %2A, and a % is %25"
     )]
     Domains,
     /// No certificate has such a name.
@@ -157,6 +158,11 @@ impl<G: Grant> Tokens<G> {
             by_id.entry(entry.digest.id()).or_default().push(entry);
         }
         Self(by_id)
+    }
+
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TokenEntry<G>> {
+        self.0.values().flatten()
     }
 
     /// Whose `presented` is. What has another id costs no digest; what has the same is compared with all that have it,

@@ -141,7 +141,8 @@ pub struct NewTokenArgs {
     #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
     #[arg(required_unless_present = "domain", conflicts_with = "domain")]
     pub role: Option<String>,
-    /// In place of a role, of those who call: which domain they may ask about, * for all; may be given more than once.
+    /// In place of a role, of those who call: which domains they may ask about, with + between them, or * for all; may be given
+    /// more than once. A + in a name is %2B, and a % is %25.
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
     /// For how long it holds, such as 90d; for ever unless given.

@@ -30,7 +30,7 @@ use crate::telemetry::LogSettings;
 use crate::transport::grpc::GrpcSettings;
 use crate::transport::tls::Tls;
 
-pub use auth::expiry;
+pub use auth::{callers_of, expiry};
 pub use error::{SettingError, SettingErrors};
 pub use layers::Sources;
 pub use listen::{Address, Listeners};

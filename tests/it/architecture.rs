@@ -40,7 +40,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
         &["audit", "auth", "calendar", "clock", "engine", "limits", "money", "percent", "store", "transport"],
     ),
     ("audit", &["calendar", "clock", "hex", "limits", "money", "prices", "store"]),
-    ("auth", &["audit", "calendar", "clock", "hex", "percent"]),
+    ("auth", &["audit", "calendar", "clock", "hex", "nearest", "percent"]),
     ("telemetry", &[]),
     (
         "config",

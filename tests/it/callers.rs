@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use tollgate::auth::{Domains, Token, TokenEntry};
+use tollgate::auth::{Domains, Grant, Token, TokenEntry};
 use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use tollgate::transport::grpc::proto::envoy::extensions::common::ratelimit::v3::rate_limit_descriptor::Entry;
 use tollgate::transport::grpc::proto::envoy::service::ratelimit::v3::rate_limit_service_client::RateLimitServiceClient;
@@ -25,6 +25,11 @@ use crate::support::raw;
 /// Two domains that are alike.
 pub(crate) const SHOPS: &str = "tests/data/two-shops.yaml";
 
+/// The line of a token.
+fn line(name: &str, domains: &str, token: &Token) -> String {
+    TokenEntry::of(token, name, Domains::read(domains).unwrap(), None).unwrap().to_line()
+}
+
 /// Those who call: the first two about one domain each, the third about all.
 pub(crate) struct Callers {
     tokens: [Token; 3],
@@ -38,12 +43,7 @@ impl Callers {
     /// Their lines.
     fn lines(&self) -> String {
         let [shop, blog, all] = &self.tokens;
-        let line = |token, name, domains: &[&str]| {
-            let domains = Domains::named(domains.iter().copied());
-            TokenEntry::of(token, name, domains, None).unwrap().to_line()
-        };
-        [line(shop, "till", &["shop"]), line(blog, "press", &["blog", "news"]), line(all, "edge", &["*"])]
-            .join(",")
+        [line("till", "shop", shop), line("press", "blog+news", blog), line("edge", "*", all)].join(",")
     }
 
     pub(crate) fn serve(&self) -> Tollgate {
@@ -306,6 +306,38 @@ async fn tokens_are_exchanged_by_their_file() {
 }
 
 #[test]
+fn who_is_let_in_for_nothing_is_told_of_at_each_change() {
+    let token = || Token::draw().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [limits, tokens] = ["limits.yaml", "callers"].map(|name| folder.path().join(name));
+    let shops = std::fs::read_to_string(SHOPS).unwrap();
+    std::fs::write(&limits, &shops).unwrap();
+    std::fs::write(&tokens, line("till", "shp+blog", &token())).unwrap();
+    let [limits_file, tokens_file] = [&limits, &tokens].map(|path| path.to_str().unwrap());
+    let environment = [("TOLLGATE_CALLER_TOKENS_FILE", tokens_file)];
+    let till = "the token of till is for the domain 'shp', which no file has (did you mean 'shop'?); its calls are refused";
+    let checked = run(&["check", limits_file], &environment);
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && said.contains(&format!("warning: {till}")), "{said}");
+
+    let service = Tollgate::with(&[limits_file], &environment);
+    service.logs(till);
+    std::fs::write(&tokens, line("press", "blog", &token()) + "\n" + &line("admin", "admin", &token()))
+        .unwrap();
+    service.logs(
+        "the token of admin is for the domain 'admin', which no file has (is it the line of somebody who",
+    );
+    assert!(!service.log().contains("of press"), "{}", service.log());
+    std::fs::write(&limits, shops.replace("  blog:", "  blogs:")).unwrap();
+    service.logs("the token of press is for the domain 'blog', which no file has (did you mean 'blogs'?)");
+    std::fs::write(&tokens, "# nobody\n").unwrap();
+    service.logs("nobody may call, since no token and no certificate of a caller is configured");
+    let ended = line("late", "shop", &token()) + ":2026-01-01";
+    std::fs::write(&tokens, ended).unwrap();
+    service.logs("nobody may call, since all tokens of callers have expired");
+}
+
+#[test]
 fn a_line_that_is_wrong_ends_the_start() {
     let (digest, pem) = ("ab".repeat(32), "tests/data/tls/localhost.pem");
     for (environment, says) in [
@@ -346,7 +378,22 @@ fn a_token_is_made_with_its_line() {
     assert!(entry.grant().has(b"a:b") && !entry.grant().has(b"a"));
     let told = String::from_utf8(made.stderr).unwrap();
     assert!(told.contains("TOLLGATE_CALLER_TOKENS_FILE"), "{told}");
-    for wrong in [&["--role", "admin", "--domain", "shop"][..], &["--domain", ""], &[]] {
+    // As in the line: several, and a name that has a plus in it.
+    for (domains, written) in
+        [(&["--domain", "shop+blog"][..], "shop+blog"), (&["--domain", "a%2Bb", "--domain", "c"], "a%2Bb+c")]
+    {
+        let made = run(&[&["token", "new", "--name", "till"], domains].concat(), &[]);
+        let text = String::from_utf8(made.stdout).unwrap();
+        assert!(text.lines().last().unwrap().starts_with(&format!("till:{written}:")), "{text}");
+    }
+    for wrong in [
+        &["--role", "admin", "--domain", "shop"][..],
+        &["--domain", ""],
+        &["--domain", "shop", "--domain", ""],
+        &["--domain", "*+shop"],
+        &["--domain", "50%"],
+        &[],
+    ] {
         let output = run(&[&["token", "new", "--name", "x"], wrong].concat(), &[]);
         assert!(!output.status.success() && output.stdout.is_empty(), "{wrong:?}");
     }

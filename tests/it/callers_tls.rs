@@ -175,7 +175,8 @@ fn envoy_is_let_in_by_its_certificate() {
     assert_eq!(answers.collect::<Vec<_>>(), [200, 200, 200, 200, 200, 429], "it is asked, and decides");
     assert_eq!(known.errors(), [0, 0]);
     drop(folder);
-    // /json is asked as well, by tokens; in this service nobody has one.
+    // /json is asked as well, by tokens; in this service nobody has one, which its start says.
+    service.logs("nobody may POST /json: callers are let in by certificate alone, and HTTP is not encrypted");
     let body = json!({"domain": "edge", "descriptors": [{"entries": [{"key": "x"}]}]}).to_string();
     assert_eq!(post("/json").body(body).send(service.http()).status, 401);
 }

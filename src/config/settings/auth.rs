@@ -7,10 +7,11 @@ use crate::auth::{AuthSettings, CertificateEntry, Domains, Grant, MalformedEntry
 use crate::clock::{Micros, Timestamp};
 use crate::transport::tls::{Tls, TlsFiles};
 
-use super::Address;
 use super::error::SettingError;
 use super::keys::{self, Key};
+use super::layers::{self, Findings, Sources};
 use super::read::{Parsed, Reader, span, text, truth};
+use super::{Address, CallSettings};
 
 /// The range of the time for which a token holds.
 const LIVES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3650 * 24 * 3600));
@@ -53,6 +54,26 @@ pub(super) fn callers(reader: &mut Reader<'_>) -> Option<AuthSettings<Domains>> 
     }
     let is_asked = [tokens, file, certificates].iter().any(|key| reader.is_given(key));
     is_asked.then(|| listed(reader, &CALLERS))
+}
+
+/// Who may call by `sources`, for whoever only looks; `None` if everybody may, and where something is wrong with it, which the
+/// start says.
+pub fn callers_of(sources: &Sources) -> Option<AuthSettings<Domains>> {
+    let (merged, mut errors) = (layers::merge(sources, &mut Findings::default()), Vec::new());
+    let found = callers(&mut Reader { merged: &merged, errors: &mut errors });
+    found.filter(|_| errors.is_empty())
+}
+
+/// Whom nobody can show a certificate to, though nothing else lets anybody in: HTTP, where it is not encrypted.
+pub(super) fn closed_to_all(calls: &CallSettings) -> Option<String> {
+    let AuthSettings { tokens, file, certificates } = calls.callers.as_ref()?;
+    let by_certificate_alone = tokens.is_empty() && file.is_none() && !certificates.is_empty();
+    (by_certificate_alone && calls.http_tls.is_none()).then(|| {
+        let (tls, tokens) = (keys::HTTP_TLS.env, keys::CALLER_TOKENS.env);
+        format!(
+            "nobody may POST /json: callers are let in by certificate alone, and HTTP is not encrypted: set {tls}, or {tokens}"
+        )
+    })
 }
 
 /// What was to say who may call and has nothing in it, such as a secret that was not there, where nothing else says it: then

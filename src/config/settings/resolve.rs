@@ -70,7 +70,7 @@ impl Settings {
         if calls.callers.is_none() {
             reader.errors.extend(auth::left_open(&left_empty));
         }
-        warnings.extend(in_the_clear(&listeners, &admin_tls, &calls));
+        warnings.extend(in_the_clear(&listeners, &admin_tls, &calls).chain(auth::closed_to_all(&calls)));
         let settings = Self {
             data: data(&mut reader, &store, &mut warnings),
             listeners,

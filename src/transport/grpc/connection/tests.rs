@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
-use crate::auth::{Domains, Gate, Token, TokenEntry};
+use crate::auth::{Domains, Gate, Grant, Token, TokenEntry};
 use crate::clock::Clock;
 use crate::engine::{Check, CheckRequest, Decision, InvalidRequest};
 use crate::transport::access::{Access, Door};
@@ -250,7 +250,7 @@ async fn a_connection_that_is_to_leave_ends_its_calls_first() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_on_which_nobody_is_let_in_is_closed() {
     let token = Token::draw().unwrap();
-    let entry = TokenEntry::of(&token, "edge", Domains::named(["shop"]), None).unwrap();
+    let entry = TokenEntry::of(&token, "edge", Domains::read("shop").unwrap(), None).unwrap();
     let (gate, _denials) = Gate::knowing([entry], Vec::new(), Clock::System);
     let access = Access { callers: Some(gate), ..Access::default() };
     for (bearer, stays) in [(format!("Bearer {}", token.as_str()), true), ("Bearer x".to_owned(), false)] {
