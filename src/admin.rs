@@ -54,6 +54,7 @@ For what follows, send the header 'Authorization: Bearer TOKEN'; gRPC has it as 
 /usage     what was spent and refused, one line of JSON each; ?from= to= domain= subject= after= limit= sum=
 /audit/lines  the records of what admins did, one line of JSON each, as 'tollgate audit verify' reads them; ?from=
 /admin/rate-limits               what every tier is allowed; ?domain= here and below, where there are several
+/admin/rate-limits/list          the same as gRPC tells it: with what is set for subjects, prices, and what is set over nothing
 /admin/rate-limits/TIER/LIMIT    PUT {\"value\": 5} changes it; null goes back to the file
 /admin/rate-limits/usage/USER    where the limits of somebody are; ?subject=email reads USER as an email
 /admin/rate-limits/reset/USER    POST {\"reason\": \"...\"} has them begin anew
@@ -216,6 +217,7 @@ fn twins<I: Operate>(
 ) -> Router<Data<I>> {
     let twin = |twin, action, routes: MethodRouter<Data<I>>| may(action, routes.route_layer(Extension(twin)));
     Router::new()
+        .route("/admin/rate-limits/list", twin(Twin::ListLimits, Action::ListLimits, get(twins::read::<I>)))
         .route("/admin/rate-limits/tier", twin(Twin::SetTier, Action::SetTier, post(twins::write::<I>)))
         .route(
             "/admin/rate-limits/prices/{model}",

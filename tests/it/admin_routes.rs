@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::http::{self, Answer};
 use crate::support::process::Tollgate;
+use crate::support::schema::faults;
 
 pub(crate) const PRODUCTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/products.yaml");
 const ROOT: &str = "/admin/rate-limits";
@@ -284,4 +285,38 @@ fn support_sees_the_tier_that_refuses_whatever_is_set() {
     let (_, set) = page.post("/tier", &asked);
     let warning = set["warning"].as_str().unwrap_or_default();
     assert!(warning.contains("name the tier 'free' themselves"), "{set}");
+}
+
+#[test]
+fn all_that_is_set_over_the_files_is_listed_and_can_be_taken_back() {
+    let page = Page::open();
+    let done = |(status, answer): (u16, Value)| assert_eq!(status, 200, "{answer}");
+    done(page.put("/free/monthly_creations?domain=aurastream", &json!({"value": 5, "user": "ann"})));
+    done(page.post("/tier", &json!({"domain": "aurastream", "subject": {"user": "ann"}, "tier": "pro"})));
+    done(page.put("/prices/new-model", &json!({"usd_per_million": {"input": "1.5"}, "force": true})));
+    let (status, all) = page.get("/list?domain=aurastream");
+    assert_eq!((status, &all["domain"], &all["version"]), (200, &json!("aurastream"), &json!("3")), "{all}");
+    let limits = all["limits"].as_array().unwrap();
+    let of = |source: &str| limits.iter().filter(|limit| limit["source"] == source).collect::<Vec<_>>();
+    assert!(of("file").len() > 10, "{all}");
+    let [own] = of("user")[..] else { panic!("{all}") };
+    let whose = &all["tiers"][0]["subject"]["user"];
+    assert_eq!(
+        (&own["max"], &own["version"], &own["subject"]["user"]),
+        (&json!("5"), &json!("1"), whose),
+        "{all}"
+    );
+    assert_eq!((&all["tiers"][0]["tier"], &all["tiers"][0]["version"]), (&json!("pro"), &json!("2")));
+    let price = &all["prices"][0];
+    assert_eq!((&price["model"], &price["usdPerMillion"]), (&json!("new-model"), &json!({"input": "1.50"})));
+    // As it is described, and by what it tells the price is taken back.
+    let (_, document) = told(&http::get("/openapi.json").send(page.0.admin()));
+    assert_eq!(faults(&document, &document["components"]["schemas"]["Listing"], &all), Vec::<String>::new());
+    done(page.put(
+        "/prices/new-model",
+        &json!({"clear": true, "force": true, "effectiveFrom": price["effectiveFrom"]}),
+    ));
+    assert_eq!(page.get("/list?domain=aurastream").1.get("prices"), None);
+    let (status, unknown) = page.get("/list?domain=aurastraem");
+    assert_eq!((status, &unknown["code"]), (404, &json!("NOT_FOUND")), "{unknown}");
 }

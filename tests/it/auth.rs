@@ -26,7 +26,7 @@ const FILE: &str = "examples/tollgate.yaml";
 type Route = (&'static str, &'static str, Option<Action>);
 
 /// Every route of the listener.
-const ROUTES: [Route; 21] = [
+const ROUTES: [Route; 22] = [
     ("GET", "/", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
@@ -36,6 +36,7 @@ const ROUTES: [Route; 21] = [
     ("GET", "/usage", Some(Action::ReadUsage)),
     ("GET", "/audit/lines", Some(Action::ListAudit)),
     ("GET", "/admin/rate-limits", Some(Action::ListLimits)),
+    ("GET", "/admin/rate-limits/list", Some(Action::ListLimits)),
     ("PUT", "/admin/rate-limits/TIER/LIMIT", Some(Action::UpdateLimit)),
     ("GET", "/admin/rate-limits/usage/USER", Some(Action::GetUsage)),
     ("POST", "/admin/rate-limits/reset/USER", Some(Action::ResetUser)),

@@ -20,6 +20,7 @@ use super::{AdminCalls, blame};
 /// A method that has a route of HTTP with the same fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twin {
+    ListLimits,
     SetTier,
     SetPrice,
     ListAudit,
@@ -32,6 +33,7 @@ impl Twin {
     /// As the service names it.
     const fn name(self) -> &'static str {
         match self {
+            Self::ListLimits => "ListLimits",
             Self::SetTier => "SetTier",
             Self::SetPrice => "SetPrice",
             Self::ListAudit => "ListAudit",
@@ -63,6 +65,7 @@ impl<I: Operate> AdminCalls<I> {
     ) -> Result<Vec<u8>, Problem> {
         let shape = twin.shape();
         match twin {
+            Twin::ListLimits => written(&shape, &self.list_limits(actor, read(&shape, fields)?).await?),
             Twin::SetTier => written(&shape, &self.set_tier(actor, read(&shape, fields)?).await?),
             Twin::SetPrice => written(&shape, &self.set_price(actor, read(&shape, fields)?).await?),
             Twin::ListAudit => written(&shape, &self.list_audit(actor, read(&shape, fields)?).await?),
