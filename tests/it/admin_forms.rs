@@ -46,6 +46,36 @@ fn a_key_that_stands_twice_is_refused_wherever_it_does() {
 }
 
 #[test]
+fn a_field_by_both_its_names_is_refused_wherever_it_is_read() {
+    let page = Page::open();
+    let rows = r#"[{"subject": {"user": "x"}, "limit": "monthly_creations", "used": "3"}]"#;
+    let import = |more: &str| format!(r#"{{"domain": "aurastream", "rows": {rows}, {more}}}"#);
+    let explain = r#"{"subject": {"domain": "aurastream", "entries": {"user": "x"}}, "requestId": "a", "request_id": null}"#;
+    let price = r#"{"usd_per_million": {"input": "1"}, "effective_from": "2027-01-01T00:00:00Z", "effectiveFrom": "2028-01-01T00:00:00Z"}"#;
+    for (call, body, name) in [
+        (http::post("/admin/rate-limits/import"), import(r#""dryRun": true, "dry_run": false"#), "dryRun"),
+        (http::post("/admin/rate-limits/import?dry_run=true"), import(r#""dryRun": false"#), "dryRun"),
+        (http::put("/admin/rate-limits/prices/gpt-5"), price.to_owned(), "effectiveFrom"),
+        (http::post("/admin/rate-limits/explain"), explain.to_owned(), "requestId"),
+    ] {
+        let (status, code, error) = problem(&send(&page, call, "application/json", &body));
+        assert_eq!((status, &*code), (400, "INVALID_ARGUMENT"), "{body}");
+        assert_eq!(error, format!("{name}: stands twice in one object, by both its names"), "{body}");
+    }
+    let (_, audit) = page.get("/audit");
+    assert_eq!(audit["entries"], Value::Null, "nothing was done");
+    let (status, answer) = page.get("/audit?page_size=1&pageSize=2");
+    assert!(
+        status == 400 && answer["error"].as_str().unwrap().starts_with("pageSize: stands twice"),
+        "{answer}"
+    );
+    // Keys of a map are the caller's own, and may be as like as these.
+    let tier = r#"{"domain": "aurastream", "subject": {"user_id": "x", "userId": "y"}, "tier": "pro"}"#;
+    let answer = send(&page, http::post("/admin/rate-limits/tier"), "application/json", tier);
+    assert!(!answer.body.contains("stands twice"), "{answer:?}");
+}
+
+#[test]
 fn bodies_are_json_in_utf_8_as_it_is_and_may_be_left_out_where_nothing_is_said() {
     let page = Page::open();
     let body = r#"{"value": 4}"#;

@@ -1,12 +1,34 @@
 //! Which field of a message makes no sense, where its JSON does not: whoever reads it says what is wrong, and not where.
+//!
+//! A field has two names, as in `dry_run` and `dryRun`. By both at once it stands twice: one of them would not count.
 
 use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
 /// Reads `fields` as a `shape`; or which of them is wrong, and what it has to be.
 pub(super) fn read(shape: &MessageDescriptor, fields: Map<String, Value>) -> Result<DynamicMessage, String> {
+    if let Some(name) = twice(shape, &fields) {
+        return Err(format!("{name}: stands twice in one object, by both its names"));
+    }
     let found = try_read(shape, fields.clone());
     found.map_err(|error| blamed(shape, &fields).unwrap_or(error))
+}
+
+/// A field that stands in `fields`, or in a message in them, by both its names. The keys of a map are no names.
+fn twice(shape: &MessageDescriptor, fields: &Map<String, Value>) -> Option<String> {
+    let within = |field: &FieldDescriptor, value: &Value| match (field.kind(), value) {
+        _ if field.is_map() => None,
+        (Kind::Message(shape), Value::Object(fields)) => twice(&shape, fields),
+        (Kind::Message(shape), Value::Array(items)) => {
+            items.iter().filter_map(Value::as_object).find_map(|fields| twice(&shape, fields))
+        }
+        _ => None,
+    };
+    shape.fields().find_map(|field| match (fields.get(field.name()), fields.get(field.json_name())) {
+        (Some(_), Some(_)) if field.name() != field.json_name() => Some(field.json_name().to_owned()),
+        (Some(value), _) | (None, Some(value)) => within(&field, value),
+        (None, None) => None,
+    })
 }
 
 fn try_read(shape: &MessageDescriptor, fields: Map<String, Value>) -> Result<DynamicMessage, String> {
