@@ -259,13 +259,13 @@ impl Gate<Domains> {
 }
 
 impl Pass {
-    /// Whether they may ask about `domain`.
+    /// Whether they may ask about `domain`. Where none is named they ask about none, and hear so from whoever answers.
     ///
     /// # Errors
     ///
     /// That they may not.
     pub fn permit(&self, domain: &[u8]) -> Result<(), Refusal> {
-        self.permit_where(|name| name == domain)
+        if domain.is_empty() { Ok(()) } else { self.permit_where(|name| name == domain) }
     }
 
     /// Whether they may ask about something of which `is_of` tells whether it is of a domain.

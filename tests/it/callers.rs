@@ -117,7 +117,7 @@ async fn each_asks_about_its_own_domains_alone() {
         (&*shop, "shop", Code::Ok),
         (&shop, "blog", Code::PermissionDenied),
         (&shop, "nowhere", Code::PermissionDenied),
-        (&shop, "", Code::PermissionDenied),
+        (&shop, "", Code::InvalidArgument),
         (&blog, "blog", Code::Ok),
         (&blog, "news", Code::Ok),
         (&blog, "shop", Code::PermissionDenied),
@@ -190,6 +190,8 @@ async fn holds_are_of_the_domain_that_they_were_taken_in() {
         (&*blog, "shop", Code::PermissionDenied),
         ("", "shop", Code::Unauthenticated),
         (&shop, "blog", Code::PermissionDenied),
+        (&shop, "", Code::InvalidArgument),
+        ("", "", Code::Unauthenticated),
     ] {
         assert_eq!(code(client.reserve(by(bearer, ask(domain, "k"))).await), expected, "{bearer} {domain}");
     }
@@ -213,6 +215,13 @@ async fn holds_are_of_the_domain_that_they_were_taken_in() {
         assert_eq!(code(client.settle(by(bearer, by_key())).await), expected);
         assert_eq!(code(client.release(by(bearer, release())).await), expected);
         assert_eq!(code(client.release(by(bearer, units())).await), expected);
+    }
+    // What names nothing is a mistake of whoever is known.
+    let nothing = |subject| SettleRequest { subject, used: Some(usd("1")), ..Default::default() };
+    for subject in [None, Some(subject("", &[("user", "u")]))] {
+        assert_eq!(code(client.settle(by(&blog, nothing(subject.clone()))).await), Code::InvalidArgument);
+        let release = ReleaseRequest { subject, limit: "seats".into(), ..Default::default() };
+        assert_eq!(code(client.release(by(&blog, release)).await), Code::InvalidArgument);
     }
     // What is no handle is a mistake of whoever is known, and says nothing about holds of others.
     let garbage = || SettleRequest { reservation: "x".into(), used: Some(usd("1")), ..Default::default() };

@@ -64,10 +64,12 @@ impl<H: Hold> Holds<H> {
         permitted.map_err(status::refused)
     }
 
-    /// Whether what is named by `handle`, or else by its `subject`, is of `domain`.
+    /// Whether what is named by `handle`, or else by its `subject`, is of `domain`. What names nothing is nobody else's: who
+    /// sends it hears what it lacks.
     fn is_of(&self, handle: &[u8], subject: Option<&wire::Subject>, domain: &[u8]) -> bool {
+        let named = subject.map_or(&b""[..], |subject| &subject.domain);
         match handle {
-            b"" => subject.is_some_and(|subject| *subject.domain == *domain),
+            b"" => named.is_empty() || named == domain,
             handle => self.hold.is_of(handle, domain),
         }
     }
