@@ -89,6 +89,10 @@ impl Guard {
 async fn look(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let mut answer = match strange(&gate, &request) {
         Some(why) => problem(StatusCode::FORBIDDEN, "PERMISSION_DENIED", why),
+        // Whatever passes it on may have gone by the other.
+        None if request.headers().get_all(HOST).iter().nth(1).is_some() => {
+            problem(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "host: stands twice")
+        }
         None if !is_sound(target(request.uri())) => problem(
             StatusCode::BAD_REQUEST,
             "INVALID_ARGUMENT",

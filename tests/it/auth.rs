@@ -207,6 +207,9 @@ async fn names_that_were_made_to_mean_this_machine_get_nowhere() {
     ] {
         assert_eq!(house.asked(http::get("/metrics").host(host)).await.status, status, "{host}");
     }
+    // Of two, whatever passed it on may have gone by the other.
+    let call = http::get("/livez").host("localhost").header("host", "evil.example");
+    assert_eq!(house.asked(call).await.status, 400);
     // A proxy on this machine has the token of whoever asks it, which a page has not.
     for (token, status) in [(house.tokens[2].1.as_str(), 200), ("tg_wrong", 403)] {
         let by = format!("Bearer {token}");
