@@ -25,8 +25,8 @@ pub struct Token(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenId([u8; ID_BYTES]);
 
-/// The SHA-256 of the secret of a token.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The SHA-256 of the secret of a token. Whoever compares two does it by [`is`](Self::is).
+#[derive(Clone, Copy)]
 pub(super) struct TokenDigest([u8; 32]);
 
 /// A token as somebody sent it: of the right form, and no more is known of it.
@@ -115,6 +115,14 @@ impl TokenDigest {
         hex::digits(&self.0)
     }
 }
+
+impl PartialEq for TokenDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other).into()
+    }
+}
+
+impl Eq for TokenDigest {}
 
 impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

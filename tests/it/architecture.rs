@@ -242,3 +242,29 @@ fn every_algorithm_states_its_bound_and_its_source() {
         }
     }
 }
+
+#[test]
+fn digests_of_tokens_are_compared_in_constant_time_whoever_compares_them() {
+    let sources = sources();
+    let code = |name: &str| &sources.iter().find(|source| source.name == name).expect("the file").code;
+    let token = code("auth/token");
+    let (before, after) = token.split_once("struct TokenDigest([u8; 32]);").expect("its bytes are its own");
+    let derived = before.rsplit("\n\n").next().unwrap_or_default();
+    assert!(!["Eq", "Ord", "Hash"].iter().any(|name| derived.contains(name)), "{derived}");
+    // By `==` too: what is derived of something that holds one comes here.
+    let equal = "impl PartialEq for TokenDigest {\n    fn eq(&self, other: &Self) -> bool {\n        self.is(other).into()\n    }\n}";
+    let is = "fn is(&self, other: &Self) -> Choice {\n        self.0.ct_eq(&other.0)\n    }";
+    assert!(after.contains(equal) && after.contains(is));
+    assert!(
+        !["==", "!=", ".cmp("].iter().any(|compares| token.contains(compares)),
+        "nothing else is compared there"
+    );
+    // Which token it is hangs on no branch either: the place of the right one is chosen, and all are looked at.
+    let (_, find) = code("auth/tokens").split_once("pub(super) fn find").expect("where they are found");
+    let (find, _) = find.split_once("\n    }\n").expect("its end");
+    assert!(find.contains("digest.is(&entry.digest)") && find.contains("conditional_assign"), "{find}");
+    assert!(
+        !["==", "if ", "return", "break", ".find("].iter().any(|branches| find.contains(branches)),
+        "{find}"
+    );
+}
