@@ -98,6 +98,7 @@ mod support;
 mod tallies;
 mod told;
 mod usage;
+mod usage_exported;
 mod usage_trail;
 mod watch;
 mod whole_settles;
