@@ -47,7 +47,7 @@ pub use operate::{
 pub use request::{CheckRequest, Descriptor, Direction, InvalidRequest, Override};
 pub use text::Text;
 pub use unclaimed::Unclaimed;
-pub use usage::{InvalidUsageQuery, UsagePage, UsageQuery};
+pub use usage::{InvalidUsageQuery, UnreadUsage, UsagePage, UsageQuery};
 
 use std::future::Future;
 use std::sync::Arc;

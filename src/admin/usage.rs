@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{StreamExt, TryStreamExt, try_unfold};
 
-use crate::engine::Inspect;
+use crate::engine::{Inspect, UnreadUsage};
 
 use super::Data;
 use super::query::pairs;
@@ -31,8 +31,11 @@ pub(super) async fn usage<I: Inspect>(Shared(data): Shared<Data<I>>, uri: Uri) -
             ([(CONTENT_TYPE, "application/jsonl")], Body::from_stream(lines)).into_response()
         }
         Err(error) => {
-            let problem = format!("usage cannot be read: {error}; ask again\n");
-            (StatusCode::SERVICE_UNAVAILABLE, problem).into_response()
+            let status = match error {
+                UnreadUsage::Key(_) => StatusCode::BAD_REQUEST,
+                UnreadUsage::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, format!("{error}\n")).into_response()
         }
     }
 }

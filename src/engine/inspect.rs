@@ -8,7 +8,7 @@ use crate::store::ledger::Line;
 use crate::store::{LedgerError, Store, StoreError};
 
 use super::operate::{Tried, attempt};
-use super::usage::{InvalidUsageQuery, UsagePage, UsageQuery};
+use super::usage::{InvalidUsageQuery, UnreadUsage, UsagePage, UsageQuery};
 use super::{Counts, Engine, Odd};
 
 /// What operators see of the engine.
@@ -43,10 +43,14 @@ pub trait Inspect: Clone + Send + Sync + 'static {
     fn usage(&self, asked: &[(String, Vec<u8>)]) -> Result<UsageQuery, InvalidUsageQuery>;
 
     /// Reads some of them; `None` once all are read.
+    ///
+    /// # Errors
+    ///
+    /// That the store did not answer, or that there are none by a key which may be a slip.
     fn read_usage(
         &self,
         query: UsageQuery,
-    ) -> impl Future<Output = Result<Option<UsagePage>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<UsagePage>, UnreadUsage>> + Send;
 }
 
 impl<S: Store> Inspect for Arc<Engine<S>> {
@@ -85,7 +89,7 @@ impl<S: Store> Inspect for Arc<Engine<S>> {
         UsageQuery::read(asked, &self.rules(), self.store().key_secret())
     }
 
-    async fn read_usage(&self, query: UsageQuery) -> Result<Option<UsagePage>, StoreError> {
+    async fn read_usage(&self, query: UsageQuery) -> Result<Option<UsagePage>, UnreadUsage> {
         query.next(self.store(), &self.rules()).await
     }
 }

@@ -45,7 +45,7 @@ pub use update::{
 };
 pub use usage::{LimitUsage, SubjectUsage};
 pub use who::Who;
-pub(super) use who::natives;
+pub(super) use who::{natives, subject_keys};
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ mod sum;
 use crate::limits::{KeySecret, Subject};
 
 pub(in crate::engine) use object::Object;
-pub use query::{InvalidUsageQuery, UsagePage, UsageQuery};
+pub use query::{InvalidUsageQuery, UnreadUsage, UsagePage, UsageQuery};
 
 /// The keyed hash of the subject that has the `value` of `key`.
 pub(in crate::engine) fn subject_hash(secret: KeySecret, key: &[u8], value: &[u8]) -> u128 {

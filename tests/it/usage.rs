@@ -300,6 +300,38 @@ async fn whoever_asks_for_a_subject_brings_its_value() {
 }
 
 #[tokio::test]
+async fn a_key_by_which_nothing_is_written_down_is_told_unless_there_was_something() {
+    let bench = Bench::new();
+    bench.call(&[("limit", "quota"), ("ip", "10.0.0.7")], 101).await;
+    for number in 0..1_200 {
+        bench.spend(number, "shop", 1, 1).await;
+    }
+    let slip = async |bench: &Bench, asked| {
+        let mut query = bench.asked(asked).unwrap();
+        loop {
+            match bench.engine.read_usage(query).await {
+                Ok(Some((lines, rest))) if lines.is_empty() => query = rest,
+                Ok(_) => return None,
+                Err(error) => return Some(error.to_string()),
+            }
+        }
+    };
+    let text = |keys| Some(format!("subject: nothing is written down by {keys}"));
+    assert_eq!(slip(&bench, &[("subject", "foo=a")]).await, text("'foo'; there are ip, session, user"));
+    assert_eq!(slip(&bench, &[("subject", "usr=a")]).await, text("'usr'; did you mean 'user'?"));
+    let summed = slip(&bench, &[("subject", "foo=a"), ("sum", "day")]).await;
+    assert_eq!(summed, text("'foo'; there are ip, session, user"));
+    let of_other = slip(&bench, &[("subject", "ip=10.0.0.8"), ("domain", "other")]).await;
+    assert_eq!(of_other, text("'ip'; there are session, user"));
+    assert_eq!(slip(&bench, &[("subject", "ip=10.0.0.8")]).await, None, "it is nobody's slip");
+    // What was written down before the files changed can be asked for.
+    let source = Source { name: "limits.yaml".into(), text: RULES.replace("per ip", "per user") };
+    bench.engine.limits().swap(compile(&[source], SameDomain::Refuse).unwrap().rules);
+    assert_eq!(bench.usage(&[("subject", "remote_address=10.0.0.7")]).await.len(), 1);
+    assert_eq!(slip(&bench, &[("subject", "ip=10.0.0.8")]).await, text("'ip'; there are session, user"));
+}
+
+#[tokio::test]
 async fn both_trails_are_read_in_their_order_however_long_they_are() {
     let bench = Bench::new();
     for number in 0..1300 {

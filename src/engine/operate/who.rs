@@ -131,7 +131,7 @@ fn is_read(domain: &NativeDomain, key: &[u8]) -> bool {
 }
 
 /// By what limits of `domain` are kept, sorted.
-pub(super) fn subject_keys(domain: &NativeDomain) -> Vec<&str> {
+pub(in crate::engine) fn subject_keys(domain: &NativeDomain) -> Vec<&str> {
     let parts = domain.limits.iter().flat_map(|limit| limit.subjects.parts.iter().flatten());
     let mut keys: Vec<&str> = parts.filter_map(|key| std::str::from_utf8(key).ok()).collect();
     keys.sort_unstable();

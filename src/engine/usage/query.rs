@@ -1,9 +1,11 @@
 //! Which usage events are asked for, and how they are read: page by page, in the order in which they happened.
 
+use std::collections::BTreeSet;
+
 use crate::calendar::{self, Period, start_of_day};
 use crate::clock::Timestamp;
 use crate::engine::native;
-use crate::engine::operate::natives;
+use crate::engine::operate::{Near, natives, subject_keys};
 use crate::limits::{KeySecret, NativeDomain, RuleSet};
 use crate::store::{Note, Page, Place, Store, StoreError, Trail};
 
@@ -14,6 +16,8 @@ use super::sum::Sums;
 const AT_ONCE: usize = 500;
 /// What may be asked.
 const NAMES: &str = "domain, subject, from, to, after, limit, sum";
+/// By which keys events are written down, whatever limits are kept by.
+const ALWAYS_WRITTEN: [&str; 2] = ["session", "user"];
 /// The zone where no file names one.
 const UTC: &str = "UTC";
 
@@ -22,6 +26,8 @@ const UTC: &str = "UTC";
 pub struct UsageQuery {
     domain: Option<String>,
     subject: Option<Wanted>,
+    /// Whether there was anything that is wanted.
+    is_found: bool,
     /// Where each trail goes on.
     spent: Place,
     refused: Place,
@@ -38,6 +44,8 @@ pub struct UsageQuery {
 struct Wanted {
     key: String,
     hashes: Vec<String>,
+    /// That nothing is written down by such a key any more, if so: it may be a slip.
+    unread: Option<Near>,
 }
 
 /// A part of an answer, in lines of JSON; and what is still to be read.
@@ -75,6 +83,17 @@ pub enum InvalidUsageQuery {
     PartialSum,
 }
 
+/// Why usage events are not told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadUsage {
+    /// There are none of a subject by a key that nothing is written down by.
+    #[error("subject: nothing is written down by {0}")]
+    Key(Near),
+    /// The store did not tell them.
+    #[error("usage cannot be read: {0}; ask again")]
+    Store(#[from] StoreError),
+}
+
 impl UsageQuery {
     /// What is asked by these names and values, under these rules. An empty value is none.
     pub(in crate::engine) fn read(
@@ -102,8 +121,9 @@ impl UsageQuery {
             domain: domain.map(str::to_owned),
             subject: asked
                 .value("subject")
-                .map(|subject| Wanted::read(subject, rules, secret))
+                .map(|subject| Wanted::read(subject, domain, rules, secret))
                 .transpose()?,
+            is_found: false,
             spent: begin(Trail::Spent),
             refused: begin(Trail::Refused),
             to,
@@ -113,15 +133,32 @@ impl UsageQuery {
         })
     }
 
-    /// Reads on in `store`; `None` once all is read.
+    /// Reads on in `store`; `None` once all is read. Where the key may be a slip, until something is found.
     pub(in crate::engine) async fn next(
         mut self,
         store: &impl Store,
         rules: &RuleSet,
-    ) -> Result<Option<UsagePage>, StoreError> {
+    ) -> Result<Option<UsagePage>, UnreadUsage> {
         if self.is_done {
             return Ok(None);
         }
+        let mut lines = self.read_on(store, rules).await?;
+        while let Some(key) = self.subject.as_ref().and_then(|wanted| wanted.unread.clone())
+            && !self.is_found
+        {
+            if self.is_done {
+                return Err(UnreadUsage::Key(key));
+            }
+            lines += &self.read_on(store, rules).await?;
+        }
+        if self.is_done {
+            lines += &self.sums.take().map(|sums| sums.to_lines()).unwrap_or_default();
+        }
+        Ok(Some((lines, self)))
+    }
+
+    /// The next lines, of one page.
+    async fn read_on(&mut self, store: &impl Store, rules: &RuleSet) -> Result<String, StoreError> {
         let mut lines = String::new();
         for (trail, note) in self.notes(store).await? {
             match trail {
@@ -129,6 +166,7 @@ impl UsageQuery {
                 Trail::Refused => self.refused = note.place.next(),
             }
             let Some(event) = Event::of(note, trail).filter(|event| self.wants(event)) else { continue };
+            self.is_found = true;
             match &mut self.sums {
                 Some(sums) => sums.add(&event, zone(rules, Some(event.domain()))),
                 None => lines += &event.to_line(),
@@ -139,10 +177,7 @@ impl UsageQuery {
                 break;
             }
         }
-        if self.is_done {
-            lines += &self.sums.take().map(|sums| sums.to_lines()).unwrap_or_default();
-        }
-        Ok(Some((lines, self)))
+        Ok(lines)
     }
 
     /// The next notes of both trails, in their order.
@@ -201,10 +236,15 @@ impl<'a> Asked<'a> {
 
 impl Wanted {
     /// Reads `user=alice`. An address has another hash in each domain that cuts it elsewhere.
-    fn read(text: &[u8], rules: &RuleSet, secret: KeySecret) -> Result<Self, InvalidUsageQuery> {
+    fn read(
+        text: &[u8],
+        domain: Option<&str>,
+        rules: &RuleSet,
+        secret: KeySecret,
+    ) -> Result<Self, InvalidUsageQuery> {
         let nobody = || InvalidUsageQuery::Subject(String::from_utf8_lossy(text).into_owned());
         let cut = text.iter().position(|byte| *byte == b'=').ok_or_else(nobody)?;
-        let (key, value) = (&text[..cut], &text[cut + 1..]);
+        let (key, value) = (native::read_as(&text[..cut]), &text[cut + 1..]);
         if key.is_empty() || value.is_empty() {
             return Err(nobody());
         }
@@ -213,8 +253,19 @@ impl Wanted {
             natives(rules).into_iter().filter_map(hash).map(|hash| format!("{hash:032x}")).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        Ok(Self { key: String::from_utf8_lossy(key).into_owned(), hashes })
+        Ok(Self {
+            key: String::from_utf8_lossy(key).into_owned(),
+            hashes,
+            unread: unread(key, domain, rules),
+        })
     }
+}
+
+/// That by `key` nothing is written down any more in `domain`, or in any, if so. What was written down before may be there.
+fn unread(key: &[u8], domain: Option<&str>, rules: &RuleSet) -> Option<Near> {
+    let natives = natives(rules).into_iter().filter(|of| domain.is_none_or(|domain| *of.name == *domain));
+    let keys: BTreeSet<&str> = natives.flat_map(subject_keys).chain(ALWAYS_WRITTEN).collect();
+    (!keys.iter().any(|known| known.as_bytes() == key)).then(|| Near::of(key, keys.into_iter()))
 }
 
 fn known<'a>(name: &'a str, rules: &RuleSet) -> Result<&'a str, InvalidUsageQuery> {

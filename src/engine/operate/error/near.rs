@@ -18,7 +18,7 @@ pub struct Near {
 
 impl Near {
     /// `word`, which is none of `known`.
-    pub(in crate::engine::operate) fn of<'k>(word: &[u8], known: impl Iterator<Item = &'k str>) -> Self {
+    pub(in crate::engine) fn of<'k>(word: &[u8], known: impl Iterator<Item = &'k str>) -> Self {
         let (word, mut all) = (text(word), known.collect::<Vec<_>>());
         all.sort_unstable();
         let known = match nearest(&word, all.iter().copied()) {
