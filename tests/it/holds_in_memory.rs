@@ -421,3 +421,25 @@ fn threads_that_reserve_and_settle_lose_nothing() {
         assert!(spent > 5_000, "{spent} spent of {limit:?}");
     }
 }
+
+/// Each tries to hold a tenth of the room twenty times.
+#[test]
+fn of_fifty_threads_as_many_hold_as_there_is_room() {
+    let store = store(10_000, &Clock::System);
+    let (limit, parent) = (Limited::new(CAPACITY, 100), Limited::new(CAPACITY, 1_000_000));
+    let one = |caller: u128| {
+        let charges = [limit.hold(1, 10), parent.hold(2, 10)];
+        let takes = |attempt: &u128| is_taken(&reserve(&store, caller * 100 + attempt, &charges).unwrap());
+        (0..20).filter(takes).count()
+    };
+    let taken: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..50).map(|caller| scope.spawn(move || one(caller))).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
+    let held = [limit.hold(1, 0), parent.hold(2, 0)].map(|charge| {
+        let charges = [Charge { op: Op::Take { room: 0, charge: 0 }, ..charge }];
+        let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
+        store.charge_now(call).outcomes[0].standing.held
+    });
+    assert_eq!((taken, held), (10, [100, 100]));
+}
