@@ -581,3 +581,20 @@ async fn what_is_cleared_may_be_spent_again<S: Store>(bench: Bench<S>) {
     assert_eq!(shop.reserve("day", "40.00").await.ruling, Ruling::Allow);
     assert_eq!(shop.reserve("day", "0.01").await.ruling, Ruling::Deny);
 }
+
+/// Those of a domain are read in the step that a call takes anyhow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn breakers_take_no_round_trip_of_their_own() {
+    let bench = Bench::redis().await;
+    let shop = Shop::on(&bench);
+    let calls = async || {
+        assert!(shop.passes("llm").await);
+        let held = shop.reserve("llm", "0.01").await;
+        shop.settle(&held, "0.01", Progress::Done).await;
+    };
+    // Scripts are loaded then.
+    calls().await;
+    let before = bench.commands()["evalsha"];
+    calls().await;
+    assert_eq!(bench.commands()["evalsha"] - before, 3);
+}
