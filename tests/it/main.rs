@@ -32,6 +32,7 @@ mod debts;
 mod ducke;
 mod durable;
 mod envoy;
+mod envoy_endings;
 mod envoy_holds;
 mod exactness;
 mod fallback;

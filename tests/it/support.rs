@@ -15,6 +15,7 @@ pub(crate) mod holds_model;
 pub(crate) mod http;
 pub(crate) mod limit_calls;
 pub(crate) mod limit_shop;
+pub(crate) mod models;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod raw;

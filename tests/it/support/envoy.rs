@@ -51,8 +51,12 @@ impl Envoy {
     }
 
     /// Starts the one that `examples/envoy-llm.yaml` describes, on other ports. It is more patient, asks
-    /// again when an answer breaks off, and tells its clients what their calls hold.
-    pub(crate) fn example_of_models(service: SocketAddr, upstream: SocketAddr) -> Self {
+    /// again when an answer breaks off, and tells its clients what their calls hold. Then `change` may change it.
+    pub(crate) fn example_of_models(
+        service: SocketAddr,
+        upstream: SocketAddr,
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
         let any = "domains: [\"*\"]\n";
         let told = "response_headers_to_add: [ { header: { key: x-hold, value: \"%DYNAMIC_METADATA(envoy.filters.http.ratelimit:hold)%\" } } ]";
         let tollgate = "{ envoy_grpc: { cluster_name: tollgate } }";
@@ -62,7 +66,7 @@ impl Envoy {
             .replace(any, &format!("{any}                      {told}\n"))
             .replace("timeout: 0.25s", "timeout: 20s")
             .replace(tollgate, again);
-        Self::of_example(&text, service, upstream)
+        Self::of_example(&change(text), service, upstream)
     }
 
     fn of_example(text: &str, service: SocketAddr, upstream: SocketAddr) -> Self {

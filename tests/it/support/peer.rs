@@ -76,6 +76,12 @@ impl Peer {
 }
 
 impl Begun {
+    /// The status of the answer, and its body, which is still to come. Whoever lets go of both ends the stream.
+    pub(crate) async fn opened(self) -> (u16, (SendStream<Bytes>, RecvStream)) {
+        let (head, body) = self.answer.await.unwrap().into_parts();
+        (head.status.as_u16(), (self.sending, body))
+    }
+
     /// All that comes back.
     pub(crate) async fn heard(self) -> Heard {
         let mut heard = Heard::default();
