@@ -85,6 +85,7 @@ mod reference_model;
 mod refusals;
 mod reload;
 mod replay;
+mod resets_under_load;
 mod settings;
 mod settles;
 mod spending;
