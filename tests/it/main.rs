@@ -87,6 +87,7 @@ mod reload;
 mod replay;
 mod resets_under_load;
 mod settings;
+mod settings_kept;
 mod settles;
 mod spending;
 mod starts;
