@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::admin_routes::{PRODUCTS, Page};
+use crate::admin_routes::{PRODUCTS, Page, ask};
 use crate::support::http;
 use crate::support::process::Tollgate;
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, tell};
 use crate::support::tools::Tool;
 
 const README: &str = include_str!("../../README.md");
@@ -83,14 +83,66 @@ fn what_is_set_at_one_decides_at_the_other_and_outlives_both() {
 fn who_is_let_in_again_at_one_is_let_in_at_the_other() {
     let redis = RedisServer::start(Tool::Valkey);
     let [one, other] = two(&redis);
-    let login =
-        [("method", "POST"), ("path", "/auth/login"), ("email", "ann@example.org"), ("ip", "192.0.2.7")];
+    // A call that asks for more than what is refused is asked anew each time.
+    let login = [("limit", "login"), ("email", "ann@example.org")];
     let answers: Vec<u16> = (0..6).map(|_| other.call(&login)).collect();
     assert_eq!(answers, [200, 200, 200, 200, 200, 429]);
+    // The other one remembers whom it refused, and seldom asks again.
+    tell(&redis, &["CONFIG", "RESETSTAT"]);
+    assert!((0..200).all(|_| other.call(&login) == 429));
+    assert!(redis.times_made("evalsha") < 200, "{}", redis.times_made("evalsha"));
     let (status, reset) = one
         .post("/reset/ann@example.org?domain=aurastream&subject=email", &json!({"reason": "asked support"}));
     assert_eq!((status, &reset["before"]["login"]["used"]), (200, &json!(5)), "{reset}");
     until(|| other.call(&login) == 200);
+}
+
+/// Whether calls that cost money pass at `page`: 200 or 429.
+fn spend(page: &Page) -> u16 {
+    ask(&page.0, "ducke", &[("route", "llm"), ("session", "s")])
+}
+
+#[test]
+fn a_breaker_is_as_open_at_one_as_at_the_other() {
+    let redis = RedisServer::start(Tool::Redis);
+    let [one, other] = two(&redis);
+    assert_eq!([spend(&one), spend(&other)], [200, 200]);
+    let path = "/breaker/breaker?domain=ducke";
+    for (open, status, state) in [(true, 429, "open"), (false, 200, "closed"), (true, 429, "open")] {
+        let (done, answer) = one.post(path, &json!({"open": open, "reason": "a drill"}));
+        assert_eq!(done, 200, "{answer}");
+        until(|| spend(&other) == status);
+        assert_eq!((spend(&one), &other.get(path).1["state"]), (status, &json!(state)));
+    }
+    assert_eq!(other.post(path, &json!({"open": false, "reason": "it is over"})).0, 200);
+    until(|| spend(&one) == 200);
+    // A hundred dollars in micro-USD, which are all that a day may cost.
+    let entries = [json!({"key": "limit", "value": "breaker"})];
+    let all = json!({"domain": "ducke", "descriptors": [{"entries": entries, "hitsAddend": 100_000_000}]});
+    assert_eq!(http::post("/json").body(all.to_string()).send(one.0.http()).status, 200);
+    until(|| spend(&other) == 429);
+    assert_eq!(other.get(path).1["state"], "open");
+}
+
+/// Somebody has taken from its user what a record needs; or else Redis is full.
+#[test]
+fn what_redis_does_not_write_down_is_not_done_and_calls_are_decided() {
+    let redis = RedisServer::start(Tool::Redis);
+    let [one, other] = two(&redis);
+    let path = "/free/monthly_creations?domain=aurastream";
+    let put = |value: u64| one.put(path, &json!({"value": value})).0;
+    assert_eq!(put(4), 200);
+    tell(&redis, &["ACL", "SETUSER", "default", "-xadd"]);
+    assert_eq!(put(5), 503);
+    let reset = one.post("/reset/ann?domain=aurastream", &json!({}));
+    assert_eq!(reset.0, 503, "{}", reset.1);
+    assert_eq!(one.post("/breaker/breaker?domain=ducke", &json!({"open": true, "reason": "x"})).0, 503);
+    let answers: Vec<u16> = (0..5).map(|_| create(&one, "ann")).collect();
+    assert_eq!(answers, [200, 200, 200, 200, 429], "nothing of it was done");
+    assert_eq!([create(&other, "ann"), spend(&other)], [429, 200]);
+    tell(&redis, &["ACL", "SETUSER", "default", "+xadd"]);
+    until(|| put(5) == 200);
+    until(|| create(&one, "ann") == 200);
 }
 
 #[test]
