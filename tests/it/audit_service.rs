@@ -1,8 +1,9 @@
 //! The audit of the real program: what it records by itself, where, and what it says of it; and `tollgate audit verify`.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Output;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -291,6 +292,44 @@ async fn whoever_verifies_changes_nothing_and_needs_not_to() {
     assert!(stdout(&verified).starts_with("whole: 1 record, "), "{}", stdout(&verified));
 }
 
+/// Runs `words` as somebody who may write nothing that is not theirs to write: whoever is root otherwise may.
+fn without_rights(words: &[&str]) -> Output {
+    let drop = r#"[ "$(id -u)" != 0 ] || set -- setpriv --bounding-set=-dac_override "$@"; exec "$@""#;
+    Command::new("sh").args(["-c", drop, "sh"]).args(words).output().expect("start sh")
+}
+
+/// Gives the directory at `path` one mode, and all that is in it the other.
+fn permit(path: &Path, mode: u32, within: u32) {
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(path, mode);
+    fs::read_dir(path).unwrap().for_each(|entry| set(&entry.unwrap().path(), within));
+}
+
+#[tokio::test]
+async fn whoever_may_only_read_a_directory_can_verify_it() {
+    let place = Place::new();
+    let data = place.path("data");
+    let verify = |records: &str| {
+        permit(&data, 0o555, 0o444);
+        let attempt = without_rights(&["touch", &data.join("new").display().to_string()]);
+        assert!(!attempt.status.success(), "whoever may write shows nothing");
+        let program = env!("CARGO_BIN_EXE_tollgate");
+        let verified = without_rights(&[program, "audit", "verify", &place.text("data")]);
+        assert!(stdout(&verified).starts_with(records), "{} {}", stdout(&verified), stderr(&verified));
+        assert_eq!((verified.status.code(), stderr(&verified).as_str()), (Some(0), ""), "it is compared");
+        permit(&data, 0o755, 0o600);
+    };
+    let service = place.start_with_data();
+    place.reload(&service, OTHER, 1).await;
+    service.signal("TERM");
+    service.wait();
+    verify("whole: 1 record, ");
+    let mut service = place.start_with_data();
+    place.reload(&service, GOOD, 2).await;
+    service.kill();
+    verify("whole: 2 records, ");
+}
+
 #[tokio::test]
 async fn what_was_added_right_before_a_kill_is_no_loss_and_is_noted_at_start() {
     let place = Place::new();
@@ -427,7 +466,7 @@ async fn what_is_exported_can_be_verified_wherever_it_is_kept() {
         "TOLLGATE_TOKEN={} {program} audit export --admin {admin} | {program} audit verify -",
         crate::support::admins::TOKEN
     );
-    let verified = std::process::Command::new("sh").args(["-c", &pipe]).output().unwrap();
+    let verified = Command::new("sh").args(["-c", &pipe]).output().unwrap();
     assert!(stdout(&verified).starts_with("whole: 3 records, head "), "{}", stderr(&verified));
     let from = run(&["audit", "export", "--admin", &admin, "--from", "3"], &[]);
     assert_eq!(stdout(&from), stdout(&exported).split_inclusive('\n').next_back().unwrap());
