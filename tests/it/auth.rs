@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use tollgate::admin;
@@ -240,8 +241,9 @@ fn statuses(to: SocketAddr, request: &str, count: usize) -> Vec<u16> {
 }
 
 #[test]
-fn ten_thousand_guesses_get_nowhere_and_keep_nobody_out() {
-    let service = Tollgate::start(&[FILE]);
+fn ten_thousand_guesses_get_nowhere_and_keep_nobody_out_and_each_is_on_record() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Tollgate::start(&[FILE, "--data-dir", data.path().to_str().unwrap()]);
     let wrong = bearer(&Token::draw().unwrap());
     let request = format!("GET /rlconfig HTTP/1.1\r\nhost: tollgate\r\nauthorization: {wrong}\r\n\r\n");
     let codes = statuses(service.admin(), &request, 10_000);
@@ -254,8 +256,15 @@ fn ten_thousand_guesses_get_nowhere_and_keep_nobody_out() {
     assert!(answer.status == 429 && (1..=60).contains(&wait), "{answer:?}");
     assert_eq!(http::get("/rlconfig").by_admin().send(service.admin()).status, 200, "an admin beside it");
     service.logs("somebody was refused");
-    let lines = service.log().matches("somebody was refused").count();
+    service.signal("TERM");
+    let lines = service.wait().1.matches("somebody was refused").count();
     assert!(lines <= 3, "{lines} lines of log");
+    let audit = std::fs::read_to_string(data.path().join("audit.jsonl")).unwrap();
+    let records: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let guesses =
+        records.iter().filter(|record| record["action"] == "log_in" && record["reason"] == "unknown");
+    let times: Vec<u64> = guesses.map(|record| record["target"]["times"].as_u64().unwrap()).collect();
+    assert!(times.iter().sum::<u64>() == 10_001 && times.len() <= 5, "{times:?}");
 }
 
 /// Who has `token` is let in, or is not, before long.
