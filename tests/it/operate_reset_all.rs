@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tollgate::audit::{Record, Role};
+use tollgate::audit::Role;
 use tollgate::auth::{Token, TokenEntry};
 use tollgate::engine::{
-    AuditQuery, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Mistake,
-    Named, Operate, OperateError, Progress, ReserveRequest, ResetSubject, SetBreaker, Setting, SettleRequest,
-    SubjectOf, SubjectReset, Unclaimed, UsageOf, Who,
+    BreakerOf, Hold, Mistake, Named, Operate, Progress, SetBreaker, Setting, SettleRequest, UsageOf, Who,
 };
-use tollgate::limits::{BreakerState, LimitsHandle};
+use tollgate::limits::BreakerState;
 use tollgate::store::Store;
 
 use crate::admin_routes::{PRODUCTS, Page};
-use crate::operate_usage::entries;
-use crate::support::admins::{ann, journal};
+use crate::support::admins::ann;
 use crate::support::bench::{Bench, promises};
-use crate::support::embedded::rules;
 use crate::support::http;
 use crate::support::process::Tollgate;
+use crate::support::shop::{Shop, entries};
 
 promises!(of [memory, redis]: {
     who_begins_anew_is_not_stopped_by_what_they_have_spent,
@@ -48,43 +45,18 @@ domains:
       ping: api
 ";
 
-struct Shop<S>(Arc<Engine<S>>);
+fn shop<S: Store>(bench: &Bench<S>) -> Shop<Arc<S>> {
+    Shop::over(bench.store.clone(), FILE)
+}
 
-impl<S: Store> Shop<S> {
-    fn over(store: S) -> Self {
-        let limits = LimitsHandle::new(rules(FILE));
-        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal())))
-    }
-
-    async fn passes(&self, pairs: &str) -> bool {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let descriptors = [descriptor].into_iter().collect();
-        let decision = self.0.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
-        decision.code == Code::Ok
-    }
-
-    /// Reserves so many dollars and spends them.
-    async fn spend(&self, pairs: &str, usd: &str) {
-        let cost = || UsageOf { usd: usd.as_bytes(), ..UsageOf::default() };
-        let subject = SubjectOf { domain: b"shop", entries: entries(pairs).collect() };
-        let request = ReserveRequest { subject, estimate: cost(), ..ReserveRequest::default() };
-        let held = self.0.reserve(request).await.unwrap();
-        held.unclaimed.iter().for_each(Unclaimed::claim);
-        let handle = held.handle.expect("there is room").to_string();
-        let reserved = Named::Handle(handle.as_bytes());
-        let settle = SettleRequest { reserved, used: Some(cost()), progress: Progress::Done, used_at: None };
-        self.0.settle(settle).await.unwrap();
-    }
-
-    async fn reset(&self, pairs: &str, limits: &[&str]) -> Result<SubjectReset, OperateError> {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        let limits = limits.iter().map(|limit| limit.as_bytes()).collect();
-        self.0.reset(&ann(), ResetSubject { who, limits, reason: "a test" }).await
-    }
-
-    async fn last_record(&self) -> Record {
-        self.0.audit(AuditQuery::default()).await.unwrap().records.swap_remove(0)
-    }
+/// Reserves so many dollars and spends them.
+async fn spend<S: Store>(shop: &Shop<S>, pairs: &str, usd: &str) {
+    let cost = || UsageOf { usd: usd.as_bytes(), ..UsageOf::default() };
+    let held = shop.reserve(pairs, cost()).await;
+    let handle = held.handle.expect("there is room").to_string();
+    let reserved = Named::Handle(handle.as_bytes());
+    let settle = SettleRequest { reserved, used: Some(cost()), progress: Progress::Done, used_at: None };
+    shop.0.settle(settle).await.unwrap();
 }
 
 fn names(limits: &[Arc<str>]) -> Vec<&str> {
@@ -92,14 +64,14 @@ fn names(limits: &[Arc<str>]) -> Vec<&str> {
 }
 
 async fn who_begins_anew_is_not_stopped_by_what_they_have_spent<S: Store>(bench: Bench<S>) {
-    let [here, there] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [here, there] = [(); 2].map(|()| shop(&bench));
     for user in ["u", "v"] {
-        here.spend(&format!("route=mine user={user}"), "5.00").await;
+        spend(&here, &format!("route=mine user={user}"), "5.00").await;
         assert!(!here.passes(&format!("route=mine user={user}")).await);
     }
-    let reset = here.reset("user=u", &[]).await.unwrap();
+    let reset = here.reset("user=u", &[]).await;
     assert_eq!((names(&reset.closed), names(&reset.open)), (vec!["mine"], vec![]));
-    let record = here.last_record().await;
+    let record = &here.records().await[0];
     assert_eq!(
         record.before["mine"],
         json!({"used": 5_000_000_000_u64, "breaker": "open"}),
@@ -109,71 +81,70 @@ async fn who_begins_anew_is_not_stopped_by_what_they_have_spent<S: Store>(bench:
     assert_eq!(record.before["cap"].get("breaker"), None);
     assert!(here.passes("route=mine user=u").await && there.passes("route=mine user=u").await);
     assert!(!there.passes("route=mine user=v").await, "of others nothing is closed");
-    assert_eq!(names(&here.reset("user=u", &[]).await.unwrap().closed), [""; 0], "it is closed already");
-    let reset = here.reset("user=v", &["cap"]).await.unwrap();
+    assert_eq!(names(&here.reset("user=u", &[]).await.closed), [""; 0], "it is closed already");
+    let reset = here.reset("user=v", &["cap"]).await;
     assert_eq!(names(&reset.closed), [""; 0], "its limit is not named");
     assert!(!here.passes("route=mine user=v").await);
 }
 
 async fn a_breaker_that_all_share_is_left_and_told_of<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
-    shop.spend("route=llm user=u", "20.00").await;
+    let shop = shop(&bench);
+    spend(&shop, "route=llm user=u", "20.00").await;
     assert!(!shop.passes("route=llm user=u").await);
-    let reset = shop.reset("user=u", &[]).await.unwrap();
+    let reset = shop.reset("user=u", &[]).await;
     assert_eq!((names(&reset.closed), names(&reset.open)), (vec![], vec!["stop"]));
     assert!(!shop.passes("route=llm user=u").await);
 }
 
 async fn a_breaker_that_was_opened_by_hand_is_left_and_told_of<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
+    let shop = shop(&bench);
     let set = async |to| {
         let which = BreakerOf { domain: None, limit: b"mine", subject: entries("user=u").collect() };
         shop.0.set_breaker(&ann(), SetBreaker { which, to, reason: "a test" }).await.unwrap().before.breaker
     };
-    shop.spend("route=mine user=u", "1.00").await;
+    spend(&shop, "route=mine user=u", "1.00").await;
     set(Setting::Open).await;
     for limits in [&[][..], &["mine"]] {
-        let reset = shop.reset("user=u", limits).await.unwrap();
+        let reset = shop.reset("user=u", limits).await;
         assert_eq!((names(&reset.closed), names(&reset.open)), (vec![], vec!["mine"]));
-        assert_eq!(shop.last_record().await.before["mine"].get("breaker"), None, "it is as it was");
+        assert_eq!(shop.records().await[0].before["mine"].get("breaker"), None, "it is as it was");
         assert!(!shop.passes("route=mine user=u").await);
     }
     assert_eq!(set(Setting::Closed).await.state, BreakerState::Open);
-    shop.spend("route=mine user=u", "5.00").await;
+    spend(&shop, "route=mine user=u", "5.00").await;
     assert!(!shop.passes("route=mine user=u").await);
-    assert_eq!(names(&shop.reset("user=u", &[]).await.unwrap().closed), ["mine"], "its limit has opened it");
+    assert_eq!(names(&shop.reset("user=u", &[]).await.closed), ["mine"], "its limit has opened it");
     assert!(shop.passes("route=mine user=u").await);
 }
 
 async fn what_all_share_begins_anew_by_name<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
-    shop.spend("route=llm user=u", "20.00").await;
+    let shop = shop(&bench);
+    spend(&shop, "route=llm user=u", "20.00").await;
     for (pairs, limits, text) in [
         ("", &[][..], "limits: must be named, where it is nobody's alone"),
         ("", &["api"], "limit: 'api' is kept per user, which the entries do not say"),
         ("user=u", &["stop"], "limit: 'stop' is kept per all; name nobody beside it"),
     ] {
-        let error = shop.reset(pairs, limits).await.unwrap_err();
+        let error = shop.try_reset(pairs, limits).await.unwrap_err();
         assert_eq!((error.mistake(), error.to_string().as_str()), (Mistake::Invalid, text));
     }
-    let reset = shop.reset("", &["stop"]).await.unwrap();
+    let reset = shop.reset("", &["stop"]).await;
     assert_eq!((reset.before.len(), reset.before[0].used), (1, 20_000_000_000));
     assert_eq!((names(&reset.closed), names(&reset.open)), (vec!["stop"], vec![]));
     assert!(shop.passes("route=llm user=u").await);
-    let record = shop.last_record().await;
+    let record = &shop.records().await[0];
     assert_eq!((&*record.action, &record.target), ("reset_user", &json!({"limits": ["stop"]})));
 }
 
 async fn what_all_share_is_told_where_nobody_is_named<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
-    shop.spend("route=llm user=u", "3.00").await;
+    let shop = shop(&bench);
+    spend(&shop, "route=llm user=u", "3.00").await;
     assert!(shop.passes("route=ping user=u").await);
-    let usage = shop.0.usage_of(Who::default()).await.unwrap();
+    let usage = shop.usage("").await;
     let used = usage.limits.iter().map(|limit| (&*limit.standing.limit, limit.standing.used));
     assert_eq!(used.collect::<Vec<_>>(), [("stop", 3_000_000_000), ("world", 2)]);
-    let alone = LimitsHandle::new(rules("domains: {shop: {per: user, limits: {api: 9/1m}}}"));
-    let engine = Arc::new(Engine::new(alone, bench.store.clone(), EngineSettings::default()));
-    let error = engine.usage_of(Who::default()).await.unwrap_err();
+    let alone = Shop::over(bench.store, "domains: {shop: {per: user, limits: {api: 9/1m}}}");
+    let error = alone.0.usage_of(Who::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "subject.entries: say whose; limits are kept per user");
 }
 

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tollgate::engine::{
-    Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, LimitUsage, Mistake, Operate,
-    OperateError, SubjectUsage, TierFrom, Who,
-};
-use tollgate::limits::{Entry, LimitsHandle, Number};
+use tollgate::engine::{Code, LimitUsage, Mistake, Operate, SubjectUsage, TierFrom, Who};
+use tollgate::limits::Number;
 use tollgate::store::Store;
 use tollgate::store::redis::RedisStore;
 
 use crate::support::bench::{Bench, promises};
-use crate::support::embedded::rules;
+pub(crate) use crate::support::shop::entries;
+use crate::support::shop::{Shop, who};
 
 promises!(of [memory, redis]: {
     every_limit_of_a_subject_is_told_with_what_is_used,
@@ -45,41 +43,8 @@ domains:
       login: login
 ";
 
-pub(crate) fn entries<'a>(pairs: &'a str) -> impl Iterator<Item = Entry<'a>> {
-    let pair = |pair: &'a str| pair.split_once('=').expect("key=value");
-    pairs
-        .split_whitespace()
-        .map(pair)
-        .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
-}
-
-struct Shop<S>(Arc<Engine<Arc<S>>>);
-
-impl<S: Store> Shop<S> {
-    fn on(bench: &Bench<S>) -> Self {
-        Self::of(bench, FILE)
-    }
-
-    fn of(bench: &Bench<S>, file: &str) -> Self {
-        let limits = LimitsHandle::new(rules(file));
-        Self(Arc::new(Engine::new(limits, bench.store.clone(), EngineSettings::default())))
-    }
-
-    async fn call(&self, pairs: &str) -> Code {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let request =
-            CheckRequest { domain: b"shop", descriptors: [descriptor].into_iter().collect(), hits: 0 };
-        self.0.check(request).await.unwrap().code
-    }
-
-    async fn usage_of(&self, pairs: &str) -> SubjectUsage {
-        self.try_usage_of(None, pairs).await.unwrap()
-    }
-
-    async fn try_usage_of(&self, domain: Option<&str>, pairs: &str) -> Result<SubjectUsage, OperateError> {
-        let who = Who { domain: domain.map(str::as_bytes), entries: entries(pairs).collect() };
-        self.0.usage_of(who).await
-    }
+fn shop<S: Store>(bench: &Bench<S>) -> Shop<Arc<S>> {
+    Shop::over(bench.store.clone(), FILE)
 }
 
 fn names(usage: &SubjectUsage) -> Vec<&str> {
@@ -91,70 +56,70 @@ fn of<'u>(usage: &'u SubjectUsage, name: &str) -> &'u LimitUsage {
 }
 
 async fn every_limit_of_a_subject_is_told_with_what_is_used<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     for route in ["make", "make", "kit"] {
-        assert_eq!(shop.call(&format!("route={route} user=u kit=k")).await, Code::Ok);
+        assert_eq!(shop.code(&format!("route={route} user=u kit=k")).await, Code::Ok);
     }
-    let usage = shop.usage_of("user=u kit=k").await;
+    let usage = shop.usage("user=u kit=k").await;
     assert_eq!(names(&usage), ["api", "month", "kits", "bulk"], "in the order of the file");
     let used: Vec<u64> = usage.limits.iter().map(|limit| limit.standing.used).collect();
     assert_eq!(used, [3, 2, 1, 0]);
     let month = of(&usage, "month");
     assert!(month.standing.resets_at.is_some_and(|at| at > bench.clock.now()));
     assert_eq!(of(&usage, "kits").standing.resets_at, None, "only who gives back");
-    assert_eq!(shop.usage_of("user=u kit=k").await, usage, "nothing is charged by asking");
+    assert_eq!(shop.usage("user=u kit=k").await, usage, "nothing is charged by asking");
 }
 
 async fn limits_of_others_are_not_told<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    assert_eq!(names(&shop.usage_of("user=u").await), ["api", "month", "bulk"], "without a kit");
-    assert_eq!(names(&shop.usage_of("email=a").await), ["login"]);
-    assert_eq!(names(&shop.usage_of("ip=10.0.0.1").await), ["login", "api"]);
+    let shop = shop(&bench);
+    assert_eq!(names(&shop.usage("user=u").await), ["api", "month", "bulk"], "without a kit");
+    assert_eq!(names(&shop.usage("email=a").await), ["login"]);
+    assert_eq!(names(&shop.usage("ip=10.0.0.1").await), ["login", "api"]);
 }
 
 async fn the_numbers_are_those_of_the_tier<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     for (pairs, tier, from, api, month) in [
         ("user=u", "free", TierFrom::Default, Number::AtMost(6), Number::AtMost(3)),
         ("user=u tier=pro", "pro", TierFrom::Given, Number::AtMost(24), Number::Unlimited),
     ] {
-        let usage = shop.usage_of(pairs).await;
+        let usage = shop.usage(pairs).await;
         assert_eq!((&*usage.tier, usage.tier_from), (tier, from));
         assert_eq!([of(&usage, "api").number.number, of(&usage, "month").number.number], [api, month]);
     }
-    assert_eq!(&*shop.usage_of("ip=10.0.0.1").await.tier, "anonymous");
+    assert_eq!(&*shop.usage("ip=10.0.0.1").await.tier, "anonymous");
 }
 
 async fn the_tier_that_calls_name_is_remembered<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     let tier = async |pairs: &str| {
-        let usage = shop.usage_of(pairs).await;
+        let usage = shop.usage(pairs).await;
         (usage.tier.to_string(), usage.tier_from)
     };
     let [free, pro] = ["free", "pro"].map(str::to_owned);
-    shop.call("route=make user=u tier=pro").await;
-    shop.call("route=make user=u").await;
-    shop.call("route=make user=u tier=gold").await;
+    shop.code("route=make user=u tier=pro").await;
+    shop.code("route=make user=u").await;
+    shop.code("route=make user=u tier=gold").await;
     assert_eq!(tier("user=u").await, (pro.clone(), TierFrom::Seen), "what names none says nothing");
     assert_eq!(tier("user=v").await, (free.clone(), TierFrom::Default));
     assert_eq!(tier("user=u tier=free").await, (free.clone(), TierFrom::Given));
-    shop.call("route=make user=u tier=free").await;
+    shop.code("route=make user=u tier=free").await;
     assert_eq!(tier("user=u").await, (free, TierFrom::Seen), "the last one counts");
-    let other = Shop::of(&bench, &FILE.replace("  shop:", "  store:"));
+    let other = Shop::over(bench.store.clone(), &FILE.replace("  shop:", "  store:"));
     assert_eq!(tier("user=u").await.1, TierFrom::Seen);
-    assert_eq!(other.usage_of("user=u").await.tier_from, TierFrom::Default);
+    assert_eq!(other.usage("user=u").await.tier_from, TierFrom::Default);
 }
 
 async fn an_address_is_read_as_calls_have_it_read<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    shop.call("remote_address=2001:db8::1").await;
+    let shop = shop(&bench);
+    shop.code("remote_address=2001:db8::1").await;
     for pairs in ["ip=2001:db8::2", "remote_address=2001:db8::3"] {
-        assert_eq!(of(&shop.usage_of(pairs).await, "api").standing.used, 1, "{pairs}");
+        assert_eq!(of(&shop.usage(pairs).await, "api").standing.used, 1, "{pairs}");
     }
 }
 
 async fn a_mistake_is_told_with_what_was_meant<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     let (invalid, unknown) = (Mistake::Invalid, Mistake::Unknown);
     for (domain, pairs, mistake, text) in [
         (Some("shpo"), "user=u", unknown, "domain: there is no domain 'shpo'; did you mean 'shop'?"),
@@ -164,11 +129,12 @@ async fn a_mistake_is_told_with_what_was_meant<S: Store>(bench: Bench<S>) {
         (None, "user=", invalid, "subject.entries: say whose; limits are kept per email, ip, kit, user"),
         (None, "user=u user=v", invalid, "subject.entries: the key 'user' stands twice"),
     ] {
-        let error = shop.try_usage_of(domain, pairs).await.unwrap_err();
+        let error =
+            shop.0.usage_of(Who { domain: domain.map(str::as_bytes), ..who(pairs) }).await.unwrap_err();
         assert_eq!((error.mistake(), error.to_string().as_str()), (mistake, text));
     }
-    let two = Shop::of(&bench, &format!("{FILE}\n  bar: {{limits: {{a: 1/1m per ip}}}}"));
-    let error = two.try_usage_of(None, "user=u").await.unwrap_err();
+    let two = Shop::over(bench.store.clone(), &format!("{FILE}\n  bar: {{limits: {{a: 1/1m per ip}}}}"));
+    let error = two.0.usage_of(who("user=u")).await.unwrap_err();
     assert_eq!(error.to_string(), "domain: must be given, there are several: bar, shop");
 }
 
@@ -183,13 +149,13 @@ fn many_limits(count: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_limits_are_told_in_one_round_trip_whoever_else_there_is() {
     let bench = Bench::<RedisStore>::redis().await;
-    let shop = Shop::of(&bench, &many_limits(35));
+    let shop = Shop::over(bench.store.clone(), &many_limits(35));
     for user in 0..200 {
-        shop.call(&format!("limit=limit{} user=u{user}", user % 35)).await;
+        shop.code(&format!("limit=limit{} user=u{user}", user % 35)).await;
     }
-    assert_eq!(shop.usage_of("user=u0").await.limits.len(), 35);
+    assert_eq!(shop.usage("user=u0").await.limits.len(), 35);
     let before = bench.commands();
-    let usage = shop.usage_of("user=u36").await;
+    let usage = shop.usage("user=u36").await;
     let after = bench.commands();
     assert_eq!(of(&usage, "limit1").standing.used, 1);
     assert_eq!(after["evalsha"] - before["evalsha"], 1);

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use tollgate::engine::{
-    AuditQuery, BreakerOf, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, ExplainCall,
-    Foreseen, Hold, Mistake, Operate, Reason, ReserveRequest, Ruling, SetBreaker, Setting, SubjectOf,
-    TierFrom, TopOf, Who,
+    BreakerOf, Code, ExplainCall, Foreseen, Mistake, Operate, Reason, Ruling, SetBreaker, Setting, TierFrom,
+    TopOf, UsageOf,
 };
-use tollgate::limits::{LimitsHandle, Number};
+use tollgate::limits::Number;
 use tollgate::store::Store;
 
-use crate::operate_usage::entries;
-use crate::support::admins::{ann, journal};
+use crate::support::admins::ann;
 use crate::support::bench::{Bench, promises};
-use crate::support::embedded::rules;
+use crate::support::shop::{Shop, who};
 
 promises!(of [memory, redis]: {
     what_a_call_would_touch_is_told_and_not_charged,
@@ -41,29 +39,15 @@ domains:
       make: month
 ";
 
-struct Shop<S>(Arc<Engine<Arc<S>>>);
-
-impl<S: Store> Shop<S> {
-    fn on(bench: &Bench<S>) -> Self {
-        let limits = LimitsHandle::new(rules(FILE));
-        Self(Arc::new(Engine::new(limits, bench.store.clone(), EngineSettings::default())))
-    }
-
-    async fn call(&self, pairs: &str) -> Code {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let request =
-            CheckRequest { domain: b"shop", descriptors: [descriptor].into_iter().collect(), hits: 0 };
-        self.0.check(request).await.unwrap().code
-    }
+fn shop<S: Store>(bench: &Bench<S>) -> Shop<Arc<S>> {
+    Shop::over(bench.store.clone(), FILE)
 }
 
 async fn what_a_call_would_touch_is_told_and_not_charged<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    let explain = async |pairs: &str, hits| {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        shop.0.explain(ExplainCall { who, hits }).await.unwrap()
-    };
-    assert_eq!(shop.call("route=make user=u").await, Code::Ok);
+    let shop = shop(&bench);
+    let explain =
+        async |pairs: &str, hits| shop.0.explain(ExplainCall { who: who(pairs), hits }).await.unwrap();
+    assert_eq!(shop.code("route=make user=u").await, Code::Ok);
     let told = explain("route=make user=u", None).await;
     assert_eq!(
         (told.route.as_deref(), &*told.tier, told.tier_from),
@@ -90,8 +74,7 @@ async fn what_a_call_would_touch_is_told_and_not_charged<S: Store>(bench: Bench<
         ("route=mak user=u", "route: the domain has no route 'mak'; did you mean 'make'?"),
         ("limit=mnth user=u", "limit: the domain has no limit 'mnth'; did you mean 'month'?"),
     ] {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        let error = shop.0.explain(ExplainCall { who, hits: None }).await.unwrap_err();
+        let error = shop.0.explain(ExplainCall { who: who(pairs), hits: None }).await.unwrap_err();
         assert_eq!((error.mistake(), error.to_string().as_str()), (Mistake::Unknown, text));
     }
 }
@@ -106,18 +89,14 @@ domains:
       mine: $3.00/day
     routes: {llm: mine}
 ";
-    let limits = LimitsHandle::new(rules(file));
-    let engine = Engine::new(limits, bench.store.clone(), EngineSettings::default()).recording(journal());
-    let engine = Arc::new(engine);
-    let explain = async || {
-        let who = Who { domain: None, entries: entries("route=llm user=u").collect() };
-        engine.explain(ExplainCall { who, hits: None }).await.unwrap()
-    };
+    let shop = Shop::over(bench.store, file);
+    let explain =
+        async || shop.0.explain(ExplainCall { who: who("route=llm user=u"), hits: None }).await.unwrap();
     assert_eq!(explain().await.verdict, Foreseen::Passes);
     let which = BreakerOf { domain: None, limit: b"cap", subject: Vec::new() };
     let request = SetBreaker { which, to: Setting::Open, reason: "a test" };
-    assert_eq!(engine.set_breaker(&ann(), request).await.unwrap().version, 1);
-    let record = &engine.audit(AuditQuery::default()).await.unwrap().records[0];
+    assert_eq!(shop.0.set_breaker(&ann(), request).await.unwrap().version, 1);
+    let record = &shop.records().await[0];
     assert_eq!((&*record.action, &record.target["limit"]), ("set_breaker", &"cap".into()));
     assert_eq!((&record.before["breaker"], &record.after["breaker"]), (&"closed".into(), &"open".into()));
     let told = explain().await;
@@ -127,12 +106,12 @@ domains:
 }
 
 async fn a_refusal_is_told_by_the_id_of_its_call<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     for _ in 0..5 {
-        assert_eq!(shop.call("route=make user=u tier=pro request_id=before").await, Code::Ok);
+        assert_eq!(shop.code("route=make user=u tier=pro request_id=before").await, Code::Ok);
     }
-    assert_eq!(shop.call("route=make user=u tier=pro request_id=r1").await, Code::OverLimit);
-    assert_eq!(shop.call("route=make user=u tier=pro").await, Code::OverLimit);
+    assert_eq!(shop.code("route=make user=u tier=pro request_id=r1").await, Code::OverLimit);
+    assert_eq!(shop.code("route=make user=u tier=pro").await, Code::OverLimit);
     let refusal = shop.0.refusal(b"r1").expect("it is remembered");
     assert_eq!((&*refusal.domain, &*refusal.tier, refusal.at), ("shop", "pro", bench.clock.now()));
     let [by] = refusal.limits.as_slice() else { panic!("{refusal:?}") };
@@ -145,20 +124,20 @@ async fn a_refusal_is_told_by_the_id_of_its_call<S: Store>(bench: Bench<S>) {
 
 async fn of_many_refusals_the_last_are_known<S: Store>(bench: Bench<S>) {
     const PLACES: usize = 4096;
-    let shop = Shop::on(&bench);
-    while shop.call("route=make user=u").await == Code::Ok {}
+    let shop = shop(&bench);
+    while shop.code("route=make user=u").await == Code::Ok {}
     for call in 0..PLACES + 2 {
-        shop.call(&format!("route=make user=u request_id=r{call}")).await;
+        shop.code(&format!("route=make user=u request_id=r{call}")).await;
     }
     let known = |call: usize| shop.0.refusal(format!("r{call}").as_bytes()).is_some();
     assert_eq!([0, 1, 2, PLACES + 1].map(known), [false, false, true, true]);
     let long = "x".repeat(129);
-    shop.call(&format!("route=make user=u request_id={long}")).await;
+    shop.code(&format!("route=make user=u request_id={long}")).await;
     assert_eq!(shop.0.refusal(long.as_bytes()), None);
 }
 
 async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     let top = |limit: &'static str, most| {
         shop.0.top(TopOf { domain: None, limit: limit.as_bytes(), most: Some(most) }).unwrap()
     };
@@ -170,7 +149,7 @@ async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
             6..9 => "bob".to_owned(),
             _ => format!("u{call}"),
         };
-        shop.call(&format!("route=other user={user}")).await;
+        shop.code(&format!("route=other user={user}")).await;
     }
     let told = top("api", 2);
     assert_eq!((told.since, told.one_in), (Some(bench.clock.now()), 256));
@@ -184,14 +163,12 @@ async fn who_asks_the_most_is_known<S: Store>(bench: Bench<S>) {
 }
 
 async fn who_reserves_the_most_is_known<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     for _ in 0..512 {
-        let subject = SubjectOf { domain: b"shop", entries: entries("limit=api user=ann").collect() };
-        let request = ReserveRequest { subject, ..ReserveRequest::default() };
-        drop(shop.0.reserve(request).await.unwrap());
+        drop(shop.reserve("limit=api user=ann", UsageOf::default()).await);
         // What ends is nobody's ask.
-        assert_eq!(shop.call("limit=api user=eve reserve=10").await, Code::Ok);
-        shop.call("limit=api user=bob hold=unknown").await;
+        assert_eq!(shop.code("limit=api user=eve reserve=10").await, Code::Ok);
+        shop.code("limit=api user=bob hold=unknown").await;
     }
     let told = shop.0.top(TopOf { domain: None, limit: b"api", most: None }).unwrap();
     let known = told.consumers.iter().map(|consumer| (&*consumer.subject[0].value, consumer.hits));

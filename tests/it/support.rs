@@ -25,6 +25,7 @@ pub(crate) mod schema;
 pub(crate) mod server;
 pub(crate) mod serving;
 pub(crate) mod setting;
+pub(crate) mod shop;
 pub(crate) mod together;
 pub(crate) mod tools;
 pub(crate) mod upstream;
