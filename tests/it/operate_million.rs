@@ -7,19 +7,16 @@ use std::time::Duration;
 
 use tollgate::algorithm::{Op, Rule};
 use tollgate::clock::{Clock, Micros};
-use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings, Operate, ResetSubject, Who};
-use tollgate::limits::{CounterKey, LimitsHandle, Number, OnError, Unit, Window};
+use tollgate::limits::{CounterKey, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
     self, Admission, Answer, Binding, Call, Charge, FreedBy, Lanes as _, Mark, Store, StoreError,
 };
 
-use crate::operate_usage::entries;
-use crate::support::admins::{ann, journal};
 use crate::support::bench::Bench;
-use crate::support::embedded::rules;
 use crate::support::redis::RedisServer;
+use crate::support::shop::Shop;
 use crate::support::tools::Tool;
 
 const OTHERS: u64 = 1_000_000;
@@ -42,45 +39,36 @@ fn file() -> String {
     )
 }
 
-struct Shop<S>(Arc<Engine<S>>);
-
-impl<S: Store> Shop<S> {
-    fn over(store: S) -> Self {
-        Self(Arc::new(Engine::new(LimitsHandle::new(rules(&file())), store, EngineSettings::default())))
-    }
-
-    async fn call(&self, user: &str, limit: usize) {
-        let pairs = format!("limit=limit{limit} user={user} tier=pro");
-        let descriptor = Descriptor { entries: entries(&pairs).collect(), ..Descriptor::default() };
-        let descriptors = [descriptor].into_iter().collect();
-        self.0.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
-    }
-
-    /// Ten users who called, whose tier is written down.
-    async fn with_ten(self) -> Self {
-        self.0.write_tiers(usize::MAX).await;
-        for user in 0..10 {
-            for limit in 0..30 {
-                self.call(&format!("u{user}"), limit).await;
-            }
+/// Ten users who called, whose tier is written down.
+async fn shop_with_ten<S: Store>(store: S) -> Shop<S> {
+    let shop = Shop::over(store, &file());
+    shop.0.write_tiers(usize::MAX).await;
+    for user in 0..10 {
+        for limit in 0..30 {
+            shop.code(&format!("limit=limit{limit} user=u{user} tier=pro")).await;
         }
-        assert_eq!(self.0.write_tiers(usize::MAX).await, 10);
-        self
     }
-
-    async fn look(&self) {
-        let who = Who { domain: None, entries: entries("user=u7").collect() };
-        let usage = self.0.usage_of(who).await.unwrap();
-        assert_eq!((&*usage.tier, usage.limits.len()), ("pro", 30));
-        let used = usage.limits.iter().filter(|limit| limit.standing.used + limit.standing.held > 0).count();
-        assert_eq!(used, 30);
-    }
+    assert_eq!(shop.0.write_tiers(usize::MAX).await, 10);
+    shop
 }
 
-/// What of the commands a look at one user takes, and how many keys were looked up by it.
-async fn taken(bench: &Bench<RedisStore>, shop: &Shop<Arc<RedisStore>>) -> (BTreeMap<String, u64>, u64) {
+/// Has one begin anew who has used something of every limit.
+async fn reset<S: Store>(shop: &Shop<S>, user: &str) {
+    let reset = shop.reset(user, &[]).await;
+    assert!(reset.before.iter().all(|before| before.used > 0), "{reset:?}");
+}
+
+async fn look<S: Store>(shop: &Shop<S>) {
+    let usage = shop.usage("user=u7").await;
+    assert_eq!((&*usage.tier, usage.limits.len()), ("pro", 30));
+    let used = usage.limits.iter().filter(|limit| limit.standing.used + limit.standing.held > 0).count();
+    assert_eq!(used, 30);
+}
+
+/// What of the commands `asking` about one user takes, and how many keys were looked up by it.
+async fn taken(bench: &Bench<RedisStore>, asking: impl Future<Output = ()>) -> (BTreeMap<String, u64>, u64) {
     let (before, looked_up) = (bench.commands(), bench.looked_up());
-    shop.look().await;
+    asking.await;
     let (after, looked_up_then) = (bench.commands(), bench.looked_up());
     // The connections are looked after all the time.
     let is_of_the_look = |name: &str| !["ping", "info", "config|get", "client|setinfo"].contains(&name);
@@ -92,16 +80,19 @@ async fn taken(bench: &Bench<RedisStore>, shop: &Shop<Arc<RedisStore>>) -> (BTre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_at_one_takes_as_much_of_redis_whoever_else_there_is() {
+async fn a_look_at_one_and_a_reset_take_as_much_of_redis_whoever_else_there_is() {
     let bench = Bench::<RedisStore>::redis().await;
-    let shop = Shop::over(bench.store.clone()).with_ten().await;
-    let among_ten = taken(&bench, &shop).await;
-    let (commands, looked_up) = &among_ten;
-    assert_eq!(commands["evalsha"], 1, "{commands:?}");
-    assert!(*looked_up >= 30, "{looked_up}");
-    assert!(commands.keys().all(|name| !name.contains("scan") && name != "keys"), "{commands:?}");
+    let shop = shop_with_ten(bench.store.clone()).await;
+    let looked = taken(&bench, look(&shop)).await;
+    let cleared = taken(&bench, reset(&shop, "user=u1")).await;
+    assert_eq!(looked.0["evalsha"], 1, "{looked:?}");
+    for (commands, looked_up) in [&looked, &cleared] {
+        assert!(*looked_up >= 20, "{looked_up}");
+        assert!(commands.keys().all(|name| !name.contains("scan") && name != "keys"), "{commands:?}");
+    }
     bench.fill(OTHERS);
-    assert_eq!(taken(&bench, &shop).await, among_ten);
+    assert_eq!(taken(&bench, look(&shop)).await, looked);
+    assert_eq!(taken(&bench, reset(&shop, "user=u2")).await, cleared);
 }
 
 /// Counts what is asked of it by operators.
@@ -135,9 +126,9 @@ async fn a_look_at_one_takes_as_many_reads_of_memory_whoever_else_there_is() {
     let settings = MemorySettings { max_keys: 2_000_000 };
     let store = MemoryStore::new(settings, bench.clock.clone(), bench.store.key_secret());
     let store = Arc::new(Counted { store, steps: AtomicUsize::new(0), reads: AtomicUsize::new(0) });
-    let shop = Shop::over(store.clone()).with_ten().await;
+    let shop = shop_with_ten(store.clone()).await;
     let taken = async || {
-        shop.look().await;
+        look(&shop).await;
         (store.steps.swap(0, Ordering::Relaxed), store.reads.swap(0, Ordering::Relaxed))
     };
     let among_ten = taken().await;
@@ -177,12 +168,7 @@ async fn what_operators_ask_may_take_longer_than_a_decision() {
     store.tried().await;
     let limits: String = (0..30).map(|number| format!("      limit{number}: 9/month\n")).collect();
     let file = format!("domains:\n  shop:\n    per: user\n    limits:\n{limits}");
-    let engine = Engine::new(LimitsHandle::new(rules(&file)), store.clone(), EngineSettings::default());
-    let engine = Arc::new(engine.recording(journal()));
-    let who = || Who { domain: None, entries: entries("user=u").collect() };
-    let usage = engine.usage_of(who()).await.unwrap();
-    assert_eq!(usage.limits.len(), 30);
-    let reset =
-        engine.reset(&ann(), ResetSubject { who: who(), limits: Vec::new(), reason: "" }).await.unwrap();
-    assert_eq!(reset.before.len(), 30);
+    let shop = Shop::over(store.clone(), &file);
+    assert_eq!(shop.usage("user=u").await.limits.len(), 30);
+    assert_eq!(shop.reset("user=u", &[]).await.before.len(), 30);
 }
