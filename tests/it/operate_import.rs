@@ -1,19 +1,21 @@
 //! Imports: what was used elsewhere is used here from then on, of every kind of limit, and twice is the same as once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
-use tollgate::audit::{Actor, Journal, Record, Role};
+use tollgate::algorithm::Op;
+use tollgate::audit::Record;
 use tollgate::clock::Clock;
 use tollgate::engine::{
-    AuditQuery, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Import, ImportMode, ImportRow,
-    Imported, MOST_ROWS, Operate, OperateError, Who,
+    AuditQuery, Import, ImportMode, ImportRow, Imported, MOST_ROWS, Mistake, Operate, OperateError,
 };
-use tollgate::limits::{Entry, LimitsHandle};
-use tollgate::store::Store;
+use tollgate::limits::{CounterKey, Entry, KeySecret};
+use tollgate::store::memory::{MemorySettings, MemoryStore};
+use tollgate::store::{self, Answer, Call, Store, StoreError};
 
-use crate::operate_usage::entries;
+use crate::support::admins::ann;
 use crate::support::bench::{Bench, START, promises};
-use crate::support::embedded::rules;
+use crate::support::shop::{Shop, entries};
 
 promises!(of [memory, redis]: {
     what_was_used_elsewhere_is_used_here,
@@ -42,52 +44,32 @@ domains:
     routes: {make: month}
 ";
 
-struct Shop<S>(Arc<Engine<Arc<S>>>);
+fn shop<S: Store>(bench: &Bench<S>) -> Shop<Arc<S>> {
+    Shop::over(bench.store.clone(), FILE)
+}
 
-impl<S: Store> Shop<S> {
-    fn on(bench: &Bench<S>) -> Self {
-        let limits = LimitsHandle::new(rules(FILE));
-        let journal = Journal::in_memory(Clock::manual(START), |_, _| {});
-        let engine = Engine::new(limits, bench.store.clone(), EngineSettings::default());
-        Self(Arc::new(engine.recording(journal)))
-    }
+async fn import<S: Store>(shop: &Shop<S>, mode: ImportMode, rows: &[(&str, &str, &str)]) -> Imported {
+    try_import(shop, mode, rows).await.unwrap()
+}
 
-    async fn import(&self, mode: ImportMode, rows: &[(&str, &str, &str)]) -> Imported {
-        let rows = rows
-            .iter()
-            .map(|(subject, limit, used)| ImportRow {
-                subject: entries(subject).collect(),
-                limit: limit.as_bytes(),
-                used: used.as_bytes(),
-            })
-            .collect();
-        self.try_import(mode, rows).await.unwrap()
-    }
+async fn try_import<S: Store>(
+    shop: &Shop<S>,
+    mode: ImportMode,
+    rows: &[(&str, &str, &str)],
+) -> Result<Imported, OperateError> {
+    let row = |&(subject, limit, used)| ImportRow {
+        subject: entries(subject).collect(),
+        limit: str::as_bytes(limit),
+        used: str::as_bytes(used),
+    };
+    let rows = rows.iter().map(row).collect();
+    shop.0.import(&ann(), Import { domain: None, rows, mode, reason: "moving" }).await
+}
 
-    async fn try_import(&self, mode: ImportMode, rows: Vec<ImportRow<'_>>) -> Result<Imported, OperateError> {
-        let actor = Actor { name: "ann".into(), role: Role::Admin, from: None };
-        self.0.import(&actor, Import { domain: None, rows, mode, reason: "moving" }).await
-    }
-
-    /// The records about `user`.
-    async fn found(&self, user: &str) -> Vec<Record> {
-        let subject = Some(Entry { key: b"user", value: user.as_bytes() });
-        self.0.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap().records
-    }
-
-    async fn used(&self, pairs: &str, limit: &str) -> u64 {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        let usage = self.0.usage_of(who).await.unwrap();
-        let found = usage.limits.iter().find(|told| &*told.standing.limit == limit).unwrap();
-        found.standing.used
-    }
-
-    async fn passes(&self, pairs: &str) -> bool {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let request =
-            CheckRequest { domain: b"shop", descriptors: [descriptor].into_iter().collect(), hits: 0 };
-        self.0.check(request).await.unwrap().code == Code::Ok
-    }
+/// The records about `user`.
+async fn found<S: Store>(shop: &Shop<S>, user: &str) -> Vec<Record> {
+    let subject = Some(Entry { key: b"user", value: user.as_bytes() });
+    shop.0.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap().records
 }
 
 const ROWS: [(&str, &str, &str); 6] = [
@@ -100,9 +82,9 @@ const ROWS: [(&str, &str, &str); 6] = [
 ];
 
 async fn what_was_used_elsewhere_is_used_here<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     assert!(shop.passes("route=make user=u").await);
-    let imported = shop.import(ImportMode::Done, &ROWS).await;
+    let imported = import(&shop, ImportMode::Done, &ROWS).await;
     assert_eq!(imported.version, Some(1));
     let told: Vec<(u64, u64)> = imported.rows.iter().flatten().map(|row| (row.before, row.after)).collect();
     assert_eq!(told, [(1, 2), (0, 4), (0, 3), (0, 17), (0, 5), (0, 1_250_000_000)]);
@@ -110,53 +92,53 @@ async fn what_was_used_elsewhere_is_used_here<S: Store>(bench: Bench<S>) {
     assert_eq!(shop.used("user=u kit=k", "logos").await, 5);
     assert!(!shop.passes("limit=logos user=u kit=k").await && shop.passes("limit=logos user=u kit=l").await);
     assert!(shop.passes("route=make user=u").await && !shop.passes("route=make user=u").await, "one is left");
-    let record = &shop.0.audit(AuditQuery::default()).await.unwrap().records[0];
+    let record = &shop.records().await[0];
     assert_eq!((&*record.action, &record.target["rows"]), ("import_usage", &6.into()));
 }
 
 async fn a_record_says_of_each_row_whose_it_is_and_what_was_before<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    shop.import(ImportMode::Done, &ROWS).await;
+    let shop = shop(&bench);
+    import(&shop, ImportMode::Done, &ROWS).await;
     // As good as a reset, and as easily found.
-    shop.import(ImportMode::Done, &[("user=u", "media", "0"), ("user=v", "media", "1")]).await;
-    let found = shop.found("u").await;
-    let [given, taken] = &found[..] else { panic!("{found:?}") };
+    import(&shop, ImportMode::Done, &[("user=u", "media", "0"), ("user=v", "media", "1")]).await;
+    let of_u = found(&shop, "u").await;
+    let [given, taken] = &of_u[..] else { panic!("{of_u:?}") };
     let row = &given.target["each"][0];
     assert_eq!((&row["limit"], &row["before"], &row["after"]), (&"media".into(), &17.into(), &0.into()));
     let logos = &taken.target["each"][4];
     assert_eq!((&logos["subject"], &logos["limit"]), (&row["subject"], &"logos".into()));
     assert_eq!(logos["with"]["kit"].as_str().map(str::len), Some(32));
-    assert_eq!([shop.found("v").await.len(), shop.found("w").await.len()], [1, 0]);
+    assert_eq!([found(&shop, "v").await.len(), found(&shop, "w").await.len()], [1, 0]);
 }
 
 async fn what_all_share_is_imported_without_a_name<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    let imported = shop.import(ImportMode::Done, &[("", "world", "8")]).await;
+    let shop = shop(&bench);
+    let imported = import(&shop, ImportMode::Done, &[("", "world", "8")]).await;
     assert_eq!(imported.rows[0].as_ref().map(|row| (row.before, row.after)), Ok((0, 8)));
     assert!(shop.passes("limit=world user=u").await && !shop.passes("limit=world user=v").await);
     // A name that was forgotten is not everybody's.
-    let imported = shop.import(ImportMode::Done, &[("", "month", "2")]).await;
+    let imported = import(&shop, ImportMode::Done, &[("", "month", "2")]).await;
     assert!(matches!(imported.rows[0], Err(OperateError::OtherSubject { .. })), "{imported:?}");
 }
 
 async fn to_import_twice_is_to_import_once<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    shop.import(ImportMode::Done, &ROWS).await;
-    let again = shop.import(ImportMode::Done, &ROWS).await;
+    let shop = shop(&bench);
+    import(&shop, ImportMode::Done, &ROWS).await;
+    let again = import(&shop, ImportMode::Done, &ROWS).await;
     assert!(again.rows.iter().flatten().all(|row| row.before == row.after), "{again:?}");
 }
 
 async fn a_rehearsal_changes_nothing<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
-    let rehearsed = shop.import(ImportMode::Rehearsed, &ROWS).await;
+    let shop = shop(&bench);
+    let rehearsed = import(&shop, ImportMode::Rehearsed, &ROWS).await;
     assert_eq!(rehearsed.version, None);
     assert_eq!(rehearsed.rows[3].as_ref().map(|row| (row.before, row.after)), Ok((0, 17)));
     assert_eq!(shop.used("user=u", "media").await, 0);
-    assert!(shop.0.audit(AuditQuery::default()).await.unwrap().records.is_empty());
+    assert!(shop.records().await.is_empty());
 }
 
 async fn one_wrong_row_keeps_all_from_being_set<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     for (row, text) in [
         (("user=u", "mont", "1"), "limit: the domain has no limit 'mont'; did you mean 'month'?"),
         (("user=u", "logos", "1"), "limit: 'logos' is kept per user+kit, which the entries do not say"),
@@ -174,7 +156,7 @@ async fn one_wrong_row_keeps_all_from_being_set<S: Store>(bench: Bench<S>) {
         (("user=u", "media", "5"), "row 1 says it already"),
         (("usr=u", "media", "5"), "subject.entries: no limit is kept per 'usr'; did you mean 'user'?"),
     ] {
-        let imported = shop.import(ImportMode::Done, &[("user=u", "media", "4"), row]).await;
+        let imported = import(&shop, ImportMode::Done, &[("user=u", "media", "4"), row]).await;
         assert_eq!(imported.version, None);
         assert_eq!(imported.rows[0].as_ref().map(|row| row.after), Ok(4));
         assert_eq!(imported.rows[1].as_ref().map_err(ToString::to_string), Err(text.to_owned()));
@@ -183,19 +165,66 @@ async fn one_wrong_row_keeps_all_from_being_set<S: Store>(bench: Bench<S>) {
 }
 
 async fn many_rows_are_set<S: Store>(bench: Bench<S>) {
-    let shop = Shop::on(&bench);
+    let shop = shop(&bench);
     let users: Vec<String> = (0..=MOST_ROWS).map(|user| format!("user=u{user}")).collect();
-    let row =
-        |user: &'static str| ImportRow { subject: entries(user).collect(), limit: b"media", used: b"7" };
-    let users: &'static [String] = users.leak();
-    let rows: Vec<ImportRow<'static>> = users.iter().map(|user| row(user)).collect();
-    let error = shop.try_import(ImportMode::Done, rows.clone()).await.unwrap_err();
+    let rows: Vec<_> = users.iter().map(|user| (user.as_str(), "media", "7")).collect();
+    let error = try_import(&shop, ImportMode::Done, &rows).await.unwrap_err();
     assert_eq!(error.to_string(), "rows: 1001 given, at most 1000 are taken at once");
-    let imported = shop.try_import(ImportMode::Done, rows[1..].to_vec()).await.unwrap();
+    let imported = import(&shop, ImportMode::Done, &rows[1..]).await;
     assert_eq!(imported.rows.iter().flatten().filter(|row| row.after == 7).count(), MOST_ROWS);
     assert_eq!([shop.used("user=u0", "media").await, shop.used("user=u1000", "media").await], [0, 7]);
-    let records = shop.0.audit(AuditQuery::default()).await.unwrap().records;
+    let records = shop.records().await;
     assert_eq!((imported.version, records.len()), (Some(10), 10), "no line is long");
     assert!(records.iter().all(|record| record.target["rows"] == 100));
-    assert_eq!(shop.found("u777").await, [records[2].clone()]);
+    assert_eq!(found(&shop, "u777").await, [records[2].clone()]);
+}
+
+/// A store that sets something so many times more, and then has no answer.
+struct Faltering {
+    store: MemoryStore,
+    sets: AtomicIsize,
+}
+
+impl store::Layer for Faltering {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    async fn oversee(
+        &self,
+        call: Call<'_>,
+        mark: Option<CounterKey>,
+    ) -> Result<(Answer, Option<u32>), StoreError> {
+        let sets = call.charges.iter().any(|charge| matches!(charge.op, Op::Set { .. }));
+        if sets && self.sets.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            return Err(StoreError::Timeout);
+        }
+        self.store.oversee(call, mark).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_in_part_is_told_and_the_same_rows_are_done_when_they_are_sent_again() {
+    let store = MemoryStore::new(MemorySettings::default(), Clock::manual(START), KeySecret([7; 16]));
+    let store = Arc::new(Faltering { store, sets: AtomicIsize::new(1) });
+    let shop = Shop::over(store.clone(), FILE);
+    let users: Vec<String> = (0..250).map(|user| format!("user=u{user}")).collect();
+    let rows: Vec<_> = users.iter().map(|user| (user.as_str(), "media", "7")).collect();
+    let error = try_import(&shop, ImportMode::Done, &rows).await.unwrap_err();
+    assert!(matches!(error, OperateError::Partly { done: 100, .. }), "{error}");
+    assert_eq!(error.mistake(), Mistake::Unavailable);
+    assert!(error.to_string().starts_with("the first 100 rows are set, and nobody knows of the others: "));
+    let used = [shop.used("user=u0", "media").await, shop.used("user=u99", "media").await];
+    assert_eq!((used, shop.used("user=u100", "media").await), ([7, 7], 0));
+    let records = shop.records().await;
+    let outcomes: Vec<&str> = records.iter().map(|record| &*record.outcome).collect();
+    assert_eq!(outcomes, ["failed", "done", "done"], "the latest first");
+
+    store.sets.store(9, Ordering::Relaxed);
+    let again = import(&shop, ImportMode::Done, &rows).await;
+    let before: Vec<u64> = again.rows.iter().flatten().map(|row| row.before).collect();
+    assert_eq!((&before[..100], &before[100..]), (&[7; 100][..], &[0; 150][..]));
+    assert_eq!((again.version, shop.used("user=u249", "media").await), (Some(6), 7));
 }
