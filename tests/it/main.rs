@@ -11,6 +11,7 @@ mod admin_routes;
 mod admin_service;
 mod alert_thresholds;
 mod alerts;
+mod alerts_once;
 mod algorithm;
 mod allocations;
 mod architecture;
