@@ -119,7 +119,7 @@ async fn serve_embedded(
         _ = asked.set(Clock::System.steady());
     };
     let probes = keeper.probe().into_iter().chain([probes::reservations(&store)]).collect();
-    let app = App::build(settings, loaded, store, ledger).await?;
+    let app = App::build(settings, loaded, keeper.answering(store), ledger).await?;
     let ended = app.run(stop, probes).await;
     let now = Clock::System.steady().0;
     let passed = asked.get().map_or(0, |asked| now - asked.0);

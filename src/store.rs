@@ -6,6 +6,7 @@
 
 pub mod durable;
 pub mod fallback;
+pub mod flushed;
 mod layer;
 pub mod ledger;
 mod mark;
@@ -139,6 +140,9 @@ pub enum StoreError {
     /// It answered something that is no answer.
     #[error("the store's answer makes no sense")]
     Corrupt,
+    /// It has done what was asked, and could not write that down.
+    #[error("the data directory cannot be written: {0}")]
+    Unkept(String),
 }
 
 impl StoreError {

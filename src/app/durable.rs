@@ -12,6 +12,7 @@ use crate::config::settings::Settings;
 use crate::limits::KeySecret;
 use crate::store::Ledger;
 use crate::store::durable::{DataFile, FlushStatus, Flusher};
+use crate::store::flushed::WithFlushes;
 use crate::store::ledger::FileLedger;
 use crate::store::ledger::noted::NotedLine;
 use crate::store::memory::{MemorySettings, MemoryStore};
@@ -49,6 +50,11 @@ impl Keeper {
         let flusher = Flusher::start(file, kinds, data.flush_interval, Clock::System);
         let keeper = Self(Some(flusher.context("cannot start the thread that writes")?));
         Ok(Embedded { store, keeper, ledger })
+    }
+
+    /// `store`, which answers operators once what they have changed is written down.
+    pub(super) fn answering(&self, store: Arc<MemoryStore>) -> WithFlushes<Arc<MemoryStore>> {
+        WithFlushes::new(store, self.0.as_ref().map(Flusher::flushes))
     }
 
     /// How the data directory is, for operators.

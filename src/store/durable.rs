@@ -1,7 +1,7 @@
 //! The data directory: what the embedded store holds survives its process.
 //!
-//! All decisions are made in memory. What they change is written to one file, twice in each `flush_interval` and once
-//! more at the end, by a thread of its own that no decision ever waits for. So a process that is killed loses what less
+//! All decisions are made in memory. What they change is written to one file, twice in each `flush_interval`, before what an
+//! operator has changed is answered, and once more at the end, by a thread of its own that no decision ever waits for. So a process that is killed loses what less
 //! than an interval has changed, as long as a flush takes less than half of one; a process that ends loses nothing. A
 //! flush writes whole steps: what was settled is found with its charge and its note, or not at all.
 //! A disk that cannot be written is told and tried again, and stops nobody.
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use changes::{Changes, Track};
 pub use error::DataError;
 pub use file::DataFile;
-pub use flusher::Flusher;
+pub use flusher::{Flusher, Flushes};
 pub use status::FlushStatus;
 
 /// Where things are kept, and how often.

@@ -113,7 +113,6 @@ impl From<BreakerError> for Problem {
     fn from(error: BreakerError) -> Self {
         let kind = match error {
             BreakerError::UnknownDomain(_) | BreakerError::UnknownLimit(_) => Kind::NotFound,
-            BreakerError::Unavailable(_) => Kind::Unavailable,
             BreakerError::Operate(error) => return error.into(),
             BreakerError::NoReason
             | BreakerError::NoDomain

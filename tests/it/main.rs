@@ -60,6 +60,7 @@ mod native;
 mod openapi;
 mod operate_changes;
 mod operate_import;
+mod operate_kept;
 mod operate_million;
 mod operate_refused;
 mod operate_reset;

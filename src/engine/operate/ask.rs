@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::limits::CounterKey;
-use crate::store::{Admission, Answer, Call, Charge, Store};
+use crate::store::{Admission, Answer, Call, Charge, Store, StoreError};
 
 use super::error::OperateError;
 
@@ -10,7 +10,7 @@ use super::error::OperateError;
 ///
 /// # Errors
 ///
-/// [`OperateError::Unavailable`].
+/// [`OperateError::Unavailable`], and [`OperateError::Unkept`].
 pub(super) async fn ask<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
@@ -22,12 +22,20 @@ pub(super) async fn ask<S: Store>(
 ///
 /// # Errors
 ///
-/// [`OperateError::Unavailable`].
+/// [`OperateError::Unavailable`], and [`OperateError::Unkept`].
 pub(super) async fn ask_beside<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
     mark: Option<CounterKey>,
 ) -> Result<(Answer, Option<u32>), OperateError> {
     let call = Call { charges, admission: Admission::AllOrNone, expenses: &[] };
-    engine.store.oversee(call, mark).await.map_err(OperateError::Unavailable)
+    engine.store.oversee(call, mark).await.map_err(of_store)
+}
+
+/// What whoever asked is told of `error`.
+pub(super) fn of_store(error: StoreError) -> OperateError {
+    match error {
+        StoreError::Unkept(problem) => OperateError::Unkept(problem),
+        error => OperateError::Unavailable(error),
+    }
 }

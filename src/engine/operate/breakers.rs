@@ -13,6 +13,7 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
+use super::ask::of_store;
 use super::error::check_reason;
 use super::record::{Deed, record_and_do, target_of};
 use super::who::{Who, natives, secret};
@@ -131,7 +132,7 @@ impl Found<'_> {
 /// What the store says of `charges`, if it is the store that says it.
 async fn ask<S: Store>(engine: &Engine<S>, charges: &[Charge<'_>]) -> Result<Answer, BreakerError> {
     let call = Call { charges, admission: Admission::Each, expenses: &[] };
-    engine.store.oversee(call, None).await.map(|(answer, _)| answer).map_err(BreakerError::Unavailable)
+    engine.store.oversee(call, None).await.map(|(answer, _)| answer).map_err(|error| of_store(error).into())
 }
 
 fn find<'r, S: Store>(

@@ -18,8 +18,8 @@ const MOST_REASON_BYTES: usize = 1024;
 /// How much of what somebody wrote is repeated, in characters.
 const REPEATED: usize = 64;
 
-/// Why something that an operator asks is not done. Nothing was changed then, but perhaps for [`OperateError::Unavailable`], and
-/// [`OperateError::Unknown`], where nobody knows.
+/// Why something that an operator asks is not done. Nothing was changed then, but perhaps for [`OperateError::Unavailable`] and
+/// [`OperateError::Unknown`], where nobody knows, and for [`OperateError::Unkept`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OperateError {
     /// Several domains are configured.
@@ -246,6 +246,12 @@ pub enum OperateError {
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),
+    /// The store has done it, and forgets it with its process.
+    #[error(
+        "this is done, but the data directory cannot be written, so a process that is killed forgets it ({0}); ask again \
+         once /readyz says that it can"
+    )]
+    Unkept(String),
 }
 
 /// Whether `reason` is short enough to be read, and can be shown.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::engine::hold::LimitStanding;
 use crate::limits::{BreakerStanding, Entry};
-use crate::store::StoreError;
 
 use super::error::OperateError;
 
@@ -104,7 +103,4 @@ pub enum BreakerError {
     /// What would be wrong with anything else that is asked.
     #[error(transparent)]
     Operate(#[from] OperateError),
-    /// The store did not say whether it was done.
-    #[error("the store does not answer ({0}); ask again")]
-    Unavailable(StoreError),
 }

@@ -1,18 +1,19 @@
-//! The thread that writes down what has changed, again and again, and once more when it is told to end.
+//! The thread that writes down what has changed, again and again, whenever somebody waits for it, and once more when it is told
+//! to end. All who wait as it begins are told of one flush.
 //!
 //! An error of the disk, or of the database, is told once for each of its kinds until a flush succeeds again. What could
 //! not be written is tried again with what has changed since.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::clock::{Clock, Micros};
 
@@ -21,15 +22,24 @@ use super::{Changes, DataFile, FlushStatus, Kept};
 
 /// The longest pause between two attempts at a disk that cannot be written.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long somebody waits for a flush. It goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes down what changes, until it is ended.
 #[derive(Debug)]
 pub struct Flusher {
     /// Ends the thread when it is gone.
-    stop: Sender<Infallible>,
+    asks: Arc<Sender<Waiting>>,
     ended: oneshot::Receiver<Result<(), String>>,
     status: Arc<FlushStatus>,
 }
+
+/// Asks for flushes, for as long as somebody makes them.
+#[derive(Clone, Debug)]
+pub struct Flushes(Weak<Sender<Waiting>>);
+
+/// Somebody who is to be told, in words, what became of a flush.
+type Waiting = oneshot::Sender<Result<(), String>>;
 
 /// What the thread has.
 struct Writer {
@@ -57,20 +67,25 @@ impl Flusher {
         clock: Clock,
     ) -> io::Result<Self> {
         kinds.iter().for_each(|kind| kind.keep_track());
-        let ((stop, stopped), (end, ended)) = (channel(), oneshot::channel());
+        let ((asks, asked), (end, ended)) = (channel(), oneshot::channel());
         let status = Arc::<FlushStatus>::default();
         let (period, told) = (interval / 2, BTreeSet::new());
         let writer = Writer { file, kinds, clock, period, status: status.clone(), told, failed: 0 };
         thread::Builder::new().name("flush".to_owned()).spawn(move || {
             // Nobody may be left who waits for it.
-            _ = end.send(writer.run(&stopped));
+            _ = end.send(writer.run(&asked));
         })?;
-        Ok(Self { stop, ended, status })
+        Ok(Self { asks: Arc::new(asks), ended, status })
     }
 
     /// What has become of it so far.
     pub fn status(&self) -> Arc<FlushStatus> {
         self.status.clone()
+    }
+
+    /// Who asks it for flushes.
+    pub fn flushes(&self) -> Flushes {
+        Flushes(Arc::downgrade(&self.asks))
     }
 
     /// Writes down what has changed until now, and ends. Nothing may change any more.
@@ -79,18 +94,51 @@ impl Flusher {
     ///
     /// In words, why that could not be written.
     pub async fn end(self) -> Result<(), String> {
-        drop(self.stop);
-        self.ended.await.unwrap_or_else(|_| Err("the thread that writes is gone".to_owned()))
+        drop(self.asks);
+        self.ended.await.unwrap_or_else(|_| gone())
     }
 }
 
+impl Flushes {
+    /// Waits until all that has changed by now is written down.
+    ///
+    /// # Errors
+    ///
+    /// In words, why that could not be written yet. It is tried again.
+    pub async fn flush(&self) -> Result<(), String> {
+        let (told, hears) = oneshot::channel();
+        let Some(asks) = self.0.upgrade() else { return gone() };
+        if asks.send(told).is_err() {
+            return gone();
+        }
+        drop(asks);
+        match timeout(PATIENCE, hears).await {
+            Ok(told) => told.unwrap_or_else(|_| gone()),
+            Err(_) => Err(format!("it takes longer than {PATIENCE:?}")),
+        }
+    }
+}
+
+fn gone() -> Result<(), String> {
+    Err("the thread that writes is gone".to_owned())
+}
+
 impl Writer {
-    fn run(mut self, stop: &Receiver<Infallible>) -> Result<(), String> {
+    fn run(mut self, asked: &Receiver<Waiting>) -> Result<(), String> {
         let mut pause = self.period;
-        while stop.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+        loop {
+            let first = match asked.recv_timeout(pause) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let waiting: Vec<Waiting> = first.into_iter().chain(asked.try_iter()).collect();
             let began = self.clock.steady();
             let outcome = self.flush();
             pause = self.pause_after(&outcome, self.clock.steady().0 - began.0);
+            let told = outcome.map_err(|error| error.to_string());
+            // Some may wait no longer.
+            waiting.into_iter().for_each(|waiting| _ = waiting.send(told.clone()));
         }
         let outcome = self.flush().map_err(|error| error.to_string());
         self.file.give_up();

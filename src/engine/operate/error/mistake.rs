@@ -38,6 +38,7 @@ impl OperateError {
             | Self::NothingToOperate => Mistake::Guarded,
             Self::NoRoom(_) => Mistake::Full,
             Self::Unavailable(_)
+            | Self::Unkept(_)
             | Self::Partly { .. }
             | Self::NoJournal
             | Self::Unrecorded(_)
