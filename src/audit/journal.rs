@@ -104,6 +104,10 @@ impl Journal {
             Ok(()) => book.read(),
             Err(error) => book.could_not_read(error),
         }
+        // Nobody may have anything to write for long.
+        if caught_up.is_ok() && book.is_unwritten() && self.0.ledger.takes_lines().await {
+            book.takes_lines();
+        }
         self.publish(&mut book).await;
         if caught_up.is_ok() {
             self.settle(&mut book).await;

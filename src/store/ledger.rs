@@ -12,7 +12,8 @@ pub mod noted;
 use std::time::Duration;
 use std::{fmt, io};
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -37,6 +38,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// The lines before the place `before`, the last first, at most so many. Fewer only where there are no more.
     fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
+
+    /// Whether it takes lines again of which it took none. One that cannot show it without a line says that it does not.
+    fn takes_lines(&self) -> BoxFuture<'_, bool> {
+        ready(false).boxed()
+    }
 
     /// The last line that there was before this process, where that is noted apart from the lines: it has to be there still.
     fn noted(&self) -> Option<Line> {

@@ -145,6 +145,41 @@ async fn what_others_put_beside_a_place_in_redis_is_passed_over() {
     }
 }
 
+#[tokio::test]
+async fn redis_shows_that_it_takes_lines_without_one() {
+    for tool in [Tool::Redis, Tool::Valkey] {
+        let server = RedisServer::start(tool);
+        let ledger = server.store(Clock::System).await.ledger();
+        for line in 0..2 {
+            assert!(ledger.takes_lines().await, "{tool:?} {line}");
+            for (no, yes) in [
+                (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+                (["ACL", "SETUSER", "default", "-xadd"], ["ACL", "SETUSER", "default", "+xadd"]),
+            ] {
+                tell(&server, &no);
+                assert!(!ledger.takes_lines().await, "{tool:?} {no:?}");
+                tell(&server, &yes);
+            }
+            assert_eq!(ledger.read(1, 9).await.unwrap().len(), line);
+            ledger.append(line as u64 + 1, b"{}").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_no_lines_shows_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = FileLedger::open(dir.path()).unwrap();
+    ledger.append(1, b"{\"n\":1}").await.unwrap();
+    assert!(ledger.takes_lines().await);
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(ledger.path(), &elsewhere).unwrap();
+    assert!(!ledger.takes_lines().await);
+    fs::rename(&elsewhere, ledger.path()).unwrap();
+    assert!(ledger.takes_lines().await);
+    assert_eq!(fs::read(ledger.path()).unwrap(), b"{\"n\":1}\n");
+}
+
 /// What was written, for a test to look at.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>, Arc<Mutex<bool>>);

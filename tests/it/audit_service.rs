@@ -398,12 +398,55 @@ async fn a_full_disk_fails_what_is_to_be_recorded_and_no_decision() {
         assert_eq!(raw::http(service.http(), "POST", "/json", body).await.status, expected);
     }
     assert!(told(&service).await.starts_with("1 record, head "));
-    assert_eq!(fs::read(place.audit()).unwrap(), before, "nothing is left of what did not fit");
+    // It is tried again all the while, and each time cut off.
+    let left = fs::read(place.audit()).unwrap();
+    assert_eq!(left.trim_ascii_end(), before.trim_ascii_end(), "nothing is left of what did not fit");
     limit(None);
     until_ready(&service, "audit: 2 records, head ").await;
     assert_eq!(place.verify(&[]).status.code(), Some(0));
     let metrics = raw::http(service.admin(), "GET", "/metrics", b"").await.body;
     assert!(!metrics.contains("\ntollgate_audit_failures_total 0\n"), "{metrics}");
+}
+
+/// Changes a limit, which is not recorded.
+fn change_in_vain(service: &Tollgate) {
+    let change =
+        http::put("/admin/rate-limits/all/login").by_admin().header("content-type", "application/json");
+    let answer = change.body(r#"{"value": 4}"#.to_owned()).send(service.admin());
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
+
+#[tokio::test]
+async fn once_a_disk_has_room_again_nobody_has_to_write_for_it_to_be_said() {
+    let place = Place::new();
+    let service = place.start_with_data();
+    place.reload(&service, OTHER, 1).await;
+    let before = fs::read(place.audit()).unwrap();
+    let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
+    let limit = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    limit(Some(before.len() as u64 + 50));
+    change_in_vain(&service);
+    let problem = "cannot be written, so nothing can be changed";
+    assert!(told(&service).await.contains(problem));
+    limit(None);
+    service.logs("the audit is written again");
+    let said = told(&service).await;
+    assert!(said.starts_with("1 record, head ") && !said.contains(problem), "{said}");
+    assert_eq!(fs::read(place.audit()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn once_redis_answers_again_nobody_has_to_write_for_it_to_be_said() {
+    let (server, place) = (RedisServer::start(Tool::Redis), Place::new());
+    let service = place.start(&["--store", &server.url()]);
+    server.signal("STOP");
+    change_in_vain(&service);
+    assert!(told(&service).await.contains("cannot be "));
+    server.signal("CONT");
+    service.logs("the audit is written again");
+    until_ready(&service, " head ").await;
+    let said = told(&service).await;
+    assert!(!said.contains("cannot be "), "{said}");
 }
 
 #[tokio::test]

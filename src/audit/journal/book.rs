@@ -176,10 +176,20 @@ impl Book {
 
     /// The ledger took a record.
     pub(super) fn wrote(&mut self) {
+        self.takes_lines();
+        self.read();
+    }
+
+    /// Whether the ledger took no record, as far as is known.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.state.unwritten.is_some()
+    }
+
+    /// The ledger takes records.
+    pub(super) fn takes_lines(&mut self) {
         if self.state.unwritten.take().is_some() {
             tracing::info!("the audit is written again");
         }
-        self.read();
     }
 
     /// The ledger took no record, or has not said so.

@@ -16,7 +16,7 @@ pub struct JournalState {
     pub is_read: bool,
     /// Why it cannot be read now, if it cannot.
     pub unread: Option<String>,
-    /// Why the last record could not be written, if it could not.
+    /// Why the last record could not be written, if it could not, and since then nothing has shown that one can.
     pub unwritten: Option<String>,
     /// Where it is first broken.
     pub broken: Option<Break>,

@@ -22,6 +22,8 @@ use crate::store::durable::DataError;
 
 /// Its name in the data directory.
 pub(crate) const NAME: &str = "audit.jsonl";
+/// As much as the longest lines have: of whether a line can be written, less says nothing.
+const LONG_BYTES: usize = 16 * 1024;
 
 /// A file of lines.
 #[derive(Clone, Debug)]
@@ -155,6 +157,17 @@ impl Book {
         Ok(Placing::Done)
     }
 
+    /// Makes sure that a line could be written: as much is, and is cut off again.
+    fn rehearse(&mut self) -> io::Result<()> {
+        self.look()?;
+        let end = self.end();
+        self.is_torn = true;
+        let written = self.file.write_all_at(&[b' '; LONG_BYTES], end).and_then(|()| self.file.sync_data());
+        let cut = self.file.set_len(end);
+        self.is_torn = cut.is_err();
+        written.and(cut)
+    }
+
     /// Makes sure that the file is the one at its path, and ends where its last line does.
     fn look(&mut self) -> io::Result<()> {
         if self.is_torn {
@@ -216,6 +229,10 @@ impl Ledger for FileLedger {
 
     fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>> {
         self.ask(move |book| book.read_back(before, most)).boxed()
+    }
+
+    fn takes_lines(&self) -> BoxFuture<'_, bool> {
+        self.ask(Book::rehearse).map(|rehearsed| rehearsed.is_ok()).boxed()
     }
 
     fn noted(&self) -> Option<Line> {

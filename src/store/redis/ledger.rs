@@ -24,8 +24,8 @@ use super::keys;
 
 /// The field of an entry.
 const FIELD: &str = "r";
-/// What Redis says of an id that is not above the last.
-const NOT_ABOVE: &str = "equal or smaller";
+/// What Redis says of an id that is not above the last, and of one that never is.
+const NOT_ABOVE: [&str; 2] = ["equal or smaller", "must be greater than 0-0"];
 
 /// Lines in a stream.
 #[derive(Clone)]
@@ -88,9 +88,7 @@ impl RedisLedger {
         command.arg(keys::AUDIT).arg(Id::of(place).to_string()).arg(FIELD).arg(line);
         match self.ask::<redis::Value>(command).await {
             Ok(_) => Ok(Placing::Done),
-            Err(Failed::Error(error)) if error.detail().is_some_and(|told| told.contains(NOT_ABOVE)) => {
-                Ok(Placing::Overtaken)
-            }
+            Err(Failed::Error(error)) if is_overtaken(&error) => Ok(Placing::Overtaken),
             Err(failed) => Err(failed.into()),
         }
     }
@@ -124,6 +122,11 @@ impl RedisLedger {
             }
         }
     }
+}
+
+/// Whether `error` says that there is no such place any more: it comes last, of whoever may write where that can be done.
+fn is_overtaken(error: &RedisError) -> bool {
+    error.detail().is_some_and(|told| NOT_ABOVE.iter().any(|words| told.contains(words)))
 }
 
 /// Reads both ways, as ledgers do. To append takes no more than is rehearsed of trails.
@@ -189,6 +192,10 @@ impl Ledger for RedisLedger {
             Some(start) => self.range(Order::Downwards, start, most).boxed(),
             None => ready(Ok(Vec::new())).boxed(),
         }
+    }
+
+    fn takes_lines(&self) -> BoxFuture<'_, bool> {
+        self.add(0, b"").map(|added| added == Ok(Placing::Overtaken)).boxed()
     }
 }
 
