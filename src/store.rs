@@ -134,7 +134,8 @@ pub enum StoreError {
     /// It answered with an error of its own.
     #[error("the store refused the call: {code}")]
     Refused {
-        /// The first word of its answer, such as `OOM` or `READONLY`.
+        /// The first word of its answer, such as `OOM` or `READONLY`; of `NOPERM` the command as well, where that is what its
+        /// user may not: `NOPERM xadd`.
         code: String,
     },
     /// It answered something that is no answer.

@@ -24,7 +24,7 @@ fn two_over(url: &str) -> [Page; 2] {
 }
 
 /// The commands that the README lists, as rules of a user of Redis.
-fn permitted() -> Vec<String> {
+pub(crate) fn permitted() -> Vec<String> {
     let (_, list) = README.split_once("and these commands: ").unwrap();
     let (list, _) = list.split_once(". What is missing").unwrap();
     list.split(',').map(|name| format!("+{}", name.trim().trim_matches('`').to_lowercase())).collect()

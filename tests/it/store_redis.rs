@@ -187,7 +187,7 @@ async fn a_command_that_is_not_permitted_is_an_answer() {
     let server = RedisServer::start(Tool::Redis);
     let store = server.store(Clock::System).await;
     tell(&server, &["ACL", "SETUSER", "default", "-evalsha"]);
-    assert_eq!(take(&store).await, Err(refused("NOPERM")));
+    assert_eq!(take(&store).await, Err(refused("NOPERM evalsha")));
     tell(&server, &["ACL", "SETUSER", "default", "+evalsha"]);
     assert!(take(&store).await.is_ok(), "over the same connection");
 }

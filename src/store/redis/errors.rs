@@ -77,7 +77,7 @@ impl From<StoreError> for Failure {
 pub(super) fn classify(error: &RedisError) -> (StoreError, Remedy) {
     if let Some(code) = error.code() {
         let code = code_within(code, error.detail().unwrap_or_default());
-        return (StoreError::Refused { code: code.to_owned() }, remedy(code));
+        return (refused(code, error.detail().unwrap_or_default()), remedy(code));
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => {
@@ -97,7 +97,14 @@ fn remedy(code: &str) -> Remedy {
 pub(super) fn told_to_script(text: &str) -> Failure {
     let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
     let code = code_within(code, detail);
-    Failure { error: StoreError::Refused { code: code.to_owned() }, remedy: remedy(code) }
+    Failure { error: refused(code, detail), remedy: remedy(code) }
+}
+
+/// That Redis said `code`, and `detail` behind it.
+fn refused(code: &str, detail: &str) -> StoreError {
+    let command = (code == "NOPERM").then(|| detail.split_once("run the '")?.1.split('\'').next()).flatten();
+    let code = command.map_or_else(|| code.to_owned(), |command| format!("{code} {command}"));
+    StoreError::Refused { code }
 }
 
 /// Redis 6 wraps an error that a command of a script met: "ERR Error running script (…): -OOM …", and to the script
@@ -132,6 +139,24 @@ mod tests {
     fn what_is_unknown_is_kept_and_told() {
         let (refused, found) = classify(&error("ERR unknown command"));
         assert_eq!((refused, found), (StoreError::Refused { code: "ERR".to_owned() }, Remedy::Keep));
+    }
+
+    #[test]
+    fn a_command_that_is_not_permitted_is_named() {
+        for (text, code) in [
+            (
+                "NOPERM this user has no permissions to run the 'xadd' command or its subcommand",
+                "NOPERM xadd",
+            ),
+            ("NOPERM User tg has no permissions to run the 'config|get' command", "NOPERM config|get"),
+            (
+                "ERR Error running script: @user_script:9: -NOPERM ACL failure in script: no permissions to run the 'zadd' command",
+                "NOPERM zadd",
+            ),
+            ("NOPERM No permissions to access a key", "NOPERM"),
+        ] {
+            assert_eq!(classify(&error(text)).0, StoreError::Refused { code: code.to_owned() }, "{text}");
+        }
     }
 
     #[test]

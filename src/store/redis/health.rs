@@ -3,6 +3,7 @@
 //! Asked over a pool of its own, away from decisions. Findings are logged when they change and can be read
 //! at any time; they never stop a decision. A look that breaks off has found nothing, and is soon made again.
 
+mod permits;
 mod rehearsal;
 
 use std::collections::BTreeSet;
@@ -33,7 +34,9 @@ pub enum Finding {
     Replica,
     /// A node of a cluster, asked as if it were alone.
     Cluster,
-    /// It takes no charges, with the code it gives: its user may not, or its memory or disk is full.
+    /// Its user may not do all that is asked of it; with the rules that would permit the rest.
+    Forbids(Vec<&'static str>),
+    /// It takes no charges, with the code it gives: its memory or disk is full, or its user may not after all.
     Refuses(String),
 }
 
@@ -49,6 +52,9 @@ impl fmt::Display for Finding {
             Self::NotPersistent => f.write_str("nothing is persisted; set appendonly yes to keep counts"),
             Self::Replica => f.write_str("it is a replica; name the primary"),
             Self::Cluster => f.write_str("it is a node of a cluster, which is not supported"),
+            Self::Forbids(rules) => {
+                write!(f, "its user may not do all that is asked of it; add to its rules {}", rules.join(" "))
+            }
             Self::Refuses(code) => {
                 write!(
                     f,
@@ -75,7 +81,10 @@ pub(super) async fn examine(pool: &Pool) -> Result<BTreeSet<Finding>, Unfinished
         Ok(info) => judge(&info, snapshots.as_deref()),
         Err(_) => BTreeSet::from([Finding::Unchecked]),
     };
-    findings.extend(answered(rehearse(&mut connection).await)?.err());
+    match permits::missing(&mut connection).await.map_err(|_| Unfinished)? {
+        missing if missing.is_empty() => findings.extend(answered(rehearse(&mut connection).await)?.err()),
+        missing => _ = findings.insert(Finding::Forbids(missing)),
+    }
     Ok(findings)
 }
 

@@ -13,6 +13,7 @@ use crate::limits::{CounterKey, Number, OnError, Unit, Window};
 use crate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, KEPT, Mark, Outcomes, StoreError};
 
 use super::batch::Batch;
+use super::errors::told_to_script;
 use super::lane::{Alone, Scripts};
 use super::script::{self, Replied, Time};
 use super::{ASKS, RedisStore};
@@ -43,11 +44,8 @@ impl Alone for Overseen {
 
     fn read(&self, reply: &Value) -> Result<(Timestamp, Self::Said), StoreError> {
         let (numbers, refusal) = script::take_apart(reply.clone())?;
-        let code = |text: Vec<u8>| {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            StoreError::Refused { code: text.split(' ').next().unwrap_or_default().to_owned() }
-        };
-        let (at, said) = self.0.read(&numbers, refusal.map(code).as_ref())?;
+        let refusal = refusal.map(|text| told_to_script(&String::from_utf8_lossy(&text)).error);
+        let (at, said) = self.0.read(&numbers, refusal.as_ref())?;
         Ok((at, said.into_iter().next().map(|(_, said)| (at, said))))
     }
 
