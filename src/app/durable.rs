@@ -46,7 +46,7 @@ impl Keeper {
         kinds.push(noted.clone());
         file.load(&kinds)?;
         // The data file is held by this process, and so is all that is beside it.
-        let ledger = Arc::new(FileLedger::open(&data.dir)?.noting(noted));
+        let ledger = Arc::new(FileLedger::noting(&data.dir, noted)?);
         let flusher = Flusher::start(file, kinds, data.flush_interval, Clock::System);
         let keeper = Self(Some(flusher.context("cannot start the thread that writes")?));
         Ok(Embedded { store, keeper, ledger })

@@ -234,13 +234,22 @@ async fn an_end_that_is_gone_is_found_at_start_and_its_numbers_are_not_given_aga
     assert!(stdout(&place.verify_all()).starts_with("whole: 2 records, "));
     let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let lost = format!("lost what was there up to record 2 {head}");
-    for left in [None, Some(&whole[..0]), Some(&whole[..first])] {
+    for (left, words) in [
+        (None, ""),
+        (Some(&whole[..0]), ""),
+        (Some(&whole[..first]), ""),
+        (
+            Some(&whole[..whole.len() - 20]),
+            "the last line of the audit was whole once, and part of it was taken away",
+        ),
+    ] {
         fs::remove_file(place.audit()).unwrap();
         left.into_iter().for_each(|left| fs::write(place.audit(), left).unwrap());
         let verified = place.verify_all();
         assert!(!verified.status.success() && stderr(&verified).contains(&lost), "{}", stderr(&verified));
-        for _ in 0..2 {
+        for words in [words, ""] {
             let service = place.start_with_data();
+            service.logs(words);
             service.logs("ERROR tollgate::audit::journal::book: the audit has lost its last record since");
             assert!(told(&service).await.ends_with(&lost), "{}", told(&service).await);
             service.signal("TERM");
@@ -364,7 +373,7 @@ async fn a_process_that_is_killed_leaves_a_chain_that_goes_on() {
         fs::write(place.audit(), bytes).unwrap();
         let again = place.start_with_data();
         if round > 0 {
-            again.logs("was not written whole, and is cut off");
+            again.logs("it was never noted that it is there");
         }
         drop(again);
         let verified = place.verify(&[]);

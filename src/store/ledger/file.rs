@@ -1,9 +1,9 @@
 //! A ledger in the data directory: a file of lines, each of which is on the disk before anybody is told that it is there.
 //!
 //! The directory belongs to one process, which holds it by its data file. A process that is killed while it adds a line
-//! may leave part of it: nobody was told that this is there, and it is cut off. Whatever else stands in the file stays, and
-//! can be read by anybody at any time. A file that somebody takes away or changes takes no lines any more, since what is
-//! in it would be lost. Its last line is noted outside of it as well.
+//! may leave part of it, which is cut off: nobody was told that it is there, unless it is noted. Whatever else stands in the
+//! file stays, and can be read by anybody at any time. A file that somebody takes away or changes takes no lines any more,
+//! since what is in it would be lost. Its last line is noted outside of it as well.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -50,22 +50,25 @@ impl FileLedger {
     ///
     /// [`DataError`], where it cannot be used.
     pub fn open(dir: &Path) -> Result<Self, DataError> {
-        let path = dir.join(NAME);
-        match Book::open(path.clone(), dir) {
-            Ok(book) => Ok(Self { path, book: Arc::new(Mutex::new(book)), noted: Arc::default() }),
-            Err(source) => Err(DataError::Io { path, source }),
-        }
+        Self::noting(dir, Arc::default())
     }
 
     /// The same, whose last line is noted in `noted`. As long as that has one that is not there, it stays.
-    #[must_use]
-    pub fn noting(self, noted: Arc<NotedLine>) -> Self {
-        let is_there = |line: Line| self.first(&line).is_some_and(|found| found == line);
-        if noted.before().is_none_or(is_there) {
-            let last = self.book.lock().read_back(u64::MAX, 1);
-            last.into_iter().flatten().for_each(|line| noted.note(line));
+    ///
+    /// # Errors
+    ///
+    /// As of [`open`](Self::open).
+    pub fn noting(dir: &Path, noted: Arc<NotedLine>) -> Result<Self, DataError> {
+        let (path, before) = (dir.join(NAME), noted.before());
+        let book = Book::open(path.clone(), dir, before.as_ref())
+            .map_err(|source| DataError::Io { path: path.clone(), source })?;
+        let ledger = Self { path, book: Arc::new(Mutex::new(book)), noted };
+        let is_there = |line: Line| ledger.first(&line).is_some_and(|found| found == line);
+        if before.is_none_or(is_there) {
+            let last = ledger.book.lock().read_back(u64::MAX, 1);
+            last.into_iter().flatten().for_each(|line| ledger.noted.note(line));
         }
-        Self { noted, ..self }
+        Ok(ledger)
     }
 
     /// What stands at the place of `line`.
@@ -93,7 +96,8 @@ impl FileLedger {
 }
 
 impl Book {
-    fn open(path: PathBuf, dir: &Path) -> io::Result<Self> {
+    /// The file at `path`, which should have the line that is `noted`.
+    fn open(path: PathBuf, dir: &Path, noted: Option<&Line>) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         // A file that is made is on the disk once its directory is.
@@ -103,12 +107,12 @@ impl Book {
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let starts = [0].into_iter().chain(ends.map(|(at, _)| at as u64 + 1)).collect();
         let mut book = Self { path, file, starts, is_torn: false };
-        book.mend(&bytes)?;
+        book.mend(&bytes, noted)?;
         Ok(book)
     }
 
     /// Ends the last line of what was read, or cuts it off where it is not whole.
-    fn mend(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn mend(&mut self, bytes: &[u8], noted: Option<&Line>) -> io::Result<()> {
         let (end, length) = (self.end(), bytes.len() as u64);
         let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         if last.is_empty() {
@@ -121,12 +125,22 @@ impl Book {
             self.starts.push(length + 1);
         } else {
             self.file.set_len(end)?;
-            tracing::warn!(
-                path,
-                line = self.starts.len(),
-                bytes = length - end,
-                "the last line of the audit was not written whole, and is cut off: nobody was told that it is there"
-            );
+            let (line, bytes) = (self.starts.len(), length - end);
+            if noted.is_some_and(|noted| noted.place == line as u64 && noted.bytes.starts_with(last)) {
+                tracing::error!(
+                    path,
+                    line,
+                    bytes,
+                    "the last line of the audit was whole once, and part of it was taken away: what was left is cut off"
+                );
+            } else {
+                tracing::warn!(
+                    path,
+                    line,
+                    bytes,
+                    "the last line of the audit is not whole, and is cut off: it was never noted that it is there"
+                );
+            }
         }
         self.file.sync_all()
     }
