@@ -21,6 +21,6 @@ pub use chain::{Break, Chain, Fault, Head, Step, Verification};
 pub use event::{Attempt, Event, Set};
 pub use hash::Hash;
 pub use journal::{Appended, Asked, Journal, JournalError, JournalState, Page};
-pub use record::Record;
+pub use record::{Record, SUBJECT_MEMBERS};
 pub use set::subject_json;
 pub use token_form::TokenForm;

@@ -12,6 +12,9 @@ use crate::limits::{Overlay, Placed, SubjectId};
 use super::hash::DIGITS;
 use super::{Event, Hash, Head, Outcome, Set, set};
 
+/// Where a target names whom a record is about, as far as it takes several names.
+pub const SUBJECT_MEMBERS: [&str; 3] = ["subject", "with", "and"];
+
 /// What stands before the hash, and behind it.
 const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 const BEHIND_HASH: &[u8] = b"\"}";
@@ -152,8 +155,10 @@ impl Record {
     /// Whether it is about `subject`, alone or among others.
     pub fn is_about(&self, subject: &SubjectId) -> bool {
         let each = self.target.get("each").and_then(Json::as_array).into_iter().flatten();
-        let named = |target: &Json| target.get("subject").and_then(set::subject).as_ref() == Some(subject);
-        named(&self.target) || each.into_iter().any(named)
+        let is_named =
+            |target: &Json, member: &str| target.get(member).and_then(set::subject).as_ref() == Some(subject);
+        let names = |target: &Json| SUBJECT_MEMBERS.iter().any(|member| is_named(target, member));
+        names(&self.target) || each.into_iter().any(names)
     }
 
     /// Sets in `overlay` what it sets, if it is done.

@@ -68,7 +68,11 @@ async fn try_import<S: Store>(
 
 /// The records about `user`.
 async fn found<S: Store>(shop: &Shop<S>, user: &str) -> Vec<Record> {
-    let subject = Some(Entry { key: b"user", value: user.as_bytes() });
+    found_of(shop, "user", user).await
+}
+
+async fn found_of<S: Store>(shop: &Shop<S>, key: &str, value: &str) -> Vec<Record> {
+    let subject = Some(Entry { key: key.as_bytes(), value: value.as_bytes() });
     shop.0.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap().records
 }
 
@@ -109,6 +113,8 @@ async fn a_record_says_of_each_row_whose_it_is_and_what_was_before<S: Store>(ben
     assert_eq!((&logos["subject"], &logos["limit"]), (&row["subject"], &"logos".into()));
     assert_eq!(logos["with"]["kit"].as_str().map(str::len), Some(32));
     assert_eq!([found(&shop, "v").await.len(), found(&shop, "w").await.len()], [1, 0]);
+    let of_kit = found_of(&shop, "kit", "k").await;
+    assert_eq!((&of_kit, found_of(&shop, "kit", "l").await), (&vec![taken.clone()], vec![]), "by each entry");
 }
 
 async fn what_all_share_is_imported_without_a_name<S: Store>(bench: Bench<S>) {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde_json::Value as Json;
 
-use crate::audit::{Action, Actor, Event, Journal, JournalError, Outcome, subject_json};
+use crate::audit::{Action, Actor, Event, Journal, JournalError, Outcome, SUBJECT_MEMBERS, subject_json};
 use crate::engine::Engine;
 use crate::engine::hold::LimitStanding;
 use crate::limits::{Overlay, SubjectId};
@@ -104,12 +104,12 @@ pub(super) fn standings_json(standings: &[LimitStanding]) -> Json {
     Json::Object(standings.iter().map(one).collect())
 }
 
-/// What a record's target says of `subjects`, by the first of which it is found, and of what stands `beside` them.
+/// What a record's target says of `subjects`, by each of which it is found, and of what stands `beside` them.
 pub(super) fn target_of(
     subjects: &[SubjectId],
     beside: impl IntoIterator<Item = (&'static str, Json)>,
 ) -> Json {
-    let named = ["subject", "with", "and"].into_iter().zip(subjects);
+    let named = SUBJECT_MEMBERS.into_iter().zip(subjects);
     let named = named.map(|(name, subject)| (name, subject_json(subject)));
     let members = named.chain(beside).filter(|(_, member)| !member.is_null());
     Json::Object(members.map(|(name, member)| (name.to_owned(), member)).collect())
