@@ -220,6 +220,21 @@ async fn records_are_read_page_by_page_the_latest_first() {
 }
 
 #[tokio::test]
+async fn a_page_of_long_records_is_of_few() {
+    let (ledger, clock) = (ledger(), Clock::manual(NOON));
+    let (journal, _) = journal(&ledger, &clock);
+    for _ in 0..100 {
+        let target = serde_json::json!({"each": "x".repeat(30_000)});
+        append(&journal, Event { target, ..set(1, None) }).await;
+    }
+    let asked = Asked { most: 1000, ..Asked::default() };
+    let page = journal.records(&asked).await.unwrap();
+    let bytes: usize = page.records.iter().map(|record| record.target.to_string().len()).sum();
+    assert!((1_000_000..1_100_000).contains(&bytes), "{bytes}");
+    assert_eq!(numbers(&journal, &asked).await, (1..=100).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn what_memory_has_let_go_is_set_all_the_same() {
     let (ledger, clock) = (ledger(), Clock::manual(NOON));
     let (journal, _) = journal(&ledger, &clock);

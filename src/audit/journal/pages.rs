@@ -10,6 +10,9 @@ use super::{AT_ONCE, Journal};
 /// How many lines are looked through for one page.
 const MOST_LOOKED_AT: usize = 20 * AT_ONCE;
 
+/// Of how many bytes the lines of one page are, but for the last: whoever reads it takes 4 MiB at once.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// Which records are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -23,7 +26,7 @@ pub struct Asked {
     pub to: Option<Timestamp>,
     /// Only those older than the page before, as its [`Page::next`] says.
     pub page: Option<u64>,
-    /// How many at most.
+    /// How many at most; of long ones fewer.
     pub most: usize,
 }
 
@@ -57,14 +60,17 @@ impl Journal {
             Some(before) => before,
             None => self.0.book.lock().await.next_place(),
         };
-        let (mut page, mut looked_at) = (Page::default(), 0);
+        let (mut page, mut bytes, mut looked_at) = (Page::default(), 0, 0);
         while looked_at < MOST_LOOKED_AT {
             let lines = self.0.ledger.read_back(before, AT_ONCE).await?;
             for line in &lines {
-                if page.records.len() == asked.most {
+                if page.records.len() == asked.most || bytes >= PAGE_BYTES {
                     return Ok(Page { next: Some(line.place.saturating_add(1)), ..page });
                 }
-                page.records.extend(Record::of_line(&line.bytes).filter(|record| asked.wants(record)));
+                if let Some(record) = Record::of_line(&line.bytes).filter(|record| asked.wants(record)) {
+                    bytes += line.bytes.len();
+                    page.records.push(record);
+                }
             }
             let Some(last) = lines.last().filter(|_| lines.len() == AT_ONCE) else { return Ok(page) };
             before = last.place;
