@@ -17,6 +17,8 @@ mod tried;
 mod twins;
 mod usage;
 
+pub(crate) use body::repeated_key;
+
 use std::sync::Arc;
 use std::time::Duration;
 

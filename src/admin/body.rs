@@ -12,7 +12,7 @@ use futures_util::stream::StreamExt;
 use serde_json::{Map, Value};
 
 use super::answer::{JSON, NoAnswer};
-use repeated::repeated_key;
+pub(crate) use repeated::repeated_key;
 
 /// The largest body of most routes.
 pub(super) const SMALL: usize = 64 * 1024;

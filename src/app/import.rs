@@ -23,6 +23,8 @@ const MOST_ROWS: usize = 500;
 const MOST_BYTES: usize = 48 * 1024;
 /// How many wrong rows are told of.
 const MOST_PROBLEMS: usize = 20;
+/// What is said of a row behind the one that came before it.
+const SAYS_IT: &str = " says it already";
 
 /// Imports the file that `asked` names. The server is sent `token`, unless `asked` names a file with another.
 ///
@@ -31,8 +33,7 @@ const MOST_PROBLEMS: usize = 20;
 /// What is wrong with the file or with what it says, and that nobody answers.
 pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result<()> {
     let server = Server::of(&asked.server, token)?;
-    let text = std::fs::read_to_string(&asked.file)
-        .with_context(|| format!("cannot read '{}'", asked.file.display()))?;
+    let text = read(&asked.file).with_context(|| format!("cannot read '{}'", asked.file.display()))?;
     let (rows, mut wrong) = told_apart(rows::read(&text));
     if rows.is_empty() && wrong.is_empty() {
         bail!("{}: holds no rows, so there is nothing to import", asked.file.display());
@@ -58,13 +59,18 @@ pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result
     done.tell("set")
 }
 
+/// What `file` says; `-` is standard input.
+fn read(file: &Path) -> io::Result<String> {
+    if file == Path::new("-") { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(file) }
+}
+
 /// The rows that make sense, and what is wrong with the others: no two say the same thing.
 fn told_apart(read: Vec<Result<Row, Wrong>>) -> (Vec<Row>, Vec<Wrong>) {
     let (mut rows, mut wrong, mut said) = (Vec::new(), Vec::new(), HashMap::new());
     for row in read {
         match row.map(|row| (said.insert(row.counter(), row.line), row)) {
             Ok((None, row)) => rows.push(row),
-            Ok((Some(line), row)) => wrong.push((row.line, format!("line {line} says it already"))),
+            Ok((Some(line), row)) => wrong.push((row.line, format!("line {line}{SAYS_IT}"))),
             Err(problem) => wrong.push(problem),
         }
     }
@@ -126,7 +132,7 @@ async fn send(
     }
     for (row, told) in batch.iter().zip(told) {
         match told["error"].as_str() {
-            Some(error) => wrong.push((row.line, error.to_owned())),
+            Some(error) => wrong.push((row.line, in_file(error, batch))),
             None => {
                 let (set, kept) = done.limits.entry(row.limit.clone()).or_default();
                 *(if told["before"] == told["after"] { kept } else { set }) += 1;
@@ -135,6 +141,13 @@ async fn send(
     }
     done.records.extend(answer["version"].as_str().map(str::to_owned));
     Ok(())
+}
+
+/// What is wrong with a row of `batch`: another one of it is named by its line.
+fn in_file(error: &str, batch: &[&Row]) -> String {
+    let row = || error.strip_prefix("row ")?.strip_suffix(SAYS_IT)?.parse::<usize>().ok()?.checked_sub(1);
+    let line = row().and_then(|row| batch.get(row)).map(|row| row.line);
+    line.map_or_else(|| error.to_owned(), |line| format!("line {line}{SAYS_IT}"))
 }
 
 /// Says what is wrong with rows of `file`, if anything is.

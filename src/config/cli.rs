@@ -100,6 +100,7 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     /// CSV with the header subject,limit,used, or JSON lines with the same fields. A subject is user=u1, or user=u1+kit=k2.
+    /// - is standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Into this domain; may be left out where there is one.

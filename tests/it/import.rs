@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::json;
 
 use crate::admin_routes::Page;
-use crate::support::process::run;
+use crate::support::process::{run, run_with};
 
 /// Imports `text` into the first of the four products.
 fn import(page: &Page, text: &str, more: &[&str]) -> Output {
@@ -122,4 +122,25 @@ fn the_same_twice_is_found_however_far_apart() {
     assert!(told.contains(":1504: line 2 says it already"), "{told}");
     let (_, usage) = page.get("/usage/u0?domain=aurastream");
     assert_eq!(usage["limits"]["monthly_creations"]["used"], 0);
+}
+
+#[test]
+fn what_comes_in_at_standard_input_is_imported_as_from_a_file() {
+    let page = Page::open();
+    let admin = format!("http://{}", page.0.admin());
+    let arguments = ["import", "usage", "-", "--domain", "aurastream", "--admin", &admin];
+    let import = |rows: &str| text_of(&run_with(&arguments, &format!("subject,limit,used\n{rows}")));
+    let (done, told) = import("user=ann,monthly_creations,2\n");
+    assert!(done && told.contains("monthly_creations: 1 set"), "{told}");
+    let (done, told) = import("user=ann,monthly_creations,two\n");
+    assert!(!done && told.contains("-:2: used: "), "{told}");
+}
+
+#[test]
+fn what_only_the_server_knows_to_be_the_same_is_told_by_its_line() {
+    let page = Page::open();
+    let rows = "subject,limit,used\nuser=ann,monthly_creations,2\n\nip=192.0.2.7,signup,2\nuser=bea,monthly_creations,2\n\
+        ip=::ffff:192.0.2.7,signup,2\n";
+    let (done, told) = text_of(&import(&page, rows, &[]));
+    assert!(!done && told.contains("usage.txt:6: line 4 says it already"), "{told}");
 }

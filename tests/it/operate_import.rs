@@ -151,8 +151,13 @@ async fn one_wrong_row_keeps_all_from_being_set<S: Store>(bench: Bench<S>) {
         (("user=u", "month", "-1"), "used: '-1' is no number of units; write digits"),
         (
             ("user=u", "month", "9007199254740992"),
-            "used: '9007199254740992' is no number of units; write digits",
+            "used: 9007199254740992 is above the largest amount, 9007199254740991",
         ),
+        (
+            ("user=u", "month", "99999999999999999999"),
+            "used: 99999999999999999999 is above the largest amount, 9007199254740991",
+        ),
+        (("user=u", "month", ""), "used: '' is no number of units; write digits"),
         (("user=u", "spend", "x"), "used: it is not a decimal number of dollars; write it as 5.00"),
         (
             ("user=u", "streams", "1"),

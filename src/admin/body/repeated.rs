@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// A key that stands twice in one of the objects of `json`, which is sound.
-pub(super) fn repeated_key(json: &[u8]) -> Option<String> {
+pub(crate) fn repeated_key(json: &[u8]) -> Option<String> {
     let (mut open, mut at) = (Vec::<HashSet<String>>::new(), 0);
     while let Some(byte) = json.get(at) {
         match byte {

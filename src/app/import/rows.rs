@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::admin::repeated_key;
+
 /// Whose is what all share.
 const ALL: &str = "all";
 /// The columns.
@@ -74,6 +76,9 @@ fn of_csv(text: &str, line: usize, places: [usize; 3]) -> Result<Row, String> {
 
 fn of_json(text: &str, line: usize) -> Result<Row, String> {
     let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(key) = repeated_key(text.as_bytes()) {
+        return Err(format!("{key}: stands twice in one object"));
+    }
     let [subject, limit, used] = COLUMNS.map(|column| object.remove(column).unwrap_or_default());
     if let Some(name) = object.keys().next() {
         return Err(format!("{name}: is not read; there are {}", COLUMNS.join(", ")));
@@ -196,6 +201,12 @@ mod tests {
             ("subject,limit,used\n\"user=u1,login,3\n", 2, "not closed"),
             ("{\"subject\": \"user=u1\", \"limit\": \"login\"}\n", 1, "used: must be a number"),
             ("{\"subject\": \"user=u1\"\n", 1, "EOF"),
+            (
+                r#"{"subject": "user=a", "subject": "user=b", "limit": "l", "used": 1}"#,
+                1,
+                "subject: stands twice",
+            ),
+            (r#"{"subject": {"user": "a", "user": "b"}, "limit": "l", "used": 1}"#, 1, "user: stands twice"),
             ("{\"subject\": 1, \"limit\": \"login\", \"used\": 1}\n", 1, "subject: write"),
             ("{\"subject\": \"user=u\", \"limit\": \"l\", \"used\": 1, \"x\": 1}\n", 1, "x: is not read"),
         ] {

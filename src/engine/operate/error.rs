@@ -222,6 +222,9 @@ pub enum OperateError {
     /// No amount.
     #[error("used: '{0}' is no number of units; write digits")]
     Used(String),
+    /// More than anything counts.
+    #[error("used: {0} is above the largest amount, 9007199254740991")]
+    UsedTooMuch(String),
     /// No amount of dollars.
     #[error("used: {0}")]
     UsedDollars(InvalidDecimal),

@@ -170,8 +170,12 @@ fn units(limit: &Limit, used: &[u8]) -> Result<u64, OperateError> {
     if limit.unit == Unit::Money {
         return dollars_of(used).map(|amount| amount.0).map_err(OperateError::UsedDollars);
     }
-    let read = || std::str::from_utf8(used).ok()?.parse().ok().filter(|units| *units <= MAX_AMOUNT);
-    read().ok_or_else(|| OperateError::Used(text(used)))
+    let digits = std::str::from_utf8(used).ok().filter(|used| used.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.map(str::parse) {
+        Some(Ok(units @ ..=MAX_AMOUNT)) => Ok(units),
+        Some(_) if !used.is_empty() => Err(OperateError::UsedTooMuch(text(used))),
+        _ => Err(OperateError::Used(text(used))),
+    }
 }
 
 impl<'r> Row<'r> {

@@ -1,7 +1,7 @@
 //! The real program as a process of its own, on free ports, stopped by its own handle. When a test fails, what the
 //! program logged is printed.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -144,6 +144,15 @@ pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command.args(arguments).env_clear().env("TOLLGATE_TOKEN", admins::TOKEN);
     command.envs(environment.iter().copied()).stdin(Stdio::null());
     command.output().expect("start tollgate")
+}
+
+/// As [`run`], with `input` to read.
+pub(crate) fn run_with(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.args(arguments).env_clear().env("TOLLGATE_TOKEN", admins::TOKEN).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start tollgate");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("wait for tollgate")
 }
 
 /// Waits until the readiness of `service` says `words`.
