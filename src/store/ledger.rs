@@ -39,6 +39,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// The lines before the place `before`, the last first, at most so many. Fewer only where there are no more.
     fn read_back(&self, before: u64, most: usize) -> BoxFuture<'_, Result<Vec<Line>, LedgerError>>;
 
+    /// The last place that was ever used, as far as that is known without its line: such lines may be gone.
+    fn last_place(&self) -> BoxFuture<'_, Result<u64, LedgerError>> {
+        ready(Ok(0)).boxed()
+    }
+
     /// Whether it takes lines again of which it took none. One that cannot show it without a line says that it does not.
     fn takes_lines(&self) -> BoxFuture<'_, bool> {
         ready(false).boxed()

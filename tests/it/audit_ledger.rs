@@ -294,6 +294,22 @@ async fn journals_that_lose_their_connections_write_one_chain() {
 }
 
 #[tokio::test]
+async fn a_stream_that_was_trimmed_to_nothing_goes_on_behind_its_last_place() {
+    let server = RedisServer::start(Tool::Redis);
+    let stores = [server.store(Clock::System).await, server.store(Clock::System).await];
+    stores[0].ledger().append(10_000, b"{}").await.unwrap();
+    tell(&server, &["XTRIM", "tollgate:audit", "MAXLEN", "0"]);
+    let event = Event::new(Actor::tollgate(), Action::Reload, Outcome::Done);
+    for (store, number) in stores.iter().zip(10_001..) {
+        let journal = Journal::open(Arc::new(store.ledger()), Clock::System, |_, _| {});
+        let appended = journal.append(|_| Ok::<_, ()>(event.clone())).await.unwrap();
+        assert_eq!(appended.number, number);
+        let places: Vec<u64> = journal.lines(1).await.unwrap().iter().map(|line| line.place).collect();
+        assert_eq!(places, (10_001..=number).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn a_line_that_was_torn_at_any_byte_is_cut_off_and_all_before_it_stays() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = FileLedger::open(dir.path()).unwrap();

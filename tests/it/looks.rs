@@ -114,6 +114,6 @@ async fn a_look_that_breaks_off_is_no_clean_one_and_is_soon_made_again() {
     let store = RedisStore::start(settings, Clock::System).unwrap();
     finds(&store, |finding| *finding == Finding::Unfinished).await;
     server.refuses.store(true, Ordering::Relaxed);
-    finds(&store, |finding| matches!(finding, Finding::Forbids(rules) if rules.len() == 19)).await;
+    finds(&store, |finding| matches!(finding, Finding::Forbids(rules) if rules.len() == 20)).await;
     assert_eq!(store.findings().len(), 1, "{:?}", store.findings());
 }

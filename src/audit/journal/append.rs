@@ -148,10 +148,21 @@ impl Journal {
         let failed = if is_there { JournalError::Unknown } else { JournalError::Unwritten };
         self.read_on(book).await.map_err(failed)?;
         if book.place() == known {
-            // What was there is gone, and its places are never used again.
-            book.skip_place();
+            self.skip_places(book).await.map_err(failed)?;
         }
         Ok(is_there)
+    }
+
+    /// What was there is gone, and its places are never used again: the next line goes behind all of them. Whoever cannot know
+    /// which was the last tries one after the other.
+    async fn skip_places(&self, book: &mut Book) -> Result<(), LedgerError> {
+        let (known, last) = (book.place(), self.0.ledger.last_place().await);
+        // Between the last place and the next line may be nothing that was not read.
+        self.read_on(book).await?;
+        if book.place() == known {
+            book.skip_to(last.unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// Records that was not done what is recorded late. What cannot be written now is tried again.

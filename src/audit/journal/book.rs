@@ -62,9 +62,9 @@ impl Book {
         self.place.saturating_add(self.skipped).saturating_add(1)
     }
 
-    /// There was a line once where the next one would be.
-    pub(super) fn skip_place(&mut self) {
-        self.skipped += 1;
+    /// There was a line once where the next one would be, and others up to the place `last`.
+    pub(super) fn skip_to(&mut self, last: u64) {
+        self.skipped = (self.skipped + 1).max(last.saturating_sub(self.place));
     }
 
     pub(super) fn head(&self) -> Head {

@@ -3,6 +3,7 @@
 //! Redis takes no id that is not above the last it has ever given in that stream. That alone makes sure that of all who add
 //! at one place one does: no script is needed, and what is asked twice is there once.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
@@ -192,6 +193,18 @@ impl Ledger for RedisLedger {
             Some(start) => self.range(Order::Downwards, start, most).boxed(),
             None => ready(Ok(Vec::new())).boxed(),
         }
+    }
+
+    fn last_place(&self) -> BoxFuture<'_, Result<u64, LedgerError>> {
+        let mut command = redis::cmd("XINFO");
+        command.arg("STREAM").arg(keys::AUDIT);
+        let told = async move {
+            let told: HashMap<String, redis::Value> = self.ask(command).await?;
+            let last = told.get("last-generated-id").cloned().map(redis::from_redis_value::<String>);
+            let last = last.and_then(Result::ok).and_then(|id| Id::read(&id));
+            Ok(last.map_or(0, |id| id.place))
+        };
+        told.boxed()
     }
 
     fn takes_lines(&self) -> BoxFuture<'_, bool> {

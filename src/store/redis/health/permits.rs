@@ -34,6 +34,7 @@ const ASKED: &[Asked] = &[
     ("+zrangebyscore", &["ZRANGEBYSCORE", PROBE, "0", "0"]),
     ("+zremrangebyrank", &["ZREMRANGEBYRANK", PROBE, "0", "0"]),
     ("+xadd", &["XADD", PROBE, "0-0", "none", ""]),
+    ("+xinfo|stream", &["XINFO", "STREAM", PROBE]),
     ("+xrange", &["XRANGE", PROBE, "-", "+", "COUNT", "1"]),
     ("+xrevrange", &["XREVRANGE", PROBE, "+", "-", "COUNT", "1"]),
     ("+xtrim", &["XTRIM", PROBE, "MAXLEN", "0"]),
