@@ -19,6 +19,18 @@ pub(crate) fn decoded(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(bytes)
 }
 
+/// `text` as it stands in the query of a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
 /// Whether every `%` in `text` begins a byte.
 pub(crate) fn is_sound(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -34,7 +46,17 @@ fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decoded, is_sound};
+    use super::{decoded, encoded, is_sound};
+
+    #[test]
+    fn what_is_encoded_stands_for_itself() {
+        for (text, written) in
+            [("shop-1.a_b~", "shop-1.a_b~"), ("a&b=c d%é", "a%26b%3Dc%20d%25%C3%A9"), ("", "")]
+        {
+            assert_eq!(encoded(text), written);
+            assert_eq!(*decoded(written), *text.as_bytes());
+        }
+    }
 
     #[test]
     fn a_text_may_stand_for_any_bytes() {

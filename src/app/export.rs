@@ -1,11 +1,11 @@
 //! `tollgate usage export` and `tollgate audit export`: ask a running server for lines and pass them on as they come.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::Context;
 
 use crate::config::cli::{AuditExportArgs, ExportArgs, ServerArgs};
+use crate::percent::encoded;
 
 use super::asking::Server;
 
@@ -66,14 +66,7 @@ fn target(asked: &ExportArgs) -> String {
         target.push(if index == 0 { '?' } else { '&' });
         target += name;
         target.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    target.push(byte.into())
-                }
-                _ => _ = write!(target, "%{byte:02X}"),
-            }
-        }
+        target += &encoded(value);
     }
     target
 }

@@ -14,10 +14,13 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::config::cli::ImportArgs;
+use crate::percent::encoded;
 
 use super::asking::Server;
 use rows::{Row, Wrong};
 
+/// Where the server is told.
+const ROUTE: &str = "/admin/rate-limits/import";
 /// The most rows that are sent at once, and about how many bytes.
 const MOST_ROWS: usize = 500;
 const MOST_BYTES: usize = 48 * 1024;
@@ -122,9 +125,13 @@ async fn send(
 ) -> anyhow::Result<()> {
     let rows: Vec<&Value> = batch.iter().map(|row| &row.json).collect();
     let reason = asked.reason.as_deref().unwrap_or_default();
-    let domain = asked.domain.as_deref().unwrap_or_default();
-    let body = json!({"domain": domain, "rows": rows, "dryRun": pass == Pass::Rehearsed, "reason": reason});
-    let answer = server.post("/admin/rate-limits/import", body.to_string()).await?.whole().await?;
+    // The domain stands in the address, where it is read also of those who may not import.
+    let target = match &asked.domain {
+        Some(domain) => format!("{ROUTE}?domain={}", encoded(domain)),
+        None => ROUTE.to_owned(),
+    };
+    let body = json!({"rows": rows, "dryRun": pass == Pass::Rehearsed, "reason": reason});
+    let answer = server.post(&target, body.to_string()).await?.whole().await?;
     let answer: Value = serde_json::from_slice(&answer).context("the server's answer is no JSON")?;
     let told = answer["rows"].as_array().map_or(&[][..], Vec::as_slice);
     if told.len() != batch.len() {

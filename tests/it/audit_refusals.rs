@@ -113,6 +113,7 @@ async fn what_was_tried_is_told() {
         ),
         (http::post("/admin/rate-limits/reset/ann?domain=aurastream"), "operator,"),
         (http::put("/admin/rate-limits/prices/nothing-like-it"), "admin,"),
+        (http::post("/admin/rate-limits/import?domain=aurastream"), "admin,"),
         (http::put("/admin/rate-limits/ann@example.org/quota?domain=aurastream"), "admin, or operator"),
     ] {
         let answer = house.send(call, victor);
@@ -128,7 +129,7 @@ async fn what_was_tried_is_told() {
         ..Default::default()
     };
     assert_eq!(client.set_tier(asked).await.unwrap_err().code(), Code::PermissionDenied);
-    let records = house.records(5).await;
+    let records = house.records(6).await;
     let told: Vec<Value> = records.iter().map(about).collect();
     let ann = &records[1]["target"]["subject"];
     assert_eq!(ann["user"].as_str().map(str::len), Some(32), "{ann}");
@@ -137,6 +138,7 @@ async fn what_was_tried_is_told() {
         json!(["update_limit", "forbidden", "victor", domain, {"limit": "monthly_creations", "tier": "free", "times": 1}]),
         json!(["reset_user", "forbidden", "victor", domain, {"subject": ann, "times": 1}]),
         json!(["set_price", "forbidden", "victor", null, {"model": "(unknown)", "times": 1}]),
+        json!(["import_usage", "forbidden", "victor", domain, {"times": 1}]),
         json!(["update_limit", "forbidden", "victor", domain, {"limit": "(unknown)", "tier": "(unknown)", "times": 1}]),
         json!(["set_tier", "forbidden", "victor", domain, {"subject": ann, "times": 1}]),
     ];
