@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use tollgate::transport::grpc::proto::tollgate::v1 as wire;
 
-use crate::admin_routes::Page;
+use crate::admin_routes::{Page, listed};
 use crate::admin_service::admin;
 use crate::support::process::Tollgate;
 
@@ -224,6 +224,9 @@ async fn what_is_set_over_nothing_is_listed_and_taken_back_by_grpc() {
         ]
     );
     assert_eq!((listed.stray_tiers.len(), listed.tiers.len(), listed.limits.len()), (1, 0, 1));
+    let by_http = tokio::task::block_in_place(|| self::listed(&service, "shop"));
+    let counted = ["strays", "strayTiers", "limits"].map(|name| by_http[name].as_array().map_or(0, Vec::len));
+    assert_eq!((counted, by_http.get("tiers")), ([2, 1, 1], None), "{by_http}");
     let back = number(|asked| (asked.tier, asked.clear) = ("pro".to_owned(), true));
     let back = admin.update_limit(back).await.unwrap().into_inner();
     assert_eq!((back.before.unwrap().max, back.after), (8, None));

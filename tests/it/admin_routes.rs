@@ -48,6 +48,16 @@ pub(crate) fn ask(service: &Tollgate, domain: &str, entries: &[(&str, &str)]) ->
     http::post("/json").body(body.to_string()).send(service.http()).status
 }
 
+/// All that is listed of `domain`, which is as it is described.
+pub(crate) fn listed(service: &Tollgate, domain: &str) -> Value {
+    let get = |path: &str| told(&http::get(path).by_admin().send(service.admin()));
+    let (status, all) = get(&format!("{ROOT}/list?domain={domain}"));
+    assert_eq!(status, 200, "{all}");
+    let (_, document) = get("/openapi.json");
+    assert_eq!(faults(&document, &document["components"]["schemas"]["Listing"], &all), Vec::<String>::new());
+    all
+}
+
 fn told(answer: &Answer) -> (u16, Value) {
     let body = serde_json::from_str(&answer.body);
     (answer.status, body.unwrap_or_else(|error| panic!("{error}: {answer:?}")))
@@ -294,8 +304,8 @@ fn all_that_is_set_over_the_files_is_listed_and_can_be_taken_back() {
     done(page.put("/free/monthly_creations?domain=aurastream", &json!({"value": 5, "user": "ann"})));
     done(page.post("/tier", &json!({"domain": "aurastream", "subject": {"user": "ann"}, "tier": "pro"})));
     done(page.put("/prices/new-model", &json!({"usd_per_million": {"input": "1.5"}, "force": true})));
-    let (status, all) = page.get("/list?domain=aurastream");
-    assert_eq!((status, &all["domain"], &all["version"]), (200, &json!("aurastream"), &json!("3")), "{all}");
+    let all = listed(&page.0, "aurastream");
+    assert_eq!((&all["domain"], &all["version"]), (&json!("aurastream"), &json!("3")), "{all}");
     let limits = all["limits"].as_array().unwrap();
     let of = |source: &str| limits.iter().filter(|limit| limit["source"] == source).collect::<Vec<_>>();
     assert!(of("file").len() > 10, "{all}");
@@ -309,14 +319,12 @@ fn all_that_is_set_over_the_files_is_listed_and_can_be_taken_back() {
     assert_eq!((&all["tiers"][0]["tier"], &all["tiers"][0]["version"]), (&json!("pro"), &json!("2")));
     let price = &all["prices"][0];
     assert_eq!((&price["model"], &price["usdPerMillion"]), (&json!("new-model"), &json!({"input": "1.50"})));
-    // As it is described, and by what it tells the price is taken back.
-    let (_, document) = told(&http::get("/openapi.json").send(page.0.admin()));
-    assert_eq!(faults(&document, &document["components"]["schemas"]["Listing"], &all), Vec::<String>::new());
+    // By what it tells, the price is taken back.
     done(page.put(
         "/prices/new-model",
         &json!({"clear": true, "force": true, "effectiveFrom": price["effectiveFrom"]}),
     ));
-    assert_eq!(page.get("/list?domain=aurastream").1.get("prices"), None);
+    assert_eq!(listed(&page.0, "aurastream").get("prices"), None);
     let (status, unknown) = page.get("/list?domain=aurastraem");
     assert_eq!((status, &unknown["code"]), (404, &json!("NOT_FOUND")), "{unknown}");
 }
