@@ -12,11 +12,12 @@ use tollgate::prices::{Class, Tokens};
 use tollgate::store::redis::RedisStore;
 use tollgate::store::{Store, StoreError};
 
-use crate::operate_update::{FILE, Shop, ann, journal, knowing, of_subject, on_tier, said};
-use crate::operate_usage::entries;
+use crate::operate_update::{FILE, Shop, knowing, of_subject, on_tier, said};
+use crate::support::admins::ann;
 use crate::support::embedded::{NOON, rules};
 use crate::support::redis::{RedisServer, until_ready};
 use crate::support::setting::subject;
+use crate::support::shop::{entries, journal};
 use crate::support::tools::Tool;
 
 const BACK: Change<'static> = Change::BackToFile;

@@ -6,9 +6,10 @@ use tollgate::engine::{
 };
 use tollgate::limits::Number;
 
-use crate::operate_update::{FILE, Shop, ann, forced, of_subject, on_tier};
-use crate::operate_usage::entries;
+use crate::operate_update::{FILE, Shop, forced, of_subject, on_tier};
+use crate::support::admins::ann;
 use crate::support::embedded::{NOON, rules};
+use crate::support::shop::entries;
 
 #[tokio::test]
 async fn what_is_taken_back_has_no_end() {

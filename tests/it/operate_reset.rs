@@ -3,20 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tollgate::audit::{Actor, Journal, Role};
-use tollgate::clock::{Clock, Micros};
+use tollgate::clock::Micros;
 use tollgate::engine::{
-    Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Mistake, Operate, OperateError,
-    Progress, ReserveAnswer, ReserveRequest, ResetSubject, Ruling, SettleRequest, SubjectOf, SubjectReset,
-    Unclaimed, UsageOf, Who,
+    Hold, Mistake, Progress, ReserveAnswer, Ruling, SettleRequest, SubjectReset, UsageOf,
 };
-use tollgate::limits::LimitsHandle;
 use tollgate::store::Store;
 use tollgate::store::refusals::WithRefusals;
 
-use crate::operate_usage::entries;
-use crate::support::bench::{Bench, START, promises};
-use crate::support::embedded::rules;
+use crate::support::bench::{Bench, promises};
+use crate::support::shop::Shop;
 
 promises!(of [memory, redis]: {
     rates_quotas_and_budgets_begin_anew,
@@ -56,54 +51,10 @@ domains:
       login:  login
 ";
 
-struct Shop<S>(Arc<Engine<S>>);
-
-impl<S: Store> Shop<S> {
-    fn of(store: S, file: &str) -> Self {
-        let limits = LimitsHandle::new(rules(file));
-        let journal = Journal::in_memory(Clock::manual(START), |_, _| {});
-        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
-    }
-
-    async fn code(&self, pairs: &str) -> Code {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let request =
-            CheckRequest { domain: b"shop", descriptors: [descriptor].into_iter().collect(), hits: 0 };
-        self.0.check(request).await.unwrap().code
-    }
-
-    async fn passes(&self, pairs: &str) -> bool {
-        self.code(pairs).await == Code::Ok
-    }
-
-    async fn reserve(&self, pairs: &str, tokens: u64, usd: &str) -> ReserveAnswer {
-        let tokens = [(&b"input"[..], tokens)].into_iter().filter(|(_, count)| *count > 0).collect();
-        let estimate = UsageOf { tokens, usd: usd.as_bytes(), ..UsageOf::default() };
-        let subject = SubjectOf { domain: b"shop", entries: entries(pairs).collect() };
-        let answer =
-            self.0.reserve(ReserveRequest { subject, estimate, ..ReserveRequest::default() }).await.unwrap();
-        answer.unclaimed.iter().for_each(Unclaimed::claim);
-        answer
-    }
-
-    async fn try_reset(&self, pairs: &str, limits: &[&str]) -> Result<SubjectReset, OperateError> {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        let limits = limits.iter().map(|limit| limit.as_bytes()).collect();
-        let actor = Actor { name: "ann".into(), role: Role::Operator, from: None };
-        self.0.reset(&actor, ResetSubject { who, limits, reason: "a test" }).await
-    }
-
-    async fn reset(&self, pairs: &str, limits: &[&str]) -> SubjectReset {
-        self.try_reset(pairs, limits).await.unwrap()
-    }
-
-    /// What is used and held of `limit`.
-    async fn stands(&self, pairs: &str, limit: &str) -> (u64, u64) {
-        let who = Who { domain: None, entries: entries(pairs).collect() };
-        let usage = self.0.usage_of(who).await.unwrap();
-        let found = usage.limits.iter().find(|told| &*told.standing.limit == limit).expect("it is told");
-        (found.standing.used, found.standing.held)
-    }
+/// So many tokens, and so many dollars.
+fn cost(tokens: u64, usd: &str) -> UsageOf<'_> {
+    let tokens = [(&b"input"[..], tokens)].into_iter().filter(|(_, count)| *count > 0).collect();
+    UsageOf { tokens, usd: usd.as_bytes(), ..UsageOf::default() }
 }
 
 fn names(reset: &SubjectReset) -> Vec<&str> {
@@ -111,7 +62,7 @@ fn names(reset: &SubjectReset) -> Vec<&str> {
 }
 
 async fn rates_quotas_and_budgets_begin_anew<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     for _ in 0..3 {
         assert!(shop.passes("route=make user=u").await);
     }
@@ -136,11 +87,11 @@ async fn rates_quotas_and_budgets_begin_anew<S: Store>(bench: Bench<S>) {
 }
 
 async fn what_still_exists_is_cleared_only_by_name<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     for pairs in ["route=asset user=u", "route=kit user=u kit=k", "route=make user=u"] {
         assert!(shop.passes(pairs).await);
     }
-    let held = shop.reserve("route=llm user=u", 100, "1.00").await;
+    let held = shop.reserve("route=llm user=u", cost(100, "1.00")).await;
     assert_eq!(held.ruling, Ruling::Allow);
     shop.reset("user=u kit=k", &[]).await;
     let stands = async |limit| shop.stands("user=u kit=k", limit).await;
@@ -157,10 +108,10 @@ async fn what_still_exists_is_cleared_only_by_name<S: Store>(bench: Bench<S>) {
 }
 
 async fn slots_are_freed_by_name_whoever_holds_them<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     assert!(shop.passes("route=stream user=u").await);
     for _ in 0..2 {
-        assert_eq!(shop.reserve("route=stream user=u", 0, "").await.ruling, Ruling::Allow);
+        assert_eq!(shop.reserve("route=stream user=u", cost(0, "")).await.ruling, Ruling::Allow);
     }
     assert!(!shop.passes("route=stream user=u").await);
     shop.reset("user=u", &[]).await;
@@ -174,7 +125,7 @@ async fn slots_are_freed_by_name_whoever_holds_them<S: Store>(bench: Bench<S>) {
 }
 
 async fn who_holds_what_was_cleared_finds_that_it_lapsed<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     let settle = async |held: &ReserveAnswer, tokens: u64, progress| {
         let handle = held.handle.as_ref().unwrap().to_string();
         let tokens = [(&b"input"[..], tokens)].into_iter().collect();
@@ -182,10 +133,12 @@ async fn who_holds_what_was_cleared_finds_that_it_lapsed<S: Store>(bench: Bench<
         let reserved = tollgate::engine::Named::Handle(handle.as_bytes());
         shop.0.settle(SettleRequest { reserved, used, progress, used_at: None }).await.unwrap()
     };
-    let [first, second] =
-        [shop.reserve("route=llm user=u", 600, "0").await, shop.reserve("route=llm user=u", 300, "0").await];
+    let [first, second] = [
+        shop.reserve("route=llm user=u", cost(600, "0")).await,
+        shop.reserve("route=llm user=u", cost(300, "0")).await,
+    ];
     shop.reset("user=u", &["tokens"]).await;
-    let other = shop.reserve("route=llm user=u", 900, "0").await;
+    let other = shop.reserve("route=llm user=u", cost(900, "0")).await;
     assert_eq!(other.ruling, Ruling::Allow, "the room is free");
     assert_eq!(settle(&first, 50, Progress::More).await.ruling, Ruling::Deny, "there is no room to go on");
     assert_eq!(settle(&second, 40, Progress::Done).await.tokens, 40, "what is spent is charged");
@@ -193,19 +146,19 @@ async fn who_holds_what_was_cleared_finds_that_it_lapsed<S: Store>(bench: Bench<
 }
 
 async fn counters_of_others_and_of_all_stay<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     for pairs in ["route=make user=u", "route=make user=v", "route=kit user=u kit=k"] {
         assert!(shop.passes(pairs).await);
     }
     shop.reset("user=u", &[]).await;
     assert_eq!(shop.stands("user=v", "month").await, (1, 0));
     assert_eq!(shop.stands("user=u kit=k", "kits").await, (1, 0));
-    let world = shop.reserve("limit=world", 0, "").await;
+    let world = shop.reserve("limit=world", cost(0, "")).await;
     assert_eq!(world.standings[0].used, 3, "two before, and this one");
 }
 
 async fn months_begin_anew_whenever_they_begin<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     for pairs in ["route=make user=u anchor=15", "route=make user=u anchor=16"] {
         for _ in 0..3 {
             assert!(shop.passes(pairs).await);
@@ -220,7 +173,7 @@ async fn months_begin_anew_whenever_they_begin<S: Store>(bench: Bench<S>) {
 }
 
 async fn what_is_refused_is_not_remembered_beyond_a_reset<S: Store>(bench: Bench<S>) {
-    let instance = || Shop::of(WithRefusals::new(bench.store.clone(), bench.clock.clone()), FILE);
+    let instance = || Shop::over(WithRefusals::new(bench.store.clone(), bench.clock.clone()), FILE);
     let [here, there] = [instance(), instance()];
     while here.passes("route=login email=a").await {}
     assert!(!there.passes("route=login email=a").await);
@@ -247,11 +200,11 @@ domains:
 /// Every call charges 1 to each of six limits, so whoever finds them unlike has seen half a reset.
 async fn nobody_sees_half_a_reset<S: Store>(bench: Bench<S>) {
     const RESETS: usize = 60;
-    let shop = Arc::new(Shop::of(bench.store.clone(), EVEN));
+    let shop = Arc::new(Shop::over(bench.store.clone(), EVEN));
     let (is_over, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let caller = |shop: Arc<Shop<Arc<S>>>, is_over: Arc<AtomicBool>, calls: Arc<AtomicU64>| async move {
         while !is_over.load(Ordering::Relaxed) {
-            let answer = shop.reserve("route=all user=u", 0, "").await;
+            let answer = shop.reserve("route=all user=u", cost(0, "")).await;
             let used: Vec<u64> = answer.standings.iter().map(|standing| standing.used).collect();
             assert!(used.len() == 6 && used.iter().all(|other| *other == used[0]), "half a reset: {used:?}");
             calls.fetch_add(1, Ordering::Relaxed);
@@ -280,7 +233,7 @@ async fn nobody_sees_half_a_reset<S: Store>(bench: Bench<S>) {
 }
 
 async fn a_mistake_clears_nothing<S: Store>(bench: Bench<S>) {
-    let shop = Shop::of(bench.store.clone(), FILE);
+    let shop = Shop::over(bench.store.clone(), FILE);
     assert!(shop.passes("route=make user=u").await);
     for (limits, mistake, text) in [
         (

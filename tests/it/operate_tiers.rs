@@ -1,27 +1,22 @@
 //! On which tier users were seen: known to all who look, whoever of them saw it, and through the ends of their processes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate::audit::{Actor, Role};
-use tollgate::clock::Clock;
 use tollgate::engine::{
-    Change, ChangeTerms, Check, CheckRequest, Descriptor, Engine, EngineSettings, ExplainCall, Mistake,
-    Operate, Reach, SetTier, TierChanged, TierFrom, UpdateLimit, Who,
+    Change, ChangeTerms, ExplainCall, Mistake, Operate, Reach, SetTier, TierChanged, TierFrom, UpdateLimit,
 };
-use tollgate::limits::{Entry, LimitsHandle, Number};
+use tollgate::limits::{Entry, Number};
 use tollgate::store::Store;
 use tollgate::store::fallback::{FallbackSettings, WithFallback};
 
 use crate::admin_routes::{PRODUCTS, Page};
-use crate::operate_update::journal;
-use crate::operate_usage::entries;
-use crate::support::bench::{Bench, START, promises};
-use crate::support::embedded::rules;
+use crate::support::admins::ann;
+use crate::support::bench::{Bench, promises};
 use crate::support::gone::Gone;
 use crate::support::process::Tollgate;
 use crate::support::redis::RedisServer;
+use crate::support::shop::{Shop, who};
 use crate::support::tools::Tool;
 
 promises!(of [memory, redis]: {
@@ -58,45 +53,26 @@ domains:
 /// So many newcomers are told from one time it is written to the next.
 const NEWCOMERS: usize = 16;
 
-struct Shop<S>(Arc<Engine<S>>);
-
 impl<S: Store> Shop<S> {
-    fn over(store: S) -> Self {
-        let limits = LimitsHandle::new(rules(FILE));
-        let journal = journal(&limits, &Clock::manual(START));
-        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
-    }
-
-    async fn call(&self, pairs: &str) {
-        let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-        let descriptors = [descriptor].into_iter().collect();
-        self.0.check(CheckRequest { domain: b"shop", descriptors, hits: 0 }).await.unwrap();
-    }
-
+    /// Writes down what was seen. How much that was.
     async fn write(&self) -> usize {
         self.0.write_tiers(usize::MAX).await
     }
 
     async fn set_tier(&self, user: &str, tier: Option<&str>) -> TierChanged {
-        let pairs = format!("user={user}");
-        let who = Who { domain: None, entries: entries(&pairs).collect() };
+        let user = format!("user={user}");
         let (tier, terms) = (tier.map(str::as_bytes), ChangeTerms::default());
-        let actor = Actor { name: "ann".into(), role: Role::Operator, from: None };
-        self.0.set_tier(&actor, SetTier { who, tier, until: None, terms }).await.unwrap()
+        self.0.set_tier(&ann(), SetTier { who: who(&user), tier, until: None, terms }).await.unwrap()
     }
 
     /// The tier that is set for a user.
     async fn assigned(&self, user: &str) -> Option<String> {
-        let pairs = format!("user={user}");
-        let who = Who { domain: None, entries: entries(&pairs).collect() };
-        self.0.usage_of(who).await.unwrap().assigned.map(String::from)
+        self.usage(&format!("user={user}")).await.assigned.map(String::from)
     }
 
     /// The tier of a user, how it is known, and what it allows a month.
     async fn seen(&self, user: &str) -> (String, TierFrom, Number) {
-        let pairs = format!("user={user}");
-        let who = Who { domain: None, entries: entries(&pairs).collect() };
-        let usage = self.0.usage_of(who).await.unwrap();
+        let usage = self.usage(&format!("user={user}")).await;
         let month = usage.limits.iter().find(|limit| &*limit.standing.limit == "month").unwrap();
         assert_eq!(month.number.number, month.standing.most);
         (usage.tier.to_string(), usage.tier_from, month.number.number)
@@ -116,44 +92,48 @@ fn pro() -> (String, TierFrom, Number) {
 }
 
 async fn the_tier_of_a_user_is_known_to_others_once_it_is_written_down<S: Store>(bench: Bench<S>) {
-    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
     assert_eq!([one.write().await, other.write().await], [0, 0]);
     for call in ["user=ann tier=pro", "user=bob", "user=bob tier=unknown", "ip=10.0.0.1 tier=pro"] {
-        one.call(&format!("route=make {call}")).await;
+        one.code(&format!("route=make {call}")).await;
     }
     assert_eq!(other.seen("ann").await, by_default());
     assert_eq!(one.write().await, 1, "only of users, and only what they name");
     assert_eq!(other.seen("ann").await, pro());
     assert_eq!(other.seen("bob").await, by_default());
-    one.call("route=make user=ann tier=pro").await;
-    one.call("route=kit user=ann kit=k tier=pro").await;
+    one.code("route=make user=ann tier=pro").await;
+    one.code("route=kit user=ann kit=k tier=pro").await;
     assert_eq!(one.write().await, 0, "it is no news");
-    other.call("route=kit user=ann kit=k tier=free").await;
+    other.code("route=kit user=ann kit=k tier=free").await;
     assert_eq!(other.write().await, 1);
     assert_eq!([one.seen("ann").await, other.seen("ann").await], [free(), free()], "the last one counts");
     bench.pass(34 * 86_400);
     assert_eq!(one.seen("ann").await, free());
     bench.pass(2 * 86_400);
-    assert_eq!(Shop::over(bench.store.clone()).seen("ann").await, by_default(), "nobody came for 35 days");
+    assert_eq!(
+        Shop::over(bench.store.clone(), FILE).seen("ann").await,
+        by_default(),
+        "nobody came for 35 days"
+    );
 }
 
 async fn what_was_seen_since_is_known_before_it_is_written_down<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
+    let shop = Shop::over(bench.store.clone(), FILE);
     shop.write().await;
-    shop.call("route=make user=ann tier=pro").await;
+    shop.code("route=make user=ann tier=pro").await;
     shop.write().await;
-    shop.call("route=make user=ann tier=free").await;
+    shop.code("route=make user=ann tier=free").await;
     assert_eq!(shop.seen("ann").await, free(), "the store has the one before");
     shop.write().await;
     assert_eq!(shop.seen("ann").await, free());
 }
 
 async fn no_more_waits_than_there_is_room_for<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
+    let shop = Shop::over(bench.store.clone(), FILE);
     shop.write().await;
     let calls = async |users: std::ops::Range<usize>, tier: &str| {
         for user in users {
-            shop.call(&format!("limit=month user=u{user} tier={tier}")).await;
+            shop.code(&format!("limit=month user=u{user} tier={tier}")).await;
         }
     };
     // All are known once they were told, but those whose places others have.
@@ -170,10 +150,10 @@ async fn no_more_waits_than_there_is_room_for<S: Store>(bench: Bench<S>) {
 }
 
 async fn newcomers_are_told_a_few_at_a_time_and_keep_nobody_back<S: Store>(bench: Bench<S>) {
-    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
     shop.write().await;
     let call = async |user: &str, tier: &str| {
-        shop.call(&format!("limit=month user={user} tier={tier}")).await;
+        shop.code(&format!("limit=month user={user} tier={tier}")).await;
     };
     call("ann", "pro").await;
     assert_eq!(shop.write().await, 1);
@@ -192,14 +172,14 @@ async fn newcomers_are_told_a_few_at_a_time_and_keep_nobody_back<S: Store>(bench
 #[tokio::test(start_paused = true)]
 async fn what_others_see_since_counts_also_where_it_could_not_be_told() {
     let bench = Bench::memory().await;
-    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
     shop.write().await;
     for user in 0..NEWCOMERS {
-        shop.call(&format!("limit=month user=u{user} tier=free")).await;
+        shop.code(&format!("limit=month user=u{user} tier=free")).await;
     }
-    shop.call("route=make user=ann tier=free").await;
+    shop.code("route=make user=ann tier=free").await;
     other.write().await;
-    other.call("route=make user=ann tier=pro").await;
+    other.code("route=make user=ann tier=pro").await;
     other.write().await;
     assert_eq!(shop.seen("ann").await, free(), "it was seen of late, and may be the newer one");
     let writing = shop.0.clone().keep_writing_tiers();
@@ -209,43 +189,42 @@ async fn what_others_see_since_counts_also_where_it_could_not_be_told() {
 
 #[tokio::test]
 async fn what_the_store_does_not_take_waits() {
-    let shop = Shop::over(Gone::default());
+    let shop = Shop::over(Gone::default(), FILE);
     shop.write().await;
-    shop.call("route=make user=ann tier=pro").await;
+    shop.code("route=make user=ann tier=pro").await;
     assert_eq!([shop.write().await, shop.write().await], [0, 0]);
     let bench = Bench::memory().await;
     let (store, settings) = (bench.store.clone(), FallbackSettings::default());
-    let shop = Shop::over(WithFallback::new(store, settings, bench.clock.clone()));
+    let shop = Shop::over(WithFallback::new(store, settings, bench.clock.clone()), FILE);
     shop.write().await;
-    shop.call("route=make user=ann tier=pro").await;
+    shop.code("route=make user=ann tier=pro").await;
     assert_eq!(shop.write().await, 1);
     assert_eq!(
-        Shop::over(bench.store.clone()).seen("ann").await,
+        Shop::over(bench.store.clone(), FILE).seen("ann").await,
         pro(),
         "the store has it, and not what stands in"
     );
 }
 
 async fn what_is_explained_is_not_seen<S: Store>(bench: Bench<S>) {
-    let shop = Shop::over(bench.store.clone());
+    let shop = Shop::over(bench.store.clone(), FILE);
     shop.write().await;
-    let who = || Who { domain: None, entries: entries("route=make user=ann tier=pro").collect() };
-    let told = shop.0.explain(ExplainCall { who: who(), hits: None }).await.unwrap();
+    let call = ExplainCall { who: who("route=make user=ann tier=pro"), hits: None };
+    let told = shop.0.explain(call).await.unwrap();
     assert_eq!((&*told.tier, told.tier_from), ("pro", TierFrom::Given));
     assert_eq!((shop.seen("ann").await, shop.write().await), (by_default(), 0));
 }
 
 async fn how_large_a_change_is_goes_by_the_tier_that_others_saw<S: Store>(bench: Bench<S>) {
-    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [one, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
     one.write().await;
-    one.call("route=make user=ann tier=pro").await;
+    one.code("route=make user=ann tier=pro").await;
     one.write().await;
-    let ann = Actor { name: "ann".into(), role: Role::Admin, from: None };
     let change = async |user: &str, max: i64| {
         let of = Reach::Subject(vec![Entry { key: b"user", value: user.as_bytes() }]);
         let (terms, to) = (ChangeTerms::default(), Change::Number(max));
         let update = UpdateLimit { domain: None, limit: b"month", of, to, until: None, terms };
-        other.0.update(&ann, update).await
+        other.0.update(&ann(), update).await
     };
     let refused = change("ann", 10).await.unwrap_err();
     assert_eq!(refused.mistake(), Mistake::Guarded, "ann has it unlimited: {refused}");
@@ -253,11 +232,11 @@ async fn how_large_a_change_is_goes_by_the_tier_that_others_saw<S: Store>(bench:
 }
 
 async fn what_calls_name_is_told_before_what_is_assigned<S: Store>(bench: Bench<S>) {
-    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone()));
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
     shop.write().await;
     for (user, calls) in [("before", "route=make user=before tier=free"), ("never", "route=make user=never")]
     {
-        shop.call(calls).await;
+        shop.code(calls).await;
         let named = shop.set_tier(user, Some("pro")).await.named;
         assert_eq!(named.as_deref(), (user == "before").then_some("free"), "{user}");
     }
@@ -265,12 +244,11 @@ async fn what_calls_name_is_told_before_what_is_assigned<S: Store>(bench: Bench<
     assert_eq!(shop.assigned("before").await.as_deref(), Some("pro"));
     let assigned = ("pro".to_owned(), TierFrom::Assigned, Number::Unlimited);
     assert_eq!(shop.seen("never").await, assigned);
-    shop.call("route=make user=never tier=free").await;
+    shop.code("route=make user=never tier=free").await;
     assert_eq!(shop.seen("never").await, free());
     let calls = async |pairs: &str| {
         let pairs = format!("route=make user=never {pairs}");
-        let who = Who { domain: None, entries: entries(&pairs).collect() };
-        shop.0.explain(ExplainCall { who, hits: None }).await.unwrap().tier.to_string()
+        shop.0.explain(ExplainCall { who: who(&pairs), hits: None }).await.unwrap().tier.to_string()
     };
     assert_eq!([calls("tier=free").await, calls("").await], ["free", "pro"], "as is decided");
     shop.write().await;

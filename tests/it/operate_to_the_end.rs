@@ -11,17 +11,15 @@ use tokio::sync::Semaphore;
 use tollgate::admin;
 use tollgate::algorithm::Op;
 use tollgate::clock::{Clock, Micros, Timestamp};
-use tollgate::engine::{
-    BreakerOf, Engine, EngineSettings, Hold, Operate, ReserveRequest, ResetSubject, SubjectOf, Unclaimed, Who,
-};
+use tollgate::engine::{BreakerOf, Engine, EngineSettings, Operate, UsageOf};
 use tollgate::limits::{BreakerState, CounterKey, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{self, Answer, Call, Store, StoreError};
 
 use crate::durable::{close, open};
-use crate::operate_usage::entries;
-use crate::support::admins::{self, ann, journal};
+use crate::support::admins::{self, journal};
 use crate::support::embedded::rules;
+use crate::support::shop::Shop;
 
 /// Waits before it sets anything, until it is let.
 struct Halting {
@@ -92,25 +90,8 @@ async fn a_breaker_is_set_although_nobody_waits_for_it() {
 const STREAMS: &str =
     "domains: {shop: {per: user, limits: {streams: 9 concurrent, tokens: 1000 tokens/day}}}";
 
-type Shop<S> = Arc<Engine<S>>;
-
-fn shop<S: Store>(store: S) -> Shop<S> {
-    let engine = Engine::new(LimitsHandle::new(rules(STREAMS)), store, EngineSettings::default());
-    Arc::new(engine.recording(journal()))
-}
-
-async fn hold<S: Store>(shop: &Shop<S>) {
-    let subject = SubjectOf { domain: b"shop", entries: entries("limit=streams user=u").collect() };
-    let held = shop.reserve(ReserveRequest { subject, ..ReserveRequest::default() }).await.unwrap();
-    held.unclaimed.iter().for_each(Unclaimed::claim);
-}
-
-fn u() -> Who<'static> {
-    Who { domain: None, entries: entries("user=u").collect() }
-}
-
 async fn held<S: Store>(shop: &Shop<S>) -> u64 {
-    shop.usage_of(u()).await.unwrap().limits[0].standing.held
+    shop.stands("user=u", "streams").await.1
 }
 
 #[test]
@@ -121,27 +102,26 @@ fn holds_that_were_cleared_do_not_come_back() {
     for before in [0, 2] {
         clock.advance(Micros::from_secs(1));
         let (store, flusher) = open(dir.path(), &clock, 1_000);
-        let engine = shop(store.clone());
+        let shop = Shop::over(store.clone(), STREAMS);
         runtime.block_on(async {
             for _ in 0..before {
-                hold(&engine).await;
+                shop.reserve("limit=streams user=u", UsageOf::default()).await;
             }
         });
-        drop((engine, store));
+        drop((shop, store));
         close(flusher);
         let (store, flusher) = open(dir.path(), &clock, 1_000);
-        let engine = shop(store.clone());
+        let shop = Shop::over(store.clone(), STREAMS);
         runtime.block_on(async {
-            assert_eq!(held(&engine).await, before);
-            hold(&engine).await;
-            let request = ResetSubject { who: u(), limits: vec![b"streams"], reason: "" };
-            let reset = engine.reset(&ann(), request).await.unwrap();
-            assert_eq!((reset.before[0].held, held(&engine).await), (before + 1, 0));
+            assert_eq!(held(&shop).await, before);
+            shop.reserve("limit=streams user=u", UsageOf::default()).await;
+            let reset = shop.reset("user=u", &["streams"]).await;
+            assert_eq!((reset.before[0].held, held(&shop).await), (before + 1, 0));
         });
-        drop((engine, store));
+        drop((shop, store));
         close(flusher);
         let (store, flusher) = open(dir.path(), &clock, 1_000);
-        assert_eq!(runtime.block_on(held(&shop(store.clone()))), 0, "{before} before");
+        assert_eq!(runtime.block_on(held(&Shop::over(store.clone(), STREAMS))), 0, "{before} before");
         drop(store);
         close(flusher);
     }

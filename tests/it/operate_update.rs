@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use tollgate::audit::{Actor, Journal, Record, Role};
+use tollgate::audit::Record;
 use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{
-    AuditQuery, Caution, Change, ChangeTerms, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings,
-    LimitChanged, LimitValue, Listing, Mistake, Operate, OperateError, PriceChanged, Reach, ResetSubject,
-    SetPrice, SetTier, Source, TierChanged, TierFrom, UpdateLimit, Who,
+    AuditQuery, Caution, Change, ChangeTerms, Check, Code, Engine, EngineSettings, LimitChanged, LimitValue,
+    Listing, Mistake, Operate, OperateError, PriceChanged, Reach, ResetSubject, SetPrice, SetTier, Source,
+    TierChanged, TierFrom, UpdateLimit,
 };
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::{self, Answer, Call, StoreError};
 
-use crate::operate_usage::entries;
+use crate::support::admins::ann;
 use crate::support::embedded::{NOON, rules};
+use crate::support::shop::{call, entries, journal, who};
 
 pub(crate) const FILE: &str = "
 domains:
@@ -66,9 +67,8 @@ impl Shop {
     }
 
     pub(crate) async fn set_tier(&self, user: &str, tier: Option<&str>) -> Result<TierChanged, OperateError> {
-        let who = Who { domain: None, entries: entries(user).collect() };
-        let request =
-            SetTier { who, tier: tier.map(str::as_bytes), until: None, terms: ChangeTerms::default() };
+        let (tier, terms) = (tier.map(str::as_bytes), ChangeTerms::default());
+        let request = SetTier { who: who(user), tier, until: None, terms };
         self.engine.set_tier(&ann(), request).await
     }
 
@@ -83,10 +83,7 @@ impl Shop {
     pub(crate) async fn passing(&self, pairs: &str, calls: usize) -> usize {
         let mut passing = 0;
         for _ in 0..calls {
-            let descriptor = Descriptor { entries: entries(pairs).collect(), ..Descriptor::default() };
-            let descriptors = [descriptor].into_iter().collect();
-            let request = CheckRequest { domain: b"shop", descriptors, hits: 0 };
-            passing += usize::from(self.engine.check(request).await.unwrap().code == Code::Ok);
+            passing += usize::from(self.engine.check(call(pairs)).await.unwrap().code == Code::Ok);
         }
         passing
     }
@@ -94,15 +91,6 @@ impl Shop {
     pub(crate) async fn records(&self) -> Vec<Record> {
         self.engine.audit(AuditQuery::default()).await.unwrap().records
     }
-}
-
-pub(crate) fn journal(limits: &LimitsHandle, clock: &Clock) -> Journal {
-    let limits = limits.clone();
-    Journal::in_memory(clock.clone(), move |overlay, now| limits.set_over(overlay, now))
-}
-
-pub(crate) fn ann() -> Actor {
-    Actor { name: "ann".into(), role: Role::Admin, from: None }
 }
 
 pub(crate) fn on_tier<'a>(tier: &'a str, limit: &'a str, to: Change<'a>) -> UpdateLimit<'a> {
@@ -287,8 +275,7 @@ async fn a_subject_may_have_a_number_of_its_own_for_a_while() {
         [shop.passing("route=make user=u", 9).await, shop.passing("route=make user=v", 9).await],
         [6, 3]
     );
-    let usage =
-        shop.engine.usage_of(Who { domain: None, entries: entries("user=u").collect() }).await.unwrap();
+    let usage = shop.engine.usage_of(who("user=u")).await.unwrap();
     let month = usage.limits.iter().find(|limit| &*limit.standing.limit == "month").unwrap();
     assert_eq!((month.number.source, month.number.version), (Source::Own, 1));
     let listed = shop.list();
@@ -312,8 +299,7 @@ async fn a_subject_is_put_on_a_tier() {
     let changed = shop.set_tier("user=u", Some("pro")).await.unwrap();
     assert_eq!((changed.before, changed.after.as_deref(), changed.version), (None, Some("pro"), 1));
     assert_eq!(shop.passing("route=make user=u", 60).await, 50);
-    let usage =
-        shop.engine.usage_of(Who { domain: None, entries: entries("user=u").collect() }).await.unwrap();
+    let usage = shop.engine.usage_of(who("user=u")).await.unwrap();
     assert_eq!((&*usage.tier, usage.tier_from), ("pro", TierFrom::Assigned));
     let listed = shop.list().assigned;
     assert_eq!((listed.len(), &*listed[0].tier, listed[0].version), (1, "pro", 1));
@@ -428,8 +414,7 @@ async fn what_is_done_is_recorded_without_whose_it_is() {
     shop.update(of_subject("user=secret-ann", "month", Change::Number(6))).await;
     shop.set_tier("user=secret-ann", Some("pro")).await.unwrap();
     assert_eq!(shop.passing("route=make user=secret-ann", 2).await, 2);
-    let who = Who { domain: None, entries: entries("user=secret-ann").collect() };
-    let request = ResetSubject { who, limits: Vec::new(), reason: "asked for it" };
+    let request = ResetSubject { who: who("user=secret-ann"), limits: Vec::new(), reason: "asked for it" };
     let reset = shop.engine.reset(&ann(), request).await.unwrap();
     assert_eq!(reset.version, 3);
     let records = shop.records().await;
@@ -493,8 +478,7 @@ async fn what_fails_once_it_is_recorded_is_recorded_as_failed() {
     let store = Silent(MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16])));
     let journal = journal(&limits, &clock);
     let engine = Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal));
-    let who = Who { domain: None, entries: entries("user=u").collect() };
-    let request = ResetSubject { who, limits: Vec::new(), reason: "" };
+    let request = ResetSubject { who: who("user=u"), limits: Vec::new(), reason: "" };
     let error = engine.reset(&ann(), request).await.unwrap_err();
     assert_eq!(error, OperateError::Unavailable(StoreError::Timeout));
     let records = engine.audit(AuditQuery::default()).await.unwrap().records;

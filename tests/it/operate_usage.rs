@@ -8,7 +8,6 @@ use tollgate::store::Store;
 use tollgate::store::redis::RedisStore;
 
 use crate::support::bench::{Bench, promises};
-pub(crate) use crate::support::shop::entries;
 use crate::support::shop::{Shop, who};
 
 promises!(of [memory, redis]: {

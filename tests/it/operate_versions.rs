@@ -7,9 +7,10 @@ use tollgate::engine::{Change, ChangeTerms, Listing, Operate, OperateError, SetP
 use tollgate::limits::Number;
 use tollgate::prices::{Class, Tokens};
 
-use crate::operate_update::{Shop, ann, forced, knowing, of_subject, on_tier, said};
-use crate::operate_usage::entries;
+use crate::operate_update::{Shop, forced, knowing, of_subject, on_tier, said};
+use crate::support::admins::ann;
 use crate::support::embedded::NOON;
+use crate::support::shop::entries;
 
 const BACK: Change<'static> = Change::BackToFile;
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tollgate::audit::Record;
+use tollgate::audit::{Journal, Record};
+use tollgate::clock::Clock;
 use tollgate::engine::{
     AuditQuery, Check, CheckRequest, Code, Descriptor, Engine, EngineSettings, Hold, Operate, OperateError,
     ReserveAnswer, ReserveRequest, ResetSubject, SubjectOf, SubjectReset, SubjectUsage, Unclaimed, UsageOf,
@@ -11,8 +12,15 @@ use tollgate::engine::{
 use tollgate::limits::{Entry, LimitsHandle};
 use tollgate::store::Store;
 
-use super::admins::{ann, journal};
+use super::admins::ann;
+use super::bench::START;
 use super::embedded::rules;
+
+/// A journal of a test's own, which sets over `limits` what operators set.
+pub(crate) fn journal(limits: &LimitsHandle, clock: &Clock) -> Journal {
+    let limits = limits.clone();
+    Journal::in_memory(clock.clone(), move |overlay, now| limits.set_over(overlay, now))
+}
 
 pub(crate) struct Shop<S>(pub(crate) Arc<Engine<S>>);
 
@@ -39,8 +47,9 @@ pub(crate) fn call(pairs: &str) -> CheckRequest<'_> {
 impl<S: Store> Shop<S> {
     /// By the limits in `file`, with a record of what operators do.
     pub(crate) fn over(store: S, file: &str) -> Self {
-        let engine = Engine::new(LimitsHandle::new(rules(file)), store, EngineSettings::default());
-        Self(Arc::new(engine.recording(journal())))
+        let limits = LimitsHandle::new(rules(file));
+        let journal = journal(&limits, &Clock::manual(START));
+        Self(Arc::new(Engine::new(limits, store, EngineSettings::default()).recording(journal)))
     }
 
     pub(crate) async fn code(&self, pairs: &str) -> Code {
