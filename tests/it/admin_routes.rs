@@ -8,6 +8,8 @@ use crate::support::schema::faults;
 
 pub(crate) const PRODUCTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/products.yaml");
 const ROOT: &str = "/admin/rate-limits";
+/// How much is created for nothing.
+const CREATIONS: &str = "/free/monthly_creations?domain=aurastream";
 
 /// The service, and what an admin asks of it.
 pub(crate) struct Page(pub(crate) Tollgate);
@@ -92,8 +94,7 @@ fn all_tiers_are_read_as_numbers_with_their_details() {
 fn a_number_that_is_put_decides_the_next_call() {
     let page = Page::open();
     let creation = [("method", "POST"), ("path", "/generate"), ("user", "ann"), ("tier", "free")];
-    let path = "/free/monthly_creations?domain=aurastream";
-    let (status, changed) = page.put(path, &json!({"value": 5, "reason": "spring"}));
+    let (status, changed) = page.put(CREATIONS, &json!({"value": 5, "reason": "spring"}));
     assert_eq!(status, 200, "{changed}");
     assert_eq!((&changed["before"], &changed["value"]), (&json!(3), &json!(5)));
     let answers: Vec<u16> = (0..6).map(|_| page.call(&creation)).collect();
@@ -104,9 +105,9 @@ fn a_number_that_is_put_decides_the_next_call() {
     let version = changed["version"].clone();
     assert_eq!(all["details"]["free"]["monthly_creations"]["version"], version);
     // Somebody else was first.
-    let (status, problem) = page.put(path, &json!({"value": 7, "version": 0}));
+    let (status, problem) = page.put(CREATIONS, &json!({"value": 7, "version": 0}));
     assert_eq!((status, &problem["code"]), (409, &json!("ABORTED")), "{problem}");
-    let (status, back) = page.put(path, &json!({"value": null, "version": version}));
+    let (status, back) = page.put(CREATIONS, &json!({"value": null, "version": version}));
     assert_eq!((status, &back["value"]), (200, &json!(3)), "{back}");
     assert_eq!(page.call(&creation), 429);
 }
@@ -173,57 +174,15 @@ fn what_is_wrong_is_said_and_changes_nothing() {
             "monthly_creations",
         ),
         ("/free/monthly_creations?domain=aurastrem", json!({"value": 5}), 404, "NOT_FOUND", "aurastream"),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 31}),
-            412,
-            "FAILED_PRECONDITION",
-            "force",
-        ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 0}),
-            412,
-            "FAILED_PRECONDITION",
-            "force",
-        ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": -1}),
-            412,
-            "FAILED_PRECONDITION",
-            "force",
-        ),
-        ("/free/monthly_creations?domain=aurastream", json!({"value": -2}), 400, "INVALID_ARGUMENT", "-2"),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 4.5}),
-            400,
-            "INVALID_ARGUMENT",
-            "value",
-        ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": "5"}),
-            400,
-            "INVALID_ARGUMENT",
-            "value",
-        ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 1e300}),
-            400,
-            "INVALID_ARGUMENT",
-            "value",
-        ),
-        ("/free/monthly_creations?domain=aurastream", json!({"valeu": 5}), 400, "INVALID_ARGUMENT", "value"),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 5, "x": 1}),
-            400,
-            "INVALID_ARGUMENT",
-            "x:",
-        ),
+        (CREATIONS, json!({"value": 31}), 412, "FAILED_PRECONDITION", "force"),
+        (CREATIONS, json!({"value": 0}), 412, "FAILED_PRECONDITION", "force"),
+        (CREATIONS, json!({"value": -1}), 412, "FAILED_PRECONDITION", "force"),
+        (CREATIONS, json!({"value": -2}), 400, "INVALID_ARGUMENT", "-2"),
+        (CREATIONS, json!({"value": 4.5}), 400, "INVALID_ARGUMENT", "value"),
+        (CREATIONS, json!({"value": "5"}), 400, "INVALID_ARGUMENT", "value"),
+        (CREATIONS, json!({"value": 1e300}), 400, "INVALID_ARGUMENT", "value"),
+        (CREATIONS, json!({"valeu": 5}), 400, "INVALID_ARGUMENT", "value"),
+        (CREATIONS, json!({"value": 5, "x": 1}), 400, "INVALID_ARGUMENT", "x:"),
         (
             "/free/monthly_creations?domain=aurastream&a=b",
             json!({"value": 5}),
@@ -231,20 +190,8 @@ fn what_is_wrong_is_said_and_changes_nothing() {
             "INVALID_ARGUMENT",
             "domain",
         ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 5, "until": "now"}),
-            400,
-            "INVALID_ARGUMENT",
-            "until",
-        ),
-        (
-            "/free/monthly_creations?domain=aurastream",
-            json!({"value": 5, "version": 99}),
-            409,
-            "ABORTED",
-            "99",
-        ),
+        (CREATIONS, json!({"value": 5, "until": "now"}), 400, "INVALID_ARGUMENT", "until"),
+        (CREATIONS, json!({"value": 5, "version": 99}), 409, "ABORTED", "99"),
     ] {
         let (told, problem) = page.put(path, &body);
         assert_eq!((told, &problem["code"]), (status, &json!(code)), "{path} {body}: {problem}");
@@ -253,8 +200,8 @@ fn what_is_wrong_is_said_and_changes_nothing() {
     }
     assert_eq!(page.get("?domain=aurastream").1, before);
     let long = json!({"value": 5, "reason": "x".repeat(70_000)});
-    assert_eq!(page.put("/free/monthly_creations?domain=aurastream", &long).0, 413);
-    let call = http::put(format!("{ROOT}/free/monthly_creations?domain=aurastream")).by_admin();
+    assert_eq!(page.put(CREATIONS, &long).0, 413);
+    let call = http::put(format!("{ROOT}{CREATIONS}")).by_admin();
     let call = call.header("content-type", "text/plain").body("{\"value\": 5}".to_owned());
     assert_eq!(call.send(page.0.admin()).status, 415);
 }
@@ -262,8 +209,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
 #[test]
 fn one_user_gets_a_number_and_a_tier_of_their_own() {
     let page = Page::open();
-    let path = "/free/monthly_creations?domain=aurastream";
-    let (status, changed) = page.put(path, &json!({"value": 1, "user": "bea"}));
+    let (status, changed) = page.put(CREATIONS, &json!({"value": 1, "user": "bea"}));
     assert_eq!((status, &changed["source"]), (200, &json!("user")), "{changed}");
     let creation = |user: &str| {
         page.call(&[("method", "POST"), ("path", "/generate"), ("user", user), ("tier", "free")])
