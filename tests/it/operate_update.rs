@@ -176,6 +176,18 @@ async fn nobody_changes_what_they_have_not_seen() {
     assert_eq!([both.0.is_ok(), both.1.is_ok()].into_iter().filter(|done| *done).count(), 1, "{both:?}");
 }
 
+/// A change that is a mistake, of which kind, and what is said.
+type Mistaken<'a> = (UpdateLimit<'a>, Mistake, &'a str);
+
+/// Says what is wrong with each, and changes nothing.
+async fn are_refused(shop: &Shop, mistaken: impl IntoIterator<Item = Mistaken<'_>>) {
+    for (update, mistake, text) in mistaken {
+        let error = shop.try_update(update).await.unwrap_err();
+        assert_eq!((error.mistake(), error.to_string().as_str()), (mistake, text));
+    }
+    assert_eq!((shop.list().version, shop.records().await.len()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_mistake_changes_nothing_and_says_what_to_write() {
     let shop = Shop::new();
@@ -191,7 +203,7 @@ async fn a_mistake_changes_nothing_and_says_what_to_write() {
         terms: ChangeTerms { reason: "a\nb", ..ChangeTerms::default() },
         ..on_tier("free", "month", number(4))
     };
-    for (update, mistake, text) in [
+    let mistaken = [
         (moving, invalid, "reason: holds control characters; write plain text on one line"),
         (
             on_tier("fre", "month", number(4)),
@@ -231,36 +243,41 @@ async fn a_mistake_changes_nothing_and_says_what_to_write() {
         ),
         (at(NOON), invalid, "until: is not after now"),
         (reasoned, invalid, "reason: is 1025 bytes long; write at most 1024"),
+    ];
+    are_refused(&shop, mistaken).await;
+}
+
+#[tokio::test]
+async fn a_mistake_about_whose_it_is_changes_nothing_and_says_what_to_write() {
+    let number = Change::Number(4);
+    let mistaken = [
         (
-            of_subject("user=u", "login", number(4)),
-            invalid,
+            of_subject("user=u", "login", number),
+            Mistake::Invalid,
             "limit: 'login' is kept per email|ip, which the entries do not say",
         ),
         (
-            of_subject("user=u kit=", "kits", number(4)),
-            invalid,
+            of_subject("user=u kit=", "kits", number),
+            Mistake::Invalid,
             "subject.entries: 'kit' has no value, and names nobody",
         ),
         (
-            of_subject("colour=red", "month", number(4)),
-            invalid,
+            of_subject("colour=red", "month", number),
+            Mistake::Invalid,
             "subject.entries: no limit is kept per 'colour'; there are email, ip, kit, user",
         ),
         (
-            of_subject("kit=k", "kits", number(4)),
-            invalid,
+            of_subject("kit=k", "kits", number),
+            Mistake::Invalid,
             "limit: 'kits' is kept per user+kit, which the entries do not say",
         ),
         (
-            of_subject("user=u", "world", number(4)),
-            invalid,
+            of_subject("user=u", "world", number),
+            Mistake::Invalid,
             "limit: 'world' is kept per all, which the entries do not say",
         ),
-    ] {
-        let error = shop.try_update(update).await.unwrap_err();
-        assert_eq!((error.mistake(), error.to_string().as_str()), (mistake, text));
-    }
-    assert_eq!((shop.list().version, shop.records().await.len()), (0, 0));
+    ];
+    are_refused(&Shop::new(), mistaken).await;
 }
 
 #[tokio::test]
