@@ -45,6 +45,8 @@ impl Callers {
             let (gate, denials) = gate(&settings);
             running.beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
             running.record_refusals(journal, &gate, denials);
+            let limits = files.limits.clone();
+            gate.find_domains(move |is_of| domain_of(&limits.files(), is_of));
             running.beside.add(files.tell_astray(gate.clone()).map(|never| match never {}));
             gate
         });
@@ -60,6 +62,12 @@ fn gate(settings: &AuthSettings<Domains>) -> (Gate<Domains>, Denials) {
 /// What keeps those out whom `settings` name, where what is limited is `rules`.
 pub(super) fn astray(settings: &AuthSettings<Domains>, rules: &RuleSet) -> Vec<Astray> {
     gate(settings).0.astray(rules.domains.keys().map(|name| &**name))
+}
+
+/// The domain in `rules` that is as `is_of` says.
+fn domain_of(rules: &RuleSet, is_of: &dyn Fn(&[u8]) -> bool) -> Option<Box<str>> {
+    let found = rules.domains.keys().find(|name| is_of(name));
+    found.map(|name| String::from_utf8_lossy(name).into())
 }
 
 /// What is limited, and when it is read again.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -34,6 +34,9 @@ pub struct Caller<'a> {
     pub from: Option<IpAddr>,
 }
 
+/// The name of a domain that is configured, and of which something is.
+type Finding = Box<dyn Fn(&dyn Fn(&[u8]) -> bool) -> Option<Box<str>> + Send + Sync>;
+
 /// Lets in who is known. All clones are one.
 pub struct Gate<G = Role>(Arc<Inner<G>>);
 
@@ -45,6 +48,8 @@ struct Inner<G> {
     denials: mpsc::Sender<Denial>,
     /// Told when there are other tokens.
     exchanged: Notify,
+    /// Finds what records may name: anybody may write any name into a call.
+    domains: OnceLock<Finding>,
     clock: Clock,
 }
 
@@ -94,7 +99,8 @@ impl<G: Grant> Gate<G> {
         let tokens = ArcSwap::from_pointee(Tokens::new(tokens));
         let (counts, waits) = (Mutex::default(), Mutex::default());
         let exchanged = Notify::new();
-        let inner = Inner { tokens, certificates, counts, waits, denials: sender, exchanged, clock };
+        let domains = OnceLock::new();
+        let inner = Inner { tokens, certificates, counts, waits, denials: sender, exchanged, domains, clock };
         (Self(Arc::new(inner)), denials)
     }
 
@@ -242,6 +248,15 @@ impl Gate {
 }
 
 impl Gate<Domains> {
+    /// From now on records of refusals name the domain that was asked about, where `find` finds it. It is told of the first
+    /// time only.
+    pub fn find_domains(
+        &self,
+        find: impl Fn(&dyn Fn(&[u8]) -> bool) -> Option<Box<str>> + Send + Sync + 'static,
+    ) {
+        _ = self.0.domains.set(Box::new(find));
+    }
+
     /// Whose call it is. However many are refused, each is told why: what calls is a program, which would read anything else
     /// as a limit that it has reached.
     ///
@@ -275,12 +290,14 @@ impl Pass {
     /// That they may not.
     pub fn permit_where(&self, is_of: impl Fn(&[u8]) -> bool) -> Result<(), Refusal> {
         let Entered { gate, name, domains, from } = &*self.0;
-        if domains.any(is_of) {
+        if domains.any(&is_of) {
             return Ok(());
         }
+        let domain = gate.0.domains.get().and_then(|find| find(&is_of));
         let refusal = Refusal::Elsewhere { name: (&**name).into(), domains: domains.to_string().into() };
         let actor = Actor { name: (&**name).into(), role: Role::Caller, from: *from };
-        gate.note(Refused::known(&actor, Action::Call, refusal.name(), Attempt::default()));
+        let attempt = Attempt { domain, ..Attempt::default() };
+        gate.note(Refused::known(&actor, Action::Call, refusal.name(), attempt));
         Err(refusal)
     }
 }
