@@ -103,6 +103,7 @@ mod support;
 mod tallies;
 mod told;
 mod usage;
+mod usage_asked;
 mod usage_exported;
 mod usage_trail;
 mod watch;
