@@ -11,6 +11,7 @@ use tonic::{Code, Request, Status};
 
 use tollgate::audit::Role;
 use tollgate::auth::{Token, TokenEntry};
+use tollgate::clock::Timestamp;
 use tollgate::transport::grpc::proto::tollgate::v1 as wire;
 use tollgate::transport::grpc::proto::tollgate::v1::admin_service_client::AdminServiceClient;
 
@@ -82,7 +83,9 @@ async fn everybody_is_asked_who_they_are_and_what_they_may() {
         let line = TokenEntry::of(&token, role.name(), role, None).unwrap().to_line();
         (token.as_str().to_owned(), line)
     });
-    let lines = [&made[0].1, &made[1].1].map(String::as_str).join(",");
+    let expired = Token::draw().unwrap();
+    let over = TokenEntry::of(&expired, "old", Role::Admin, Some(Timestamp(1_700_000_000_000_000))).unwrap();
+    let lines = [&made[0].1, &made[1].1, &over.to_line()].map(String::as_str).join(",");
     let service = Tollgate::with(&[PRODUCTS], &[("TOLLGATE_ADMIN_TOKENS", &lines)]);
     let usage = || wire::GetUsageRequest { subject: user("ann") };
     let reset = || wire::ResetUserRequest { subject: user("ann"), ..wire::ResetUserRequest::default() };
@@ -90,7 +93,7 @@ async fn everybody_is_asked_who_they_are_and_what_they_may() {
     let own = || creations(|asked| (asked.user, asked.max) = ("ann".to_owned(), Some(5)));
 
     let unknown = format!("tg_a4636daca9ae_{}", "0".repeat(48));
-    for token in [None, Some("tg_nonsense"), Some(&*unknown)] {
+    for token in [None, Some("tg_nonsense"), Some(&*unknown), Some(expired.as_str())] {
         let mut nobody = client(&service, token).await;
         assert_eq!(nobody.get_usage(usage()).await.unwrap_err().code(), Code::Unauthenticated, "{token:?}");
         assert_eq!(nobody.update_limit(tier()).await.unwrap_err().code(), Code::Unauthenticated);
