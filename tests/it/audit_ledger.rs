@@ -12,7 +12,7 @@ use tollgate::audit::{Action, Actor, Asked, Event, Journal, Outcome};
 use tollgate::clock::Clock;
 use tollgate::store::ledger::{FileLedger, Ledger, LedgerError, Line, MemoryLedger, Placing};
 
-use crate::support::redis::{RedisServer, tell};
+use crate::support::redis::{RedisServer, tell, until_looked};
 use crate::support::tools::Tool;
 
 /// Several who write the same ledger.
@@ -112,6 +112,8 @@ async fn redis_conforms_and_is_asked_for_nothing_but_its_place() {
     for tool in [Tool::Redis, Tool::Valkey] {
         let server = RedisServer::start(tool);
         let (one, other) = (server.store(Clock::System).await, server.store(Clock::System).await);
+        until_looked(&one).await;
+        until_looked(&other).await;
         tell(&server, &["CONFIG", "RESETSTAT"]);
         conforms(vec![Arc::new(one.ledger()), Arc::new(other.ledger())]).await;
         assert!(server.times_made("xadd") >= 140 && server.times_made("xrange") > 0);

@@ -12,14 +12,14 @@ use tollgate::calendar::{Calendar, Period};
 use tollgate::clock::{Clock, Micros};
 use tollgate::engine::{Check, CheckRequest, Descriptor, Engine, EngineSettings};
 use tollgate::limits::{CounterKey, Debt, Entry, KeySecret, LimitsHandle, Number, OnError, Unit, Window};
-use tollgate::store::redis::{Finding, RedisSettings, RedisStore, Secret};
+use tollgate::store::redis::{RedisSettings, RedisStore, Secret};
 use tollgate::store::{
     Admission, Answer, Before, Binding, Call, Charge, Due, FreedBy, Hold, Lanes, Life, Reserve, Settle,
     Spent, Store, StoreError, Then,
 };
 
 use crate::support::embedded::rules;
-use crate::support::redis::{RedisServer, finds, tell, until_ready};
+use crate::support::redis::{RedisServer, tell, until_looked, until_ready};
 use crate::support::together::together;
 use crate::support::tools::Tool;
 
@@ -664,7 +664,7 @@ fn scripts_run(server: &RedisServer) -> u32 {
 /// A store that has looked at the configuration, and will not soon again.
 async fn settled(server: &RedisServer) -> RedisStore {
     let store = server.store(Clock::System).await;
-    finds(&store, |finding| *finding == Finding::NotPersistent).await;
+    until_looked(&store).await;
     tell(server, &["CONFIG", "RESETSTAT"]);
     store
 }

@@ -8,7 +8,7 @@ use tollgate::limits::KeySecret;
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::RedisStore;
 
-use super::redis::RedisServer;
+use super::redis::{RedisServer, until_looked};
 use super::tools::Tool;
 
 /// 2023-11-14 22:13:00 UTC: here begins a cell or a window of every whole minute, and of most lengths below.
@@ -33,7 +33,10 @@ impl Bench<RedisStore> {
     pub(crate) async fn on(tool: Tool) -> Self {
         let server = RedisServer::start(tool);
         let clock = Clock::manual(START);
-        Self { store: Arc::new(server.store(clock.clone()).await), clock, server: Some(server) }
+        let store = server.store(clock.clone()).await;
+        // What it asks by itself is among no counts of a test.
+        until_looked(&store).await;
+        Self { store: Arc::new(store), clock, server: Some(server) }
     }
 
     pub(crate) async fn redis() -> Self {

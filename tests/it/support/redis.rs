@@ -145,6 +145,11 @@ pub(crate) async fn finds(store: &RedisStore, wanted: impl Fn(&Finding) -> bool)
     panic!("found only {:?}", store.findings());
 }
 
+/// Waits until `store` has looked at the configuration of a server that persists nothing: it does not soon again.
+pub(crate) async fn until_looked(store: &RedisStore) {
+    finds(store, |finding| *finding == Finding::NotPersistent).await;
+}
+
 /// Has `server` do what `words` say.
 pub(crate) fn tell(server: &RedisServer, words: &[&str]) {
     let mut command = redis::cmd(words[0]);
