@@ -1,8 +1,22 @@
 //! Bytes as hexadecimal digits, two each: written in lower case, read in both.
 
+use std::fmt::{self, Write};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Bytes, to be written.
+pub(crate) struct Digits<'b>(pub(crate) &'b [u8]);
+
+impl fmt::Display for Digits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let halves = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        halves.map(|half| char::from(DIGITS[usize::from(half)])).try_for_each(|digit| f.write_char(digit))
+    }
+}
+
 /// `bytes`, written.
 pub(crate) fn digits(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Digits(bytes).to_string()
 }
 
 /// So many bytes; `None` if that is not what `digits` are.

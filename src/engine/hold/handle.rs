@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::hex;
+use crate::hex::{self, Digits};
 use crate::limits::{CounterKey, KeyHasher, KeySecret, identity};
 
 use super::unknown::Unknown;
@@ -96,8 +96,7 @@ impl fmt::Display for Handle {
     /// Lower-case hex, as long for every reservation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.bytes();
-        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "{:016x}", sum(&bytes))
+        write!(f, "{}{}", Digits(&bytes), Digits(&sum(&bytes).to_be_bytes()))
     }
 }
 
