@@ -265,10 +265,10 @@ fn answer<S: Store>(
 ) -> SettleAnswer {
     let enforcement = engine.settings.enforcement;
     let done = if settled.before == Before::Settled { Done::Before } else { Done::Now };
-    let mut standings = self::standings(rules, settled, enforcement);
     let charged =
         |unit| settled.parts.iter().filter(move |part| part.unit == unit).map(|part| part.paid).max();
     let (money, tokens) = (charged(Unit::Money), charged(Unit::Tokens));
+    let mut standings = self::standings(rules, settled, enforcement);
     if let Some(error) = bill.unpriced.filter(|_| money.is_some() && done == Done::Now) {
         tracing::warn!(%error, "what was used has no price: what was held is charged");
         let money = standings.iter_mut().filter(|standing| standing.unit == Unit::Money);
@@ -276,17 +276,7 @@ fn answer<S: Store>(
     }
     let mut ruling = Ruling::of(&standings);
     if progress == Progress::More {
-        let stopping =
-            domain_of(rules, settled).map_or_else(Vec::new, |domain| stopping(domain, settled, enforcement));
-        ruling = ruling.max(Ruling::of(&stopping));
-        standings.retain(|standing| stopping.iter().all(|stopping| stopping.limit != standing.limit));
-        standings.extend(stopping);
-        if settled.until.is_none() {
-            ruling = ruling.max(Ruling::without_room(Mode::Enforced, enforcement));
-            if done == Done::Now {
-                standings.iter_mut().for_each(|standing| standing.expire(enforcement));
-            }
-        }
+        ruling = ruling.max(go_on(rules, settled, enforcement, done, &mut standings));
     }
     SettleAnswer {
         ruling,
@@ -297,6 +287,29 @@ fn answer<S: Store>(
         done,
         timing: if settled.before == Before::Late { Timing::Late } else { Timing::InTime },
     }
+}
+
+/// Has `standings` say what may stop a call that is to go on, and that it does not if nothing is held any more. Tells what
+/// that rules.
+fn go_on(
+    rules: &RuleSet,
+    settled: &Settled,
+    enforcement: Enforcement,
+    done: Done,
+    standings: &mut Vec<LimitStanding>,
+) -> Ruling {
+    let stopping =
+        domain_of(rules, settled).map_or_else(Vec::new, |domain| stopping(domain, settled, enforcement));
+    let ruling = Ruling::of(&stopping);
+    standings.retain(|standing| stopping.iter().all(|stopping| stopping.limit != standing.limit));
+    standings.extend(stopping);
+    if settled.until.is_some() {
+        return ruling;
+    }
+    if done == Done::Now {
+        standings.iter_mut().for_each(|standing| standing.expire(enforcement));
+    }
+    ruling.max(Ruling::without_room(Mode::Enforced, enforcement))
 }
 
 /// Where the limits stand that were settled. Those that the rules no longer have are left out.

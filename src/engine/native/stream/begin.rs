@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::Micros;
+use crate::clock::{Micros, Timestamp};
 use crate::engine::Engine;
 use crate::engine::decision::{Code, Decision};
 use crate::engine::hold::{
@@ -43,17 +43,12 @@ pub(super) async fn begin<S: Store>(
             tell_asked(line, &usage, &rules.prices, engine.store.now());
         }
     };
-    let begins = roles.iter().enumerate().find_map(|(place, role)| match role {
-        Role::Begins { model, .. } => Some((place, *model)),
-        Role::None | Role::Ends { .. } => None,
-    });
     let holds = plan.charges.iter().any(|charge| charge.freed_by == FreedBy::Holders);
-    let Some((first, model)) = begins.filter(|_| holds) else {
+    let Some((first, model)) = first_begun(roles).filter(|_| holds) else {
         let mut answer = charge(engine, domain, request, &plan).await;
         return conclude(engine, domain, request, &mut plan, &mut answer, asked).await;
     };
-    let life = life(&plan);
-    let name = engine.names.fresh(&plan);
+    let (life, name) = (life(&plan), engine.names.fresh(&plan));
     let giving_back = Insistence::on(engine, Closing::release(name, life.keep));
     let model = rules.prices.model(model);
     let about = about(domain, &request.descriptors[first], engine.store.key_secret(), model);
@@ -63,23 +58,40 @@ pub(super) async fn begin<S: Store>(
     let terms = Terms { name, body: BODY, units: None, life, about: &about, expenses };
     let Reserved { mut answer, hold } = take(engine, &plan, terms).await;
     let mut decision = conclude(engine, domain, request, &mut plan, &mut answer, asked).await;
-    let began = match hold {
-        Hold::Taken(grant) | Hold::Replayed(grant) => grant.began,
-        // The store may come to it yet, or has to be told what was used without it.
-        Hold::Unheld => engine.store.now(),
-        Hold::Refused | Hold::Conflict => {
-            if answer.degraded.as_ref().is_none_or(StoreError::is_definite) {
-                giving_back.done();
-            }
-            return decision;
+    let Some(began) = began(engine, hold) else {
+        if answer.degraded.as_ref().is_none_or(StoreError::is_definite) {
+            giving_back.done();
         }
+        return decision;
     };
     let seal = Seal::of(engine.store.key_secret(), domain.name.as_bytes(), name);
-    let handle = Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan), seal };
-    let text = Metadata::Text(handle.to_string().into());
-    decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
+    hand_out(&mut decision, Handle { name, began, kept: Kept::Record, unknown: Unknown::at(&plan), seal });
     decision.unclaimed = Some(giving_back.unless_claimed());
     decision
+}
+
+/// Has `decision` tell Envoy what is held.
+fn hand_out(decision: &mut Decision, handle: Handle) {
+    let text = Metadata::Text(handle.to_string().into());
+    decision.metadata.get_or_insert_with(BTreeMap::new).insert(HOLD.into(), text);
+}
+
+/// The place of the first descriptor that tells of a beginning, and the model that it names.
+fn first_begun<'r>(roles: &[Role<'r>]) -> Option<(usize, &'r [u8])> {
+    roles.iter().enumerate().find_map(|(place, role)| match role {
+        Role::Begins { model, .. } => Some((place, *model)),
+        Role::None | Role::Ends { .. } => None,
+    })
+}
+
+/// When it began, if something is or may be held for it.
+fn began<S: Store>(engine: &Engine<S>, hold: Hold) -> Option<Timestamp> {
+    match hold {
+        Hold::Taken(grant) | Hold::Replayed(grant) => Some(grant.began),
+        // The store may come to it yet, or has to be told what was used without it.
+        Hold::Unheld => Some(engine.store.now()),
+        Hold::Refused | Hold::Conflict => None,
+    }
 }
 
 /// What the call charges and holds; nothing for descriptors that tell of an end.
