@@ -273,8 +273,8 @@ impl State {
         if op == Op::Clear {
             *holds = Holds::default();
         }
-        let ask = Ask { most: rule.most(), op, overrun, now, holds: Some(holds) };
-        let mut outcome = self.ask(rule, ask);
+        let most = rule.most();
+        let mut outcome = self.ask(rule, Ask { most, op, overrun, now, holds: Some(holds) });
         if let Op::Hold { fixed, flexible } = op
             && (outcome.is_admitted() || overrun == Overrun::Count)
         {
@@ -282,7 +282,7 @@ impl State {
             holds.put(holder.within(rule.window, now), fixed.saturating_add(flexible));
             let standing = &mut outcome.standing;
             standing.held += holds.held() - before;
-            standing.remaining = rule.left_after(standing.used + standing.held);
+            standing.remaining = most.left_after(standing.used + standing.held);
         }
         outcome
     }

@@ -138,13 +138,18 @@ impl Calendar {
     }
 
     /// The starts of the period that holds `at` and of the next.
+    #[inline]
     pub fn period_of(&self, at: Timestamp) -> [Timestamp; 2] {
-        self.0.last.holding(at).unwrap_or_else(|| {
-            let current = self.current(at);
-            let period = [current, self.neighbour(current, 1)].map(|start| self.instant(start));
-            self.0.last.keep(period);
-            period
-        })
+        self.0.last.holding(at).unwrap_or_else(|| self.next_asked(at))
+    }
+
+    /// The same, of a period that is asked for from here on.
+    #[cold]
+    fn next_asked(&self, at: Timestamp) -> [Timestamp; 2] {
+        let current = self.current(at);
+        let period = [current, self.neighbour(current, 1)].map(|start| self.instant(start));
+        self.0.last.keep(period);
+        period
     }
 
     /// The period that holds `at`, by its first date: `2026-11-21` of a day or a week, `2026-11` of a month, `2026` of a

@@ -293,6 +293,9 @@ impl<'a> Call<'a> {
 
     /// Whether `outcomes` of the charges refuse the call as a whole.
     pub fn is_refused(&self, outcomes: &[Outcome]) -> bool {
+        if outcomes.iter().all(Outcome::is_admitted) {
+            return false;
+        }
         let mut quotas = false;
         for (charge, outcome) in self.charges.iter().zip(outcomes) {
             match charge.binding {

@@ -57,9 +57,8 @@ impl Line {
     /// Takes the first away, if it has lapsed by `now`. Tells how much it was.
     #[inline]
     pub(super) fn take_first(&mut self, now: Timestamp) -> Option<u64> {
-        let has_lapsed = |((until, _), _): &(Place, u64)| *until <= now;
-        if self.row.first().is_some_and(has_lapsed) {
-            return Some(self.row.remove(0).1);
+        if let Some(((until, _), _)) = self.row.first() {
+            return (*until <= now).then(|| self.row.remove(0).1);
         }
         let first = self.tree.first_entry().filter(|first| first.key().0 <= now)?;
         Some(first.remove())

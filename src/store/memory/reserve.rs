@@ -41,7 +41,8 @@ impl MemoryStore {
         }
         let until = at.plus(call.life.ttl.min(call.life.max_age));
         let holder = Holder { id: HoldId(call.name.id), until };
-        let mut step = Step::begin(self, all_or_none(call.charges), at, holder);
+        let mut step = Step::new(self, all_or_none(call.charges), at, holder);
+        step.sit_down();
         if call.accepts_less.is_some() {
             step.share = step.fitting(call.whole());
         }

@@ -1,6 +1,6 @@
 //! Settling in memory: what is spent is charged, and the rest is held on or let go.
 
-use crate::algorithm::{HoldId, Holder, Op, Overrun, Share};
+use crate::algorithm::{HoldId, Holder, Op, Outcome, Overrun, Share};
 use crate::clock::Timestamp;
 use crate::limits::Unit;
 use crate::store::usage::Totals;
@@ -21,8 +21,9 @@ struct Settling {
     found: Before,
     before: Before,
     then: Then,
-    /// Until when what is still held is.
-    until: Option<Timestamp>,
+    /// Who holds it up to now, and from here on, if anything is still held.
+    was: Holder,
+    will: Option<Holder>,
 }
 
 impl MemoryStore {
@@ -73,15 +74,34 @@ impl MemoryStore {
         begin: impl FnOnce(Round, &Record),
     ) -> Result<Settled, StoreError> {
         let settling = Settling::of(call, record, at);
-        let Settling { found, before, then, until } = settling;
         let dues: Few<u64> = record.parts.iter().map(|part| settling.due(call.spent, part)).collect();
-        let was = Holder { id: HoldId(call.name.id), until: record.until };
-        let will = until.map(|until| Holder { until, ..was });
-        let charges = record.parts.iter().zip(&dues);
-        let charges: Few<Charge<'_>> =
-            charges.map(|(part, due)| part.charge(*due, before, then, (at, was.until))).collect();
-        let mut step =
-            Step::begin(self, Call { charges: &charges, admission: Admission::Each, expenses: &[] }, at, was);
+        let (parts, held) = self.settle_parts(call, record, (settling, at), &dues, begin)?;
+        let Settling { found, before, then, will, .. } = settling;
+        let until = will.map(|holder| holder.until);
+        if before != Before::Settled {
+            record.go_on(then, until, &dues, &held);
+        }
+        Ok(Settled { at, before: found, began: record.began, until, parts })
+    }
+
+    /// Settles each part of `record`, of which so much is due in all. Tells what came of it, and how much it holds now, or
+    /// held to the end of its period.
+    fn settle_parts(
+        &self,
+        call: Settle<'_>,
+        record: &mut Record,
+        (settling, at): (Settling, Timestamp),
+        dues: &[u64],
+        begin: impl FnOnce(Round, &Record),
+    ) -> Result<(Vec<Part>, Few<Option<u64>>), StoreError> {
+        let Settling { before, then, was, .. } = settling;
+        // Filled where it stays: it is large.
+        let mut charges: Few<Charge<'_>> = Few::new();
+        let due = record.parts.iter().zip(dues);
+        charges.extend(due.map(|(part, due)| part.charge(*due, before, then, (at, was.until))));
+        let each = Call { charges: &charges, admission: Admission::Each, expenses: &[] };
+        let mut step = Step::new(self, each, at, was);
+        step.sit_down();
         if step.loses_charges() {
             step.stand_up();
             return Err(full());
@@ -89,15 +109,13 @@ impl MemoryStore {
         begin(step.round, record);
         self.write_down(call, &mut record.totals, (&record.about, &record.parts), before, (at, step.round));
         let (mut parts, mut held) = (Vec::with_capacity(dues.len()), Few::new());
-        for (index, (part, due)) in record.parts.iter().zip(&dues).enumerate() {
-            held.push(settle_part(&mut step, index, (part, *due), (before, was, will), &mut parts));
+        for (index, (part, due)) in record.parts.iter().zip(dues).enumerate() {
+            let (outcome, holds) = settling.settle(&mut step, index, part, *due);
+            parts.push(part.settled(*due, &charges[index], outcome));
+            held.push(holds);
         }
         step.stand_up();
-        drop(charges);
-        if before != Before::Settled {
-            record.go_on(then, until, &dues, &held);
-        }
-        Ok(Settled { at, before: found, began: record.began, until, parts })
+        Ok((parts, held))
     }
 
     /// Writes down what is spent by `call`, before it is charged: whoever finds the charge finds the note of it.
@@ -130,7 +148,8 @@ impl Settling {
             Then::More => Some(at.plus(record.ttl).min(record.ends)).filter(|until| *until > at),
             Then::Done | Then::Released | Then::Unchanged => None,
         };
-        Self { found, before, then, until }
+        let was = Holder { id: HoldId(call.name.id), until: record.until };
+        Self { found, before, then, was, will: until.map(|until| Holder { until, ..was }) }
     }
 
     /// What is due of `part` in all, if so much is `spent`.
@@ -140,52 +159,55 @@ impl Settling {
             _ => spent.of(part.unit, part.granted).max(part.paid),
         }
     }
-}
 
-/// Settles one part, and adds it to those that are `settled`: ends its hold, charges what is due, and holds the rest on if it
-/// goes on. Tells how much it holds, or held to the end of its period.
-fn settle_part(
-    step: &mut Step<'_, '_>,
-    index: usize,
-    (part, due): (&RecordedPart, u64),
-    (before, was, will): (Before, Holder, Option<Holder>),
-    settled: &mut Vec<Part>,
-) -> Option<u64> {
-    let charge = &step.call.charges[index];
-    let holds = charge.has_holds() && before != Before::Settled;
-    let was_open = holds && step.end_hold(index, Holder { until: was.until.min(part.ends), ..was });
-    let charged = charge.op.changes().then(|| step.ask(index, charge.op, Overrun::Count, was));
-    let rest = part.granted.saturating_sub(due);
-    let goes_on = will.filter(|_| holds && !part.is_closed(step.at));
-    // Room that was let go may be another's by now.
-    let overrun = if was_open { Overrun::Count } else { Overrun::Refuse };
-    let outcome = match goes_on {
-        Some(holder) => step.ask(index, Op::Hold { fixed: rest, flexible: 0 }, overrun, holder),
-        None => charged
-            .and_then(|outcome| outcome.looked_at(charge.rule))
-            .unwrap_or_else(|| step.ask(index, NOTHING, Overrun::Refuse, was)),
-    };
-    let held = if part.is_closed(step.at) {
-        part.held.get().filter(|_| part.is_covered(was.until))
-    } else {
-        goes_on.filter(|_| was_open || outcome.is_admitted()).map(|_| rest)
-    };
-    let charged = match charge.op {
-        Op::Take { charge, .. } => charge,
-        _ => 0,
-    };
-    settled.push(Part {
-        key: part.key.get(),
-        limit: part.limit.get(),
-        memo: part.memo,
-        unit: part.unit,
-        number: part.number.get(),
-        granted: part.granted,
-        paid: due,
-        charged,
-        outcome,
-    });
-    held
+    /// Settles `part` by the charge at `index`: ends its hold, charges what is due, and holds the rest on if it goes on. Tells
+    /// where the counter is, and how much the part holds, or held to the end of its period.
+    fn settle(
+        self,
+        step: &mut Step<'_, '_>,
+        index: usize,
+        part: &RecordedPart,
+        due: u64,
+    ) -> (Outcome, Option<u64>) {
+        let charge = &step.call.charges[index];
+        let holds = charge.has_holds() && self.before != Before::Settled;
+        let (was_open, charged) = self.end_and_charge(step, index, part.ends, holds);
+        let (is_closed, rest) = (part.is_closed(step.at), part.granted.saturating_sub(due));
+        let goes_on = self.will.filter(|_| holds && !is_closed);
+        // Room that was let go may be another's by now.
+        let overrun = if was_open { Overrun::Count } else { Overrun::Refuse };
+        let outcome = match goes_on {
+            Some(holder) => step.ask(index, Op::Hold { fixed: rest, flexible: 0 }, overrun, holder),
+            None => charged
+                .and_then(|outcome| outcome.looked_at(charge.rule))
+                .unwrap_or_else(|| step.ask(index, NOTHING, Overrun::Refuse, self.was)),
+        };
+        let held = if is_closed {
+            part.held.get().filter(|_| part.is_covered(self.was.until))
+        } else {
+            goes_on.filter(|_| was_open || outcome.is_admitted()).map(|_| rest)
+        };
+        (outcome, held)
+    }
+
+    /// Ends what is held by the charge at `index` up to `ends`, if it holds anything, and charges what is due. Tells whether
+    /// the hold was open, and what the charge came to if it is one.
+    fn end_and_charge(
+        self,
+        step: &mut Step<'_, '_>,
+        index: usize,
+        ends: Timestamp,
+        holds: bool,
+    ) -> (bool, Option<Outcome>) {
+        let charge = &step.call.charges[index];
+        let Some(mut counter) = step.counter(index) else {
+            return (false, charge.op.changes().then(|| charge.stand_in()));
+        };
+        let holder = Holder { until: self.was.until.min(ends), ..self.was };
+        let was_open = holds && counter.end_hold(holder);
+        let charged = charge.op.changes().then(|| counter.ask(charge.op, Overrun::Count, self.was));
+        (was_open, charged)
+    }
 }
 
 fn unknown(at: Timestamp) -> Settled {
@@ -241,6 +263,25 @@ impl Record {
 }
 
 impl RecordedPart {
+    /// What was settled of it: so much is paid in all, now that `charge` has come to `outcome`.
+    fn settled(&self, paid: u64, charge: &Charge<'_>, outcome: Outcome) -> Part {
+        let charged = match charge.op {
+            Op::Take { charge, .. } => charge,
+            Op::GiveBack { .. } | Op::Set { .. } | Op::Clear | Op::Hold { .. } => 0,
+        };
+        Part {
+            key: charge.key,
+            limit: charge.overflow,
+            memo: self.memo,
+            unit: self.unit,
+            number: charge.rule.number,
+            granted: self.granted,
+            paid,
+            charged,
+            outcome,
+        }
+    }
+
     /// Whether its period, which is over, covers all that was granted, of a reservation that lapsed at `until` or will. It
     /// does if nobody else could have had that room by then. By what was last done to the reservation:
     ///

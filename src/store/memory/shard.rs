@@ -195,8 +195,10 @@ impl Shard {
 
     /// Notes that the counter at `place` is another than it was, where somebody keeps track of it.
     pub(super) fn note_changed_at(&mut self, place: Place) {
-        let id = self.table.at(place).id;
-        self.note_changed(id);
+        if self.table.changed.is_some() {
+            let id = self.table.at(place).id;
+            self.note_changed(id);
+        }
     }
 
     /// Adds what changed in the round that has ended to `changes`, at most so many ranges of it. Tells whether more may

@@ -1,6 +1,7 @@
 //! Several charges in one step: all made in place under the locks of their shards, and taken back if the call is
 //! refused.
 
+mod counter;
 mod seats;
 
 use parking_lot::MutexGuard;
@@ -14,7 +15,8 @@ use crate::store::{Admission, Answer, Binding, Call, Charge, Outcomes, StoreErro
 use super::reserve::full;
 use super::rounds::Round;
 use super::shard::Shard;
-use super::{MemoryStore, Shared, ask, idle_from};
+use super::{MemoryStore, Shared};
+use counter::Counter;
 use seats::{At, Seat};
 
 /// How many charges most calls have at most.
@@ -38,6 +40,8 @@ pub(super) struct Step<'m, 'c> {
     seats: SmallVec<[Seat; FEW]>,
     /// What was before each change, and to whose seat it belongs; only kept while the call may be refused.
     undo: SmallVec<[(usize, State); 4]>,
+    /// The counter of a charge that has none, as long as it is asked.
+    fresh: State,
 }
 
 /// A look that asks for no room.
@@ -49,7 +53,8 @@ impl<'m, 'c> Step<'m, 'c> {
     /// Does all that `call` asks of `store`.
     #[inline(never)]
     pub(super) fn run(store: &'m MemoryStore, call: Call<'c>, at: Timestamp) -> Answer {
-        let mut step = Self::begin(store, call, at, NOBODY);
+        let mut step = Self::new(store, call, at, NOBODY);
+        step.sit_down();
         let outcomes = step.outcomes();
         if !call.expenses.is_empty() {
             store.trails.spend(at, step.round, call.spent(&outcomes));
@@ -65,24 +70,31 @@ impl<'m, 'c> Step<'m, 'c> {
         call: Call<'c>,
         at: Timestamp,
     ) -> Result<Answer, StoreError> {
-        let mut step = Self::begin(store, call, at, NOBODY);
+        let mut step = Self::new(store, call, at, NOBODY);
+        step.sit_down();
         let wanted = step.wants_places();
         let outcomes = if wanted.is_none() { step.outcomes() } else { Outcomes::new() };
         step.stand_up();
         wanted.map_or(Ok(Answer { at, outcomes, degraded: None }), Err)
     }
 
-    /// Gives every charge of `call` its seat. Whoever begins has to [`stand_up`](Self::stand_up) in the end.
-    pub(super) fn begin(store: &'m MemoryStore, call: Call<'c>, at: Timestamp, holder: Holder) -> Self {
-        let (mut shards, shared) = (seats::lock(store, call.charges), None);
-        // Only now: see there.
-        let round = store.rounds.now();
-        shards.iter_mut().for_each(|(_, shard)| shard.enter(round));
-        let (seats, undo) = (SmallVec::new(), SmallVec::new());
-        let mut step =
-            Self { store, call, at, round, holder, share: Share::WHOLE, shards, shared, seats, undo };
-        step.sit_down();
-        step
+    /// For all that `call` asks of `store`. Whoever begins one lets it [`sit_down`](Self::sit_down) first, where it stays
+    /// then: it is too large to be moved for nothing. In the end it has to [`stand_up`](Self::stand_up).
+    #[inline(always)]
+    pub(super) fn new(store: &'m MemoryStore, call: Call<'c>, at: Timestamp, holder: Holder) -> Self {
+        Self {
+            store,
+            call,
+            at,
+            round: Round::default(),
+            holder,
+            share: Share::WHOLE,
+            shards: SmallVec::new(),
+            shared: None,
+            seats: SmallVec::new(),
+            undo: SmallVec::new(),
+            fresh: State::Nothing,
+        }
     }
 
     fn outcomes(&mut self) -> Outcomes {
@@ -96,6 +108,9 @@ impl<'m, 'c> Step<'m, 'c> {
     pub(super) fn all_or_none(&mut self) -> Outcomes {
         let call = self.call;
         let mut outcomes: Outcomes = (0..call.charges.len()).map(|index| self.charge(index)).collect();
+        if outcomes.iter().all(Outcome::is_admitted) {
+            return outcomes;
+        }
         call.settle(&mut outcomes, self.share.least());
         if call.is_refused(&outcomes) {
             self.take_back();
@@ -165,61 +180,31 @@ impl<'m, 'c> Step<'m, 'c> {
 
     /// Does `op` to the counter of the charge at `index`; what it holds is `holder`'s.
     pub(super) fn ask(&mut self, index: usize, op: Op, overrun: Overrun, holder: Holder) -> Outcome {
-        let (charge, at) = (&self.call.charges[index], self.at);
+        let charge = &self.call.charges[index];
         if matches!(op, Op::Hold { .. }) && matches!(self.seats[index].at, At::Fresh) && charge.has_holds() {
             self.welcome_late(index, op, overrun);
         }
-        let holder = self.holder_at(index, holder);
-        let Self { shards, shared, seats, .. } = self;
-        let seat = &mut seats[index];
+        match self.counter(index) {
+            Some(mut counter) => counter.ask(op, overrun, holder),
+            None => Charge { op, ..*charge }.stand_in(),
+        }
+    }
+
+    /// The counter of the charge at `index`, or a fresh one; `None` if its policy decides.
+    pub(super) fn counter(&mut self, index: usize) -> Option<Counter<'_>> {
+        let Self { shards, shared, seats, fresh, call, at, .. } = self;
+        let (charge, seat) = (&call.charges[index], &mut seats[index]);
         if matches!(seat.at, At::Nowhere) {
-            return Charge { op, ..*charge }.stand_in();
+            return None;
         }
-        let mut fresh = State::Nothing;
-        let state = seat.state(shards, shared, charge).unwrap_or_else(|| {
-            fresh = State::fresh(charge.rule.window);
-            &mut fresh
-        });
-        // Few counters are ever held of, and only those have something beside them.
-        let has_holds = matches!(op, Op::Hold { .. }) || matches!(state, State::Held(_));
-        if !charge.has_holds() || !has_holds {
-            let outcome = ask(state, charge.rule, op, overrun, at);
-            if op.is_made(&outcome, overrun) {
-                seat.charged(idle_from(&outcome, state, charge.rule, at));
+        let state = match seat.state(shards, shared, charge) {
+            Some(state) => state,
+            None => {
+                *fresh = State::fresh(charge.rule.window);
+                fresh
             }
-            return outcome;
-        }
-        let (state, holds) = state.counted_and_held();
-        let were_many = holds.are_many();
-        holds.lapse(at);
-        let outcome = state.charge_beside(holds, holder, charge.rule, op, overrun, at);
-        let is_crowded = holds.are_many() && !were_many;
-        if op.is_made(&outcome, overrun) {
-            // What is held is spent sooner or later: the place is kept for that.
-            let lapse = holds.last_lapse().unwrap_or_default();
-            seat.charged(lapse.max(idle_from(&outcome, state, charge.rule, at)));
-        }
-        if is_crowded {
-            seat.note_crowded(shards);
-        }
-        outcome
-    }
-
-    /// Ends the hold of `holder` at the counter of the charge at `index`. Tells whether it was open.
-    pub(super) fn end_hold(&mut self, index: usize, holder: Holder) -> bool {
-        let holder = self.holder_at(index, holder);
-        let at = self.at;
-        let Some(holds) = self.state(index).and_then(State::holds) else { return false };
-        holds.lapse(at);
-        holds.take(holder).is_some()
-    }
-
-    /// Who holds what `holder` holds by the charge at `index`: newcomers hold their own of what they share.
-    fn holder_at(&self, index: usize, holder: Holder) -> Holder {
-        match self.seats[index].at {
-            At::Shared => Holder { id: HoldId(holder.id.0 ^ self.call.charges[index].key.id), ..holder },
-            _ => holder,
-        }
+        };
+        Some(Counter { charge, at: *at, seat, state })
     }
 
     /// The counter that the charge at `index` is made to, if it is kept.
@@ -237,7 +222,8 @@ impl<'m, 'c> Step<'m, 'c> {
         let (charges, at) = (self.call.charges, self.at);
         for (index, charge) in charges.iter().enumerate() {
             if matches!(charge.op, Op::Hold { .. }) {
-                self.end_hold(index, self.holder.within(charge.rule.window, at));
+                let holder = self.holder.within(charge.rule.window, at);
+                self.counter(index).map(|mut counter| counter.end_hold(holder));
             }
         }
     }

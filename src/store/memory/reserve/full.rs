@@ -31,7 +31,8 @@ impl MemoryStore {
         let charges: Few<Charge<'_>> =
             call.charges.iter().map(|charge| Charge { op: charge.op.spending(), ..*charge }).collect();
         let spent = all_or_none(&charges);
-        let mut step = Step::begin(self, spent, at, NOBODY);
+        let mut step = Step::new(self, spent, at, NOBODY);
+        step.sit_down();
         let outcomes = step.all_or_none();
         let hold = if spent.is_refused(&outcomes) { Hold::Refused } else { Hold::Unheld };
         let degraded = step.wants_places();

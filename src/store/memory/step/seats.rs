@@ -1,7 +1,7 @@
 //! Where the charges of a step are made: every charge gets a seat, at its counter.
 //!
 //! A counter that a call sits at is not let go before the call is over, however idle it is: the place of one charge must
-//! not go to the newcomer of another.
+//! not go to the newcomer of another. So a call that brings newcomers takes all others in hand first.
 
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
@@ -28,10 +28,12 @@ pub(super) enum At {
     /// At a counter of the shard.
     Kept {
         place: Place,
-        /// From when on it was idle before the call.
-        idle_from: Timestamp,
+        /// From when on it was idle before the call took it in hand, if it did.
+        idle_from: Option<Timestamp>,
         /// From when on it is idle now that it was charged.
         charged: Option<Timestamp>,
+        /// It has come to have many holds.
+        is_crowded: bool,
     },
     /// At the counter that newcomers share.
     Shared,
@@ -44,12 +46,13 @@ pub(super) enum At {
 /// The shards that a call touches, in ascending order.
 type Locked<'m> = SmallVec<[(usize, MutexGuard<'m, Shard>); FEW]>;
 
-pub(super) fn lock<'m>(store: &'m MemoryStore, charges: &[Charge<'_>]) -> Locked<'m> {
-    let mut wanted: SmallVec<[usize; FEW]> =
-        charges.iter().map(|charge| store.shard_of(charge.key.id)).collect();
+/// Has `locked` be the shards of `charges`.
+fn lock<'m>(store: &'m MemoryStore, charges: &[Charge<'_>], locked: &mut Locked<'m>) {
+    let mut wanted: SmallVec<[usize; FEW]> = SmallVec::new();
+    wanted.extend(charges.iter().map(|charge| store.shard_of(charge.key.id)));
     wanted.sort_unstable();
     wanted.dedup();
-    wanted.into_iter().map(|index| (index, store.shards[index].0.lock())).collect()
+    locked.extend(wanted.iter().map(|index| (*index, store.shards[*index].0.lock())));
 }
 
 impl Seat {
@@ -69,9 +72,9 @@ impl Seat {
 
     /// Its counter has come to have many holds.
     #[cold]
-    pub(super) fn note_crowded(&self, shards: &mut [(usize, MutexGuard<'_, Shard>)]) {
-        if let At::Kept { place, .. } = self.at {
-            shards[self.shard].1.note_crowded(place);
+    pub(super) fn crowded(&mut self) {
+        if let At::Kept { is_crowded, .. } = &mut self.at {
+            *is_crowded = true;
         }
     }
 
@@ -91,17 +94,20 @@ impl Seat {
 }
 
 impl Step<'_, '_> {
-    /// Seats every charge, those first whose counters are there.
-    pub(super) fn sit_down(&mut self) {
-        for charge in self.call.charges {
-            let seat = self.seat(charge);
-            self.seats.push(seat);
-        }
+    /// Locks all that the call touches, and seats every charge, those first whose counters are there.
+    #[inline(never)]
+    pub(in crate::store::memory) fn sit_down(&mut self) {
+        let Self { store, call, shards, seats, .. } = self;
+        lock(store, call.charges, shards);
+        // Only now: see there.
+        self.round = store.rounds.now();
+        shards.iter_mut().for_each(|(_, shard)| shard.enter(self.round));
+        seats.extend(call.charges.iter().map(|charge| seat(store, shards, charge)));
         let mut newcomers = false;
         for (index, charge) in self.call.charges.iter().enumerate() {
             if matches!(self.seats[index].at, At::Fresh) && !matches!(charge.rule.window, Window::Request) {
                 // Another charge of the call may have brought the counter.
-                self.seats[index] = self.seat(charge);
+                self.seats[index] = seat(self.store, &mut self.shards, charge);
                 self.welcome(index, charge.op, charge.overrun(self.call.admission));
                 newcomers = true;
             }
@@ -122,25 +128,10 @@ impl Step<'_, '_> {
         }
     }
 
-    /// At the counter of `charge`, or at a fresh one if it has none.
-    fn seat(&mut self, charge: &Charge<'_>) -> Seat {
-        let shard = self.shard_of(charge);
-        let counters = &mut self.shards[shard].1;
-        counters.tell_before(charge.key.id);
-        let at = match counters.find(charge.key.id) {
-            Some(place) => {
-                let idle_from = counters.note_idle_from(place, NEVER);
-                At::Kept { place, idle_from, charged: None }
-            }
-            None => At::Fresh,
-        };
-        Seat { shard, at }
-    }
-
     /// Finds a place for the charge at `index`, which asked for none at first, now that it comes to hold something.
     #[cold]
     pub(super) fn welcome_late(&mut self, index: usize, op: Op, overrun: Overrun) {
-        self.seats[index] = self.seat(&self.call.charges[index]);
+        self.seats[index] = seat(self.store, &mut self.shards, &self.call.charges[index]);
         self.welcome(index, op, overrun);
         self.sit_closer();
     }
@@ -155,16 +146,28 @@ impl Step<'_, '_> {
         if op.takes_all_off() || !op.is_made(&outcome, overrun) {
             return;
         }
+        self.take_in_hand();
         let counters = &mut self.shards[shard].1;
         let place = counters.insert(charge.key.id, fresh, NEVER, at, &self.store.places);
         self.seats[index].at = match (place, charge.on_error) {
-            (Some(place), _) => At::Kept { place, idle_from: Timestamp(0), charged: None },
+            (Some(place), _) => {
+                At::Kept { place, idle_from: Some(Timestamp(0)), charged: None, is_crowded: false }
+            }
             (None, OnError::Local) => {
                 self.shared.get_or_insert_with(|| self.store.shared.lock());
                 At::Shared
             }
             (None, OnError::Allow | OnError::Deny) => At::Nowhere,
         };
+    }
+
+    /// Takes all counters in hand that the call sits at, so that no newcomer has the place of one.
+    fn take_in_hand(&mut self) {
+        for seat in &mut self.seats {
+            if let At::Kept { place, idle_from: idle_from @ None, .. } = &mut seat.at {
+                *idle_from = Some(self.shards[seat.shard].1.note_idle_from(*place, NEVER));
+            }
+        }
     }
 
     /// Lets go of what lapsed long ago, where holds are asked for.
@@ -179,23 +182,37 @@ impl Step<'_, '_> {
     }
 
     /// Lets go of all counters. The first seat at a counter knows what was before, the last that was charged what is now.
-    pub(in crate::store::memory) fn stand_up(mut self) {
+    pub(in crate::store::memory) fn stand_up(&mut self) {
         for seat in &self.seats {
-            let At::Kept { place, idle_from, charged } = seat.at else { continue };
+            let At::Kept { place, idle_from, charged, is_crowded } = seat.at else { continue };
             let counters = &mut self.shards[seat.shard].1;
             if let Some(idle_from) = charged {
                 counters.note_idle_from(place, idle_from);
                 counters.note_changed_at(place);
-            } else if idle_from != NEVER {
+            } else if let Some(idle_from) = idle_from.filter(|idle_from| *idle_from != NEVER) {
                 counters.note_idle_from(place, idle_from);
             }
+            if is_crowded {
+                counters.note_crowded(place);
+            }
         }
+        self.shared = None;
+        self.shards.clear();
     }
+}
 
-    /// The number of the shard of `charge` among those that are locked.
-    fn shard_of(&self, charge: &Charge<'_>) -> usize {
-        let wanted = self.store.shard_of(charge.key.id);
-        let found = self.shards.binary_search_by_key(&wanted, |(index, _)| *index);
-        found.expect("every shard that a call touches was locked")
-    }
+/// A seat at the counter of `charge`, or at a fresh one if it has none.
+fn seat(store: &MemoryStore, shards: &mut [(usize, MutexGuard<'_, Shard>)], charge: &Charge<'_>) -> Seat {
+    let wanted = store.shard_of(charge.key.id);
+    let found = shards.binary_search_by_key(&wanted, |(index, _)| *index);
+    let shard = found.expect("every shard that a call touches was locked");
+    let counters = &mut shards[shard].1;
+    counters.tell_before(charge.key.id);
+    let at = counters.find(charge.key.id).map_or(At::Fresh, |place| At::Kept {
+        place,
+        idle_from: None,
+        charged: None,
+        is_crowded: false,
+    });
+    Seat { shard, at }
 }
