@@ -106,13 +106,7 @@ pub(super) async fn check<S: Store>(
     let reached = plan.stop(domain, &mut answer);
     let (at, outcomes) = (answer.at, &answer.outcomes);
     let decision = answer::decide(domain, engine.settings.enforcement, &plan, &answer);
-    plan.settled(outcomes).for_each(|each| each.tally(decision.code, |each| each.room(&plan), &answer));
-    if decision.code == Code::OverLimit {
-        refused::write_down(engine, domain, request, &plan, &answer, |_, _| {});
-    }
-    if engine.sampler.takes_this() {
-        sample(engine, domain, request.asked(), at);
-    }
+    note(engine, domain, request, &plan, &answer, decision.code);
     let crossings = watch::crossings(engine, plan.grown(decision.code, outcomes));
     if !crossings.is_empty() {
         Box::pin(watch::raise(engine, domain, at, &crossings)).await;
@@ -122,6 +116,25 @@ pub(super) async fn check<S: Store>(
         Box::pin(trip(engine, domain, at, &reached)).await;
     }
     Ok(decision)
+}
+
+/// Counts what came of a call that came out as `code`, and writes it down where somebody may ask for it.
+#[inline(always)]
+fn note<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    request: &CheckRequest<'_>,
+    plan: &Plan<'_>,
+    answer: &Answer,
+    code: Code,
+) {
+    plan.settled(&answer.outcomes).for_each(|each| each.tally(code, |each| each.room(plan), answer));
+    if code == Code::OverLimit {
+        refused::write_down(engine, domain, request, plan, answer, |_, _| {});
+    }
+    if engine.sampler.takes_this() {
+        sample(engine, domain, request.asked(), answer.at);
+    }
 }
 
 async fn charge<S: Store>(

@@ -91,18 +91,7 @@ impl<'a> Plan<'a> {
             let number = overridden(usual, limit, own.filter(|_| reached != Reached::Every));
             let Some(asked) = asks(limit, number, reached) else { continue };
             let owner = self.owner(&limit.subjects, &reading, &mut owners);
-            let part = match (missing(limit, owner), asked) {
-                (Missing::No, Asked::Op(op)) => {
-                    let (window, identity) = limit.window_on(|| anchor(descriptor));
-                    let key = owner.whose.counter(identity);
-                    Part::Charged(
-                        self.charge(charge(limit, key, identity, Rule { window, number }, op), before),
-                    )
-                }
-                (Missing::No, Asked::Unpriced) => Part::Unpriced,
-                (Missing::Refused, _) => Part::Unnamed,
-                (Missing::Skipped, _) => continue,
-            };
+            let Some(part) = self.part(limit, number, (owner, asked), descriptor, before) else { continue };
             self.touches.push(Touch { id, limit, tier, number, part });
         }
         if let OnTier::Named(_) = on {
@@ -112,6 +101,30 @@ impl<'a> Plan<'a> {
             self.guard(domain, (descriptor, &reading), tier, &mut owners, before);
         }
         self.ends.push(self.touches.len());
+    }
+
+    /// What is done to `limit` for what `descriptor` has `asked` of it; `None` if the limit does not apply. Among the first
+    /// `others` charges may be one to the same counter.
+    #[inline(always)]
+    fn part(
+        &mut self,
+        limit: &'a Limit,
+        number: Number,
+        (owner, asked): (Owner, Asked),
+        descriptor: &Descriptor<'_>,
+        others: usize,
+    ) -> Option<Part> {
+        match (missing(limit, owner), asked) {
+            (Missing::No, Asked::Op(op)) => {
+                let (window, identity) = limit.window_on(|| anchor(descriptor));
+                let key = owner.whose.counter(identity);
+                let charge = charge(limit, key, identity, Rule { window, number }, op);
+                Some(Part::Charged(self.charge(charge, others)))
+            }
+            (Missing::No, Asked::Unpriced) => Some(Part::Unpriced),
+            (Missing::Refused, _) => Some(Part::Unnamed),
+            (Missing::Skipped, _) => None,
+        }
     }
 
     /// Remembers on which tier a descriptor was that names it, and whose are the counters that it charges.
