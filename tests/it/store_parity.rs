@@ -244,7 +244,12 @@ fn histories_come_out_alike(tool: Tool, cases: u32) {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.connection()).unwrap();
     let run = stats.split_once("cmdstat_evalsha:calls=").unwrap().1.split(',').next().unwrap();
     let run: u64 = run.parse().unwrap();
-    assert!(run <= asks.get() + 20, "{run} calls for {} moments: they did not travel together", asks.get());
+    // The store's own looks, at start and once a minute, are some ten calls each.
+    assert!(
+        run <= asks.get() * 11 / 10 + 20,
+        "{run} calls for {} moments: they did not travel together",
+        asks.get()
+    );
 }
 
 #[test]
