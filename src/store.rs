@@ -141,9 +141,6 @@ pub enum StoreError {
     /// It answered something that is no answer.
     #[error("the store's answer makes no sense")]
     Corrupt,
-    /// It has done what was asked, and could not write that down.
-    #[error("the data directory cannot be written: {0}")]
-    Unkept(String),
 }
 
 impl StoreError {
@@ -193,6 +190,12 @@ pub trait Store: Send + Sync + 'static {
     /// may be kept. `None` until a store is first reached.
     fn agreed_secret(&self) -> Option<KeySecret> {
         Some(self.key_secret())
+    }
+
+    /// Waits until what has changed by now outlives the process, where things are meant to; or why they do not yet, in words:
+    /// that is tried again.
+    fn flush(&self) -> impl Future<Output = Result<(), String>> + Send {
+        async { Ok(()) }
     }
 
     /// Whether the store answers now.

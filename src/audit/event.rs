@@ -40,7 +40,7 @@ impl Event {
         Self { actor, action, outcome, domain: None, target, before, after, reason, sets }
     }
 
-    /// That the same was not done.
+    /// That the same was begun, and may not be done.
     #[must_use]
     pub fn failed(&self) -> Self {
         Self { outcome: Outcome::Failed, after: Json::Null, sets: Vec::new(), ..self.clone() }

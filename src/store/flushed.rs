@@ -1,10 +1,8 @@
 //! What operators change is on the disk before they are told: a store whose counters are written down later, and at once where
 //! somebody waits for that. Decisions never do.
 
-use crate::limits::CounterKey;
-
 use super::durable::Flushes;
-use super::{Answer, Call, Lanes, Layer, Store, StoreError};
+use super::{Lanes, Layer, Store};
 
 /// A store that is written down.
 #[derive(Debug)]
@@ -28,17 +26,11 @@ impl<S: Store> Layer for WithFlushes<S> {
         &self.store
     }
 
-    async fn oversee(
-        &self,
-        call: Call<'_>,
-        mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
-        let answer = self.store.oversee(call, mark).await?;
-        let changes = call.charges.iter().any(|charge| charge.op.changes());
-        if let Some(flushes) = self.flushes.as_ref().filter(|_| changes) {
-            flushes.flush().await.map_err(StoreError::Unkept)?;
+    async fn flush(&self) -> Result<(), String> {
+        match &self.flushes {
+            Some(flushes) => flushes.flush().await,
+            None => Ok(()),
         }
-        Ok(answer)
     }
 }
 

@@ -69,6 +69,11 @@ pub trait Layer: Send + Sync + 'static {
         self.inner().agreed_secret()
     }
 
+    /// [`Store::flush`].
+    fn flush(&self) -> impl Future<Output = Result<(), String>> + Send {
+        self.inner().flush()
+    }
+
     /// [`Store::ready`].
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         self.inner().ready()
@@ -118,6 +123,10 @@ impl<L: Layer> Store for L {
 
     fn agreed_secret(&self) -> Option<KeySecret> {
         Layer::agreed_secret(self)
+    }
+
+    fn flush(&self) -> impl Future<Output = Result<(), String>> + Send {
+        Layer::flush(self)
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), StoreError>> + Send {

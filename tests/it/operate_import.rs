@@ -190,10 +190,19 @@ async fn many_rows_are_set<S: Store>(bench: Bench<S>) {
     assert_eq!(found(&shop, "u777").await, [records[2].clone()]);
 }
 
-/// A store that sets something so many times more, and then has no answer.
+/// A store that sets something so many times more, and then has no answer. What it is asked to write down comes to `flushed`.
 struct Faltering {
     store: MemoryStore,
     sets: AtomicIsize,
+    flushed: Result<(), &'static str>,
+    flushes: AtomicIsize,
+}
+
+impl Faltering {
+    fn after(sets: isize, flushed: Result<(), &'static str>) -> Arc<Self> {
+        let store = MemoryStore::new(MemorySettings::default(), Clock::manual(START), KeySecret([7; 16]));
+        Arc::new(Self { store, sets: AtomicIsize::new(sets), flushed, flushes: AtomicIsize::new(0) })
+    }
 }
 
 impl store::Layer for Faltering {
@@ -214,12 +223,32 @@ impl store::Layer for Faltering {
         }
         self.store.oversee(call, mark).await
     }
+
+    async fn flush(&self) -> Result<(), String> {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.flushed.map_err(Into::into)
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_and_not_written_down_is_done_to_the_last_row_and_told_as_that() {
+    let store = Faltering::after(9, Err("full"));
+    let shop = Shop::over(store.clone(), FILE);
+    let users: Vec<String> = (0..250).map(|user| format!("user=u{user}")).collect();
+    let rows: Vec<_> = users.iter().map(|user| (user.as_str(), "media", "7")).collect();
+    let error = try_import(&shop, ImportMode::Done, &rows).await.unwrap_err();
+    assert_eq!(error, OperateError::Unkept("full".to_owned()));
+    assert_eq!([shop.used("user=u0", "media").await, shop.used("user=u249", "media").await], [7, 7]);
+    let records = shop.records().await;
+    assert_eq!(records.iter().map(|record| &*record.outcome).collect::<Vec<_>>(), ["done"; 3]);
+    assert_eq!(store.flushes.load(Ordering::Relaxed), 1, "once for all rows");
+    import(&shop, ImportMode::Rehearsed, &rows).await;
+    assert_eq!(store.flushes.load(Ordering::Relaxed), 1, "what changes nothing waits for nothing");
 }
 
 #[tokio::test]
 async fn what_is_done_in_part_is_told_and_the_same_rows_are_done_when_they_are_sent_again() {
-    let store = MemoryStore::new(MemorySettings::default(), Clock::manual(START), KeySecret([7; 16]));
-    let store = Arc::new(Faltering { store, sets: AtomicIsize::new(1) });
+    let store = Faltering::after(1, Ok(()));
     let shop = Shop::over(store.clone(), FILE);
     let users: Vec<String> = (0..250).map(|user| format!("user=u{user}")).collect();
     let rows: Vec<_> = users.iter().map(|user| (user.as_str(), "media", "7")).collect();
@@ -232,6 +261,7 @@ async fn what_is_done_in_part_is_told_and_the_same_rows_are_done_when_they_are_s
     let records = shop.records().await;
     let outcomes: Vec<&str> = records.iter().map(|record| &*record.outcome).collect();
     assert_eq!(outcomes, ["failed", "done", "done"], "the latest first");
+    assert_eq!(store.flushes.load(Ordering::Relaxed), 1, "what is done is to last");
 
     store.sets.store(9, Ordering::Relaxed);
     let again = import(&shop, ImportMode::Done, &rows).await;

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::limits::CounterKey;
-use crate::store::{Admission, Answer, Call, Charge, Store, StoreError};
+use crate::store::{Admission, Answer, Call, Charge, Store};
 
 use super::error::OperateError;
 
@@ -10,7 +10,7 @@ use super::error::OperateError;
 ///
 /// # Errors
 ///
-/// [`OperateError::Unavailable`], and [`OperateError::Unkept`].
+/// [`OperateError::Unavailable`].
 pub(super) async fn ask<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
@@ -22,20 +22,21 @@ pub(super) async fn ask<S: Store>(
 ///
 /// # Errors
 ///
-/// [`OperateError::Unavailable`], and [`OperateError::Unkept`].
+/// [`OperateError::Unavailable`].
 pub(super) async fn ask_beside<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
     mark: Option<CounterKey>,
 ) -> Result<(Answer, Option<u32>), OperateError> {
     let call = Call { charges, admission: Admission::AllOrNone, expenses: &[] };
-    engine.store.oversee(call, mark).await.map_err(of_store)
+    engine.store.oversee(call, mark).await.map_err(OperateError::Unavailable)
 }
 
-/// What whoever asked is told of `error`.
-pub(super) fn of_store(error: StoreError) -> OperateError {
-    match error {
-        StoreError::Unkept(problem) => OperateError::Unkept(problem),
-        error => OperateError::Unavailable(error),
-    }
+/// Waits until all that is done outlives the process. To be asked last: whatever comes of it, it is done.
+///
+/// # Errors
+///
+/// [`OperateError::Unkept`].
+pub(super) async fn keep<S: Store>(engine: &Engine<S>) -> Result<(), OperateError> {
+    engine.store.flush().await.map_err(OperateError::Unkept)
 }

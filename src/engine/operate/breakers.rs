@@ -13,8 +13,8 @@ use crate::engine::request::Descriptor;
 use crate::limits::{BreakerStanding, Domain, Limit, NativeDomain, RuleSet, Subjects};
 use crate::store::{Admission, Answer, Call, Charge, Store};
 
-use super::ask::of_store;
-use super::error::check_reason;
+use super::ask::keep;
+use super::error::{OperateError, check_reason};
 use super::record::{Deed, record_and_do, target_of};
 use super::who::{Who, natives, secret};
 use super::{BreakerError, BreakerOf, BreakerSet, BreakerStatus, SetBreaker, Setting};
@@ -55,6 +55,7 @@ pub(super) async fn set<S: Store>(
     let subject = found.guarded.subject();
     let was = before.breaker.state.name();
     tracing::warn!(domain, limit, subject, before = was, to, reason, "a breaker was set by hand");
+    keep(engine).await?;
     Ok(BreakerSet { before, version })
 }
 
@@ -132,7 +133,8 @@ impl Found<'_> {
 /// What the store says of `charges`, if it is the store that says it.
 async fn ask<S: Store>(engine: &Engine<S>, charges: &[Charge<'_>]) -> Result<Answer, BreakerError> {
     let call = Call { charges, admission: Admission::Each, expenses: &[] };
-    engine.store.oversee(call, None).await.map(|(answer, _)| answer).map_err(|error| of_store(error).into())
+    let answered = engine.store.oversee(call, None).await;
+    Ok(answered.map_err(OperateError::Unavailable)?.0)
 }
 
 fn find<'r, S: Store>(

@@ -249,10 +249,10 @@ pub enum OperateError {
     /// The store did not say whether it was done.
     #[error("the store does not answer ({0}); ask again")]
     Unavailable(StoreError),
-    /// The store has done it, and forgets it with its process.
+    /// The store has done it, and forgets it with its process for now.
     #[error(
-        "this is done, but the data directory cannot be written, so a process that is killed forgets it ({0}); ask again \
-         once /readyz says that it can"
+        "this is done, but not yet written to the data directory, so a process that is killed forgets it ({0}); that is \
+         tried again, and /readyz says whether it fails"
     )]
     Unkept(String),
 }

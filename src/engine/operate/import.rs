@@ -17,7 +17,7 @@ use crate::engine::request::Descriptor;
 use crate::limits::{CounterKey, Entry, Limit, MAX_AMOUNT, NativeDomain, SubjectId, Subjects, Unit, Window};
 use crate::store::{Charge, Store};
 
-use super::ask::ask;
+use super::ask::{ask, keep};
 use super::error::{OperateError, check_reason, dollars_of, text};
 use super::record::{Deed, record_and_do, target_of};
 use super::tier::given;
@@ -109,7 +109,12 @@ pub(super) async fn import<S: Store>(
     let good: Vec<&Row<'_>> = read.iter().flatten().collect();
     let is_done = request.mode == ImportMode::Done && good.len() == read.len() && !good.is_empty();
     let (version, before) = if is_done {
-        set_all(engine, actor, (&domain.name, request.reason), &good).await?
+        let set = set_all(engine, actor, (&domain.name, request.reason), &good).await;
+        // Once for all rows, and for those of an import that broke off as well.
+        let kept = keep(engine).await;
+        let set = set?;
+        kept?;
+        set
     } else {
         (None, look_at_all(engine, &good).await?)
     };

@@ -86,7 +86,7 @@ pub(super) async fn record_and_do<S: Store, T, E: From<OperateError> + Display>(
         Err(error) => {
             let failed = event.failed();
             if let Err(unrecorded) = record(engine, |_| Ok(failed.clone())).await {
-                tracing::error!(record = number, %error, %unrecorded, "it is not recorded that this was not done");
+                tracing::error!(record = number, %error, %unrecorded, "it is not recorded that this may not be done");
             }
             Err(error)
         }

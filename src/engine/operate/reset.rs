@@ -19,7 +19,7 @@ use crate::engine::native::{Kept, KeptFor};
 use crate::limits::{KeySecret, Limit, NativeDomain, SubjectId, Subjects, TierId, Unit, Window};
 use crate::store::{Answer, Charge, Store};
 
-use super::ask::ask;
+use super::ask::{ask, keep};
 use super::error::{Near, OperateError, check_reason, text};
 use super::record::{Deed, record_and_do, standings_json, target_of};
 use super::usage::{Looks, ONE_LEFT};
@@ -96,6 +96,7 @@ pub(super) async fn reset<S: Store>(
     let before = resetting.standings(engine, &answer);
     let (closed, open) = breakers.open(&answer.outcomes[cleared.len()..], answer.at);
     breakers.closed(domain, &closed, request.reason, answer.at);
+    keep(engine).await?;
     Ok(SubjectReset { domain: domain.name.clone(), before, kept, closed, open, version })
 }
 
