@@ -22,6 +22,9 @@ async fn what_would_lose_counts_is_found() {
     finds(&store, |finding| *finding == Finding::NotPersistent).await;
 }
 
+/// Rules of what tells more, and is done without.
+const HELPS: [&str; 3] = ["+info", "+config|get", "+xinfo|stream"];
+
 /// Settings for `server` by a user of its own.
 fn as_tollgate(server: &RedisServer) -> RedisSettings {
     let (user, password) = (Some("tollgate".to_owned()), Some(Secret::new("swordfish")));
@@ -38,7 +41,12 @@ async fn what_its_user_may_not_do_is_found() {
             let others = others.iter().map(String::as_str);
             tell(&server, &user.into_iter().chain(others).collect::<Vec<_>>());
             let store = RedisStore::start(as_tollgate(&server), Clock::System).unwrap();
-            finds(&store, |finding| matches!(finding, Finding::Forbids(rules) if *rules == [&rule])).await;
+            let is_told = |finding: &Finding| match finding {
+                Finding::Forbids(rules) => *rules == [&rule] && !HELPS.contains(&&*rule),
+                Finding::Hides(rules) => *rules == [&rule] && HELPS.contains(&&*rule),
+                _ => false,
+            };
+            finds(&store, is_told).await;
         }
         let most = ["ACL", "SETUSER", "tollgate", "reset", "on", ">swordfish", "~other:*", "+@all", "-xtrim"];
         tell(&server, &[&most[..], &["-unwatch"]].concat());
@@ -51,11 +59,28 @@ async fn what_its_user_may_not_do_is_found() {
         let refuses = store
             .findings()
             .iter()
-            .any(|finding| matches!(finding, Finding::Refuses(_) | Finding::Forbids(_)));
+            .any(|finding| matches!(finding, Finding::Refuses(_) | Finding::Forbids(_) | Finding::Hides(_)));
         assert!(!refuses, "{tool:?}: {:?}", store.findings());
         let left: Vec<String> =
             redis::cmd("KEYS").arg("tollgate:{*").query(&mut server.connection()).unwrap();
         assert_eq!(left, Vec::<String>::new(), "looking leaves nothing behind");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_found_whatever_its_user_may_not_do() {
+    let server = RedisServer::start(Tool::Redis);
+    let user =
+        ["ACL", "SETUSER", "tollgate", "on", ">swordfish", "~tollgate:*", "+@all", "-config", "-xinfo"];
+    tell(&server, &[&user[..], &["-xtrim"]].concat());
+    tell(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+    let store = RedisStore::start(as_tollgate(&server), Clock::System).unwrap();
+    for expected in [
+        Finding::Refuses("OOM".to_owned()),
+        Finding::Forbids(vec!["+xtrim"]),
+        Finding::Hides(vec!["+config|get", "+xinfo|stream"]),
+    ] {
+        finds(&store, |finding| *finding == expected).await;
     }
 }
 
@@ -114,6 +139,7 @@ async fn a_look_that_breaks_off_is_no_clean_one_and_is_soon_made_again() {
     let store = RedisStore::start(settings, Clock::System).unwrap();
     finds(&store, |finding| *finding == Finding::Unfinished).await;
     server.refuses.store(true, Ordering::Relaxed);
-    finds(&store, |finding| matches!(finding, Finding::Forbids(rules) if rules.len() == 20)).await;
-    assert_eq!(store.findings().len(), 1, "{:?}", store.findings());
+    finds(&store, |finding| matches!(finding, Finding::Forbids(rules) if rules.len() == 19)).await;
+    let hides = Finding::Hides(vec!["+xinfo|stream"]);
+    assert!(store.findings().len() == 2 && store.findings().contains(&hides), "{:?}", store.findings());
 }

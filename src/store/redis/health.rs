@@ -15,6 +15,7 @@ use crate::store::StoreError;
 
 use super::errors::{Failure, Remedy};
 
+use permits::Missing;
 use rehearsal::rehearse;
 
 /// Something that an operator of this Redis should know.
@@ -36,6 +37,8 @@ pub enum Finding {
     Cluster,
     /// Its user may not do all that is asked of it; with the rules that would permit the rest.
     Forbids(Vec<&'static str>),
+    /// Its user may not ask for what tells more; with the rules that would permit that.
+    Hides(Vec<&'static str>),
     /// It takes no charges, with the code it gives: its memory or disk is full, or its user may not after all.
     Refuses(String),
 }
@@ -54,6 +57,13 @@ impl fmt::Display for Finding {
             Self::Cluster => f.write_str("it is a node of a cluster, which is not supported"),
             Self::Forbids(rules) => {
                 write!(f, "its user may not do all that is asked of it; add to its rules {}", rules.join(" "))
+            }
+            Self::Hides(rules) => {
+                let rules = rules.join(" ");
+                write!(
+                    f,
+                    "its user may not ask for all that tells more, which is done without; add to its rules {rules}"
+                )
             }
             Self::Refuses(code) => {
                 write!(
@@ -81,11 +91,19 @@ pub(super) async fn examine(pool: &Pool) -> Result<BTreeSet<Finding>, Unfinished
         Ok(info) => judge(&info, snapshots.as_deref()),
         Err(_) => BTreeSet::from([Finding::Unchecked]),
     };
-    match permits::missing(&mut connection).await.map_err(|_| Unfinished)? {
-        missing if missing.is_empty() => findings.extend(answered(rehearse(&mut connection).await)?.err()),
-        missing => _ = findings.insert(Finding::Forbids(missing)),
-    }
+    let Missing { needed, helping } = permits::missing(&mut connection).await.map_err(|_| Unfinished)?;
+    let refused = answered(rehearse(&mut connection).await)?.err();
+    // What is missing is told by its rules.
+    findings.extend(refused.filter(|refused| needed.is_empty() || !refused.is_of_permission()));
+    findings.extend((!needed.is_empty()).then_some(Finding::Forbids(needed)));
+    findings.extend((!helping.is_empty()).then_some(Finding::Hides(helping)));
     Ok(findings)
+}
+
+impl Finding {
+    fn is_of_permission(&self) -> bool {
+        matches!(self, Self::Refuses(code) if code.starts_with("NOPERM"))
+    }
 }
 
 /// What was answered, or the finding that the refusal is. Without either the look is at its end.
