@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tollgate::audit::{Action, Actor, Asked, Event, Journal, Outcome};
@@ -173,7 +174,12 @@ async fn a_file_that_takes_no_lines_shows_when_it_does() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = FileLedger::open(dir.path()).unwrap();
     ledger.append(1, b"{\"n\":1}").await.unwrap();
+    let once = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    OpenOptions::new().write(true).open(ledger.path()).unwrap().set_modified(once).unwrap();
     assert!(ledger.takes_lines().await);
+    let modified = fs::metadata(ledger.path()).unwrap().modified().unwrap();
+    assert_eq!(modified, once, "whoever follows it sees nothing of that");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nor is anything left beside it");
     let elsewhere = dir.path().join("elsewhere");
     fs::rename(ledger.path(), &elsewhere).unwrap();
     assert!(!ledger.takes_lines().await);

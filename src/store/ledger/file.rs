@@ -22,6 +22,8 @@ use crate::store::durable::DataError;
 
 /// Its name in the data directory.
 pub(crate) const NAME: &str = "audit.jsonl";
+/// What is written to find out whether a line could be, beside it: whoever follows the lines sees nothing of that.
+const PROBE: &str = "audit.probe";
 /// As much as the longest lines have: of whether a line can be written, less says nothing.
 const LONG_BYTES: usize = 16 * 1024;
 
@@ -171,15 +173,15 @@ impl Book {
         Ok(Placing::Done)
     }
 
-    /// Makes sure that a line could be written: as much is, and is cut off again.
+    /// Makes sure that a line could be written: as much is, into a file beside it that is gone at once. It stands as far behind
+    /// its beginning as the line would, since how long files may be has an end as well.
     fn rehearse(&mut self) -> io::Result<()> {
         self.look()?;
-        let end = self.end();
-        self.is_torn = true;
-        let written = self.file.write_all_at(&[b' '; LONG_BYTES], end).and_then(|()| self.file.sync_data());
-        let cut = self.file.set_len(end);
-        self.is_torn = cut.is_err();
-        written.and(cut)
+        let path = self.path.with_file_name(PROBE);
+        let probe = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)?;
+        probe.write_all_at(&[b' '; LONG_BYTES], self.end())?;
+        probe.sync_data()
     }
 
     /// Makes sure that the file is the one at its path, and ends where its last line does.
