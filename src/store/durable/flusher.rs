@@ -50,8 +50,17 @@ struct Writer {
     period: Duration,
     status: Arc<FlushStatus>,
     told: BTreeSet<String>,
-    /// How many flushes failed, one after the other.
+    /// How many flushes failed, one after the other, of those that nobody had asked for.
     failed: u32,
+}
+
+/// Why there is a flush.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It is time.
+    Time,
+    /// Somebody waits for it.
+    Ask,
 }
 
 impl Flusher {
@@ -132,10 +141,11 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            let cause = if first.is_some() { Cause::Ask } else { Cause::Time };
             let waiting: Vec<Waiting> = first.into_iter().chain(asked.try_iter()).collect();
             let began = self.clock.steady();
             let outcome = self.flush();
-            pause = self.pause_after(&outcome, self.clock.steady().0 - began.0);
+            pause = self.pause_after(cause, &outcome, self.clock.steady().0 - began.0);
             let told = outcome.map_err(|error| error.to_string());
             // Some may wait no longer.
             waiting.into_iter().for_each(|waiting| _ = waiting.send(told.clone()));
@@ -167,8 +177,8 @@ impl Writer {
         written
     }
 
-    /// How long to wait until the next flush.
-    fn pause_after(&mut self, outcome: &Result<(), WriteError>, took: u64) -> Duration {
+    /// How long to wait until the next flush. However often somebody asks, it is tried as soon as if nobody had.
+    fn pause_after(&mut self, cause: Cause, outcome: &Result<(), WriteError>, took: u64) -> Duration {
         let path = self.file.path().display();
         match outcome {
             Ok(()) => {
@@ -182,9 +192,35 @@ impl Writer {
                 if self.told.insert(error.kind()) {
                     tracing::error!(%path, %error, "the data file cannot be written: trying again, decisions go on");
                 }
-                self.failed += 1;
+                self.failed = (self.failed + u32::from(cause == Cause::Time)).max(1);
                 (self.period * (1 << self.failed.min(16))).min(LONGEST_PAUSE.max(self.period))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::KeySecret;
+    use crate::store::durable::DataSettings;
+
+    #[test]
+    fn a_broken_disk_is_tried_as_soon_however_often_somebody_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let period = Duration::from_millis(500);
+        let settings = DataSettings { dir: dir.path().to_owned(), flush_interval: period * 2 };
+        let (file, _) = DataFile::open(&settings, Some(KeySecret([7; 16]))).unwrap();
+        let (status, told) = (Arc::default(), BTreeSet::new());
+        let (kinds, clock) = (Vec::new(), Clock::System);
+        let mut writer = Writer { file, kinds, clock, period, status, told, failed: 0 };
+        let mut pause = |cause, outcome| writer.pause_after(cause, &outcome, 0);
+        let broken = || Err(WriteError::Displaced);
+        for _ in 0..10 {
+            assert_eq!(pause(Cause::Ask, broken()), period * 2);
+        }
+        assert_eq!([(); 3].map(|()| pause(Cause::Time, broken())), [4, 8, 16].map(|times| period * times));
+        assert_eq!(pause(Cause::Ask, broken()), period * 16);
+        assert_eq!([pause(Cause::Ask, Ok(())), pause(Cause::Time, broken())], [period, period * 2]);
     }
 }
