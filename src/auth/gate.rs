@@ -2,6 +2,8 @@
 //!
 //! It takes what a request said about itself and knows no wire. Tokens may be exchanged while it works.
 
+mod pass;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,8 @@ use super::tokens::{TokenEntry, Tokens};
 use super::url::Target;
 use crate::audit::{Action, Actor, Attempt, Role};
 use crate::clock::{Clock, Timestamp};
+
+pub use pass::Pass;
 
 /// What a request said about who sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,18 +55,6 @@ struct Inner<G> {
     /// Finds what records may name: anybody may write any name into a call.
     domains: OnceLock<Finding>,
     clock: Clock,
-}
-
-/// Somebody whose calls are taken, and about which domains. All clones are one.
-#[derive(Clone, Debug)]
-pub struct Pass(Arc<Entered>);
-
-#[derive(Debug)]
-struct Entered {
-    gate: Gate<Domains>,
-    name: Arc<str>,
-    domains: Domains,
-    from: Option<IpAddr>,
 }
 
 /// Why somebody is not let in, and whose token they have sent.
@@ -269,36 +261,7 @@ impl Gate<Domains> {
             stopped.refusal
         });
         let Known { name, grant } = known?;
-        Ok(Pass(Arc::new(Entered { gate: self.clone(), name, domains: grant, from: caller.from })))
-    }
-}
-
-impl Pass {
-    /// Whether they may ask about `domain`. Where none is named they ask about none, and hear so from whoever answers.
-    ///
-    /// # Errors
-    ///
-    /// That they may not.
-    pub fn permit(&self, domain: &[u8]) -> Result<(), Refusal> {
-        if domain.is_empty() { Ok(()) } else { self.permit_where(|name| name == domain) }
-    }
-
-    /// Whether they may ask about something of which `is_of` tells whether it is of a domain.
-    ///
-    /// # Errors
-    ///
-    /// That they may not.
-    pub fn permit_where(&self, is_of: impl Fn(&[u8]) -> bool) -> Result<(), Refusal> {
-        let Entered { gate, name, domains, from } = &*self.0;
-        if domains.any(&is_of) {
-            return Ok(());
-        }
-        let domain = gate.0.domains.get().and_then(|find| find(&is_of));
-        let refusal = Refusal::Elsewhere { name: (&**name).into(), domains: domains.to_string().into() };
-        let actor = Actor { name: (&**name).into(), role: Role::Caller, from: *from };
-        let attempt = Attempt { domain, ..Attempt::default() };
-        gate.note(Refused::known(&actor, Action::Call, refusal.name(), attempt));
-        Err(refusal)
+        Ok(Pass::new(self.clone(), name, grant, caller.from))
     }
 }
 
