@@ -25,7 +25,7 @@ pub use certificate::{CertificateEntry, SubjectName};
 pub(crate) use denials::network;
 pub use denials::{Denial, Denials, Holder, Refused};
 pub use file::{TokensFile, TokensFileError, follow};
-pub use gate::{Caller, Gate, Pass};
+pub use gate::{Caller, Gate, Meant, Pass};
 pub use grant::{Domains, Grant};
 pub use permission::{least_form, least_role};
 pub use refusal::Refusal;

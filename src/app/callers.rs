@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use crate::audit::Journal;
-use crate::auth::{self, Astray, AuthSettings, Denials, Domains, Gate};
+use crate::auth::{self, Astray, AuthSettings, Denials, Domains, Gate, Meant};
 use crate::clock::Clock;
 use crate::config::reload::ReloadStatus;
 use crate::config::settings::CallSettings;
@@ -46,7 +46,7 @@ impl Callers {
             running.beside.add(auth::follow(gate.clone(), settings.tokens, settings.file, pending()).map(Ok));
             running.record_refusals(journal, &gate, denials);
             let limits = files.limits.clone();
-            gate.find_domains(move |is_of| domain_of(&limits.files(), is_of));
+            gate.find_domains(move |meant| domain_of(&limits.files(), meant));
             running.beside.add(files.tell_astray(gate.clone()).map(|never| match never {}));
             gate
         });
@@ -64,9 +64,12 @@ pub(super) fn astray(settings: &AuthSettings<Domains>, rules: &RuleSet) -> Vec<A
     gate(settings).0.astray(rules.domains.keys().map(|name| &**name))
 }
 
-/// The domain in `rules` that is as `is_of` says.
-fn domain_of(rules: &RuleSet, is_of: &dyn Fn(&[u8]) -> bool) -> Option<Box<str>> {
-    let found = rules.domains.keys().find(|name| is_of(name));
+/// The domain in `rules` that is meant.
+fn domain_of(rules: &RuleSet, meant: Meant<'_>) -> Option<Box<str>> {
+    let found = match meant {
+        Meant::Named(name) => rules.domains.get_key_value(name).map(|(name, _)| name),
+        Meant::Such(is_it) => rules.domains.keys().find(|name| is_it(name)),
+    };
     found.map(|name| String::from_utf8_lossy(name).into())
 }
 

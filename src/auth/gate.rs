@@ -23,7 +23,7 @@ use super::url::Target;
 use crate::audit::{Action, Actor, Attempt, Role};
 use crate::clock::{Clock, Timestamp};
 
-pub use pass::Pass;
+pub use pass::{Meant, Pass};
 
 /// What a request said about who sends it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,8 +38,8 @@ pub struct Caller<'a> {
     pub from: Option<IpAddr>,
 }
 
-/// The name of a domain that is configured, and of which something is.
-type Finding = Box<dyn Fn(&dyn Fn(&[u8]) -> bool) -> Option<Box<str>> + Send + Sync>;
+/// The name of the domain that is meant, if it is configured.
+type Finding = Box<dyn Fn(Meant<'_>) -> Option<Box<str>> + Send + Sync>;
 
 /// Lets in who is known. All clones are one.
 pub struct Gate<G = Role>(Arc<Inner<G>>);
@@ -177,8 +177,12 @@ impl<G: Grant> Gate<G> {
     }
 
     fn note(&self, refused: Refused) {
-        let denial = self.0.counts.lock().note(refused, self.0.clock.steady());
-        denial.into_iter().for_each(|denial| self.tell(denial));
+        self.counted(refused).into_iter().for_each(|denial| self.tell(denial));
+    }
+
+    /// What is to be told now, with one more.
+    fn counted(&self, refused: Refused) -> Option<Denial> {
+        self.0.counts.lock().note(refused, self.0.clock.steady())
     }
 
     fn tell(&self, denial: Denial) {
@@ -242,11 +246,12 @@ impl Gate {
 impl Gate<Domains> {
     /// From now on records of refusals name the domain that was asked about, where `find` finds it. It is told of the first
     /// time only.
-    pub fn find_domains(
-        &self,
-        find: impl Fn(&dyn Fn(&[u8]) -> bool) -> Option<Box<str>> + Send + Sync + 'static,
-    ) {
+    pub fn find_domains(&self, find: impl Fn(Meant<'_>) -> Option<Box<str>> + Send + Sync + 'static) {
         _ = self.0.domains.set(Box::new(find));
+    }
+
+    fn domain(&self, meant: Meant<'_>) -> Option<Box<str>> {
+        self.0.domains.get().and_then(|find| find(meant))
     }
 
     /// Whose call it is. However many are refused, each is told why: what calls is a program, which would read anything else

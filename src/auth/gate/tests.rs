@@ -1,5 +1,7 @@
 //! Who is let in, who is not, and what is told of it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::super::token::Token;
 use super::*;
 use crate::audit::Role;
@@ -219,4 +221,34 @@ fn tokens_are_exchanged_at_once() {
 fn nothing_of_a_token_is_shown_by_accident() {
     let house = house();
     assert_eq!(format!("{:?}", house.gate), "Gate(Tokens(2))");
+}
+
+#[test]
+fn all_domains_are_gone_through_for_a_record_and_not_for_each_call() {
+    let token = Token::draw().unwrap();
+    let till = TokenEntry::of(&token, "till", Domains::read("shop").unwrap(), None).unwrap();
+    let (gate, mut denials) = Gate::new([till], Clock::manual(NOW));
+    let walks = Arc::new(AtomicUsize::new(0));
+    let counted = walks.clone();
+    gate.find_domains(move |meant| match meant {
+        Meant::Named(name) => (name == b"blog").then(|| "blog".into()),
+        Meant::Such(is_it) => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            is_it(b"wiki").then(|| "wiki".into())
+        }
+    });
+    let header = format!("Bearer {}", token.as_str());
+    let caller = Caller { authorization: &[header.as_bytes()], ..Caller::default() };
+    let pass = gate.enter(&caller).unwrap();
+    assert_eq!((pass.permit(b"shop"), pass.permit_where(|name| name == b"shop")), (Ok(()), Ok(())));
+    for _ in 0..5 {
+        pass.permit_where(|name| name == b"wiki").unwrap_err();
+        for domain in [&b"blog"[..], b"somebody"] {
+            pass.permit(domain).unwrap_err();
+        }
+    }
+    let told = std::iter::from_fn(|| denials.try_recv().ok());
+    let told: Vec<_> = told.map(|denial| denial.refused.attempt.domain).collect();
+    assert_eq!(told, [Some("wiki".into()), Some("blog".into())]);
+    assert_eq!(walks.load(Ordering::Relaxed), 1);
 }
