@@ -81,19 +81,23 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Says what keeps callers out: all of it when tokens or limits are other ones, and in between what time brings.
+    /// Says what keeps callers out: all of it when tokens or limits are other ones, and in between that all have expired.
     async fn tell_astray(mut self, gate: Gate<Domains>) -> Infallible {
-        let mut told = Vec::new();
         loop {
             let found = gate.astray(self.limits.files().domains.keys().map(|name| &**name));
-            for astray in found.iter().filter(|astray| !told.contains(*astray)) {
-                tracing::warn!("{astray}");
-            }
-            told = found;
-            tokio::select! {
-                () = gate.exchanged() => told.clear(),
-                Ok(()) = self.reloads.changed() => told.clear(),
-                () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+            found.iter().for_each(|astray| tracing::warn!("{astray}"));
+            let mut told = found.into_iter().next();
+            loop {
+                tokio::select! {
+                    () = gate.exchanged() => break,
+                    Ok(()) = self.reloads.changed() => break,
+                    () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+                }
+                let nobody = gate.lets_nobody_in();
+                if let Some(astray) = nobody.filter(|nobody| told.as_ref() != Some(nobody)) {
+                    tracing::warn!("{astray}");
+                    told = Some(astray);
+                }
             }
         }
     }

@@ -39,59 +39,75 @@ pub enum Astray {
         /// What may have been meant.
         hint: String,
     },
+    /// So many more do.
+    #[error("{0} more times a line of a token or certificate is for a domain that no file has")]
+    More(usize),
 }
 
 /// What becomes of calls that are refused.
 const PASSED: &str = "which Envoy lets pass unless it is told failure_mode_deny";
 
+/// Of how many lines it is told what domain they slipped on.
+const MOST: usize = 10;
+
+/// A line, whose it is, and a domain that it names.
+type Named<'a> = (&'static str, &'a Arc<str>, &'a [u8]);
+
 impl Gate<Domains> {
     /// What keeps callers out where there are the domains `known`, in a lasting order.
     pub fn astray<'k>(&self, known: impl IntoIterator<Item = &'k [u8]>) -> Vec<Astray> {
-        let known: Vec<&[u8]> = known.into_iter().collect();
-        self.look_at(|tokens, certificates, now| astray(tokens.iter(), certificates, &known, now))
+        let known: BTreeSet<&[u8]> = known.into_iter().collect();
+        self.look_at(|tokens, certificates, now| {
+            let mut found: Vec<Astray> = nobody(tokens.iter(), certificates, now).into_iter().collect();
+            found.extend(missing(tokens.iter(), certificates, &known));
+            found
+        })
+    }
+
+    /// That nobody may call, whatever domains there are: between changes, nothing else comes of time.
+    pub fn lets_nobody_in(&self) -> Option<Astray> {
+        self.look_at(|tokens, certificates, now| nobody(tokens.iter(), certificates, now))
     }
 }
 
-fn astray<'t>(
-    tokens: impl Iterator<Item = &'t TokenEntry<Domains>>,
+fn nobody<'t>(
+    mut tokens: impl Iterator<Item = &'t TokenEntry<Domains>>,
     certificates: &[CertificateEntry<Domains>],
-    known: &[&[u8]],
     now: Timestamp,
-) -> Vec<Astray> {
-    let mut found = BTreeSet::new();
-    let (mut is_any, mut is_any_good) = (!certificates.is_empty(), !certificates.is_empty());
-    for token in tokens {
-        (is_any, is_any_good) = (true, is_any_good || !token.has_expired(now));
-        found.extend(missing("token", &token.name, token.grant(), known));
+) -> Option<Astray> {
+    match (certificates, tokens.next()) {
+        ([_, ..], _) => None,
+        ([], None) => Some(Astray::NoLine),
+        ([], Some(first)) => {
+            let is_any_good = !first.has_expired(now) || tokens.any(|token| !token.has_expired(now));
+            (!is_any_good).then_some(Astray::AllExpired)
+        }
     }
-    for entry in certificates {
-        found.extend(missing("certificate", &entry.name, entry.grant(), known));
-    }
-    match (is_any, is_any_good) {
-        (false, _) => found.insert(Astray::NoLine),
-        (true, false) => found.insert(Astray::AllExpired),
-        (true, true) => false,
-    };
-    found.into_iter().collect()
 }
 
-fn missing<'a>(
-    line: &'static str,
-    name: &'a Arc<str>,
-    domains: &'a Domains,
-    known: &'a [&[u8]],
-) -> impl Iterator<Item = Astray> + 'a {
-    let missing = domains.names().iter().filter(|domain| !known.contains(&&***domain));
-    missing.map(move |domain| Astray::NoSuchDomain {
+/// Each domain that a line names and that is not `known`: of the first it is told what may be meant.
+fn missing<'t>(
+    tokens: impl Iterator<Item = &'t TokenEntry<Domains>>,
+    certificates: &'t [CertificateEntry<Domains>],
+    known: &BTreeSet<&[u8]>,
+) -> Vec<Astray> {
+    let tokens = tokens.map(|token| ("token", &token.name, token.grant()));
+    let lines = certificates.iter().map(|entry| ("certificate", &entry.name, entry.grant())).chain(tokens);
+    let named = lines
+        .flat_map(|(line, name, domains)| domains.names().iter().map(move |domain| (line, name, &**domain)));
+    let missing: BTreeSet<Named<'_>> = named.filter(|(.., domain)| !known.contains(domain)).collect();
+    let told = missing.iter().take(MOST).map(|&(line, name, domain)| Astray::NoSuchDomain {
         line,
         name: name.clone(),
         domain: shown(domain),
         hint: hint(domain, known),
-    })
+    });
+    let more = missing.len().checked_sub(MOST).filter(|more| *more > 0);
+    told.chain(more.map(Astray::More)).collect()
 }
 
 /// What may have been meant by `domain`.
-fn hint(domain: &[u8], known: &[&[u8]]) -> String {
+fn hint(domain: &[u8], known: &BTreeSet<&[u8]>) -> String {
     let texts = known.iter().filter_map(|name| str::from_utf8(name).ok());
     let text = String::from_utf8_lossy(domain);
     match nearest(&text, texts) {
@@ -140,6 +156,16 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found}");
         }
+    }
+
+    #[test]
+    fn of_many_it_is_told_how_many_more_there_are() {
+        let tokens = |count| (0..count).map(|number| token(&format!("t{number:02}"), "blog", None)).collect();
+        assert_eq!(said(tokens(10), &[]).len(), 10);
+        let found = said(tokens(25), &["edge:wiki+blog:edge.example"]);
+        assert_eq!(found.len(), 11, "{found:#?}");
+        assert!(found[9].starts_with("the token of t07 is"), "{found:#?}");
+        assert!(found[10].starts_with("17 more times a line"), "{found:#?}");
     }
 
     #[test]
