@@ -1,5 +1,8 @@
 //! Which usage events are told to whoever asks for some: by subject, by time, page by page, and summed up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tollgate::clock::Micros;
 use tollgate::config::source::{SameDomain, Source, compile};
 use tollgate::engine::{Inspect, InvalidUsageQuery};
@@ -60,6 +63,32 @@ async fn a_key_by_which_nothing_is_written_down_is_told_unless_there_was_somethi
     bench.engine.limits().swap(compile(&[source], SameDomain::Refuse).unwrap().rules);
     assert_eq!(bench.usage(&[("subject", "remote_address=10.0.0.7")]).await.len(), 1);
     assert_eq!(slip(&bench, &[("subject", "ip=10.0.0.8")]).await, text("'ip'; there are session, user"));
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_a_long_trail_is_read() {
+    let bench = Bench::new();
+    for number in 0..1_000 {
+        bench.spend(number, "shop", 1, 1).await;
+    }
+    for subject in ["foo=a", "user=nobody", ""] {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = turns.clone();
+        // On the same thread.
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut next = bench.asked(&[("subject", subject)]).ok();
+        while let Some(query) = next {
+            next = bench.engine.read_usage(query).await.ok().flatten().map(|(_, rest)| rest);
+        }
+        other.abort();
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns >= 1_000 / 50, "{turns} turns beside '{subject}'");
+    }
 }
 
 #[tokio::test]

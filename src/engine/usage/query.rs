@@ -14,6 +14,9 @@ use super::sum::Sums;
 
 /// How many notes of each trail are read at once.
 const AT_ONCE: usize = 500;
+/// After so many notes others get their turn: whoever reads may share a thread with those that decide, and a store that has
+/// all notes at hand never waits.
+const TURN: usize = 50;
 /// What may be asked.
 const NAMES: &str = "domain, subject, from, to, after, limit, sum";
 /// By which keys events are written down, whatever limits are kept by.
@@ -160,10 +163,16 @@ impl UsageQuery {
     /// The next lines, of one page.
     async fn read_on(&mut self, store: &impl Store, rules: &RuleSet) -> Result<String, StoreError> {
         let mut lines = String::new();
-        for (trail, note) in self.notes(store).await? {
+        for (index, (trail, note)) in self.notes(store).await?.into_iter().enumerate() {
+            if index % TURN == 0 {
+                tokio::task::yield_now().await;
+            }
             match trail {
                 Trail::Spent => self.spent = note.place.next(),
                 Trail::Refused => self.refused = note.place.next(),
+            }
+            if self.subject.as_ref().is_some_and(|wanted| !wanted.may_be_in(&note.about)) {
+                continue;
             }
             let Some(event) = Event::of(note, trail).filter(|event| self.wants(event)) else { continue };
             self.is_found = true;
@@ -258,6 +267,12 @@ impl Wanted {
             hashes,
             unread: unread(key, domain, rules),
         })
+    }
+
+    /// Whether it may be told of in `about`: most of what others did is known by that, and need not be taken apart.
+    fn may_be_in(&self, about: &[u8]) -> bool {
+        let hash_in = |hash: &String| about.windows(hash.len()).any(|text| text == hash.as_bytes());
+        self.hashes.iter().any(hash_in)
     }
 }
 
