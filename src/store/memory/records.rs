@@ -6,10 +6,11 @@
 
 mod bytes;
 mod changed;
+mod lines;
 mod packed;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
@@ -23,6 +24,7 @@ use crate::store::usage::Totals;
 use super::rounds::Round;
 use super::{LET_GO_AT_ONCE, long_before};
 pub(super) use changed::Changed;
+use lines::{Line, Lines, take_first_by};
 pub(super) use packed::{PackedKey, PackedNumber, Perhaps, Wide};
 
 /// One place more in so many is for those that hold nothing.
@@ -44,78 +46,6 @@ pub(super) struct Records {
 struct Lined {
     record: Record,
     line: Line,
-}
-
-/// Names of records in lines.
-#[derive(Debug, Default)]
-struct Lines {
-    /// Of those that may hold something, in the order in which they lapse.
-    open: NamesByTurn,
-    /// Of the others, in the order in which they are forgotten.
-    over: NamesByTurn,
-    /// How many have ever come.
-    turns: u64,
-    /// In neither line stands anyone until an earlier instant.
-    earliest: Timestamp,
-}
-
-/// A line, from its end on: whoever comes last mostly stands last, and is looked for from there.
-type NamesByTurn = BTreeMap<Reverse<Turn>, u128>;
-
-/// By which instant, and after how many others: beside those who came just before.
-type Turn = (Timestamp, u64);
-
-/// Where a record stands.
-#[derive(Clone, Copy, Debug)]
-enum Line {
-    Open(Turn),
-    Over(Turn),
-}
-
-impl Lines {
-    /// Has the `record` of this name stand in line.
-    fn stand(&mut self, name: u128, record: &Record) -> Line {
-        match record.state {
-            Reservation::Open => {
-                let turn = self.turn(record.until);
-                self.open.insert(Reverse(turn), name);
-                Line::Open(turn)
-            }
-            _ => self.stand_over(name, record.kept_until),
-        }
-    }
-
-    /// Has the record of this name stand with those that are over, until then.
-    fn stand_over(&mut self, name: u128, until: Timestamp) -> Line {
-        let turn = self.turn(until);
-        self.over.insert(Reverse(turn), name);
-        Line::Over(turn)
-    }
-
-    fn leave(&mut self, line: Line) {
-        match line {
-            Line::Open(turn) => self.open.remove(&Reverse(turn)),
-            Line::Over(turn) => self.over.remove(&Reverse(turn)),
-        };
-    }
-
-    fn turn(&mut self, until: Timestamp) -> Turn {
-        self.turns += 1;
-        self.earliest = self.earliest.min(until);
-        (until, self.turns)
-    }
-
-    /// Finds out again who stands there until the earliest instant, once others have left.
-    fn look_ahead(&mut self) {
-        let firsts = [&self.open, &self.over].into_iter().filter_map(NamesByTurn::last_key_value);
-        self.earliest = firsts.map(|(Reverse((until, _)), _)| *until).min().unwrap_or(Timestamp(u64::MAX));
-    }
-}
-
-/// Takes the first name of a line out of it, if it stands there until `then` at most.
-fn take_first_by(line: &mut NamesByTurn, then: Timestamp) -> Option<u128> {
-    let first = line.last_entry().filter(|first| first.key().0.0 <= then)?;
-    Some(first.remove())
 }
 
 /// What is known of a reservation.
