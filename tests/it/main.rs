@@ -105,6 +105,7 @@ mod told;
 mod usage;
 mod usage_asked;
 mod usage_exported;
+mod usage_kept;
 mod usage_trail;
 mod watch;
 mod whole_settles;

@@ -16,21 +16,20 @@ use tollgate::store::{
 use crate::support::redis::{RedisServer, until_ready};
 use crate::support::tools::Tool;
 
-const START: Timestamp = Timestamp(1_795_262_400_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_795_262_400_000_000);
 const LIFE: Life = Life { ttl: Micros::from_secs(60), max_age: Micros::from_secs(600), keep: KEEP };
 const KEEP: Micros = Micros::from_secs(3600);
 const BUDGET: Window = Window::Total { forget: None };
 const SLOTS: Window = Window::Concurrent { max_age: Micros::from_secs(600) };
-const SMALL: Retention = Retention { age: Micros(100_000), most: 1000 };
 
 /// A store and the time it goes by.
-struct Bench<S> {
-    store: S,
-    clock: Clock,
-    _server: Option<RedisServer>,
+pub(crate) struct Bench<S> {
+    pub(crate) store: S,
+    pub(crate) clock: Clock,
+    pub(crate) _server: Option<RedisServer>,
 }
 
-async fn memory(retention: Retention) -> Bench<Arc<MemoryStore>> {
+pub(crate) async fn memory(retention: Retention) -> Bench<Arc<MemoryStore>> {
     let clock = Clock::manual(START);
     let store = MemoryStore::new(MemorySettings::default(), clock.clone(), KeySecret([7; 16]));
     Bench { store: Arc::new(store.keeping(retention)), clock, _server: None }
@@ -104,7 +103,7 @@ impl<S: Store> Bench<S> {
         self.store.settle(call).await.unwrap().before
     }
 
-    async fn notes(&self, trail: Trail) -> Vec<Note> {
+    pub(crate) async fn notes(&self, trail: Trail) -> Vec<Note> {
         self.page(trail, Place::default(), 100_000).await
     }
 
@@ -265,7 +264,7 @@ async fn refusals_are_told_apart<S: Store>(bench: Bench<S>) {
 }
 
 /// What `look` finds, as soon as it does.
-async fn until<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut look: impl FnMut() -> F) -> T {
     for _ in 0..1000 {
         if let Some(found) = look().await {
             return found;
@@ -303,49 +302,3 @@ promises!(
     a_trail_is_read_page_by_page,
     refusals_are_told_apart,
 );
-
-#[tokio::test]
-async fn memory_forgets_what_is_too_old_or_too_much() {
-    let bench = memory(SMALL).await;
-    bench.store.note_refusal(START, b"", b"");
-    bench.clock.advance(Micros(100_000));
-    assert_eq!(bench.notes(Trail::Refused).await.len(), 1);
-    bench.clock.advance(Micros(1000));
-    assert_eq!(bench.notes(Trail::Refused).await, []);
-    for _ in 0..1001 {
-        bench.store.note_refusal(bench.clock.now(), b"", b"");
-    }
-    assert_eq!(bench.notes(Trail::Refused).await.len(), 1000);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_keeps_refusals_in_a_stream_and_shows_none_that_is_too_old() {
-    for tool in [Tool::Redis, Tool::Valkey] {
-        let server = RedisServer::start(tool);
-        let there = &server;
-        let open = |age| async move {
-            let usage = Retention { age, most: 200 };
-            let settings = RedisSettings { usage, ..there.settings() };
-            let store = RedisStore::start(settings, Clock::System).unwrap();
-            until_ready(&store).await;
-            Bench { store, clock: Clock::System, _server: None }
-        };
-        let bench = open(Micros::from_secs(3600)).await;
-        // More at once than can wait, and more in all than are kept.
-        for _ in 0..40 {
-            for _ in 0..50 {
-                bench.store.note_refusal(START, b"whose", b"why");
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        let cut = || async { Some(bench.notes(Trail::Refused).await).filter(|notes| notes.len() >= 200) };
-        let notes = until(cut).await;
-        assert!(notes.len() < 500, "{}", notes.len());
-        assert!(notes.iter().all(|note| (note.at, &*note.line) == (START, &b"why"[..])));
-        let strict = open(Micros(1000)).await;
-        let forgotten = || async { strict.notes(Trail::Refused).await.is_empty().then_some(()) };
-        until(forgotten).await;
-        let trimmed = || async { (bench.notes(Trail::Refused).await.len() < 200).then_some(()) };
-        until(trimmed).await;
-    }
-}
