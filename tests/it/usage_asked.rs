@@ -61,7 +61,10 @@ async fn a_key_by_which_nothing_is_written_down_is_told_unless_there_was_somethi
     // What was written down before the files changed can be asked for.
     let source = Source { name: "limits.yaml".into(), text: RULES.replace("per ip", "per user") };
     bench.engine.limits().swap(compile(&[source], SameDomain::Refuse).unwrap().rules);
-    assert_eq!(bench.usage(&[("subject", "remote_address=10.0.0.7")]).await.len(), 1);
+    let told = bench.usage(&[("subject", "remote_address=10.0.0.7")]).await;
+    assert_eq!(told.len(), 1);
+    let rest = [("subject", "ip=10.0.0.7"), ("after", told[0]["id"].as_str().unwrap())];
+    assert_eq!(slip(&bench, &rest).await, None, "whoever goes on has all that there is");
     assert_eq!(slip(&bench, &[("subject", "ip=10.0.0.8")]).await, text("'ip'; there are session, user"));
 }
 

@@ -119,13 +119,13 @@ impl UsageQuery {
         if sums.is_some() && limit.is_some() {
             return Err(InvalidUsageQuery::PartialSum);
         }
+        let wanted = |subject| Wanted::read(subject, domain, rules, secret);
+        // Whoever goes on was told of events: a key by which none are left is no slip.
+        let slip = |wanted: Wanted| Wanted { unread: wanted.unread.filter(|_| after.is_none()), ..wanted };
         let begin = |trail| from.max(after.map(|after| after.place_behind(trail)).unwrap_or_default());
         Ok(Self {
             domain: domain.map(str::to_owned),
-            subject: asked
-                .value("subject")
-                .map(|subject| Wanted::read(subject, domain, rules, secret))
-                .transpose()?,
+            subject: asked.value("subject").map(wanted).transpose()?.map(slip),
             is_found: false,
             spent: begin(Trail::Spent),
             refused: begin(Trail::Refused),
