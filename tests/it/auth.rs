@@ -258,7 +258,7 @@ fn ten_thousand_guesses_get_nowhere_and_keep_nobody_out_and_each_is_on_record() 
     service.logs("somebody was refused");
     service.signal("TERM");
     let lines = service.wait().1.matches("somebody was refused").count();
-    assert!(lines <= 3, "{lines} lines of log");
+    assert!(lines <= 5, "{lines} lines of log");
     let audit = std::fs::read_to_string(data.path().join("audit.jsonl")).unwrap();
     let records: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let guesses =
