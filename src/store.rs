@@ -27,7 +27,7 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError, Unit, Window};
 
 pub use layer::Layer;
 pub use ledger::{Ledger, LedgerError};
-pub use mark::{KEPT, Mark};
+pub use mark::{KEPT, Mark, MarkAge, Marked, RECENT};
 pub use reservation::{
     Before, Due, Grant, Hold, Life, Part, Reserve, Reserved, Settle, Settled, Spent, Then,
 };
@@ -168,7 +168,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(Answer, Option<Marked>), StoreError>> + Send;
 
     /// Leaves these marks, in place of those that are there.
     fn mark(&self, marks: &[Mark]) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -9,7 +9,7 @@ mod news;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::{CounterKey, KeySecret, NativeDomain, Subject, TierId, Whose, identity};
-use crate::store::Mark;
+use crate::store::{Mark, MarkAge, Marked};
 
 use news::{News, Whom};
 
@@ -25,6 +25,8 @@ const NAME: u64 = !(MARK | STATE | KNOWN);
 const TOLD: u64 = STATE;
 /// They do or do not, for so long that they are to be told again.
 const DUE: u64 = 0b01 << 31;
+/// They are, and this subject was not seen for a whole round since.
+const OLD: u64 = 0b10 << 31;
 /// They do not, so it is newer than what they know.
 const NEW: u64 = 0;
 /// They were told of this subject before, whatever it was.
@@ -41,7 +43,7 @@ pub(super) struct SeenTiers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Here {
     /// Others may know better.
-    Told(u32),
+    Told(Marked),
     /// It was seen of late, and is not written down yet.
     New(u32),
 }
@@ -90,39 +92,51 @@ impl SeenTiers {
         }
     }
 
-    /// On which tier of `domain` the `user` is whose counters are `whose`, if the store says the mark `written` of that.
+    /// On which tier of `domain` the `user` was seen whose counters are `whose`, and how long ago, if the store says the mark
+    /// `written` of that.
     pub(super) fn tier(
         &self,
         domain: &NativeDomain,
         user: Option<Whose>,
         whose: impl IntoIterator<Item = Whose>,
-        written: Option<u32>,
-    ) -> Option<TierId> {
+        written: Option<Marked>,
+    ) -> Option<(TierId, MarkAge)> {
         let waiting = user.and_then(|user| self.news.waiting(mark_key(domain, user)));
         let here =
             waiting.map(Here::New).or_else(|| whose.into_iter().find_map(|whose| self.here(domain, whose)));
-        let mark = match (here, written) {
-            (Some(Here::New(mark)), _) | (_, Some(mark)) | (Some(Here::Told(mark)), None) => mark,
+        let marked = match (here, written) {
+            (Some(Here::New(value)), _) => Marked { value, age: MarkAge::Recent },
+            (_, Some(marked)) | (Some(Here::Told(marked)), None) => marked,
             (None, None) => return None,
         };
-        domain.tier_marked(mark)
+        Some((domain.tier_marked(marked.value)?, marked.age))
     }
 
     fn here(&self, domain: &NativeDomain, whose: Whose) -> Option<Here> {
         let name = name(domain, whose)?;
         let seen = self.place(name).load(Ordering::Relaxed);
-        let mark = u32::try_from(seen & MARK).ok().filter(|_| seen & NAME == name & NAME && seen != 0)?;
-        Some(if seen & STATE == NEW { Here::New(mark) } else { Here::Told(mark) })
+        let value = u32::try_from(seen & MARK).ok().filter(|_| seen & NAME == name & NAME && seen != 0)?;
+        let told = |age| Some(Here::Told(Marked { value, age }));
+        match seen & STATE {
+            NEW => Some(Here::New(value)),
+            OLD => told(MarkAge::Old),
+            _ => told(MarkAge::Recent),
+        }
     }
 
-    /// Has `count` places, from `first` on, tell anew what they know once it is seen again. Until then others may know better.
+    /// Has `count` places, from `first` on, tell anew what they know once it is seen again. Until then others may know better,
+    /// and once this is done again it is old.
     fn make_due(&self, first: usize, count: usize) {
         for place in self.places[first..].iter().take(count) {
             let seen = place.load(Ordering::Relaxed);
-            if seen != 0 && matches!(seen & STATE, TOLD | NEW) {
-                // Whoever is faster has seen it just now.
-                _ = place.compare_exchange(seen, seen & !STATE | DUE, Ordering::Relaxed, Ordering::Relaxed);
-            }
+            let state = match seen & STATE {
+                OLD => continue,
+                _ if seen == 0 => continue,
+                DUE => OLD,
+                _ => DUE,
+            };
+            // Whoever is faster has seen it just now.
+            _ = place.compare_exchange(seen, seen & !STATE | state, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

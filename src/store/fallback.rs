@@ -19,8 +19,8 @@ use crate::limits::{CounterKey, KeySecret, Number, OnError, Window};
 
 use super::memory::{MemorySettings, MemoryStore};
 use super::{
-    Admission, Answer, Before, Binding, Call, Charge, Hold, Lanes, Layer, Reserve, Reserved, Settle, Settled,
-    Store, StoreError,
+    Admission, Answer, Before, Binding, Call, Charge, Hold, Lanes, Layer, Marked, Reserve, Reserved, Settle,
+    Settled, Store, StoreError,
 };
 
 /// A store that always has an answer.
@@ -245,7 +245,7 @@ impl<S: Store> Layer for WithFallback<S> {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         let answered = self.store.oversee(call, mark).await?;
         self.keep_warm(call, &answered.0);
         Ok(answered)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::limits::{CounterKey, KeySecret};
 
-use super::{Answer, Call, Mark, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
+use super::{Answer, Call, Mark, Marked, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError};
 
 /// A store around another. It is a [`Store`]; each method is that one's, and by default the inner store's.
 pub trait Layer: Send + Sync + 'static {
@@ -35,7 +35,7 @@ pub trait Layer: Send + Sync + 'static {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send {
+    ) -> impl Future<Output = Result<(Answer, Option<Marked>), StoreError>> + Send {
         self.inner().oversee(call, mark)
     }
 
@@ -97,7 +97,7 @@ impl<L: Layer> Store for L {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> impl Future<Output = Result<(Answer, Option<u32>), StoreError>> + Send {
+    ) -> impl Future<Output = Result<(Answer, Option<Marked>), StoreError>> + Send {
         Layer::oversee(self, call, mark)
     }
 

@@ -9,6 +9,9 @@ use crate::limits::CounterKey;
 /// How long a mark is known: longer than what is counted by the month.
 pub const KEPT: Micros = Micros::from_secs(35 * 24 * 3600);
 
+/// For how long a mark is recent: whoever leaves marks leaves each anew within that time, and often, while what it says is so.
+pub const RECENT: Micros = Micros::from_secs(3600);
+
 /// What is known of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -16,4 +19,22 @@ pub struct Mark {
     pub key: CounterKey,
     /// What: below 2^31.
     pub value: u32,
+}
+
+/// What a mark was found to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// As [`Mark::value`].
+    pub value: u32,
+    /// How old it is.
+    pub age: MarkAge,
+}
+
+/// How old a mark is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkAge {
+    /// It was left within [`RECENT`].
+    Recent,
+    /// It was left before, and may not be so any more.
+    Old,
 }

@@ -32,8 +32,8 @@ use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{CounterKey, KeySecret, OnError, Window};
 
 use super::{
-    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Mark, Note, Page, Reserve, Reserved, Retention,
-    Settle, Settled, Store, StoreError,
+    Admission, Answer, Binding, Call, Charge, FreedBy, Lanes, Mark, Marked, Note, Page, Reserve, Reserved,
+    Retention, Settle, Settled, Store, StoreError,
 };
 use marks::Marks;
 use records::Records;
@@ -271,7 +271,7 @@ impl Store for MemoryStore {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         self.oversee_now(call, mark)
     }
 

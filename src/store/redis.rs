@@ -46,7 +46,8 @@ use self::script::Replied;
 use self::trails::Trails;
 use self::unanswered::Unanswered;
 use super::{
-    Answer, Call, Lanes, Mark, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Answer, Call, Lanes, Mark, Marked, Note, Page, Place, Reserve, Reserved, Settle, Settled, Store,
+    StoreError,
 };
 
 pub use health::Finding;
@@ -187,7 +188,7 @@ impl Store for RedisStore {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         self.heard(self.ask_to_oversee(call, mark).await)
     }
 

@@ -18,7 +18,7 @@ use crate::algorithm::{Op, Outcome, Overrun, Retry, Share, Verdict};
 use crate::clock::{Clock, Micros, Timestamp};
 use crate::limits::{CounterKey, Number};
 
-use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Layer, Outcomes, Store, StoreError};
+use super::{Admission, Answer, Call, Charge, FreedBy, Lanes, Layer, Marked, Outcomes, Store, StoreError};
 
 /// How many refusals are remembered; a newer one takes the place of an older one.
 const PLACES: usize = 16 * 1024;
@@ -67,7 +67,7 @@ impl<S: Store> Layer for WithRefusals<S> {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         let answer = self.store.oversee(call, mark).await;
         if call.charges.iter().any(is_reset) {
             // Whether or not it is known to be done.

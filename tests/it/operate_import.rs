@@ -11,7 +11,7 @@ use tollgate::engine::{
 };
 use tollgate::limits::{CounterKey, Entry, KeySecret};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{self, Answer, Call, Store, StoreError};
+use tollgate::store::{self, Answer, Call, Marked, Store, StoreError};
 
 use crate::support::admins::ann;
 use crate::support::bench::{Bench, START, promises};
@@ -216,7 +216,7 @@ impl store::Layer for Faltering {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         let sets = call.charges.iter().any(|charge| matches!(charge.op, Op::Set { .. }));
         if sets && self.sets.fetch_sub(1, Ordering::Relaxed) <= 0 {
             return Err(StoreError::Timeout);

@@ -11,7 +11,7 @@ use tollgate::limits::{CounterKey, Number, OnError, Unit, Window};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
 use tollgate::store::redis::{RedisSettings, RedisStore};
 use tollgate::store::{
-    self, Admission, Answer, Binding, Call, Charge, FreedBy, Lanes as _, Mark, Store, StoreError,
+    self, Admission, Answer, Binding, Call, Charge, FreedBy, Lanes as _, Mark, Marked, Store, StoreError,
 };
 
 use crate::support::bench::Bench;
@@ -113,7 +113,7 @@ impl store::Layer for Counted {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.reads.fetch_add(call.charges.len() + mark.iter().count(), Ordering::Relaxed);
         self.store.oversee(call, mark).await

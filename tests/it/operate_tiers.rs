@@ -27,6 +27,7 @@ promises!(of [memory, redis]: {
     what_is_explained_is_not_seen,
     how_large_a_change_is_goes_by_the_tier_that_others_saw,
     what_calls_name_is_told_before_what_is_assigned,
+    what_no_call_has_named_for_an_hour_gives_way_to_what_is_assigned,
 });
 
 const FILE: &str = "
@@ -255,6 +256,50 @@ async fn what_calls_name_is_told_before_what_is_assigned<S: Store>(bench: Bench<
     assert_eq!(other.set_tier("never", Some("pro")).await.named.as_deref(), Some("free"), "seen by another");
     assert_eq!(shop.set_tier("never", None).await.named, None, "nothing is set");
     assert_eq!((shop.assigned("never").await, shop.seen("never").await), (None, free()));
+}
+
+async fn what_no_call_has_named_for_an_hour_gives_way_to_what_is_assigned<S: Store>(bench: Bench<S>) {
+    let [shop, other] = [(); 2].map(|()| Shop::over(bench.store.clone(), FILE));
+    shop.write().await;
+    shop.code("route=make user=ann tier=free").await;
+    shop.write().await;
+    bench.pass(3_590);
+    assert_eq!(other.set_tier("ann", Some("pro")).await.named.as_deref(), Some("free"));
+    assert_eq!(other.seen("ann").await, free(), "within the hour");
+    bench.pass(20);
+    let assigned = ("pro".to_owned(), TierFrom::Assigned, Number::Unlimited);
+    assert_eq!(other.seen("ann").await, assigned);
+    assert_eq!(other.set_tier("ann", Some("pro")).await.named, None, "no call of today does");
+    other.set_tier("ann", None).await;
+    assert_eq!(other.seen("ann").await, free(), "nobody knows better");
+    assert_eq!(other.set_tier("ann", Some("pro")).await.named, None, "and yet no call of today does");
+    shop.code("route=make user=ann tier=pro").await;
+    shop.code("route=make user=ann tier=free").await;
+    shop.write().await;
+    assert_eq!(other.seen("ann").await, free(), "they do again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_instance_has_seen_itself_gives_way_as_well() {
+    let bench = Bench::memory().await;
+    let shop = Shop::over(bench.store.clone(), FILE);
+    shop.write().await;
+    let round = Duration::from_secs(17 * 60 + 10);
+    let pass = async || {
+        _ = tokio::time::timeout(round, shop.0.clone().keep_writing_tiers()).await;
+    };
+    shop.code("route=make user=ann tier=free").await;
+    shop.set_tier("ann", Some("pro")).await;
+    pass().await;
+    bench.pass(36 * 86_400);
+    assert_eq!(shop.seen("ann").await, free(), "it may have been seen just before the round began");
+    pass().await;
+    assert_eq!(shop.seen("ann").await, ("pro".to_owned(), TierFrom::Assigned, Number::Unlimited));
+    shop.set_tier("ann", None).await;
+    assert_eq!(shop.seen("ann").await, free(), "nobody knows better");
+    shop.code("route=make user=ann tier=free").await;
+    shop.set_tier("ann", Some("pro")).await;
+    assert_eq!(shop.seen("ann").await, free(), "it is news again");
 }
 
 /// The usage of a user, as `page` tells it: the tier, how it is known, and what it allows.

@@ -14,7 +14,7 @@ use tollgate::clock::{Clock, Micros, Timestamp};
 use tollgate::engine::{BreakerOf, Engine, EngineSettings, Operate, UsageOf};
 use tollgate::limits::{BreakerState, CounterKey, KeySecret, LimitsHandle};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{self, Answer, Call, Store, StoreError};
+use tollgate::store::{self, Answer, Call, Marked, Store, StoreError};
 
 use crate::durable::{close, open};
 use crate::support::admins::{self, journal};
@@ -39,7 +39,7 @@ impl store::Layer for Halting {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         if call.charges.iter().any(|charge| matches!(charge.op, Op::Set { .. })) {
             self.began.add_permits(1);
             self.lets.acquire().await.unwrap().forget();

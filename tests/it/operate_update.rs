@@ -11,7 +11,7 @@ use tollgate::engine::{
 };
 use tollgate::limits::{CounterKey, Entry, KeySecret, LimitsHandle, Number};
 use tollgate::store::memory::{MemorySettings, MemoryStore};
-use tollgate::store::{self, Answer, Call, StoreError};
+use tollgate::store::{self, Answer, Call, Marked, StoreError};
 
 use crate::support::admins::ann;
 use crate::support::embedded::{NOON, rules};
@@ -483,7 +483,7 @@ impl store::Layer for Silent {
         &self,
         call: Call<'_>,
         _: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         store::Layer::charge(self, call).await.map(|answer| (answer, None))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::limits::CounterKey;
-use crate::store::{Admission, Answer, Call, Charge, Store};
+use crate::store::{Admission, Answer, Call, Charge, Marked, Store};
 
 use super::error::OperateError;
 
@@ -27,7 +27,7 @@ pub(super) async fn ask_beside<S: Store>(
     engine: &Engine<S>,
     charges: &[Charge<'_>],
     mark: Option<CounterKey>,
-) -> Result<(Answer, Option<u32>), OperateError> {
+) -> Result<(Answer, Option<Marked>), OperateError> {
     let call = Call { charges, admission: Admission::AllOrNone, expenses: &[] };
     engine.store.oversee(call, mark).await.map_err(OperateError::Unavailable)
 }

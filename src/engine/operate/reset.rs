@@ -90,7 +90,8 @@ pub(super) async fn reset<S: Store>(
     let (closed, _) = breakers.open(survey.beside(), survey.at);
     let event = deed(actor, domain, secret, request).event(before_json(&stood, &closed), Json::Null);
     let op = if request.limits.is_empty() { Op::Set { units: 0 } } else { Op::Clear };
-    let resetting = Resetting { kept_for, tier: survey.known.0, cleared: &cleared, breakers: &breakers, op };
+    let resetting =
+        Resetting { kept_for, tier: survey.known.tier, cleared: &cleared, breakers: &breakers, op };
     let charges = resetting.charges();
     let (version, answer) = record_and_do(engine, event, ask(engine, &charges)).await?;
     let before = resetting.standings(engine, &answer);

@@ -13,7 +13,7 @@ use crate::store::Store;
 use super::error::{Near, OperateError, check_reason};
 use super::record::{Deed, record, target_of};
 use super::set_number::head;
-use super::tier::seen;
+use super::tier::named_of_late;
 use super::update::{ChangeTerms, SetTier, TierChanged};
 use super::who::{domain, secret, subject_of};
 
@@ -30,7 +30,7 @@ pub(super) async fn set_tier<S: Store>(
     let domain = domain(&rules, request.who.domain)?;
     let tier = request.tier.map(|name| named(domain, name)).transpose()?;
     let subject = whom(engine, domain, request)?;
-    let named = if tier.is_some() { seen(engine, domain, &request.who).await? } else { None };
+    let named = if tier.is_some() { named_of_late(engine, domain, &request.who).await? } else { None };
     let assigning = Assigning { request, domain, subject, tier, now };
     let before = Mutex::new(None);
     let version = record(engine, |overlay: &Overlay| {

@@ -1,11 +1,12 @@
 //! On which tier a subject is, and how that is known: it is given, was seen with its last calls, or is assigned. What calls
-//! name decides before what is assigned, so what was seen is told before it.
+//! name decides before what is assigned, so what was seen of late is told before it. What no call has named since says nothing
+//! of today's calls, and is told only where nothing is assigned.
 
 use crate::engine::Engine;
 use crate::engine::native::KeptFor;
 use crate::engine::seen::{mark_key, user_of};
 use crate::limits::{NativeDomain, TierId, Whose};
-use crate::store::{Answer, Charge, Store};
+use crate::store::{Answer, Charge, MarkAge, Store};
 
 use super::ask::ask_beside;
 use super::error::{Near, OperateError};
@@ -18,14 +19,20 @@ pub enum TierFrom {
     Given,
     /// A call brought it: of a user to any instance, of others to this one.
     Seen,
-    /// The subject was assigned to it, and no call is known to bring another.
+    /// The subject was assigned to it, and no call of late is known to bring another.
     Assigned,
     /// Nobody knows: it is what calls get that name none.
     Default,
 }
 
-/// What is known of a tier.
-pub(super) type Known = (TierId, TierFrom);
+/// What is known of the tier of a subject.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) tier: TierId,
+    pub(super) from: TierFrom,
+    /// When it was seen, if it was.
+    pub(super) age: Option<MarkAge>,
+}
 
 /// The tier that the entries say.
 pub(super) fn given(domain: &NativeDomain, kept: &KeptFor<'_, '_>) -> Result<Option<TierId>, OperateError> {
@@ -35,17 +42,35 @@ pub(super) fn given(domain: &NativeDomain, kept: &KeptFor<'_, '_>) -> Result<Opt
     tiers.by_name(name).map(Some).ok_or_else(|| OperateError::UnknownTier(Near::of(name, known)))
 }
 
-/// On which tier the last calls were that named one, of whom `who` names; `None` if nobody knows, or the entries say one.
+/// The tier that is told of whom `who` names, if it is told because calls have named it.
 pub(super) async fn seen<S: Store>(
     engine: &Engine<S>,
     domain: &NativeDomain,
     who: &Who<'_>,
 ) -> Result<Option<TierId>, OperateError> {
+    let known = known(engine, domain, who).await?;
+    Ok(Some(known.tier).filter(|_| known.from == TierFrom::Seen))
+}
+
+/// The tier that calls of late name themselves, of whom `who` names; `None` if none is known, or the entries say one.
+pub(super) async fn named_of_late<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    who: &Who<'_>,
+) -> Result<Option<TierId>, OperateError> {
+    let known = known(engine, domain, who).await?;
+    Ok(Some(known.tier).filter(|_| known.age == Some(MarkAge::Recent)))
+}
+
+async fn known<S: Store>(
+    engine: &Engine<S>,
+    domain: &NativeDomain,
+    who: &Who<'_>,
+) -> Result<Known, OperateError> {
     let descriptor = who.descriptor(domain)?;
     let kept_for = KeptFor::new(domain, &descriptor, secret(engine)?);
     let tier_of = TierOf::new(domain, &kept_for)?;
-    let (_, (tier, from)) = tier_of.ask_beside(engine, domain, &[]).await?;
-    Ok((from == TierFrom::Seen).then_some(tier))
+    tier_of.ask_beside(engine, domain, &[]).await.map(|(_, known)| known)
 }
 
 /// On which tier a subject is, as far as it need not be asked, and how it is.
@@ -91,9 +116,13 @@ impl TierOf {
         let mark = self.user.filter(|_| self.given.is_none()).map(|user| mark_key(domain, user));
         let (answer, written) = ask_beside(engine, charges, mark).await?;
         let seen = || engine.seen.tier(domain, self.user, self.whose, written);
-        let given = self.given.map(|tier| (tier, TierFrom::Given));
-        let known = given.or_else(|| Some((seen()?, TierFrom::Seen)));
-        let known = known.or_else(|| Some((self.assigned?, TierFrom::Assigned)));
-        Ok((answer, known.unwrap_or((self.otherwise, TierFrom::Default))))
+        let seen = if self.given.is_none() { seen() } else { None };
+        let seen = seen.map(|(tier, age)| Known { tier, from: TierFrom::Seen, age: Some(age) });
+        let unseen = |from| move |tier| Known { tier, from, age: None };
+        let given = self.given.map(unseen(TierFrom::Given));
+        let recent = seen.filter(|seen| seen.age == Some(MarkAge::Recent));
+        let assigned = self.assigned.map(unseen(TierFrom::Assigned));
+        let known = given.or(recent).or(assigned).or(seen);
+        Ok((answer, known.unwrap_or_else(|| unseen(TierFrom::Default)(self.otherwise))))
     }
 }

@@ -100,7 +100,7 @@ pub struct TierChanged {
     pub after: Option<Box<str>>,
     /// When that ends; `None` if it does not.
     pub until: Option<Timestamp>,
-    /// The tier that its last calls name themselves, which decides whatever is set; `None` if none are known to, or what was
+    /// The tier that its calls of late name themselves, which decides whatever is set; `None` if none are known to, or what was
     /// set is taken back.
     pub named: Option<Box<str>>,
     /// The number of the record that says so.

@@ -51,7 +51,7 @@ pub(super) async fn usage_of<S: Store>(
     let limits = kept_for.limits();
     let looks = Looks::at(domain, &kept_for, &limits)?;
     let survey = looks.ask(engine, domain).await?;
-    let (tier, tier_from) = survey.known;
+    let Known { tier, from: tier_from, .. } = survey.known;
     let told = limits.iter().map(|kept| {
         let (look, standing) = survey.of(engine, &kept_for, *kept);
         let number = InForce::of(domain, kept.id, tier, (look.key, look.overflow));
@@ -136,7 +136,7 @@ impl<'a> Survey<'a> {
         kept_for: &KeptFor<'a, '_>,
         kept: Kept<'a>,
     ) -> (Charge<'a>, LimitStanding) {
-        let wanted = kept_for.charge(kept, self.known.0, ONE_LEFT);
+        let wanted = kept_for.charge(kept, self.known.tier, ONE_LEFT);
         let is_it = |look: &Charge<'_>| look.key == wanted.key && look.rule.number == wanted.rule.number;
         let place = self.looks.iter().position(is_it).expect("it is looked at by the numbers of all tiers");
         let (number, enforcement) = (wanted.rule.number, engine.settings.enforcement);

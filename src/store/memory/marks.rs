@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::store::durable::Track;
-use crate::store::{KEPT, Mark};
+use crate::store::{KEPT, Mark, MarkAge, Marked, RECENT};
 
 /// The marks, by the names of their keys.
 #[derive(Debug)]
@@ -52,8 +52,9 @@ impl Marks {
     }
 
     /// What the mark `id` says at `now`.
-    pub(super) fn of(&self, id: u128, now: Timestamp) -> Option<u32> {
-        self.get(id).filter(|left| !left.is_over(now)).map(|left| left.value)
+    pub(super) fn of(&self, id: u128, now: Timestamp) -> Option<Marked> {
+        let left = self.get(id).filter(|left| !left.is_over(now))?;
+        Some(Marked { value: left.value, age: left.age(now) })
     }
 
     pub(super) fn get(&self, id: u128) -> Option<Left> {
@@ -119,6 +120,10 @@ impl Left {
     pub(super) fn is_over(self, now: Timestamp) -> bool {
         self.at.plus(KEPT) <= now
     }
+
+    fn age(self, now: Timestamp) -> MarkAge {
+        if self.at.plus(RECENT) <= now { MarkAge::Old } else { MarkAge::Recent }
+    }
 }
 
 #[cfg(test)]
@@ -135,10 +140,11 @@ mod tests {
     fn who_was_left_last_is_known_and_there_is_room_for_no_more() {
         let marks = Marks::for_up_to(100);
         leave(&marks, 0..1000, 7, 0);
-        let known = (0..1000).filter(|id| marks.of(*id, Timestamp(0)) == Some(7)).collect::<Vec<_>>();
+        let value = |id| marks.of(id, Timestamp(0)).map(|marked| marked.value);
+        let known = (0..1000).filter(|id| value(*id) == Some(7)).collect::<Vec<_>>();
         assert!(known.len() <= 100 && known.ends_with(&(950..1000).collect::<Vec<_>>()), "{known:?}");
         leave(&marks, 999..1000, 8, 0);
-        assert_eq!(marks.of(999, Timestamp(0)), Some(8));
+        assert_eq!(value(999), Some(8));
         let restored = (2000..3000).filter(|id| marks.restore(*id, Left { value: 1, at: Timestamp(0) }));
         assert!(restored.count() <= 50);
     }
@@ -149,8 +155,11 @@ mod tests {
         leave(&marks, 0..2, 7, 0);
         leave(&marks, 1..2, 7, 5);
         let known = |at| [0, 1].map(|id| marks.of(id, Timestamp(at)));
-        assert_eq!(known(KEPT.0 - 1), [Some(7), Some(7)]);
-        assert_eq!(known(KEPT.0), [None, Some(7)]);
+        let [recent, old] = [MarkAge::Recent, MarkAge::Old].map(|age| Some(Marked { value: 7, age }));
+        assert_eq!(known(RECENT.0 - 1), [recent, recent]);
+        assert_eq!(known(RECENT.0), [old, recent]);
+        assert_eq!(known(KEPT.0 - 1), [old, old]);
+        assert_eq!(known(KEPT.0), [None, old]);
         assert_eq!(known(KEPT.0 + 5), [None, None]);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::algorithm::Op;
 use crate::limits::{CounterKey, OnError};
-use crate::store::{Answer, Call, Charge, Mark, StoreError};
+use crate::store::{Answer, Call, Charge, Mark, Marked, StoreError};
 
 use super::step::Step;
 use super::{MemoryStore, marks};
@@ -18,7 +18,7 @@ impl MemoryStore {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         let own = call.charges.iter().map(|charge| Charge { on_error: OnError::Deny, ..*charge });
         let charges: Vec<Charge<'_>> = own.collect();
         let answer = Step::run_whole(self, Call { charges: &charges, ..call }, self.clock.now())?;

@@ -1,7 +1,8 @@
 //! What operators ask, and marks: each is one command of its own, for whoever decides waits for nothing of it. Redis may
 //! take as long to begin with it as any question that is no decision: a reset looks at every day on which a month may begin.
 //!
-//! A mark is a capacity beside the counters of its subject, which Redis forgets by itself.
+//! A mark is a capacity beside the counters of its subject, which Redis forgets by itself. How old it is tells one look more at
+//! it in the same step, by a rule that forgets it sooner.
 
 use std::time::Duration;
 
@@ -10,7 +11,10 @@ use redis::{Cmd, Script, Value};
 use crate::algorithm::{Op, Rule};
 use crate::clock::{Micros, Timestamp};
 use crate::limits::{CounterKey, Number, OnError, Unit, Window};
-use crate::store::{Admission, Answer, Binding, Call, Charge, FreedBy, KEPT, Mark, Outcomes, StoreError};
+use crate::store::{
+    Admission, Answer, Binding, Call, Charge, FreedBy, KEPT, Mark, MarkAge, Marked, Outcomes, RECENT,
+    StoreError,
+};
 
 use super::batch::Batch;
 use super::errors::told_to_script;
@@ -21,7 +25,8 @@ use super::{ASKS, RedisStore};
 /// How much longer it is waited for: what Redis has begun is done, and whoever asked is to know it.
 const UNTIL_TOLD: Duration = Duration::from_millis(250);
 
-static FORGOTTEN: Window = Window::Total { forget: Some(KEPT) };
+static WHILE_KEPT: Window = Window::Total { forget: Some(KEPT) };
+static WHILE_RECENT: Window = Window::Total { forget: Some(RECENT) };
 /// Tells the least mark from none.
 const KNOWN: u64 = 1 << 31;
 
@@ -60,18 +65,22 @@ impl RedisStore {
         &self,
         call: Call<'_>,
         mark: Option<CounterKey>,
-    ) -> Result<(Answer, Option<u32>), StoreError> {
-        let look = mark.map(|key| charge(key, Op::Take { room: 0, charge: 0 }));
-        let charges: Vec<Charge<'_>> = call.charges.iter().copied().chain(look).collect();
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
+        let look = |window| mark.map(|key| charge(key, window, Op::Take { room: 0, charge: 0 }));
+        let looks = [look(&WHILE_KEPT), look(&WHILE_RECENT)].into_iter().flatten();
+        let charges: Vec<Charge<'_>> = call.charges.iter().copied().chain(looks).collect();
         let Answer { at, mut outcomes, degraded } =
             self.ask_people(Call { charges: &charges, ..call }).await?;
-        let marked = look.and_then(|_| outcomes.pop()).and_then(|outcome| value_of(outcome.standing.used));
+        let [recent, known] = [(); 2].map(|()| mark.and_then(|_| value_of(outcomes.pop()?.standing.used)));
+        let age = if recent.is_some() { MarkAge::Recent } else { MarkAge::Old };
+        let marked = known.map(|value| Marked { value, age });
         Ok((Answer { at, outcomes, degraded }, marked))
     }
 
     /// Leaves `marks`.
     pub(super) async fn ask_to_mark(&self, marks: &[Mark]) -> Result<(), StoreError> {
-        let leave = |mark: &Mark| charge(mark.key, Op::Set { units: KNOWN | u64::from(mark.value) });
+        let leave =
+            |mark: &Mark| charge(mark.key, &WHILE_KEPT, Op::Set { units: KNOWN | u64::from(mark.value) });
         let charges: Vec<Charge<'_>> = marks.iter().map(leave).collect();
         let call = Call { charges: &charges, admission: Admission::AllOrNone, expenses: &[] };
         self.ask_people(call).await.map(|_| ())
@@ -100,11 +109,11 @@ fn value_of(used: u64) -> Option<u32> {
     (used & KNOWN != 0).then(|| u32::try_from(used & (KNOWN - 1)).ok()).flatten()
 }
 
-fn charge(key: CounterKey, op: Op) -> Charge<'static> {
+fn charge(key: CounterKey, window: &'static Window, op: Op) -> Charge<'static> {
     Charge {
         key,
         overflow: key.id,
-        rule: Rule { window: &FORGOTTEN, number: Number::Unlimited },
+        rule: Rule { window, number: Number::Unlimited },
         op,
         binding: Binding::Counted,
         on_error: OnError::Allow,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tollgate::clock::Timestamp;
 use tollgate::limits::{CounterKey, KeySecret};
 use tollgate::store::{
-    Answer, Call, Mark, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError,
+    Answer, Call, Mark, Marked, Note, Page, Reserve, Reserved, Settle, Settled, Store, StoreError,
 };
 
 /// A store that is not there, and the refusals that it was to write down.
@@ -27,7 +27,11 @@ impl Store for Gone {
         Err(StoreError::Unavailable)
     }
 
-    async fn oversee(&self, _: Call<'_>, _: Option<CounterKey>) -> Result<(Answer, Option<u32>), StoreError> {
+    async fn oversee(
+        &self,
+        _: Call<'_>,
+        _: Option<CounterKey>,
+    ) -> Result<(Answer, Option<Marked>), StoreError> {
         Err(StoreError::Unavailable)
     }
 
