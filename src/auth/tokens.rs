@@ -1,7 +1,7 @@
 //! The tokens that are configured: their names, what they grant, and what is kept of them.
 //!
-//! One is written as `NAME:ROLE:SHA-256[:EXPIRY]`, with domains in place of the role where it is a caller's. Several may have one name: then both hold while one takes the place of
-//! the other.
+//! One is written as `NAME:ROLE:SHA-256[:EXPIRY]`, with domains in place of the role where it is a caller's. Several may have one
+//! name: then both hold while one takes the place of the other.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -46,7 +46,8 @@ pub enum MalformedEntry {
     CertificateForm,
     /// It is no line of a caller's token.
     #[error(
-        "is no token of a caller: write NAME:DOMAINS:SHA-256 or NAME:DOMAINS:SHA-256:EXPIRY, as `tollgate token new --domain` prints it"
+        "is no token of a caller: write NAME:DOMAINS:SHA-256 or NAME:DOMAINS:SHA-256:EXPIRY, as `tollgate token new --domain` prints \
+         it"
     )]
     CallerForm,
     /// It is no line of a caller's certificate.
@@ -56,8 +57,8 @@ pub enum MalformedEntry {
     CallerCertificateForm,
     /// They are no domains.
     #[error(
-        "names no domains: write them with + between them, such as shop+blog, or * alone for all; in a name a colon is %3A, a + is %2B, \
-         a * is %2A, and a % is %25"
+        "names no domains: write them with + between them, such as shop+blog, or * alone for all; in a name a colon is %3A, a + is \
+         %2B, a * is %2A, and a % is %25"
     )]
     Domains,
     /// No certificate has such a name.

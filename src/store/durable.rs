@@ -1,9 +1,10 @@
 //! The data directory: what the embedded store holds survives its process.
 //!
 //! All decisions are made in memory. What they change is written to one file, twice in each `flush_interval`, before what an
-//! operator has changed is answered, and once more at the end, by a thread of its own that no decision ever waits for. So a process that is killed loses what less
-//! than an interval has changed, as long as a flush takes less than half of one; a process that ends loses nothing. A
-//! flush writes whole steps: what was settled is found with its charge and its note, or not at all.
+//! operator has changed is answered, and once more at the end, by a thread of its own that no decision ever waits for. So a
+//! process that is killed loses what less than an interval has changed, as long as a flush takes less than half of one; a
+//! process that ends loses nothing. A flush writes whole steps: what was settled is found with its charge and its note, or not
+//! at all.
 //! A disk that cannot be written is told and tried again, and stops nobody.
 //!
 //! The file is an embedded database with a table for each kind of thing that is [`Kept`]. The database is known to
