@@ -47,6 +47,11 @@ async fn what_its_user_may_not_do_is_found() {
                 _ => false,
             };
             finds(&store, is_told).await;
+            if rule == "+xtrim" {
+                let left: Vec<String> =
+                    redis::cmd("KEYS").arg("tollgate:usage:*").query(&mut server.connection()).unwrap();
+                assert_eq!(left, Vec::<String>::new(), "looking leaves nothing behind where it is refused");
+            }
         }
         let most = ["ACL", "SETUSER", "tollgate", "reset", "on", ">swordfish", "~other:*", "+@all", "-xtrim"];
         tell(&server, &[&most[..], &["-unwatch"]].concat());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use deadpool_redis::Pool;
 use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, RedisResult};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -146,7 +146,7 @@ impl Scribe {
     }
 }
 
-/// Does all that trails do, on one that nobody reads, and leaves nothing behind.
+/// Does all that trails do, on one that nobody reads, and leaves nothing behind, whichever of it is refused.
 pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> RedisResult<()> {
     let nothing = id(Place::default());
     let after_the_name: [(&str, &[&str]); 4] = [
@@ -155,11 +155,13 @@ pub(super) async fn rehearse(connection: &mut impl ConnectionLike) -> RedisResul
         ("XTRIM", &["MINID", "~", &nothing]),
         ("DEL", &[]),
     ];
+    let mut commands = Pipeline::new();
+    commands.ignore_errors();
     for (command, arguments) in after_the_name {
-        let command = redis::cmd(command).arg(keys::TRAIL_PROBE).arg(arguments).to_owned();
-        command.query_async::<redis::Value>(connection).await?;
+        commands.cmd(command).arg(keys::TRAIL_PROBE).arg(arguments);
     }
-    Ok(())
+    let answers: Vec<RedisResult<Value>> = commands.query_async(connection).await?;
+    answers.into_iter().collect::<RedisResult<Vec<_>>>().map(drop)
 }
 
 /// Asks Redis, away from decisions.
