@@ -18,6 +18,7 @@ mod value;
 mod window;
 
 use super::diagnostic::{Field, Fields, Position, Report};
+use super::settings::keys;
 use super::short_form::Quantity;
 use super::source::Environment;
 use super::yaml::{Document, Node};
@@ -31,11 +32,13 @@ use alerts::FileAlerts;
 /// The keys at the top of a Tollgate file.
 pub(super) const TOP_KEYS: [&str; 4] = ["domains", "prices", "alerts", "timezone"];
 
-/// Where `key` is written if it is one of a domain.
+/// Where `key` is written if it is one of a domain, or of the settings.
 pub(super) fn home_of(key: &str) -> Option<String> {
-    domain::KEYS
-        .contains(&key)
-        .then(|| format!("it belongs to a domain: write 'domains: {{NAME: {{{key}: …}}}}'"))
+    if domain::KEYS.contains(&key) {
+        return Some(format!("it belongs to a domain: write 'domains: {{NAME: {{{key}: …}}}}'"));
+    }
+    let is_setting = keys::ALL.iter().any(|setting| setting.path.split('.').next() == Some(key));
+    is_setting.then(|| "it is a setting: write it into another file, and name that by --settings".to_owned())
 }
 
 /// One file, each part checked on its own.
