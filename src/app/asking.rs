@@ -137,5 +137,11 @@ fn in_words(problem: &[u8]) -> String {
 }
 
 fn read_token(file: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("--token-file: cannot read '{}'", file.display()))
+    let shown = file.display();
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("--token-file: cannot read '{shown}'"))?;
+    if text.split_whitespace().nth(1).is_some() {
+        bail!("--token-file: '{shown}' holds more than a token; leave nothing in it but tg_…");
+    }
+    Ok(text)
 }

@@ -456,12 +456,17 @@ fn usage_is_exported_with_a_token_of_the_environment_or_of_a_file() {
     std::fs::write(&path, format!("{}\n", crate::support::admins::TOKEN)).unwrap();
     let file = path.to_str().unwrap();
     let wrong = Token::draw().unwrap();
+    let printed = folder.path().join("printed");
+    std::fs::write(&printed, format!("{}\nedge:shop:76aa62ca\n", wrong.as_str())).unwrap();
+    let printed = printed.to_str().unwrap();
+    let more_than_one = format!("--token-file: '{printed}' holds more than a token; leave nothing in it");
     for (more, token, says) in [
         (&[][..], crate::support::admins::TOKEN, None),
         (&["--token-file", file], wrong.as_str(), None),
         (&[], "", Some("no token was sent: send the header 'Authorization: Bearer TOKEN'")),
         (&[], wrong.as_str(), Some("nobody here has this token")),
         (&["--token-file", "/nowhere/token"], "", Some("--token-file: cannot read '/nowhere/token'")),
+        (&["--token-file", printed], "", Some(&more_than_one)),
     ] {
         let arguments = [&["usage", "export", "--admin", &admin], more].concat();
         let output = run(&arguments, &[("TOLLGATE_TOKEN", token)]);
