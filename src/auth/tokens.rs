@@ -46,8 +46,8 @@ pub enum MalformedEntry {
     CertificateForm,
     /// It is no line of a caller's token.
     #[error(
-        "is no token of a caller: write NAME:DOMAINS:SHA-256 or NAME:DOMAINS:SHA-256:EXPIRY, as `tollgate token new --domain` prints \
-         it"
+        "is no token of a caller: write NAME:DOMAINS:SHA-256 or NAME:DOMAINS:SHA-256:EXPIRY, as `tollgate token new \
+         --domain` prints it"
     )]
     CallerForm,
     /// It is no line of a caller's certificate.
@@ -57,8 +57,8 @@ pub enum MalformedEntry {
     CallerCertificateForm,
     /// They are no domains.
     #[error(
-        "names no domains: write them with + between them, such as shop+blog, or * alone for all; in a name a colon is %3A, a + is \
-         %2B, a * is %2A, and a % is %25"
+        "names no domains: write them with + between them, such as shop+blog, or * alone for all; in a name a colon is %3A, \
+         a + is %2B, a * is %2A, and a % is %25"
     )]
     Domains,
     /// No certificate has such a name.
