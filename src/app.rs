@@ -17,6 +17,7 @@ mod listen;
 mod operators;
 mod parts;
 mod probes;
+mod running;
 mod stop;
 mod token;
 mod verify;
@@ -36,7 +37,6 @@ use tokio::net::TcpListener;
 use crate::admin::Probe;
 use crate::alerts::{AlertSettings, Delivery};
 use crate::audit::Journal;
-use crate::auth::{Denials, Gate, Grant};
 use crate::clock::{Clock, Micros};
 use crate::config::reload::{self, Loaded, Reloader};
 use crate::config::settings::{Settings, StoreSettings};
@@ -66,7 +66,8 @@ use durable::{Embedded, Keeper};
 use listen::{Addresses, Bound};
 use operators::Operators;
 use parts::Parts;
-use stop::{Stop, Stopper};
+use running::Running;
+use stop::Stop;
 use token::Entrance;
 use workers::{Checks, Desk, Thread};
 
@@ -171,12 +172,12 @@ impl<S: Lanes> App<S> {
     }
 
     /// Serves until `stop` resolves; then says so to whoever watches the health, still takes calls for the
-    /// drain delay, turns new ones away and lets those in progress end. Operators are served to the last, and told of
+    /// drain delay, turns new ones away and lets those in progress end. Operators are served until then, and told of
     /// `more` as well.
     async fn run(self, stop: impl Future<Output = ()>, more: Vec<Probe>) -> anyhow::Result<()> {
         let Self { engine, journal, settings, reloader, delivery, entrance, bound, health } = self;
-        let (mut running, stopping) = Running::telling(delivery);
-        let (stop, addresses) = (stop.shared(), bound.addresses()?);
+        let mut running = Running::telling(delivery);
+        let (stop, stopping, addresses) = (stop.shared(), running.deciding.stop(), bound.addresses()?);
         let files = Files { limits: engine.limits().clone(), reloads: reloader.status() };
         let callers = Callers::admit(settings.calls, &journal, files, &mut running);
         let whole = engine.clone();
@@ -187,7 +188,7 @@ impl<S: Lanes> App<S> {
             access: callers.grpc,
             stop: stopping.clone(),
         };
-        let inboxes = staff(settings.threads, &desk, &mut running.parts)?;
+        let inboxes = staff(settings.threads, &desk, &mut running.deciding.parts)?;
         let shares = Shares::of_all(settings.threads);
         let room = Arc::new(Room::of(&inboxes, shares.grpc));
         let mut probes = vec![probes::health(health.clone()), probes::files(reloader.status())];
@@ -202,10 +203,10 @@ impl<S: Lanes> App<S> {
         running.beside.add(audit::follow(journal.clone(), engine.limits().clone()).map(Ok));
         running.beside.add(reloads.map(Ok));
         running.beside.add(engine.clone().keep_writing_tiers().map(|never| match never {}));
-        running.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
+        running.deciding.parts.add(accept(bound.grpc, inboxes, room, stopping.clone()));
         let (http, told) = (HttpSettings::of_connections(shares.http), health.clone());
         let http = http::serve(bound.http, engine.clone(), told, http, callers.http, stopping.asked());
-        running.parts.add(http.map(Ok));
+        running.deciding.parts.add(http.map(Ok));
         health.set(Serving::Wanted);
         announce(settings.store.name(), settings.threads, &addresses);
         let early = running.until(stop).await;
@@ -231,60 +232,6 @@ async fn found(store: &impl Lanes, journal: &Journal, stop: impl Future<Output =
         () = stop => {}
     }
     audit::tell(journal);
-}
-
-/// What runs, and in which order it ends.
-struct Running {
-    /// Those who decide; told to end first.
-    parts: Parts,
-    /// Those who end with the process.
-    beside: Parts,
-    /// Those who tell alerts and record refusals, until the closer stops: calls that are let end may still bring some.
-    last: Parts,
-    closer: Stopper,
-    /// When the last are to end.
-    closing: Stop,
-    /// Tells those who decide.
-    stopper: Stopper,
-}
-
-impl Running {
-    /// Nothing yet but those who tell alerts; and what tells those who decide to end.
-    fn telling(delivery: Delivery) -> (Self, Stop) {
-        let ((closer, closing), (stopper, stopping)) = (Stopper::new(), Stopper::new());
-        let mut last = Parts::default();
-        last.add(delivery.run(closing.clone().asked()).map(Ok));
-        let (parts, beside) = (Parts::default(), Parts::default());
-        (Self { parts, beside, last, closer, closing, stopper }, stopping)
-    }
-
-    /// Records who is refused at `gate`, also those of the last calls.
-    fn record_refusals<G: Grant>(&mut self, journal: &Journal, gate: &Gate<G>, denials: Denials) {
-        let closing = self.closing.clone().asked();
-        self.last.add(audit::record_denials(journal.clone(), gate.clone(), denials, closing).map(Ok));
-    }
-
-    /// Waits for `stop`, or for the first that ends by itself.
-    async fn until(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::select! {
-            () = stop => Ok(()),
-            error = self.parts.early_end() => Err(error),
-            error = self.beside.early_end() => Err(error),
-            error = self.last.early_end() => Err(error),
-        }
-    }
-
-    /// Goes on for `drain_delay`; then ends those who decide, and then those who tell of them.
-    async fn end(self, drain_delay: Duration, journal: &Journal) -> anyhow::Result<()> {
-        tracing::info!(?drain_delay, "stopping");
-        tokio::time::sleep(drain_delay).await;
-        self.stopper.stop();
-        let drained = self.parts.drain().await;
-        self.closer.stop();
-        let ended = drained.and(self.last.drain().await);
-        audit::tell(journal);
-        ended
-    }
 }
 
 /// Starts the threads that decide; each is a part. Answers where connections are dealt to.

@@ -16,7 +16,7 @@ use crate::config::settings::CallSettings;
 use crate::limits::{LimitsHandle, RuleSet};
 use crate::transport::access::Access;
 
-use super::Running;
+use super::running::Running;
 
 /// How often it is looked whether tokens have expired.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use crate::store::Lanes;
 use crate::transport::listener::Listening;
 use crate::transport::tls::Tls;
 
-use super::Running;
+use super::running::Running;
 use super::token::Entrance;
 
 /// How operators come in.
@@ -35,7 +35,7 @@ pub(super) struct Operators {
 }
 
 impl Operators {
-    /// Serves them for as long as those run who are beside, and tells them of `probes`.
+    /// Serves them until their turn to end, and tells them of `probes`.
     pub(super) fn serve<S: Lanes>(
         self,
         engine: Arc<Engine<S>>,
@@ -48,14 +48,14 @@ impl Operators {
         entrance.announce(scheme, address).context("cannot show the token that was made")?;
         let Entrance { gate, denials, .. } = entrance;
         running.record_refusals(journal, &gate, denials);
-        let beside = &mut running.beside;
-        beside.add(auth::follow(gate.clone(), auth.tokens, auth.file, pending()).map(Ok));
+        running.beside.add(auth::follow(gate.clone(), auth.tokens, auth.file, pending()).map(Ok));
         if let Some(tls) = tls.clone() {
-            beside.add(tls.follow(pending()).map(Ok));
+            running.beside.add(tls.follow(pending()).map(Ok));
         }
         let listening = Listening { socket, tls };
-        let serving = admin::serve(listening, engine, gate, probes, admin::connections(), pending());
-        beside.add(serving.map(Ok));
+        let stop = running.operating.stop().asked();
+        let serving = admin::serve(listening, engine, gate, probes, admin::connections(), stop);
+        running.operating.parts.add(serving.map(Ok));
         Ok(())
     }
 }

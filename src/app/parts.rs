@@ -5,10 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::task::JoinSet;
 
-/// How long calls in progress may take once new ones are turned away. With the longest drain delay before it, and the
-/// last alerts and what is to be written down behind it, the process is gone within 25 s of the signal.
-const PATIENCE: Duration = Duration::from_secs(16);
-
 /// The parts that run.
 #[derive(Debug, Default)]
 pub(super) struct Parts(JoinSet<anyhow::Result<()>>);
@@ -30,9 +26,9 @@ impl Parts {
         }
     }
 
-    /// Waits for all parts, which have been told to end, for as long as it has patience. Parts that fail cut
+    /// Waits for all parts, which have been told to end, for as long as its `patience`. Parts that fail cut
     /// short no others; the first failure is told once all have ended.
-    pub(super) async fn drain(mut self) -> anyhow::Result<()> {
+    pub(super) async fn drain(mut self, patience: Duration) -> anyhow::Result<()> {
         let mut outcome = Ok(());
         let all = async {
             while let Some(ended) = self.0.join_next().await {
@@ -42,8 +38,8 @@ impl Parts {
                 }
             }
         };
-        if tokio::time::timeout(PATIENCE, all).await.is_err() {
-            tracing::warn!(patience = ?PATIENCE, "calls in progress are cut off");
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!(?patience, "calls in progress are cut off");
         }
         outcome
     }
@@ -51,6 +47,8 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use anyhow::anyhow;
     use tokio::sync::oneshot;
 
@@ -76,7 +74,7 @@ mod tests {
             }
             answered.send(()).map_err(|()| anyhow!("nobody asked"))
         });
-        assert_eq!(parts.drain().await.unwrap_err().to_string(), "the first");
+        assert_eq!(parts.drain(Duration::MAX).await.unwrap_err().to_string(), "the first");
         answer.try_recv().expect("the part that had calls in progress ended in peace");
     }
 }

@@ -46,13 +46,17 @@ pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Stopper {
     /// Nothing is to end yet.
-    pub(super) fn new() -> (Self, Stop) {
-        let (stopper, stop) = watch::channel(false);
-        (Self(stopper), Stop(stop))
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// What one more part is told by.
+    pub(super) fn stop(&self) -> Stop {
+        Stop(self.0.subscribe())
     }
 
     /// Everything is to end.
-    pub(super) fn stop(&self) {
+    pub(super) fn ask(&self) {
         self.0.send_replace(true);
     }
 }

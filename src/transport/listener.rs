@@ -199,13 +199,15 @@ async fn begin(stream: net::TcpStream, address: Option<IpAddr>, served: Served) 
     answer(stream, Peer { names: names.into(), ..peer }, served).await
 }
 
-/// What comes of `greeting`, which may take as long as a head. `None`: connections are to end, and this one has not begun.
+/// What comes of `greeting`, which may take as long as a head. `None`: connections are to end, and this one has not begun;
+/// one on which something was asked by then is answered.
 async fn greet<T>(
     greeting: impl Future<Output = io::Result<T>>,
     served: &Served,
 ) -> Result<Option<T>, Broken> {
     let mut stop = served.stop.clone();
     tokio::select! {
+        biased;
         greeted = tokio::time::timeout(served.settings.head_timeout, greeting) => Ok(Some(greeted??)),
         () = asked_to(&mut stop) => Ok(None),
     }

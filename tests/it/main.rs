@@ -71,6 +71,7 @@ mod operate_update;
 mod operate_usage;
 mod operate_versions;
 mod operate_why;
+mod operators_end;
 mod oracle;
 mod overlay;
 mod overlay_subjects;
