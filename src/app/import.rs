@@ -2,7 +2,8 @@
 //! of a month, and things that exist count.
 //!
 //! All rows are asked about before any is done: one that is wrong is named with its file and line, and then none is done.
-//! What is used is set, not added, so an import that broke off may be repeated.
+//! What is used is set, not added, so an import that broke off may be repeated. It says how far it has come, since what was used
+//! meanwhile is lost where a row is set again.
 
 mod rows;
 
@@ -53,11 +54,13 @@ pub async fn import(asked: &ImportArgs, token: Option<String>) -> anyhow::Result
     if asked.dry_run {
         return would.tell("would be set");
     }
-    let (mut done, mut wrong) = (Done::default(), Vec::new());
-    for batch in &batches {
-        send(&server, asked, batch, Pass::Done, &mut done, &mut wrong).await?;
-        // Somebody has changed the limits meanwhile.
-        refuse(&asked.file, std::mem::take(&mut wrong))?;
+    let mut done = Done::default();
+    for (index, batch) in batches.iter().enumerate() {
+        let mut wrong = Vec::new();
+        let sent = send(&server, asked, batch, Pass::Done, &mut done, &mut wrong).await;
+        // Rows are wrong by now if somebody has changed the limits meanwhile.
+        let sent = sent.and_then(|()| refuse(&asked.file, wrong));
+        sent.map_err(|error| done.so_far(&batches[..index], batch, error))?;
     }
     done.tell("set")
 }
@@ -173,6 +176,18 @@ fn refuse(file: &Path, mut wrong: Vec<Wrong>) -> anyhow::Result<()> {
 }
 
 impl Done {
+    /// Why it broke off at `batch`, and which lines it has set by then: those of the batches `before` it.
+    fn so_far(&self, before: &[Vec<&Row>], batch: &[&Row], error: anyhow::Error) -> anyhow::Error {
+        let line = |row: Option<&&Row>| row.map_or(0, |row| row.line);
+        let [Some(first), Some(last)] = [before.first(), before.last()] else { return error };
+        let (first, last) = (line(first.first()), line(last.last()));
+        let (from, to) = (line(batch.first()), line(batch.last()));
+        let records = self.records.join(", ");
+        error.context(format!(
+            "lines {first} to {last} are set (record {records}), lines {from} to {to} are not known to be, and those behind are not"
+        ))
+    }
+
     fn tell(&self, what: &str) -> anyhow::Result<()> {
         let mut output = io::stdout().lock();
         let mut tell = || -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! `tollgate import usage`: what was counted elsewhere counts here, once.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Output;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin_routes::Page;
 use crate::support::process::{run, run_with};
@@ -143,4 +145,52 @@ fn what_only_the_server_knows_to_be_the_same_is_told_by_its_line() {
         ip=::ffff:192.0.2.7,signup,2\n";
     let (done, told) = text_of(&import(&page, rows, &[]));
     assert!(!done && told.contains("usage.txt:6: line 4 says it already"), "{told}");
+}
+
+/// Answers `most` requests to import as if each had set its rows, and breaks off the next one.
+fn answer(listener: &TcpListener, most: usize) {
+    for number in 0..=most {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let (mut line, mut length) = (String::new(), 0);
+        while line.trim_end() != "" || length == 0 {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+            if let Some(said) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = said.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        if number < most {
+            let asked: Value = serde_json::from_slice(&body).unwrap();
+            let rows = asked["rows"].as_array().unwrap();
+            let rows: Vec<Value> = rows.iter().map(|_| json!({"before": "0", "after": "1"})).collect();
+            let told = json!({"rows": rows, "version": number.to_string()}).to_string();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", told.len());
+            stream.get_mut().write_all((head + &told).as_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_import_that_breaks_off_tells_how_far_it_has_come() {
+    let rows: String = (0..1_100).map(|number| format!("user=u{number},monthly_creations,1\n")).collect();
+    // Three requests ask whether all is right.
+    for (answered, begins) in [
+        (3, "no Tollgate answers at "),
+        (
+            5,
+            "lines 2 to 1001 are set (record 3, 4), lines 1002 to 1101 are not known to be, and those behind are not: \
+             no Tollgate answers at ",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || answer(&listener, answered));
+        let arguments = ["import", "usage", "-", "--domain", "aurastream", "--admin", &admin];
+        let (done, told) = text_of(&run_with(&arguments, &format!("subject,limit,used\n{rows}")));
+        server.join().unwrap();
+        assert!(!done && told.starts_with(begins), "{told}");
+    }
 }
