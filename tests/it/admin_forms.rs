@@ -121,6 +121,12 @@ fn errors_name_the_field_or_what_is_not_there() {
         (http::get(root("/top?domain=aurastream")), &nothing, 400, "limit: must be given"),
         (http::get(root("/audit?pageSize=x")), &nothing, 400, "pageSize: must be a whole number"),
         (http::get(root("/audit?from=x")), &nothing, 400, "from: must be a time such as"),
+        (
+            http::get(root("/audit?from=2027-01-01T00:00:00Z&to=2026-01-01T00:00:00Z")),
+            &nothing,
+            400,
+            "from: is behind to",
+        ),
         (http::get(root("/audit?form=x")), &nothing, 400, "form: is not read here"),
         (http::get(root("/audit?domain=aurastrem")), &nothing, 404, "domain: there is no domain"),
         (http::get(root("/audit?subject=foo=a")), &nothing, 400, "subject: no limit is kept per 'foo'"),

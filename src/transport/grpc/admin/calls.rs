@@ -222,11 +222,16 @@ impl<I: Operate> AdminCalls<I> {
         message: wire::ListAuditRequest,
     ) -> Answer<wire::ListAuditResponse> {
         self.gate.permit(&actor, Action::ListAudit)?;
+        let from = time_of("from", message.from.as_ref())?;
+        let to = time_of("to", message.to.as_ref())?;
+        if from.zip(to).is_some_and(|(from, to)| from > to) {
+            return Err(Problem::invalid("from: is behind to; write the earlier one as from"));
+        }
         let query = AuditQuery {
             domain: optional(&message.domain),
             subject: read::subject(&message.subject),
-            from: time_of("from", message.from.as_ref())?,
-            to: time_of("to", message.to.as_ref())?,
+            from,
+            to,
             page: message.page.as_bytes(),
             most: read::count(message.page_size),
         };
