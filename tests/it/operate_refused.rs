@@ -31,14 +31,14 @@ async fn what_is_taken_back_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_model_has_no_blanks_at_its_ends() {
+async fn a_model_has_no_blanks_at_its_ends_and_nothing_that_is_not_seen() {
     let shop = Shop::new();
     let set = async |model: &'static str| {
         let terms = ChangeTerms { caution: Caution::Forced, ..ChangeTerms::default() };
         let (model, usd) = (model.as_bytes(), vec![(&b"input"[..], &b"1"[..])]);
         shop.set_price(SetPrice { model, usd, from: None, terms }).await.map(|set| set.model.to_string())
     };
-    for model in [" new", "new ", "\u{a0}new", " "] {
+    for model in [" new", "new ", "\u{a0}new", " ", "new\u{200b}", "n\u{2060}ew", "\u{feff}new"] {
         assert!(matches!(set(model).await, Err(OperateError::ModelName(_))), "{model:?}");
     }
     assert_eq!(set("new one").await.as_deref(), Ok("new one"));

@@ -9,6 +9,12 @@ pub(super) fn is_plain(text: &str) -> bool {
     })
 }
 
+/// Whether `text` holds what nobody sees: characters without a width, and those that only say where a line may break.
+pub(super) fn has_unseen(text: &str) -> bool {
+    let is_unseen = |character| matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    text.chars().any(is_unseen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_plain;

@@ -16,7 +16,7 @@ use crate::store::Store;
 
 use super::change::suspicion;
 use super::error::{Near, OperateError, check_reason, dollars_of};
-use super::plain::is_plain;
+use super::plain::{has_unseen, is_plain};
 use super::record::{Deed, record};
 use super::set_number::head;
 use super::update::{Caution, PriceChanged, SetPrice};
@@ -127,7 +127,7 @@ fn model(rules: &RuleSet, request: &SetPrice<'_>) -> Result<Box<str>, OperateErr
     }
     let name = std::str::from_utf8(request.model).ok();
     let is_name = |name: &str| !name.is_empty() && name.trim() == name && name.len() <= MOST_NAME_BYTES;
-    let name = name.filter(|name| is_name(name) && is_plain(name));
+    let name = name.filter(|name| is_name(name) && is_plain(name) && !has_unseen(name));
     let name = name.ok_or(OperateError::ModelName(MOST_NAME_BYTES))?;
     match request.terms.caution {
         Caution::Forced => Ok(name.into()),
