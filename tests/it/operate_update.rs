@@ -276,6 +276,11 @@ async fn a_mistake_about_whose_it_is_changes_nothing_and_says_what_to_write() {
             Mistake::Invalid,
             "limit: 'world' is kept per all, which the entries do not say",
         ),
+        (
+            of_subject("user=u kit=k", "month", number),
+            Mistake::Invalid,
+            "subject.entries: 'month' is kept per user, and this is set for user alone; leave 'kit' out",
+        ),
     ];
     are_refused(&Shop::new(), mistaken).await;
 }

@@ -63,6 +63,20 @@ pub enum OperateError {
         /// Whose counters it keeps.
         subjects: String,
     },
+    /// More is named than a limit is kept for.
+    #[error(
+        "subject.entries: '{limit}' is kept per {subjects}, and this is set for {owner} alone; leave '{key}' out"
+    )]
+    MoreThanOwner {
+        /// Its name.
+        limit: String,
+        /// Whose counters it keeps.
+        subjects: String,
+        /// By which keys the subject is named.
+        owner: String,
+        /// What names more.
+        key: String,
+    },
     /// A limit that all share was named beside somebody.
     #[error("limit: '{0}' is kept per all; name nobody beside it")]
     OfAll(String),
@@ -157,7 +171,7 @@ pub enum OperateError {
     )]
     NoRoom(usize),
     /// No name that a model can have.
-    #[error("model: must be plain text of 1 to {0} bytes, without blanks at its ends")]
+    #[error("model: must be plain text of 1 to {0} bytes, without blanks at its ends and what nobody sees")]
     ModelName(usize),
     /// A model that has no prices, which may be a mistake.
     #[error("model: '{model}' has no prices yet; {near}send force if it is meant")]

@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::store::Store;
 
 use super::change::in_words;
-use super::error::{Near, OperateError, check_reason};
+use super::error::{Near, OperateError, check_reason, text};
 use super::number::{InForce, LimitValue, Source};
 use super::record::{Deed, journal, record, target_of};
 use super::stray::TakingBack;
@@ -304,6 +304,14 @@ fn of_subject<S: Store>(
     let other =
         || OperateError::OtherSubject { limit: limit.name.to_string(), subjects: limit.subjects.to_string() };
     let (key, whose) = kept_for.owner(limit).ok_or_else(other)?;
+    if let Some(more) = who.named(domain).find(|entry| !is_part(&key, entry.key)) {
+        return Err(OperateError::MoreThanOwner {
+            limit: limit.name.to_string(),
+            subjects: limit.subjects.to_string(),
+            owner: key,
+            key: text(more.key),
+        });
+    }
     let id = SubjectId { key: key.into(), hash: whose.counter(0).id };
     let seen = || seen.and_then(|name| domain.tiers.by_name(name.as_bytes()));
     let tier = match given(domain, &kept_for)? {
@@ -311,6 +319,11 @@ fn of_subject<S: Store>(
         None => seen().unwrap_or_else(|| kept_for.tier()),
     };
     Ok(WhoseNumber::Subject { id, whose, tier })
+}
+
+/// Whether `key` is one of those of `owner`, which have `+` between them.
+fn is_part(owner: &str, key: &[u8]) -> bool {
+    owner.split('+').any(|part| part.as_bytes() == key)
 }
 
 /// A number, as records tell it.

@@ -47,7 +47,7 @@ impl<'a> Who<'a> {
     }
 
     /// What says whose counters are meant.
-    fn named(&self, domain: &NativeDomain) -> impl Iterator<Item = Entry<'a>> {
+    pub(super) fn named(&self, domain: &NativeDomain) -> impl Iterator<Item = Entry<'a>> {
         self.read().filter(|entry| !is_beside(domain, entry.key))
     }
 
