@@ -55,9 +55,9 @@ pub struct TierId(pub usize);
 /// The tier that a call is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTier {
-    /// It names this one of several.
+    /// It names this one of several, or one that there is not, which is decided as the default.
     Named(TierId),
-    /// It does not say, or there is none that is called so.
+    /// It does not say.
     Unnamed(TierId),
 }
 
@@ -161,7 +161,7 @@ impl Tiers {
             return OnTier::Unnamed(TierId(0));
         }
         if let Some(named) = value_of(&self.from) {
-            return self.by_name(named).map_or(OnTier::Unnamed(self.default), OnTier::Named);
+            return OnTier::Named(self.by_name(named).unwrap_or(self.default));
         }
         OnTier::Unnamed(assigned().unwrap_or_else(|| match self.anonymous {
             Some(anonymous) if value_of(b"user").is_none() => anonymous,

@@ -240,7 +240,7 @@ fn support_sees_the_tier_that_refuses_whatever_is_set() {
     assert_eq!(usage["limits"]["monthly_creations"]["remaining"], 0, "{usage}");
     let (_, set) = page.post("/tier", &asked);
     let warning = set["warning"].as_str().unwrap_or_default();
-    assert!(warning.contains("name the tier 'free' themselves"), "{set}");
+    assert!(warning.contains("are decided by 'free'"), "{set}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tollgate::engine::{
-    Change, ChangeTerms, ExplainCall, Mistake, Operate, Reach, SetTier, TierChanged, TierFrom, UpdateLimit,
+    Change, ChangeTerms, Code, ExplainCall, Mistake, Operate, Reach, SetTier, TierChanged, TierFrom,
+    UpdateLimit,
 };
 use tollgate::limits::{Entry, Number};
 use tollgate::store::Store;
@@ -28,6 +29,7 @@ promises!(of [memory, redis]: {
     how_large_a_change_is_goes_by_the_tier_that_others_saw,
     what_calls_name_is_told_before_what_is_assigned,
     what_no_call_has_named_for_an_hour_gives_way_to_what_is_assigned,
+    a_tier_that_there_is_not_is_told_as_the_default_that_it_is,
 });
 
 const FILE: &str = "
@@ -99,9 +101,9 @@ async fn the_tier_of_a_user_is_known_to_others_once_it_is_written_down<S: Store>
         one.code(&format!("route=make {call}")).await;
     }
     assert_eq!(other.seen("ann").await, by_default());
-    assert_eq!(one.write().await, 1, "only of users, and only what they name");
+    assert_eq!(one.write().await, 2, "only of users, and only if they name one");
     assert_eq!(other.seen("ann").await, pro());
-    assert_eq!(other.seen("bob").await, by_default());
+    assert_eq!(other.seen("bob").await, free(), "which decides where there is none of that name");
     one.code("route=make user=ann tier=pro").await;
     one.code("route=kit user=ann kit=k tier=pro").await;
     assert_eq!(one.write().await, 0, "it is no news");
@@ -256,6 +258,20 @@ async fn what_calls_name_is_told_before_what_is_assigned<S: Store>(bench: Bench<
     assert_eq!(other.set_tier("never", Some("pro")).await.named.as_deref(), Some("free"), "seen by another");
     assert_eq!(shop.set_tier("never", None).await.named, None, "nothing is set");
     assert_eq!((shop.assigned("never").await, shop.seen("never").await), (None, free()));
+}
+
+async fn a_tier_that_there_is_not_is_told_as_the_default_that_it_is<S: Store>(bench: Bench<S>) {
+    let shop = Shop::over(bench.store, FILE);
+    for user in ["wrong", "renamed"] {
+        shop.code(&format!("route=make user={user} tier=pro")).await;
+        shop.set_tier(user, Some("pro")).await;
+        for _ in 0..3 {
+            shop.code(&format!("route=make user={user} tier=Pro")).await;
+        }
+        let calls = shop.code(&format!("route=make user={user} tier=gold")).await;
+        assert_eq!((calls, shop.seen(user).await), (Code::OverLimit, free()), "{user}");
+        assert_eq!(shop.set_tier(user, Some("pro")).await.named.as_deref(), Some("free"), "{user}");
+    }
 }
 
 async fn what_no_call_has_named_for_an_hour_gives_way_to_what_is_assigned<S: Store>(bench: Bench<S>) {

@@ -98,12 +98,14 @@ async fn the_tier_that_calls_name_is_remembered<S: Store>(bench: Bench<S>) {
     let [free, pro] = ["free", "pro"].map(str::to_owned);
     shop.code("route=make user=u tier=pro").await;
     shop.code("route=make user=u").await;
-    shop.code("route=make user=u tier=gold").await;
-    assert_eq!(tier("user=u").await, (pro.clone(), TierFrom::Seen), "what names none says nothing");
+    assert_eq!(tier("user=u").await, (pro.clone(), TierFrom::Seen), "who names none says nothing");
     assert_eq!(tier("user=v").await, (free.clone(), TierFrom::Default));
     assert_eq!(tier("user=u tier=free").await, (free.clone(), TierFrom::Given));
     shop.code("route=make user=u tier=free").await;
-    assert_eq!(tier("user=u").await, (free, TierFrom::Seen), "the last one counts");
+    assert_eq!(tier("user=u").await, (free.clone(), TierFrom::Seen), "the last one counts");
+    shop.code("route=make user=w tier=pro").await;
+    shop.code("route=make user=w tier=gold").await;
+    assert_eq!(tier("user=w").await, (free, TierFrom::Seen), "as there is no gold");
     let other = Shop::over(bench.store.clone(), &FILE.replace("  shop:", "  store:"));
     assert_eq!(tier("user=u").await.1, TierFrom::Seen);
     assert_eq!(other.usage("user=u").await.tier_from, TierFrom::Default);

@@ -148,7 +148,7 @@ pub(super) fn tier_changed(changed: &TierChanged) -> wire::SetTierResponse {
 /// What is said of a tier that calls name themselves.
 fn named_by_calls(tier: &str) -> String {
     format!(
-        "calls of the last hour name the tier '{tier}' themselves, and that decides: what is set holds for calls that name none"
+        "calls of the last hour name a tier themselves and are decided by '{tier}', the default where none is called so: what is set holds for calls that name none"
     )
 }
 
