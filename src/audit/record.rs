@@ -152,13 +152,20 @@ impl Record {
         Read::of(line)?.record()
     }
 
-    /// Whether it is about `subject`, alone or among others.
-    pub fn is_about(&self, subject: &SubjectId) -> bool {
-        let each = self.target.get("each").and_then(Json::as_array).into_iter().flatten();
-        let is_named =
-            |target: &Json, member: &str| target.get(member).and_then(set::subject).as_ref() == Some(subject);
-        let names = |target: &Json| SUBJECT_MEMBERS.iter().any(|member| is_named(target, member));
-        names(&self.target) || each.into_iter().any(names)
+    /// Whether it is about `subjects`, all at once; if there are none, whether it is about what all share. What is named
+    /// beside them does not matter, and neither do other rows.
+    pub fn is_about(&self, subjects: &[SubjectId]) -> bool {
+        let each = self.target.get("each").and_then(Json::as_array);
+        let of_one = std::slice::from_ref(&self.target);
+        each.map_or(of_one, Vec::as_slice).iter().any(|target| {
+            let named = || SUBJECT_MEMBERS.iter().filter_map(|member| target.get(member));
+            let is_named =
+                |subject: &SubjectId| named().filter_map(set::subject).any(|named| named == *subject);
+            match subjects {
+                [] => is_of_a_limit(target) && target.get("tier").is_none() && named().next().is_none(),
+                _ => subjects.iter().all(is_named),
+            }
+        })
     }
 
     /// Sets in `overlay` what it sets, if it is done.
@@ -177,6 +184,11 @@ impl Record {
             }
         }
     }
+}
+
+/// Whether a target names limits.
+fn is_of_a_limit(target: &Json) -> bool {
+    ["limit", "limits"].iter().any(|member| target.get(member).is_some())
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ async fn records_are_read_page_by_page_the_latest_first() {
     assert_eq!(numbers(&journal, &all).await, down(1234, 1));
     let shop = Asked { domain: Some("shop".into()), ..all.clone() };
     assert_eq!(numbers(&journal, &shop).await, down(1233, 2));
-    let of_ann = Asked { subject: Some(ann()), ..all.clone() };
+    let of_ann = Asked { subjects: Some(vec![ann()]), ..all.clone() };
     assert_eq!(numbers(&journal, &of_ann).await, down(1230, 10));
     let between = Asked {
         from: Some(NOON.plus(Micros::from_secs(2))),

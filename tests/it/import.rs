@@ -194,3 +194,19 @@ fn an_import_that_breaks_off_tells_how_far_it_has_come() {
         assert!(!done && told.starts_with(begins), "{told}");
     }
 }
+
+#[test]
+fn its_records_are_found_by_whom_its_rows_name() {
+    let page = Page::open();
+    let rows =
+        "subject,limit,used\nuser=ann+kit=k1,max_logos_per_kit,5\nuser=bea+kit=k2,max_logos_per_kit,5\n";
+    let (done, told) = text_of(&import(&page, rows, &[]));
+    assert!(done, "{told}");
+    let found = |subject: &str| {
+        let (status, found) = page.get(&format!("/audit?domain=aurastream&subject={subject}"));
+        assert_eq!(status, 200, "{found}");
+        found["entries"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!([found("user=ann%2Bkit=k1"), found("kit=k2%2Buser=bea")], [1, 1]);
+    assert_eq!([found("user=ann%2Bkit=k2"), found("all"), found("user=all")], [0, 0, 0]);
+}

@@ -44,8 +44,8 @@ async fn nothing_is_set_for_a_subject_before_the_secret_of_the_store_is_known() 
         engine.update(&ann(), change).await.map(|_| ())
     };
     let records = async || {
-        let subject = Some(Entry { key: b"user", value: b"u" });
-        let page = engine.audit(AuditQuery { subject, ..AuditQuery::default() }).await;
+        let subjects = Some(vec![Entry { key: b"user", value: b"u" }]);
+        let page = engine.audit(AuditQuery { subjects, ..AuditQuery::default() }).await;
         page.map(|page| page.records.len())
     };
     assert_eq!((put().await, own().await), (unknown.clone(), unknown.clone()));
@@ -214,8 +214,8 @@ async fn an_address_is_the_same_one_for_operators_and_calls() {
     };
     assert_eq!(keys(shop.list()), ["ip".into(), Box::<str>::from("ip")]);
     let records = async |key: &'static str, value: &'static str| {
-        let subject = Some(Entry { key: key.as_bytes(), value: value.as_bytes() });
-        let page = shop.engine.audit(AuditQuery { subject, ..AuditQuery::default() }).await;
+        let subjects = Some(vec![Entry { key: key.as_bytes(), value: value.as_bytes() }]);
+        let page = shop.engine.audit(AuditQuery { subjects, ..AuditQuery::default() }).await;
         page.map(|page| page.records.len())
     };
     assert_eq!(records("ip", "2001:db8::42").await, Ok(2));

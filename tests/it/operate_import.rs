@@ -72,8 +72,8 @@ async fn found<S: Store>(shop: &Shop<S>, user: &str) -> Vec<Record> {
 }
 
 async fn found_of<S: Store>(shop: &Shop<S>, key: &str, value: &str) -> Vec<Record> {
-    let subject = Some(Entry { key: key.as_bytes(), value: value.as_bytes() });
-    shop.0.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap().records
+    let subjects = Some(vec![Entry { key: key.as_bytes(), value: value.as_bytes() }]);
+    shop.0.audit(AuditQuery { subjects, ..AuditQuery::default() }).await.unwrap().records
 }
 
 const ROWS: [(&str, &str, &str); 6] = [

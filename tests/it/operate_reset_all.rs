@@ -174,4 +174,14 @@ fn only_an_admin_forgets_what_all_share() {
     let (status, reset) = page.post(path, &json!({"limits": ["spend"], "reason": "it was a bug"}));
     assert_eq!((status, &reset["before"]["spend"]["used"]), (200, &json!(0)), "{reset}");
     assert_eq!(page.post(path, &json!({})).0, 400, "unnamed");
+    assert_eq!(page.put("/all/spend?domain=blueprint", &json!({"value": 1500})).0, 200);
+    let actions = |subject: &str| {
+        let (status, found) = page.get(&format!("/audit?domain=blueprint&subject={subject}"));
+        assert_eq!(status, 200, "{found}");
+        let records = found["entries"].as_array().cloned().unwrap_or_default();
+        let actions = records.iter().filter(|record| record["outcome"] == "done");
+        actions.map(|record| record["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions("all"), ["reset_user"]);
+    assert!(actions("user=all").is_empty(), "a user of that name");
 }

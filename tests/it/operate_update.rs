@@ -457,8 +457,8 @@ async fn what_is_done_is_recorded_without_whose_it_is() {
     assert_eq!((&records[2].before["max"], &records[2].after["max"]), (&3.into(), &6.into()));
     assert!(!format!("{records:?}").contains("secret"), "{records:?}");
     let of = async |user: &'static str| {
-        let subject = Some(Entry { key: b"user", value: user.as_bytes() });
-        let page = shop.engine.audit(AuditQuery { subject, ..AuditQuery::default() }).await.unwrap();
+        let subjects = Some(vec![Entry { key: b"user", value: user.as_bytes() }]);
+        let page = shop.engine.audit(AuditQuery { subjects, ..AuditQuery::default() }).await.unwrap();
         page.records.len()
     };
     assert_eq!([of("secret-ann").await, of("bob").await], [3, 0]);

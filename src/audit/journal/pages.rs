@@ -18,8 +18,8 @@ const PAGE_BYTES: usize = 1 << 20;
 pub struct Asked {
     /// Of this domain only.
     pub domain: Option<Box<str>>,
-    /// About this subject only.
-    pub subject: Option<SubjectId>,
+    /// About all of these subjects only; where there are none, about what all share.
+    pub subjects: Option<Vec<SubjectId>>,
     /// From this time on.
     pub from: Option<Timestamp>,
     /// Before this time.
@@ -43,7 +43,7 @@ impl Asked {
     fn wants(&self, record: &Record) -> bool {
         let is_of = |domain: &str| record.domain.as_deref() == Some(domain);
         self.domain.as_deref().is_none_or(is_of)
-            && self.subject.as_ref().is_none_or(|subject| record.is_about(subject))
+            && self.subjects.as_ref().is_none_or(|subjects| record.is_about(subjects))
             && self.from.is_none_or(|from| record.at >= from)
             && self.to.is_none_or(|to| record.at < to)
     }

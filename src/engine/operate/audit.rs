@@ -20,8 +20,8 @@ const RECORDS: usize = 100;
 pub struct AuditQuery<'a> {
     /// Of this domain; `None` for all.
     pub domain: Option<&'a [u8]>,
-    /// About this subject.
-    pub subject: Option<Entry<'a>>,
+    /// About all of these at once, as of `user+kit`; none at all: about what all share. `None` for whoever it is.
+    pub subjects: Option<Vec<Entry<'a>>>,
     /// From this time on.
     pub from: Option<Timestamp>,
     /// Before this time.
@@ -48,9 +48,12 @@ pub(super) async fn audit<S: Store>(
     query: &AuditQuery<'_>,
 ) -> Result<AuditPage, OperateError> {
     let journal = journal(engine)?;
+    let whom = |entries: &Vec<Entry<'_>>| {
+        entries.iter().map(|entry| whom(engine, query.domain, *entry)).collect::<Result<Vec<_>, _>>()
+    };
     let asked = Asked {
         domain: query.domain.map(|name| String::from_utf8_lossy(name).into()),
-        subject: query.subject.map(|entry| whom(engine, query.domain, entry)).transpose()?,
+        subjects: query.subjects.as_ref().map(whom).transpose()?,
         from: query.from,
         to: query.to,
         page: place(query.page)?,

@@ -229,7 +229,7 @@ impl<I: Operate> AdminCalls<I> {
         }
         let query = AuditQuery {
             domain: optional(&message.domain),
-            subject: read::subject(&message.subject),
+            subjects: read::subjects(&message.subject),
             from,
             to,
             page: message.page.as_bytes(),

@@ -96,10 +96,23 @@ pub(super) fn row(row: &wire::ImportedUsage) -> ImportRow<'_> {
     ImportRow { subject: entries(&row.subject), limit: row.limit.as_bytes(), used: row.used.as_bytes() }
 }
 
-/// Whom records are about: `user=ann`, or a user without a key.
-pub(super) fn subject(text: &str) -> Option<Entry<'_>> {
-    let (key, value) = text.split_once('=').unwrap_or(("user", text));
-    (!text.is_empty()).then_some(Entry { key: key.as_bytes(), value: value.as_bytes() })
+/// Whom records are about: `user=ann`, `user=ann+kit=k`, or a user without a key; nobody alone by `all`. A `+` that no name and
+/// `=` follow is one of the value.
+pub(super) fn subjects(text: &str) -> Option<Vec<Entry<'_>>> {
+    match text {
+        "" => return None,
+        "all" => return Some(Vec::new()),
+        _ => {}
+    }
+    let begins = |at: &usize| text[*at..].split('+').next().and_then(|part| part.find('=')) > Some(0);
+    let pluses = text.match_indices('+').map(|(at, _)| at + 1);
+    let starts: Vec<usize> = std::iter::once(0).chain(pluses.filter(begins)).collect();
+    let ends = starts.iter().skip(1).map(|start| start - 1).chain([text.len()]);
+    let entry = |(start, end): (&usize, usize)| {
+        let (key, value) = text[*start..end].split_once('=').unwrap_or(("user", &text[*start..end]));
+        Entry { key: key.as_bytes(), value: value.as_bytes() }
+    };
+    Some(starts.iter().zip(ends).map(entry).collect())
 }
 
 /// How many, where 0 is unset.
@@ -119,4 +132,31 @@ pub(super) fn time_of(field: &str, time: Option<&WireTime>) -> Result<Option<Tim
 pub(super) fn terms(if_version: Option<u64>, force: bool, reason: &str) -> ChangeTerms<'_> {
     let caution = if force { Caution::Forced } else { Caution::Kept };
     ChangeTerms { if_version, caution, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subjects;
+
+    #[test]
+    fn a_subject_of_records_is_read_as_that_of_an_import() {
+        let read = |text| {
+            let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let pair = |entry: &crate::limits::Entry<'_>| text_of(entry.key) + ":" + &text_of(entry.value);
+            subjects(text).map(|entries| entries.iter().map(pair).collect::<Vec<_>>().join(" "))
+        };
+        for (text, expected) in [
+            ("all", ""),
+            ("ann", "user:ann"),
+            ("user=all", "user:all"),
+            ("user=a+kit=b", "user:a kit:b"),
+            ("kit=b+user=a+b+=c", "kit:b user:a+b+=c"),
+            ("a+b", "user:a+b"),
+            ("+a=b", "user: a:b"),
+            ("=a", ":a"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(read(""), None);
+    }
 }
