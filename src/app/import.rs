@@ -99,6 +99,8 @@ struct Done {
     limits: BTreeMap<String, (u64, u64)>,
     /// The records that say so.
     records: Vec<String>,
+    /// In which line each counter was named: only the server knows that two ways to write an address are one.
+    lines: HashMap<String, usize>,
 }
 
 /// Rows, as many as may be sent at once.
@@ -143,10 +145,7 @@ async fn send(
     for (row, told) in batch.iter().zip(told) {
         match told["error"].as_str() {
             Some(error) => wrong.push((row.line, in_file(error, batch))),
-            None => {
-                let (set, kept) = done.limits.entry(row.limit.clone()).or_default();
-                *(if told["before"] == told["after"] { kept } else { set }) += 1;
-            }
+            None => wrong.extend(done.count(row, told).err()),
         }
     }
     done.records.extend(answer["version"].as_str().map(str::to_owned));
@@ -176,6 +175,17 @@ fn refuse(file: &Path, mut wrong: Vec<Wrong>) -> anyhow::Result<()> {
 }
 
 impl Done {
+    /// Counts what became of `row`; it is wrong if another one has set the same.
+    fn count(&mut self, row: &Row, told: &Value) -> Result<(), Wrong> {
+        let counter = told["counter"].as_str().map(str::to_owned);
+        if let Some(line) = counter.and_then(|counter| self.lines.insert(counter, row.line)) {
+            return Err((row.line, format!("line {line}{SAYS_IT}")));
+        }
+        let (set, kept) = self.limits.entry(row.limit.clone()).or_default();
+        *(if told["before"] == told["after"] { kept } else { set }) += 1;
+        Ok(())
+    }
+
     /// Why it broke off at `batch`, and which lines it has set by then: those of the batches `before` it.
     fn so_far(&self, before: &[Vec<&Row>], batch: &[&Row], error: anyhow::Error) -> anyhow::Error {
         let line = |row: Option<&&Row>| row.map_or(0, |row| row.line);

@@ -114,14 +114,15 @@ fn all_that_is_wrong_with_a_file_is_told_in_one_go() {
 #[test]
 fn the_same_twice_is_found_however_far_apart() {
     let page = Page::open();
-    let mut rows = "subject,limit,used\nuser=u+kit=k,max_logos_per_kit,1\n".to_owned();
+    let mut rows = "subject,limit,used\nuser=u+kit=k,max_logos_per_kit,1\nip=192.0.2.7,signup,2\n".to_owned();
     for number in 0..1_500 {
         rows += &format!("user=u{number},monthly_creations,1\n");
     }
-    rows += "user=u0,monthly_creations,3\nkit=k+user=u,max_logos_per_kit,2\n";
+    rows += "user=u0,monthly_creations,3\nkit=k+user=u,max_logos_per_kit,2\nremote_address=::ffff:192.0.2.7,signup,1\n";
     let (done, told) = text_of(&import(&page, &rows, &[]));
-    assert!(!done && told.contains(":1503: line 3 says it already\n"), "{told}");
-    assert!(told.contains(":1504: line 2 says it already"), "{told}");
+    assert!(!done && told.contains(":1504: line 4 says it already\n"), "{told}");
+    assert!(told.contains(":1505: line 2 says it already\n"), "{told}");
+    assert!(told.contains(":1506: line 3 says it already"), "{told}");
     let (_, usage) = page.get("/usage/u0?domain=aurastream");
     assert_eq!(usage["limits"]["monthly_creations"]["used"], 0);
 }

@@ -78,6 +78,8 @@ pub struct RowImported {
     pub limit: Arc<str>,
     /// What it counts.
     pub unit: Unit,
+    /// Of which counter: the same for rows that say the same of somebody, however their subjects are written.
+    pub counter: CounterKey,
     /// What was used before.
     pub before: u64,
     /// What is used, or would be.
@@ -120,8 +122,8 @@ pub(super) async fn import<S: Store>(
     };
     let mut before = before.into_iter();
     let mut imported = |row: Row<'_>| {
-        let (limit, unit) = (row.limit.name.clone(), row.limit.unit);
-        RowImported { limit, unit, before: before.next().unwrap_or_default(), after: row.units }
+        let (limit, unit, counter) = (row.limit.name.clone(), row.limit.unit, row.look.key);
+        RowImported { limit, unit, counter, before: before.next().unwrap_or_default(), after: row.units }
     };
     Ok(Imported { rows: read.into_iter().map(|row| row.map(&mut imported)).collect(), version })
 }

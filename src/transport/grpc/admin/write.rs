@@ -243,7 +243,12 @@ pub(super) fn imported(imported: &Imported) -> wire::ImportUsageResponse {
 
 fn row(row: &Result<RowImported, OperateError>) -> wire::ImportedRow {
     match row {
-        Ok(row) => wire::ImportedRow { before: row.before, after: row.after, error: String::new() },
+        Ok(row) => wire::ImportedRow {
+            before: row.before,
+            after: row.after,
+            counter: format!("{:032x}", row.counter.id),
+            error: String::new(),
+        },
         Err(error) => wire::ImportedRow { error: error.to_string(), ..wire::ImportedRow::default() },
     }
 }
