@@ -37,7 +37,7 @@ pub use basis::{Basis, Given, Lineage, Origin, TierOrAll};
 pub use breaker::{Breaker, BreakerStanding, BreakerState, BreakerTally, Closing, Reset};
 pub use by_name::ByName;
 pub use describe::describe;
-pub use entry::{Entries, Entry};
+pub use entry::{Entries, Entry, subject_parts};
 pub use handle::LimitsHandle;
 pub use key::{CounterKey, KeyHasher, KeySecret, Whose, identity};
 pub use limit::{Anchored, Estimate, Limit, LimitId, Mode, OnError, OnMissing, OnUnknown};

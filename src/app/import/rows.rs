@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::admin::repeated_key;
+use crate::limits::subject_parts;
 
 /// Whose is what all share.
 const ALL: &str = "all";
@@ -111,24 +112,12 @@ fn entries(text: &str) -> Result<Map<String, Value>, String> {
     if text == ALL {
         return Ok(Map::new());
     }
-    let mut found: Vec<(String, String)> = Vec::new();
-    for part in text.split('+') {
-        match (part.split_once('='), found.last_mut()) {
-            (Some((key, value)), _) if !key.is_empty() => found.push((key.to_owned(), value.to_owned())),
-            (_, Some((_, value))) => {
-                value.push('+');
-                value.push_str(part);
-            }
-            _ => {
-                return Err(format!(
-                    "subject: '{text}' says not what it is; write it as user={text}, or all"
-                ));
-            }
-        }
-    }
     let mut entries = Map::new();
-    for (key, value) in found {
-        if entries.insert(key.clone(), value.into()).is_some() {
+    for part in subject_parts(text) {
+        let Some((key, value)) = part.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(format!("subject: '{text}' says not what it is; write it as user={text}, or all"));
+        };
+        if entries.insert(key.to_owned(), value.into()).is_some() {
             return Err(format!("subject: '{text}' says {key} twice; write it as an object, in JSON lines"));
         }
     }

@@ -4,7 +4,7 @@ use prost_types::Timestamp as WireTime;
 
 use crate::clock::Timestamp;
 use crate::engine::{Caution, Change, ChangeTerms, ImportRow, Reach, Setting, Tried, Who};
-use crate::limits::Entry;
+use crate::limits::{Entry, subject_parts};
 use crate::transport::problem::Problem;
 
 use super::super::proto::tollgate::v1 as wire;
@@ -104,15 +104,8 @@ pub(super) fn subjects(text: &str) -> Option<Vec<Entry<'_>>> {
         "all" => return Some(Vec::new()),
         _ => {}
     }
-    let begins = |at: &usize| text[*at..].split('+').next().and_then(|part| part.find('=')) > Some(0);
-    let pluses = text.match_indices('+').map(|(at, _)| at + 1);
-    let starts: Vec<usize> = std::iter::once(0).chain(pluses.filter(begins)).collect();
-    let ends = starts.iter().skip(1).map(|start| start - 1).chain([text.len()]);
-    let entry = |(start, end): (&usize, usize)| {
-        let (key, value) = text[*start..end].split_once('=').unwrap_or(("user", &text[*start..end]));
-        Entry { key: key.as_bytes(), value: value.as_bytes() }
-    };
-    Some(starts.iter().zip(ends).map(entry).collect())
+    let pairs = subject_parts(text).into_iter().map(|part| part.split_once('=').unwrap_or(("user", part)));
+    Some(pairs.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() }).collect())
 }
 
 /// How many, where 0 is unset.
